@@ -1,0 +1,133 @@
+// Builds the native device (CMakeLists.txt -> build/Release/specattn.node). Run by `npm install` and `npm run build:native`.
+//
+// The package works without it, on the composed ops, so an install never fails here: without cmake or a compiler, or
+// on a compile error, it says so in one line and exits 0. With --strict (CI) it exits 1 and prints the end of the log.
+'use strict';
+
+const {spawnSync} = require('node:child_process');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+
+const ROOT = path.join(__dirname, '..');
+const BUILD = path.join(ROOT, 'build');
+const LOG = path.join(BUILD, 'build.log');
+const ADDON = path.join(BUILD, 'Release', 'specattn.node');
+const OLDEST_CMAKE = [3, 18];
+const COMPILERS = {win32: "Visual Studio's C++ build tools", darwin: "Xcode's command line tools"};
+const HOW_TO_INSTALL = `Install ${COMPILERS[process.platform] ?? 'g++'} and cmake, then `;
+// Here the package is the project itself, which `npm rebuild NAME` does not reach, or a dependency of another.
+const INSTALLED = path.basename(path.dirname(ROOT)) === 'node_modules';
+const REBUILD = INSTALLED ? 'npm rebuild specattn' : 'npm run build:native';
+
+/** Why the native device cannot be built, in words that fit between parentheses, and what to do about it. */
+class NotBuilt extends Error {
+  constructor(reason, remedy = '') {
+    super(reason);
+    this.remedy = remedy;
+  }
+}
+
+/** What `command` prints, or undefined if it cannot be run. */
+function outputOf(command, args) {
+  const {status, stdout} = spawnSync(command, args, {encoding: 'utf8', windowsHide: true});
+  return status === 0 ? stdout : undefined;
+}
+
+function checkCMake() {
+  const version = /version (\d+)\.(\d+)/.exec(outputOf('cmake', ['--version']) ?? '');
+  if (!version) throw new NotBuilt('cmake not found', HOW_TO_INSTALL);
+  const [major, minor] = version.slice(1).map(Number);
+  if (major < OLDEST_CMAKE[0] || (major === OLDEST_CMAKE[0] && minor < OLDEST_CMAKE[1])) {
+    throw new NotBuilt(`cmake ${major}.${minor} is older than ${OLDEST_CMAKE.join('.')}`, HOW_TO_INSTALL);
+  }
+}
+
+function checkCompiler() {
+  if (process.platform === 'win32') return; // Visual Studio's is not in PATH: cmake finds it, or says why not
+  const candidates = process.env.CXX ? [process.env.CXX.split(' ')[0]] : ['c++', 'g++', 'clang++'];
+  if (!candidates.some((compiler) => outputOf(compiler, ['--version']) !== undefined)) {
+    throw new NotBuilt(`no C++ compiler found: tried ${candidates.join(', ')}`, HOW_TO_INSTALL);
+  }
+}
+
+function nodeApiHeaders() {
+  try {
+    return require('node-api-headers').include_dir;
+  } catch {
+    throw new NotBuilt('the package node-api-headers is not installed');
+  }
+}
+
+/** Runs a command with its output appended to the log; true if it succeeded. */
+function run(command, args) {
+  const log = fs.openSync(LOG, 'a');
+  try {
+    fs.writeSync(log, `$ ${[command, ...args].join(' ')}\n`);
+    return spawnSync(command, args, {cwd: ROOT, stdio: ['ignore', log, log], windowsHide: true}).status === 0;
+  } finally {
+    fs.closeSync(log);
+  }
+}
+
+function configure(headers) {
+  const args = ['-S', ROOT, '-B', BUILD, '-DCMAKE_BUILD_TYPE=Release', `-DNODE_API_HEADERS=${headers}`];
+  if (run('cmake', args)) return;
+  // A cache made by another compiler, generator or folder (a moved checkout) is refused: once more from nothing.
+  fs.rmSync(path.join(BUILD, 'CMakeCache.txt'), {force: true});
+  fs.rmSync(path.join(BUILD, 'CMakeFiles'), {recursive: true, force: true});
+  if (!run('cmake', args)) throw new NotBuilt(`cmake could not configure: ${firstError()}`);
+}
+
+function compile() {
+  const gibibytes = os.totalmem() / 2 ** 30; // about one a compiler
+  const jobs = Math.max(1, Math.min(os.availableParallelism(), Math.floor(gibibytes)));
+  if (run('cmake', ['--build', BUILD, '--config', 'Release', '--parallel', String(jobs)])) return;
+  fs.rmSync(ADDON, {force: true}); // an older one would not match the sources
+  throw new NotBuilt(`the build failed: ${firstError()}`);
+}
+
+/** The addon is loaded in a process of its own, so that a broken one cannot take the install with it. */
+function checkAddon() {
+  if (run(process.execPath, ['-e', 'require(process.argv[1])', ADDON])) return;
+  fs.rmSync(ADDON, {force: true});
+  throw new NotBuilt(`the addon was built but does not load: ${firstError()}`);
+}
+
+/** The first line of the log that tells of an error, and where the rest is. */
+function firstError() {
+  const lines = fs.readFileSync(LOG, 'utf8').split('\n');
+  const at = lines.findIndex((line) => /\berror\b/i.test(line));
+  // CMake puts its message on the lines after "CMake Error at FILE:LINE:"
+  const message = at < 0 ? '' : /^CMake Error/.test(lines[at]) ? `${lines[at]} ${lines[at + 1]}` : lines[at];
+  const where = `see ${path.relative(process.cwd(), LOG)}`;
+  return message ? `${message.replace(/\s+/g, ' ').trim()}; ${where}` : where;
+}
+
+function main() {
+  const strict = process.argv.includes('--strict');
+  try {
+    fs.rmSync(LOG, {force: true});
+    if (process.env.SPECATTN_SKIP_NATIVE === '1') throw new NotBuilt('SPECATTN_SKIP_NATIVE=1');
+    checkCMake();
+    checkCompiler();
+    const headers = nodeApiHeaders();
+    fs.mkdirSync(BUILD, {recursive: true});
+    configure(headers);
+    compile();
+    checkAddon();
+  } catch (error) {
+    // Not only NotBuilt: a read-only folder, for one, must not fail the install either.
+    const left = fs.existsSync(ADDON)
+      ? 'keeping the one built before'
+      : 'running on the composed ops of tfjs-backend-cpu';
+    const remedy = `${error.remedy || 'To try again: '}\`${REBUILD}\``;
+    console.error(`specattn: native device not built (${error.message}); ${left}. ${remedy}.`);
+    if (strict && fs.existsSync(LOG)) {
+      console.error(fs.readFileSync(LOG, 'utf8').split('\n').slice(-60).join('\n'));
+    }
+    process.exitCode = strict ? 1 : 0;
+  }
+}
+
+main();
