@@ -1,0 +1,130 @@
+/** The layer map as a picture: Figure 2 of the paper. */
+import type {Spec} from 'vega';
+
+/**
+ * A heatmap of the divergences between the attention of every verifier layer and every draft layer, with the cells of the
+ * layer map boxed, as SVG text. Drawn by Vega, without a browser.
+ *
+ * @param divergence `[verifier layers][draft layers]`: KL(verifier ‖ draft), in nats.
+ * @param layers For every verifier layer the draft layer that it is mapped to.
+ * @throws If the rows' lengths differ or a layer is out of range.
+ */
+export async function heatmap(divergence: number[][], layers: number[]): Promise<string> {
+  checkShapes(divergence, layers);
+  const vega = await import('vega'); // an ES module, wanted by `calibrate --svg` alone
+  const view = new vega.View(vega.parse(heatmapSpec(divergence, layers)), {renderer: 'none'});
+  try {
+    return await view.toSVG();
+  } finally {
+    view.finalize();
+  }
+}
+
+function checkShapes(divergence: number[][], layers: number[]): void {
+  const columns = divergence[0]?.length ?? 0;
+  if (columns === 0) throw new Error('[heatmap] divergence must have at least one row and one column');
+  const ragged = divergence.findIndex((row) => row.length !== columns);
+  if (ragged >= 0) {
+    throw new Error(
+      `[heatmap] row ${ragged} of divergence must have ${columns} columns but has ${divergence[ragged].length}`,
+    );
+  }
+  if (layers.length !== divergence.length) {
+    throw new Error(
+      `[heatmap] layers must name a draft layer for each of ${divergence.length} verifier layers but has ${layers.length}`,
+    );
+  }
+  const outside = layers.find((layer) => !(Number.isInteger(layer) && layer >= 0 && layer < columns));
+  if (outside !== undefined) {
+    throw new Error(`[heatmap] layers must be draft layers 0 to ${columns - 1} but one is ${outside}`);
+  }
+}
+
+function heatmapSpec(divergence: number[][], layers: number[]): Spec {
+  const cells = divergence.flatMap((row, verifier) =>
+    row.map((kl, draft) => ({verifier, draft, kl, chosen: layers[verifier] === draft})),
+  );
+  const rows = divergence.length;
+  const columns = divergence[0].length;
+  // Numbers are written into the cells while there is room for them.
+  const side = Math.max(20, Math.min(52, Math.floor(720 / Math.max(rows, columns))));
+  const cell = {
+    x: {scale: 'draft', field: 'draft'},
+    y: {scale: 'verifier', field: 'verifier'},
+    width: {scale: 'draft', band: 1},
+    height: {scale: 'verifier', band: 1},
+  };
+  return {
+    $schema: 'https://vega.github.io/schema/vega/v6.json',
+    background: 'white',
+    padding: 12,
+    width: columns * side,
+    height: rows * side,
+    title: {
+      text: 'KL(verifier ‖ draft) of the attention of each pair of layers',
+      subtitle: 'boxed: the draft layer whose attention chooses the keys of the verifier layer',
+      anchor: 'start',
+      frame: 'bounds',
+      offset: 12,
+    },
+    data: [
+      {name: 'cells', values: cells},
+      {name: 'chosen', source: 'cells', transform: [{type: 'filter', expr: 'datum.chosen'}]},
+    ],
+    scales: [
+      {name: 'draft', type: 'band', domain: {data: 'cells', field: 'draft'}, range: 'width'},
+      {name: 'verifier', type: 'band', domain: {data: 'cells', field: 'verifier'}, range: 'height'},
+      {
+        name: 'kl',
+        type: 'linear',
+        domain: {data: 'cells', field: 'kl'},
+        range: {scheme: 'viridis'},
+        reverse: true,
+      },
+    ],
+    axes: [
+      {orient: 'bottom', scale: 'draft', title: 'draft layer', domain: false, ticks: false},
+      {orient: 'left', scale: 'verifier', title: 'verifier layer', domain: false, ticks: false},
+    ],
+    legends: [{fill: 'kl', title: 'KL (nats)', gradientLength: Math.min(200, rows * side)}],
+    marks: [
+      {type: 'rect', from: {data: 'cells'}, encode: {enter: {...cell, fill: {scale: 'kl', field: 'kl'}}}},
+      ...(side >= 36 ? [label()] : []),
+      {
+        type: 'rect',
+        name: 'map',
+        from: {data: 'chosen'},
+        // Inset by half the stroke, so that the boxes of neighbouring rows stay apart.
+        encode: {
+          enter: {
+            x: {scale: 'draft', field: 'draft', offset: 2},
+            y: {scale: 'verifier', field: 'verifier', offset: 2},
+            width: {scale: 'draft', band: 1, offset: -4},
+            height: {scale: 'verifier', band: 1, offset: -4},
+            stroke: {value: '#e8261c'},
+            strokeWidth: {value: 3},
+          },
+        },
+      },
+    ],
+  };
+}
+
+/** A cell's number, white on the dark colours of a large divergence and black on the light ones of a small one. */
+function label(): NonNullable<Spec['marks']>[number] {
+  return {
+    type: 'text',
+    from: {data: 'cells'},
+    encode: {
+      enter: {
+        x: {scale: 'draft', field: 'draft', band: 0.5},
+        y: {scale: 'verifier', field: 'verifier', band: 0.5},
+        align: {value: 'center'},
+        baseline: {value: 'middle'},
+        fontSize: {value: 11},
+        text: {signal: "format(datum.kl, '.2f')"},
+        fill: {signal: "contrast('white', scale('kl', datum.kl)) > 3 ? 'white' : 'black'"},
+      },
+    },
+  };
+}

@@ -1,0 +1,105 @@
+import {execFileSync} from 'node:child_process';
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+
+import {expect} from 'chai';
+
+import {packageRoot} from '../../src/backend/addon.js';
+
+const manifest = JSON.parse(fs.readFileSync(path.join(packageRoot, 'package.json'), 'utf8')) as {
+  name: string;
+  version: string;
+  dependencies: Record<string, string>;
+};
+
+describe('the published package', function () {
+  this.timeout(120_000);
+  let folder: string;
+  let files: string[];
+
+  before(() => {
+    folder = fs.mkdtempSync(path.join(os.tmpdir(), 'specattn-pack-'));
+    // Without scripts: dist/ is what this test runs in.
+    const pack = ['pack', '--json', '--ignore-scripts', '--pack-destination', folder];
+    const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
+    const printed = execFileSync(npm, pack, {
+      cwd: packageRoot,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    const answer = JSON.parse(printed);
+    // npm 11 gives a list; newer ones an object by package name.
+    const [{filename, files: listed}] = Array.isArray(answer) ? answer : Object.values<any>(answer);
+    files = listed.map((file: {path: string}) => file.path);
+    const installed = path.join(folder, 'node_modules', manifest.name);
+    fs.mkdirSync(installed, {recursive: true});
+    execFileSync('tar', ['-xzf', path.join(folder, filename), '-C', installed, '--strip-components=1']);
+    for (const name of Object.keys(manifest.dependencies)) {
+      const link = path.join(folder, 'node_modules', name);
+      fs.mkdirSync(path.dirname(link), {recursive: true});
+      fs.symlinkSync(path.join(packageRoot, 'node_modules', name), link, 'junction');
+    }
+  });
+
+  after(() => fs.rmSync(folder, {recursive: true, force: true}));
+
+  it('has all that a user needs', () => {
+    expect(files).to.include.members([
+      'package.json',
+      'LICENSE',
+      'README.md',
+      'CMakeLists.txt',
+      'tools/build-native.js',
+      'bin/specattn.js',
+      'cuda/kernels.def',
+      'dist/src/index.js',
+      'dist/src/index.d.ts',
+      'dist/src/cli/index.js',
+      'models/pretrained/draft/config.json',
+      'models/pretrained/draft/model.safetensors',
+      'models/pretrained/verifier/config.json',
+      'models/pretrained/verifier/model.safetensors',
+      'models/pretrained/verifier/tokenizer.json',
+    ]);
+    for (const house of ['dist/ops/', 'dist/models/', 'cuda/kernels/']) {
+      expect(files.some((file) => file.startsWith(house))).to.equal(true, house);
+    }
+  });
+
+  it('has nothing else', () => {
+    const wanted =
+      /^(package\.json|LICENSE|README\.md|CMakeLists\.txt|tools\/build-native\.js|bin\/specattn\.js|(cuda|models\/pretrained)\/.*|dist\/(src|ops|models)\/.*\.(js|d\.ts))$/;
+    expect(files.filter((file) => !wanted.test(file))).to.deep.equal([]);
+  });
+
+  // The program of a user, in a folder that has the package and nothing of this checkout but the dependencies.
+  const program = `
+    const out = await generate('It was a dark', {maxNewTokens: 4, temperature: 0});
+    console.log(JSON.stringify([typeof load, out.tokens.length]));`;
+
+  function run(file: string, text: string): unknown {
+    fs.writeFileSync(path.join(folder, file), text);
+    const addon = path.join(packageRoot, 'build', 'Release', 'specattn.node');
+    const env = {...process.env, ...(fs.existsSync(addon) ? {SPECATTN_ADDON: addon} : {})};
+    return JSON.parse(execFileSync(process.execPath, [file], {cwd: folder, encoding: 'utf8', env}));
+  }
+
+  it('works with require', () => {
+    const text = `const {generate, load} = require('specattn');\n(async () => {${program}})();`;
+    expect(run('program.cjs', text)).to.deep.equal(['function', 4]);
+  });
+
+  it('works with import, by name', () => {
+    expect(run('program.mjs', `import {generate, load} from 'specattn';${program}`)).to.deep.equal([
+      'function',
+      4,
+    ]);
+  });
+
+  it('has a command', () => {
+    const bin = path.join(folder, 'node_modules', manifest.name, 'bin', 'specattn.js');
+    const printed = execFileSync(process.execPath, [bin, '--version'], {cwd: folder, encoding: 'utf8'});
+    expect(printed.trim()).to.equal(manifest.version);
+  });
+});
