@@ -1,0 +1,359 @@
+// The Node-API addon: class Device with buffers, launches and captures.
+//
+// A launch is described in `device.command`, a Float64Array that JavaScript and C++ share, so that it costs
+// one call without arguments:
+//   kernel, inputs, outputs, attrs, { handle, dtype, rank, dims... } per input and output, attrs...
+// Errors become JavaScript exceptions; nothing here aborts or prints.
+#include <node_api.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "allocator.h"
+#include "device.h"
+
+namespace specattn {
+namespace {
+
+constexpr size_t kCommandLength = 8192;
+constexpr int kMaxTensors = 256;
+
+struct Session {
+  std::unique_ptr<Device> device;
+  std::unique_ptr<Allocator> allocator;
+  std::map<int, std::unique_ptr<Capture>> captures;
+  int next_capture = 1;
+  int recording = 0;
+  double* command = nullptr;  // of an ArrayBuffer that `command_buffer` keeps alive
+  napi_ref command_buffer = nullptr;
+  std::vector<Tensor> tensors = std::vector<Tensor>(kMaxTensors);
+
+  ~Session() {
+    captures.clear();
+    allocator.reset();
+    device.reset();
+  }
+};
+
+napi_value Throw(napi_env env, const char* message) {
+  napi_throw_error(env, nullptr, message);
+  return nullptr;
+}
+napi_value Throw(napi_env env, Status status) { return Throw(env, status.message); }
+
+napi_value String(napi_env env, const char* text) {
+  napi_value value = nullptr;
+  napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &value);
+  return value;
+}
+napi_value Number(napi_env env, double number) {
+  napi_value value = nullptr;
+  napi_create_double(env, number, &value);
+  return value;
+}
+napi_value Boolean(napi_env env, bool flag) {
+  napi_value value = nullptr;
+  napi_get_boolean(env, flag, &value);
+  return value;
+}
+
+// The call's arguments as numbers where they are numbers; `self` is the session behind `this`.
+struct Call {
+  Session* self = nullptr;
+  size_t count = 3;
+  napi_value values[3] = {};
+  double numbers[3] = {};
+
+  bool Parse(napi_env env, napi_callback_info info) {
+    napi_value receiver = nullptr;
+    if (napi_get_cb_info(env, info, &count, values, &receiver, nullptr) != napi_ok ||
+        napi_unwrap(env, receiver, reinterpret_cast<void**>(&self)) != napi_ok || !self || !self->device) {
+      Throw(env, "[device] not an open Device");
+      return false;
+    }
+    for (size_t i = 0; i < 3; ++i) napi_get_value_double(env, values[i], &numbers[i]);
+    return true;
+  }
+};
+
+// Any ArrayBufferView of the caller's as bytes.
+bool Bytes(napi_env env, napi_value value, void** data, size_t* bytes) {
+  bool is = false;
+  if (napi_is_typedarray(env, value, &is) == napi_ok && is) {
+    napi_typedarray_type type;
+    size_t length = 0;
+    if (napi_get_typedarray_info(env, value, &type, &length, data, nullptr, nullptr) != napi_ok) return false;
+    const size_t width =
+        type == napi_float64_array || type == napi_bigint64_array || type == napi_biguint64_array ? 8
+        : type == napi_float32_array || type == napi_int32_array || type == napi_uint32_array     ? 4
+        : type == napi_int16_array || type == napi_uint16_array                                   ? 2
+                                                                                                  : 1;
+    *bytes = length * width;
+    return true;
+  }
+  return false;
+}
+
+napi_value Launch(napi_env env, napi_callback_info info) {
+  Call call;
+  if (!call.Parse(env, info)) return nullptr;
+  Session& session = *call.self;
+  const double* at = session.command;
+  const double* const end = at + kCommandLength;
+  const int kernel = static_cast<int>(at[0]);
+  const int inputs = static_cast<int>(at[1]), outputs = static_cast<int>(at[2]),
+            attrs = static_cast<int>(at[3]);
+  at += 4;
+  if (kernel < 0 || kernel >= kKernelCount) return Throw(env, "[launch] no such kernel");
+  if (inputs < 0 || outputs < 0 || attrs < 0 || inputs + outputs > kMaxTensors)
+    return Throw(env, "[launch] more than 256 tensors");
+  for (int i = 0; i < inputs + outputs; ++i) {
+    Tensor& tensor = session.tensors[static_cast<size_t>(i)];
+    if (end - at < 3 + kMaxRank) return Throw(env, "[launch] the command is too long");
+    size_t held = 0;
+    tensor.data = session.allocator->Data(static_cast<int>(at[0]), &held);
+    tensor.dtype = static_cast<DType>(static_cast<int>(at[1]));
+    tensor.rank = static_cast<int32_t>(at[2]);
+    at += 3;
+    if (tensor.rank < 0 || tensor.rank > kMaxRank)
+      return Throw(env, "[launch] a tensor's rank must be 0 to 8");
+    for (int d = 0; d < tensor.rank; ++d) tensor.dims[d] = static_cast<int64_t>(at[d]);
+    at += tensor.rank;
+    if (!tensor.data) return Throw(env, "[launch] a tensor's buffer was freed");
+    if (tensor.bytes() > held) return Throw(env, "[launch] a tensor is larger than its buffer");
+  }
+  if (end - at < attrs) return Throw(env, "[launch] the command is too long");
+  const Args args{session.tensors.data(), inputs, session.tensors.data() + inputs, outputs, at, attrs};
+  const Status status = session.device->Launch(static_cast<Kernel>(kernel), args);
+  return status.ok() ? nullptr : Throw(env, status);
+}
+
+napi_value Allocate(napi_env env, napi_callback_info info) {
+  Call call;
+  if (!call.Parse(env, info)) return nullptr;
+  if (!(call.numbers[0] >= 0 && call.numbers[0] < 0x1p53))
+    return Throw(env, "[allocate] bytes must be a whole number >= 0");
+  int handle = 0;
+  const Status status = call.self->allocator->Allocate(static_cast<size_t>(call.numbers[0]), &handle);
+  return status.ok() ? Number(env, handle) : Throw(env, status);
+}
+
+napi_value Free(napi_env env, napi_callback_info info) {
+  Call call;
+  if (!call.Parse(env, info)) return nullptr;
+  const Status status = call.self->allocator->Free(static_cast<int>(call.numbers[0]));
+  return status.ok() ? nullptr : Throw(env, status);
+}
+
+// write(handle, byteOffset, view) and read(handle, byteOffset, view).
+template <bool kWrite>
+napi_value Transfer(napi_env env, napi_callback_info info) {
+  Call call;
+  if (!call.Parse(env, info)) return nullptr;
+  size_t held = 0, bytes = 0;
+  void* host = nullptr;
+  char* data = static_cast<char*>(call.self->allocator->Data(static_cast<int>(call.numbers[0]), &held));
+  const char* const what = kWrite ? "[write]" : "[read]";
+  if (!data)
+    return Throw(env, Error("%s no buffer has the handle %d", what, static_cast<int>(call.numbers[0])));
+  if (!Bytes(env, call.values[2], &host, &bytes)) return Throw(env, Error("%s expects a typed array", what));
+  const double offset = call.numbers[1];
+  if (!(offset >= 0) || offset + static_cast<double>(bytes) > static_cast<double>(held))
+    return Throw(env,
+                 Error("%s %zu bytes at offset %.0f do not fit a buffer of %zu", what, bytes, offset, held));
+  data += static_cast<size_t>(offset);
+  const Status status =
+      kWrite ? call.self->device->CopyIn(data, host, bytes) : call.self->device->CopyOut(host, data, bytes);
+  return status.ok() ? nullptr : Throw(env, status);
+}
+
+napi_value Synchronize(napi_env env, napi_callback_info info) {
+  Call call;
+  if (!call.Parse(env, info)) return nullptr;
+  const Status status = call.self->device->Synchronize();
+  return status.ok() ? nullptr : Throw(env, status);
+}
+
+napi_value BeginCapture(napi_env env, napi_callback_info info) {
+  Call call;
+  if (!call.Parse(env, info)) return nullptr;
+  const Status status = call.self->device->BeginCapture();
+  if (!status.ok()) return Throw(env, status);
+  call.self->recording = call.self->next_capture++;
+  call.self->allocator->BeginPool(call.self->recording);
+  return nullptr;
+}
+
+napi_value EndCapture(napi_env env, napi_callback_info info) {
+  Call call;
+  if (!call.Parse(env, info)) return nullptr;
+  std::unique_ptr<Capture> capture;
+  const Status status = call.self->device->EndCapture(&capture);
+  call.self->allocator->EndPool();
+  if (!status.ok()) {
+    call.self->allocator->FreePool(call.self->recording);
+    return Throw(env, status);
+  }
+  call.self->captures[call.self->recording] = std::move(capture);
+  return Number(env, call.self->recording);
+}
+
+napi_value Replay(napi_env env, napi_callback_info info) {
+  Call call;
+  if (!call.Parse(env, info)) return nullptr;
+  const auto capture = call.self->captures.find(static_cast<int>(call.numbers[0]));
+  if (capture == call.self->captures.end()) return Throw(env, "[replay] the capture was freed");
+  const Status status = capture->second->Replay();
+  return status.ok() ? nullptr : Throw(env, status);
+}
+
+napi_value FreeCapture(napi_env env, napi_callback_info info) {
+  Call call;
+  if (!call.Parse(env, info)) return nullptr;
+  const int id = static_cast<int>(call.numbers[0]);
+  if (call.self->captures.erase(id)) call.self->allocator->FreePool(id);
+  return nullptr;
+}
+
+napi_value Memory(napi_env env, napi_callback_info info) {
+  Call call;
+  if (!call.Parse(env, info)) return nullptr;
+  const Allocator& allocator = *call.self->allocator;
+  napi_value object = nullptr;
+  napi_create_object(env, &object);
+  napi_set_named_property(env, object, "bytesInUse",
+                          Number(env, static_cast<double>(allocator.bytes_in_use())));
+  napi_set_named_property(env, object, "bytesReserved",
+                          Number(env, static_cast<double>(allocator.bytes_reserved())));
+  napi_set_named_property(env, object, "bytesFree",
+                          Number(env, static_cast<double>(call.self->device->FreeBytes())));
+  napi_set_named_property(env, object, "buffers", Number(env, static_cast<double>(allocator.buffers())));
+  return object;
+}
+
+napi_value Trim(napi_env env, napi_callback_info info) {
+  Call call;
+  if (!call.Parse(env, info)) return nullptr;
+  call.self->allocator->Trim();
+  return nullptr;
+}
+
+void Finalize(napi_env env, void* data, void*) {
+  Session* session = static_cast<Session*>(data);
+  napi_delete_reference(env, session->command_buffer);
+  delete session;
+}
+
+// new Device('cpu' | 'cuda')
+napi_value NewDevice(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value argument = nullptr, self = nullptr;
+  char name[16] = "";
+  napi_get_cb_info(env, info, &count, &argument, &self, nullptr);
+  napi_get_value_string_utf8(env, argument, name, sizeof name, nullptr);
+  std::unique_ptr<Session> session(new (std::nothrow) Session);
+  if (!session) return Throw(env, "[device] out of memory");
+  Status status;
+  if (std::strcmp(name, "cpu") == 0)
+    status = OpenCpu(&session->device);
+  else if (std::strcmp(name, "cuda") == 0)
+    status = OpenCuda(&session->device);
+  else
+    status = Error("[device] expected 'cpu' or 'cuda' but got '%s'", name);
+  if (!status.ok()) return Throw(env, status);
+  session->allocator.reset(new Allocator(*session->device));
+
+  napi_value buffer = nullptr, command = nullptr;
+  void* shared = nullptr;
+  if (napi_create_arraybuffer(env, kCommandLength * sizeof(double), &shared, &buffer) != napi_ok ||
+      napi_create_typedarray(env, napi_float64_array, kCommandLength, buffer, 0, &command) != napi_ok ||
+      napi_create_reference(env, buffer, 1, &session->command_buffer) != napi_ok)
+    return Throw(env, "[device] no memory for the command buffer");
+  session->command = static_cast<double*>(shared);
+  napi_set_named_property(env, self, "name", String(env, session->device->name()));
+  napi_set_named_property(env, self, "description", String(env, session->device->description()));
+  napi_set_named_property(env, self, "command", command);
+  if (napi_wrap(env, self, session.get(), Finalize, nullptr, nullptr) != napi_ok)
+    return Throw(env, "[device] could not be wrapped");
+  session.release();
+  return self;
+}
+
+// [{name, available, description, reason}] of every device this build knows.
+napi_value ProbeDevices(napi_env env, napi_callback_info) {
+  napi_value list = nullptr;
+  napi_create_array(env, &list);
+  Probe probes[2];
+  ProbeCuda(&probes[0]);
+  ProbeCpu(&probes[1]);
+  for (uint32_t i = 0; i < 2; ++i) {
+    napi_value object = nullptr;
+    napi_create_object(env, &object);
+    napi_set_named_property(env, object, "name", String(env, probes[i].name));
+    napi_set_named_property(env, object, "available", Boolean(env, !*probes[i].reason));
+    napi_set_named_property(env, object, "description", String(env, probes[i].description));
+    napi_set_named_property(env, object, "reason", String(env, probes[i].reason));
+    napi_set_element(env, list, i, object);
+  }
+  return list;
+}
+
+napi_value Kernels(napi_env env) {
+  static const struct {
+    const char* name;
+    bool half;
+  } kKernels[] = {
+#define KERNEL(name, half) {#name, half != 0},
+#include "kernels.def"
+#undef KERNEL
+  };
+  napi_value list = nullptr;
+  napi_create_array(env, &list);
+  for (uint32_t i = 0; i < kKernelCount; ++i) {
+    napi_value object = nullptr;
+    napi_create_object(env, &object);
+    napi_set_named_property(env, object, "name", String(env, kKernels[i].name));
+    napi_set_named_property(env, object, "half", Boolean(env, kKernels[i].half));
+    napi_set_element(env, list, i, object);
+  }
+  return list;
+}
+
+napi_property_descriptor Method(const char* name, napi_callback callback) {
+  return {name, nullptr, callback, nullptr, nullptr, nullptr, napi_default_method, nullptr};
+}
+
+napi_value Init(napi_env env, napi_value exports) {
+  const napi_property_descriptor methods[] = {
+      Method("launch", Launch),
+      Method("allocate", Allocate),
+      Method("free", Free),
+      Method("write", Transfer<true>),
+      Method("read", Transfer<false>),
+      Method("synchronize", Synchronize),
+      Method("beginCapture", BeginCapture),
+      Method("endCapture", EndCapture),
+      Method("replay", Replay),
+      Method("freeCapture", FreeCapture),
+      Method("memory", Memory),
+      Method("trim", Trim),
+  };
+  napi_value device = nullptr, probe = nullptr;
+  napi_define_class(env, "Device", NAPI_AUTO_LENGTH, NewDevice, nullptr, sizeof methods / sizeof *methods,
+                    methods, &device);
+  napi_create_function(env, "probe", NAPI_AUTO_LENGTH, ProbeDevices, nullptr, &probe);
+  napi_set_named_property(env, exports, "Device", device);
+  napi_set_named_property(env, exports, "probe", probe);
+  napi_set_named_property(env, exports, "kernels", Kernels(env));
+  return exports;
+}
+
+}  // namespace
+}  // namespace specattn
+
+NAPI_MODULE_INIT() { return specattn::Init(env, exports); }

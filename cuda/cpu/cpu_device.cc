@@ -1,0 +1,210 @@
+// The CPU device: launches run at once, on every core, with the widest instructions that this processor has.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <vector>
+
+#include "../device.h"
+#include "parallel.h"
+#include "thread_pool.h"
+#if defined(__linux__)
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
+
+namespace specattn {
+
+#define ISA(isa)                      \
+  namespace isa {                     \
+  extern const Launcher kLaunchers[]; \
+  }
+ISA(baseline)
+#if defined(SPECATTN_X86)
+ISA(avx2)
+ISA(avx512)
+#endif
+#undef ISA
+
+namespace {
+
+struct InstructionSet {
+  const char* name;
+  const Launcher* launchers;
+};
+
+// The widest the processor has; SPECATTN_ISA=baseline|avx2|avx512 asks for a narrower one.
+InstructionSet ChooseInstructionSet() {
+#if defined(SPECATTN_X86)
+  const char* wanted = std::getenv("SPECATTN_ISA");
+  const auto allowed = [&](const char* name) {
+    return !wanted || !*wanted || std::strcmp(wanted, name) == 0;
+  };
+  const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  if (has_avx2 && has_avx512 && allowed("avx512")) return {"avx512", avx512::kLaunchers};
+  if (has_avx2 && (allowed("avx2") || allowed("avx512"))) return {"avx2", avx2::kLaunchers};
+#endif
+  return {"baseline", baseline::kLaunchers};
+}
+
+void ProcessorName(char* out, size_t size) {
+  std::snprintf(out, size, "CPU");
+#if defined(__linux__)
+  std::FILE* file = std::fopen("/proc/cpuinfo", "r");
+  if (!file) return;
+  char line[256];
+  while (std::fgets(line, sizeof line, file)) {
+    if (std::strncmp(line, "model name", 10) != 0) continue;
+    const char* colon = std::strchr(line, ':');
+    if (!colon) break;
+    std::snprintf(out, size, "%s", colon + 2);
+    out[std::strcspn(out, "\n")] = 0;
+    break;
+  }
+  std::fclose(file);
+#endif
+}
+
+constexpr size_t kHuge = size_t{2} << 20;
+
+class Pool final : public CpuStream {
+ public:
+  Pool() : threads_(ThreadPool::Get()) {}
+  ~Pool() override { std::free(scratch_); }
+
+  void* Scratch(size_t bytes) override {
+    if (bytes > scratch_bytes_) {
+      std::free(scratch_);
+      scratch_bytes_ = (bytes + bytes / 2 + 63) / 64 * 64;
+      scratch_ = std::aligned_alloc(64, scratch_bytes_);
+      if (!scratch_) scratch_bytes_ = 0;
+    }
+    return scratch_;
+  }
+  void Parallel(int64_t count, int64_t grain, Body body, void* context) override {
+    threads_->Run(count, grain, body, context);
+  }
+  int threads() const override { return threads_->threads(); }
+
+ private:
+  std::shared_ptr<ThreadPool> threads_;
+  void* scratch_ = nullptr;
+  size_t scratch_bytes_ = 0;
+};
+
+// One recorded launch: its own copy of everything that Args points to.
+struct Command {
+  Launcher launcher;
+  std::vector<Tensor> inputs, outputs;
+  std::vector<double> attrs;
+
+  Args args() const {
+    return {inputs.data(), static_cast<int>(inputs.size()), outputs.data(), static_cast<int>(outputs.size()),
+            attrs.data(),  static_cast<int>(attrs.size())};
+  }
+};
+
+class CommandList final : public Capture {
+ public:
+  explicit CommandList(Stream& stream) : stream_(stream) {}
+  void Add(Launcher launcher, const Args& args) {
+    commands_.push_back({launcher,
+                         {args.inputs, args.inputs + args.input_count},
+                         {args.outputs, args.outputs + args.output_count},
+                         {args.attrs, args.attrs + args.attr_count}});
+  }
+  Status Replay() override {
+    for (const Command& command : commands_)
+      SPECATTN_RETURN_IF_ERROR(command.launcher(stream_, command.args()));
+    return Ok();
+  }
+
+ private:
+  Stream& stream_;
+  std::vector<Command> commands_;
+};
+
+class CpuDevice final : public Device {
+ public:
+  CpuDevice() : isa_(ChooseInstructionSet()) {
+    char processor[128];
+    ProcessorName(processor, sizeof processor);
+    std::snprintf(description_, sizeof description_, "%s, %d thread%s, %s", processor, stream_.threads(),
+                  stream_.threads() == 1 ? "" : "s", isa_.name);
+  }
+
+  const char* name() const override { return "cpu"; }
+  const char* description() const override { return description_; }
+
+  void* Allocate(size_t bytes) override {
+    const size_t alignment = bytes >= 2 * kHuge ? kHuge : 64;
+    void* data = nullptr;
+    if (posix_memalign(&data, alignment, bytes) != 0) return nullptr;
+#if defined(__linux__)
+    if (alignment == kHuge) madvise(data, bytes, MADV_HUGEPAGE);  // fewer page walks while weights stream by
+#endif
+    return data;
+  }
+  void Free(void* data, size_t) override { std::free(data); }
+  size_t FreeBytes() const override {
+#if defined(__linux__)
+    return static_cast<size_t>(sysconf(_SC_AVPHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+#else
+    return 0;
+#endif
+  }
+
+  Status CopyIn(void* device, const void* host, size_t bytes) override {
+    if (capture_) return Error("[capture] data can't be written to the device while launches are recorded");
+    if (bytes) std::memcpy(device, host, bytes);
+    return Ok();
+  }
+  Status CopyOut(void* host, const void* device, size_t bytes) override {
+    if (capture_) return Error("[capture] data can't be read from the device while launches are recorded");
+    if (bytes) std::memcpy(host, device, bytes);
+    return Ok();
+  }
+
+  Status Launch(Kernel kernel, const Args& args) override {
+    if (!capture_) return isa_.launchers[kernel](stream_, args);
+    capture_->Add(isa_.launchers[kernel], args);
+    return Ok();
+  }
+  Status Synchronize() override { return Ok(); }
+
+  Status BeginCapture() override {
+    if (capture_) return Error("[capture] launches are being recorded already");
+    capture_.reset(new CommandList(stream_));
+    return Ok();
+  }
+  Status EndCapture(std::unique_ptr<Capture>* capture) override {
+    if (!capture_) return Error("[capture] no launches are being recorded");
+    *capture = std::move(capture_);
+    return Ok();
+  }
+
+ private:
+  InstructionSet isa_;
+  Pool stream_;
+  char description_[256];
+  std::unique_ptr<CommandList> capture_;
+};
+
+}  // namespace
+
+void ProbeCpu(Probe* probe) {
+  *probe = {"cpu", "", ""};
+  std::unique_ptr<Device> device;
+  const Status status = OpenCpu(&device);
+  if (status.ok()) std::snprintf(probe->description, sizeof probe->description, "%s", device->description());
+  if (!status.ok()) std::snprintf(probe->reason, sizeof probe->reason, "%s", status.message);
+}
+
+Status OpenCpu(std::unique_ptr<Device>* device) {
+  device->reset(new (std::nothrow) CpuDevice);
+  return *device ? Ok() : Error("[cpu] out of memory");
+}
+
+}  // namespace specattn

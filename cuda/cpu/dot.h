@@ -1,0 +1,127 @@
+// Dot products of rows with rows, the core of every matrix product with transposed weights and of attention
+// scores.
+//
+// Each result is one vector accumulator over the common axis, in order, folded at the end: it has the same
+// bits whatever the tile it was computed in. The results of one row thus don't depend on how many rows are
+// computed with it.
+#pragma once
+#include "simd.h"
+
+namespace specattn {
+namespace {
+
+// As many accumulators as the registers hold beside the operands.
+constexpr int kTileRows = kLanes == 16 ? 6 : 4;
+constexpr int kTileCols = kLanes == 16 ? 4 : 2;
+
+// out[r][c] = a[r] . b[c] for r < kRows, c < kCols; a [., lda], b [., ldb], both over n elements.
+template <int kRows, int kCols, class W>
+inline void DotTile(const float* a, int64_t lda, const W* b, int64_t ldb, int64_t n, float* out,
+                    int64_t ldo) {
+  Vec sum[kRows][kCols] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    Vec weight[kCols];
+    for (int c = 0; c < kCols; ++c) weight[c] = Load(b + c * ldb + i);
+    for (int r = 0; r < kRows; ++r) {
+      const Vec x = Load(a + r * lda + i);
+      for (int c = 0; c < kCols; ++c) sum[r][c] += x * weight[c];
+    }
+  }
+  if (i < n) {
+    for (int c = 0; c < kCols; ++c) {
+      const Vec weight = LoadFirst(b + c * ldb + i, n - i);
+      for (int r = 0; r < kRows; ++r) sum[r][c] += LoadFirst(a + r * lda + i, n - i) * weight;
+    }
+  }
+  for (int r = 0; r < kRows; ++r)
+    for (int c = 0; c < kCols; ++c) out[r * ldo + c] = Sum(sum[r][c]);
+}
+
+template <int kRows, class W>
+inline void DotRows(const float* a, int64_t lda, const W* b, int64_t cols, int64_t ldb, int64_t n, float* out,
+                    int64_t ldo) {
+  // Few rows leave registers for more columns, which hide the latency of the additions.
+  constexpr int kWide = kRows == 1 ? 8 : kRows == 2 && kLanes == 16 ? 8 : kTileCols;
+  int64_t c = 0;
+  for (; c + kWide <= cols; c += kWide) DotTile<kRows, kWide>(a, lda, b + c * ldb, ldb, n, out + c, ldo);
+  for (; c < cols; ++c) DotTile<kRows, 1>(a, lda, b + c * ldb, ldb, n, out + c, ldo);
+}
+
+// out[r][c] = a[r] . b[c] for all r < rows, c < cols.
+template <class W>
+inline void Dots(const float* a, int64_t rows, int64_t lda, const W* b, int64_t cols, int64_t ldb, int64_t n,
+                 float* out, int64_t ldo) {
+  int64_t r = 0;
+  for (; r + kTileRows <= rows; r += kTileRows)
+    DotRows<kTileRows>(a + r * lda, lda, b, cols, ldb, n, out + r * ldo, ldo);
+  a += r * lda;
+  out += r * ldo;
+  switch (rows - r) {
+    case 5:
+      if constexpr (kTileRows > 5) DotRows<5>(a, lda, b, cols, ldb, n, out, ldo);
+      break;
+    case 4:
+      if constexpr (kTileRows > 4) DotRows<4>(a, lda, b, cols, ldb, n, out, ldo);
+      break;
+    case 3:
+      DotRows<3>(a, lda, b, cols, ldb, n, out, ldo);
+      break;
+    case 2:
+      DotRows<2>(a, lda, b, cols, ldb, n, out, ldo);
+      break;
+    case 1:
+      DotRows<1>(a, lda, b, cols, ldb, n, out, ldo);
+      break;
+    default:
+      break;
+  }
+}
+
+// out[r][c] += sum over j of x[r][j] * b[j][c], j in order: rows of weights times a matrix of rows. x [.,
+// ldx], b [n, ldb].
+template <int kRows, int kVecs, class W>
+inline void AxpyTile(const float* x, int64_t ldx, const W* b, int64_t ldb, int64_t n, float* out,
+                     int64_t ldo) {
+  Vec sum[kRows][kVecs];
+  for (int r = 0; r < kRows; ++r)
+    for (int v = 0; v < kVecs; ++v) sum[r][v] = Load(out + r * ldo + v * kLanes);
+  for (int64_t j = 0; j < n; ++j) {
+    Vec row[kVecs];
+    for (int v = 0; v < kVecs; ++v) row[v] = Load(b + j * ldb + v * kLanes);
+    for (int r = 0; r < kRows; ++r) {
+      const Vec weight = Splat(x[r * ldx + j]);
+      for (int v = 0; v < kVecs; ++v) sum[r][v] += weight * row[v];
+    }
+  }
+  for (int r = 0; r < kRows; ++r)
+    for (int v = 0; v < kVecs; ++v) Store(out + r * ldo + v * kLanes, sum[r][v]);
+}
+
+template <int kRows, class W>
+inline void AxpyRows(const float* x, int64_t ldx, const W* b, int64_t cols, int64_t ldb, int64_t n,
+                     float* out, int64_t ldo) {
+  int64_t c = 0;
+  for (; c + 4 * kLanes <= cols; c += 4 * kLanes) AxpyTile<kRows, 4>(x, ldx, b + c, ldb, n, out + c, ldo);
+  for (; c + kLanes <= cols; c += kLanes) AxpyTile<kRows, 1>(x, ldx, b + c, ldb, n, out + c, ldo);
+  for (; c < cols; ++c) {
+    for (int r = 0; r < kRows; ++r) {
+      float sum = out[r * ldo + c];
+      for (int64_t j = 0; j < n; ++j) sum += x[r * ldx + j] * ToFloat(b[j * ldb + c]);
+      out[r * ldo + c] = sum;
+    }
+  }
+}
+
+template <class W>
+inline void Axpys(const float* x, int64_t rows, int64_t ldx, const W* b, int64_t cols, int64_t ldb, int64_t n,
+                  float* out, int64_t ldo) {
+  constexpr int kRows = kLanes == 16 ? 4 : 2;
+  int64_t r = 0;
+  for (; r + kRows <= rows; r += kRows)
+    AxpyRows<kRows>(x + r * ldx, ldx, b, cols, ldb, n, out + r * ldo, ldo);
+  for (; r < rows; ++r) AxpyRows<1>(x + r * ldx, ldx, b, cols, ldb, n, out + r * ldo, ldo);
+}
+
+}  // namespace
+}  // namespace specattn

@@ -1,0 +1,273 @@
+// The nucleus of a row of weights: the smallest set of elements whose mass reaches p of the row's, ties to
+// the lower index. Found without sorting, by bisection on the bits of the threshold (the bits of positive
+// floats are ordered as the floats are): each pass weighs the candidates at three thresholds, keeps the
+// quarter in which the mass crosses p and drops the rest. A row of 4096 takes a few microseconds and about
+// three times the work of summing it.
+//
+// The set equals, always, the one that sorting (descending, ties by index) and a running float64 sum give.
+// Sums of float32 weights in float64 are exact in any order while the weights span less than 2^29 of the
+// total; where they are not, the answer is taken only if no rounding could change it, else the row is sorted
+// after all (p within about 1e-9 of 1).
+//
+// Negative and NaN weights count as 0. The first infinite weight is the nucleus.
+#pragma once
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+#include "simd.h"
+
+namespace specattn {
+namespace {
+
+// The elements v[j] > threshold, and those of v[j] == threshold with j < ties_end.
+struct Cut {
+  float threshold;
+  int64_t ties_end;
+};
+constexpr Cut kNothing = {INFINITY, 0};
+
+// Doubles as many as fill a vector, and the floats that widen to them.
+typedef double DVec __attribute__((vector_size(kLanes * 4)));
+typedef float HalfVecU __attribute__((vector_size(kLanes * 2), aligned(4), may_alias));
+constexpr int kDoubleLanes = kLanes / 2;
+
+inline DVec LoadDouble(const float* p) {
+  return __builtin_convertvector(*reinterpret_cast<const HalfVecU*>(p), DVec);
+}
+inline double Sum(DVec v) {
+  double sum = 0;
+  for (int i = 0; i < kDoubleLanes; ++i) sum += v[i];
+  return sum;
+}
+
+inline uint32_t Bits(float x) {
+  uint32_t u;
+  std::memcpy(&u, &x, 4);
+  return u;
+}
+inline float FloatOfBits(uint32_t u) {
+  float x;
+  std::memcpy(&x, &u, 4);
+  return x;
+}
+
+// Floats of scratch that NucleusOf and LargestOf need for a row of n.
+inline int64_t NucleusScratch(int64_t n) { return 2 * (n + kLanes); }
+
+struct RowStats {
+  double total = 0;           // of the positive elements
+  float largest = 0;          // 0: there are no positive elements
+  float smallest = INFINITY;  // the smallest positive one
+  int64_t positives = 0;
+};
+
+inline RowStats StatsOf(const float* row, int64_t n) {
+  DVec total[2] = {};
+  Vec largest = {}, smallest = Splat(INFINITY);
+  IVec minus_positives = {};
+  int64_t j = 0;
+  for (; j + kLanes <= n; j += kLanes) {
+    const Vec v = Load(row + j);
+    largest = v > largest ? v : largest;
+    minus_positives += v > 0;
+    const Vec positive = v > 0 ? v : Splat(INFINITY);
+    smallest = positive < smallest ? positive : smallest;
+    const DVec low = LoadDouble(row + j), high = LoadDouble(row + j + kDoubleLanes);
+    total[0] += low > 0 ? low : DVec{};
+    total[1] += high > 0 ? high : DVec{};
+  }
+  RowStats stats;
+  stats.total = Sum(total[0] + total[1]);
+  for (int i = 0; i < kLanes; ++i) {
+    stats.largest = largest[i] > stats.largest ? largest[i] : stats.largest;
+    stats.smallest = smallest[i] < stats.smallest ? smallest[i] : stats.smallest;
+    stats.positives -= minus_positives[i];
+  }
+  for (; j < n; ++j) {
+    if (!(row[j] > 0)) continue;
+    stats.total += row[j];
+    stats.largest = row[j] > stats.largest ? row[j] : stats.largest;
+    stats.smallest = row[j] < stats.smallest ? row[j] : stats.smallest;
+    ++stats.positives;
+  }
+  return stats;
+}
+
+// Copies the elements in [low, high] to `out`, in order, and returns how many. `out` may be `in`; it needs
+// room for kLanes more, which may be overwritten.
+inline int64_t Compact(const float* in, int64_t n, float low, float high, float* out) {
+  int64_t count = 0, j = 0;
+#if defined(__AVX512F__)
+  for (; j + kLanes <= n; j += kLanes) {
+    const __m512 v = _mm512_loadu_ps(in + j);
+    const __mmask16 inside = _mm512_cmp_ps_mask(v, _mm512_set1_ps(low), _CMP_GE_OQ) &
+                             _mm512_cmp_ps_mask(v, _mm512_set1_ps(high), _CMP_LE_OQ);
+    _mm512_storeu_ps(out + count, _mm512_maskz_compress_ps(inside, v));
+    count += __builtin_popcount(inside);
+  }
+#endif
+  for (; j < n; ++j) {
+    const float v = in[j];
+    out[count] = v;
+    count += (v >= low) & (v <= high);
+  }
+  return count;
+}
+
+// The mass (or, with kCount, the number) of the elements of at least each of three thresholds. x has zeros up
+// to a multiple of kLanes.
+template <bool kCount>
+inline void Weigh(const float* x, int64_t n, const float (&thresholds)[3], double (&mass)[3]) {
+  const DVec t0 = DVec{} + thresholds[0], t1 = DVec{} + thresholds[1], t2 = DVec{} + thresholds[2];
+  const DVec one = DVec{} + 1.0;
+  DVec m0 = {}, m1 = {}, m2 = {};
+  for (int64_t j = 0; j < n; j += kDoubleLanes) {
+    const DVec v = LoadDouble(x + j);
+    const DVec w = kCount ? one : v;
+    m0 += v >= t0 ? w : DVec{};
+    m1 += v >= t1 ? w : DVec{};
+    m2 += v >= t2 ? w : DVec{};
+  }
+  mass[0] = Sum(m0);
+  mass[1] = Sum(m1);
+  mass[2] = Sum(m2);
+}
+
+// Where a descending running sum reaches its target: among `equal` elements of the value `threshold`, after
+// `above` from the larger ones. equal is 0 if rounding led the search astray.
+struct Crossing {
+  float threshold;
+  double above;
+  int64_t equal;
+};
+
+// Searches candidates x[0, n), all in [low, high]; x is overwritten.
+template <bool kCount>
+inline Crossing FindCrossing(float* x, int64_t n, double target) {
+  double above = 0;
+  while (n > 0) {
+    for (int i = 0; i < kLanes; ++i) x[n + i] = 0;
+    // As signed integers, which have a vector minimum and are ordered alike.
+    int32_t low = INT32_MAX, high = 0;
+    for (int64_t j = 0; j < n; ++j) {
+      int32_t bits;
+      std::memcpy(&bits, x + j, 4);
+      low = bits < low ? bits : low;
+      high = bits > high ? bits : high;
+    }
+    if (low == high) return {x[0], above, n};
+
+    // Quarters of [low, end). The mass from `low` up reaches the target, that from `end` up does not.
+    const uint32_t span = static_cast<uint32_t>(high - low) + 1, end = static_cast<uint32_t>(high) + 1;
+    uint32_t edges[5] = {static_cast<uint32_t>(low), 0, 0, 0, end};
+    float thresholds[3];
+    for (uint32_t i = 0; i < 3; ++i) {
+      edges[i + 1] = edges[0] + span / 4 * (i + 1) + span % 4 * (i + 1) / 4;
+      thresholds[i] = FloatOfBits(edges[i + 1]);
+    }
+    double mass[3];
+    Weigh<kCount>(x, n, thresholds, mass);
+    int quarter = 3;
+    while (quarter > 0 && above + mass[quarter - 1] < target) --quarter;
+    if (quarter < 3) above += mass[quarter];
+    n = Compact(x, n, FloatOfBits(edges[quarter]), FloatOfBits(edges[quarter + 1] - 1), x);
+  }
+  return {0, above, 0};
+}
+
+// The cut that keeps all elements above the threshold and the first `ties` at it.
+inline Cut KeepTies(const float* row, int64_t n, float threshold, int64_t ties, int64_t equal) {
+  if (ties >= equal) return {threshold, n};
+  int64_t j = 0;
+  for (int64_t seen = 0; seen < ties; ++j) seen += row[j] == threshold;
+  return {threshold, j};
+}
+
+// The definition, by sorting: for rows whose answer hangs on how float64 rounds.
+inline Cut NucleusBySorting(const float* row, int64_t n, double p, float* scratch) {
+  float* x = scratch;
+  float* y = scratch + n + kLanes;
+  const int64_t count = Compact(row, n, FloatOfBits(1), INFINITY, x);
+  for (int shift = 0; shift < 32; shift += 8) {  // least significant byte first, descending
+    int64_t start[256] = {};
+    for (int64_t j = 0; j < count; ++j) ++start[Bits(x[j]) >> shift & 255];
+    for (int64_t byte = 255, before = 0; byte >= 0; --byte) {
+      const int64_t size = start[byte];
+      start[byte] = before;
+      before += size;
+    }
+    for (int64_t j = 0; j < count; ++j) y[start[Bits(x[j]) >> shift & 255]++] = x[j];
+    float* const sorted = y;
+    y = x;
+    x = sorted;
+  }
+  double total = 0;
+  for (int64_t j = 0; j < count; ++j) total += x[j];
+  const double target = p * total;
+  double mass = 0;
+  int64_t kept = 0;
+  while (kept < count && (kept == 0 || mass < target)) mass += x[kept++];
+  int64_t ties = 0;
+  for (int64_t j = kept - 1; j >= 0 && x[j] == x[kept - 1]; --j) ++ties;
+  return KeepTies(row, n, x[kept - 1], ties, n + 1);
+}
+
+// p in (0, 1]. scratch: NucleusScratch(n) floats.
+inline Cut NucleusOf(const float* row, int64_t n, double p, float* scratch) {
+  const RowStats stats = StatsOf(row, n);
+  if (stats.positives == 0 || !(p > 0)) return kNothing;
+  if (stats.largest == INFINITY) return KeepTies(row, n, INFINITY, 1, n + 1);
+  const double target = p * stats.total;
+
+  // Elements below (1 - p) of the mean cannot add up to 1 - p of the mass: they are outside.
+  const float floor =
+      static_cast<float>((1 - p) * (1 - 1e-6) * stats.total / static_cast<double>(stats.positives));
+  const float low = floor > stats.smallest ? floor : stats.smallest;
+  const int64_t candidates = Compact(row, n, low, stats.largest, scratch);
+  const Crossing found = FindCrossing<false>(scratch, candidates, target);
+
+  if (found.equal == 0) return NucleusBySorting(row, n, p, scratch);
+
+  // The fewest ties that reach the target.
+  const auto mass = [&](int64_t k) { return found.above + static_cast<double>(k) * found.threshold; };
+  int64_t ties = static_cast<int64_t>((target - found.above) / found.threshold);
+  ties = ties < 1 ? 1 : ties > found.equal ? found.equal : ties;
+  while (ties > 1 && mass(ties - 1) >= target) --ties;
+  while (ties < found.equal && mass(ties) < target) ++ties;
+
+  // Every partial sum is a multiple of the smallest element's last bit: exact while that fits 53 bits.
+  const uint32_t exponent = Bits(stats.smallest) >> 23;
+  const double last_bit = std::ldexp(1.0, static_cast<int>(exponent == 0 ? 1 : exponent) - 150);
+  const double error = stats.total < last_bit * 0x1p53 ? 0 : stats.total * static_cast<double>(n) * 0x1p-51;
+  const bool certain = error == 0 || (mass(ties) - error >= target && mass(ties - 1) + error < target);
+  return certain ? KeepTies(row, n, found.threshold, ties, found.equal)
+                 : NucleusBySorting(row, n, p, scratch);
+}
+
+// The k largest positive elements (all of them if there are fewer), ties to the lower index. k >= 1. scratch:
+// NucleusScratch(n) floats.
+inline Cut LargestOf(const float* row, int64_t n, int64_t k, float* scratch) {
+  const RowStats stats = StatsOf(row, n);
+  if (stats.positives <= k) return {0, 0};
+  const int64_t candidates = Compact(row, n, stats.smallest, stats.largest, scratch);
+  const Crossing found = FindCrossing<true>(scratch, candidates, static_cast<double>(k));
+  return KeepTies(row, n, found.threshold, k - static_cast<int64_t>(found.above), found.equal);
+}
+
+// kept[j] = whether row[j] is inside the cut.
+inline void MarkKept(const float* row, int64_t n, Cut cut, uint8_t* kept) {
+  const int64_t ties_end = cut.ties_end < n ? cut.ties_end : n;
+  for (int64_t j = 0; j < ties_end; ++j) kept[j] = row[j] >= cut.threshold;
+  for (int64_t j = ties_end; j < n; ++j) kept[j] = row[j] > cut.threshold;
+}
+
+// row[j] = 0 where it is outside the cut.
+inline void ZeroOthers(float* row, int64_t n, Cut cut) {
+  const int64_t ties_end = cut.ties_end < n ? cut.ties_end : n;
+  for (int64_t j = 0; j < ties_end; ++j) row[j] = row[j] >= cut.threshold ? row[j] : 0.0f;
+  for (int64_t j = ties_end; j < n; ++j) row[j] = row[j] > cut.threshold ? row[j] : 0.0f;
+}
+
+}  // namespace
+}  // namespace specattn

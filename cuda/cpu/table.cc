@@ -1,0 +1,15 @@
+// The launchers by number, one table an instruction set.
+#include "kernels.h"
+
+namespace specattn {
+namespace SPECATTN_ISA {
+
+extern const Launcher kLaunchers[];
+const Launcher kLaunchers[] = {
+#define KERNEL(name, half) name,
+#include "../kernels.def"
+#undef KERNEL
+};
+
+}  // namespace SPECATTN_ISA
+}  // namespace specattn

@@ -1,0 +1,57 @@
+// A process-wide pool of threads that share one loop at a time with the thread that asks.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace specattn {
+
+class ThreadPool {
+ public:
+  using Body = void (*)(void* context, int64_t begin, int64_t end);
+
+  // The pool of this process, alive while anybody holds it. SPECATTN_THREADS overrides its size (caller
+  // included).
+  static std::shared_ptr<ThreadPool> Get();
+
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int threads() const { return static_cast<int>(workers_.size()) + 1; }
+
+  // Calls body over ranges of at most `grain` that cover [0, count). If another thread is using the pool, the
+  // caller works alone.
+  void Run(int64_t count, int64_t grain, Body body, void* context);
+
+ private:
+  // One word says which loop is on, whether it may still be joined and by how many it was: a worker that
+  // wakes late can't join a loop that is over, so nobody waits for sleepers.
+  static constexpr uint64_t kOpen = 1, kJoined = 2, kJoinedMask = 0xfffe, kEpoch = 0x10000;
+
+  void Work();
+  bool Join(uint64_t* seen);
+  void Drain();
+
+  std::vector<std::thread> workers_;
+  std::mutex user_;  // held by the thread whose loop is on
+
+  Body body_ = nullptr;
+  void* context_ = nullptr;
+  int64_t count_ = 0, grain_ = 1;
+
+  alignas(64) std::atomic<uint64_t> state_{0};
+  alignas(64) std::atomic<int64_t> next_{0};
+  alignas(64) std::atomic<int> finished_{0};
+  alignas(64) std::atomic<int> sleepers_{0};
+  std::mutex sleep_;
+  std::condition_variable wake_;
+  bool stop_ = false;
+};
+
+}  // namespace specattn

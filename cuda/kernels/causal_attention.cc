@@ -1,0 +1,174 @@
+// CausalAttention: out[t,h] = softmax(scale * q[t,h] . k[g,j] over j <= position + t) . v[g], g = h / (H /
+// G).
+//
+// inputs   q [T,H,D] float32; k, v [G,C,D] float32, bfloat16 or float16, both alike; position int32 [1]
+// attrs    scale, weights (0 none, 1 mean over heads, 2 per head)
+// outputs  out [T,H,D] float32; where asked for, weights [T,C] or [H,T,C] float32, 0 past position + t
+//
+// Keys are split into chunks that threads share (flash decoding); a key is read once for all rows and heads
+// of its group. The weights come from the same pass: the exponentials are kept and rescaled when the row's
+// sum is known.
+#include "../cpu/attention.h"
+#include "../cpu/kernels.h"
+#include "../cpu/parallel.h"
+
+namespace specattn {
+namespace SPECATTN_ISA {
+namespace {
+
+constexpr int64_t kGrainWork = 32 * 1024;  // multiplications that are worth a thread's while
+
+struct Shape {
+  int64_t rows, heads, groups, head_size, capacity;
+  int64_t per_group() const { return heads / groups; }
+};
+
+// A tile of rows: its place, its scratch, and the sizes that index it. Query m of a group is (row m /
+// per_group, head m % per_group).
+struct Span {
+  int64_t first, rows, position, keys, chunks, queries;
+  float *q, *outs, *e, *factor;
+  Partial* partial;
+};
+
+template <class W>
+void Attend(Stream& stream, const Shape& s, const Span& tile, const W* k, const W* v, bool keep_e) {
+  const int64_t work = tile.queries * kChunk * s.head_size * 2;
+  const int64_t grain = work >= kGrainWork ? 1 : kGrainWork / work;
+  ParallelFor(stream, s.groups * tile.chunks, grain, [&](int64_t begin, int64_t end) {
+    alignas(64) float local[kQueries * kChunk];
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t g = i / tile.chunks, from = i % tile.chunks * kChunk;
+      const int64_t keys = tile.keys - from < kChunk ? tile.keys - from : kChunk;
+      const W* keys_at = k + (g * s.capacity + from) * s.head_size;
+      const W* values_at = v + (g * s.capacity + from) * s.head_size;
+      for (int64_t m = 0; m < tile.queries; m += kQueries) {
+        const int64_t queries = tile.queries - m < kQueries ? tile.queries - m : kQueries;
+        const auto visible = [&](int64_t query, int64_t j) {
+          return from + j <= tile.position + (m + query) / s.per_group();
+        };
+        const int64_t at = i * tile.queries + m;
+        AttendChunk(tile.q + (g * tile.queries + m) * s.head_size, queries, keys_at, values_at, keys,
+                    s.head_size, visible, keep_e ? tile.e + at * kChunk : local, tile.partial + at,
+                    tile.outs + at * s.head_size);
+      }
+    }
+  });
+}
+
+// weights of a tile's rows: mean over heads into [T,C], or each head's into [H,T,C].
+void Weights(Stream& stream, const Shape& s, const Span& tile, bool per_head, float* weights) {
+  const int64_t outer = per_head ? s.heads : 1;
+  ParallelFor(stream, outer * tile.rows, tile.keys * s.heads * tile.rows < kGrainWork ? outer * tile.rows : 1,
+              [&](int64_t begin, int64_t end) {
+                for (int64_t i = begin; i < end; ++i) {
+                  const int64_t t = i % tile.rows, first_head = per_head ? i / tile.rows : 0;
+                  const int64_t last_head = per_head ? first_head + 1 : s.heads;
+                  const float share = per_head ? 1.0f : 1.0f / static_cast<float>(s.heads);
+                  float* row = weights + ((per_head ? first_head * s.rows : 0) + tile.first + t) * s.capacity;
+                  std::memset(row, 0, static_cast<size_t>(s.capacity) * 4);
+                  for (int64_t h = first_head; h < last_head; ++h) {
+                    const int64_t g = h / s.per_group(), m = t * s.per_group() + h % s.per_group();
+                    for (int64_t c = 0; c < tile.chunks; ++c) {
+                      const float factor = tile.factor[(g * tile.queries + m) * tile.chunks + c] * share;
+                      const float* e = tile.e + ((g * tile.chunks + c) * tile.queries + m) * kChunk;
+                      float* to = row + c * kChunk;
+                      const int64_t keys = tile.keys - c * kChunk < kChunk ? tile.keys - c * kChunk : kChunk;
+                      for (int64_t j = 0; j < keys; ++j) to[j] += factor * e[j];
+                    }
+                  }
+                }
+              });
+}
+
+}  // namespace
+
+Status CausalAttention(Stream& stream, const Args& args) {
+  SPECATTN_CHECK(args.input_count == 4 && args.output_count >= 1 && args.attr_count == 2,
+                 "[CausalAttention] expected 4 inputs, 1 or 2 outputs and 2 attributes but got %d, %d and %d",
+                 args.input_count, args.output_count, args.attr_count);
+  const Tensor &q = args.inputs[0], &k = args.inputs[1], &v = args.inputs[2], &position = args.inputs[3];
+  const Tensor& out = args.outputs[0];
+  SPECATTN_CHECK(q.dtype == DType::kFloat32 && q.rank == 3, "[CausalAttention] q must be float32 of rank 3");
+  SPECATTN_CHECK(IsFloat(k.dtype) && k.rank == 3 && v.dtype == k.dtype && v.rank == 3,
+                 "[CausalAttention] k and v must be of one float type and rank 3");
+  SPECATTN_CHECK(position.dtype == DType::kInt32 && position.size() == 1,
+                 "[CausalAttention] position must be int32 [1]");
+  const Shape s{q.dims[0], q.dims[1], k.dims[0], q.dims[2], k.dims[1]};
+  SPECATTN_CHECK(s.groups > 0 && s.heads % s.groups == 0 && k.dims[2] == s.head_size &&
+                     v.dims[0] == s.groups && v.dims[1] == s.capacity && v.dims[2] == s.head_size,
+                 "[CausalAttention] k and v must be [G,C,%lld] with G a divisor of %lld",
+                 static_cast<long long>(s.head_size), static_cast<long long>(s.heads));
+  SPECATTN_CHECK(out.dtype == DType::kFloat32 && out.size() == q.size(),
+                 "[CausalAttention] the output must be like q");
+  const int mode = static_cast<int>(args.attrs[1]);
+  SPECATTN_CHECK(mode >= 0 && mode <= 2 && args.output_count == (mode ? 2 : 1),
+                 "[CausalAttention] weights must be 0, 1 or 2, with an output of their own unless 0");
+  if (mode)
+    SPECATTN_CHECK(args.outputs[1].size() == s.rows * s.capacity * (mode == 2 ? s.heads : 1),
+                   "[CausalAttention] weights must be [T,C] or [H,T,C]");
+  if (s.rows == 0 || s.capacity == 0 || s.head_size == 0) return Ok();
+
+  const float scale = static_cast<float>(args.attrs[0]);
+  const int64_t start = *position.as<int32_t>() < 0 ? 0 : *position.as<int32_t>();
+  const int64_t per_group = s.per_group();
+  for (int64_t first = 0; first < s.rows; first += kTileTokens) {
+    Span tile{};
+    tile.first = first;
+    tile.rows = s.rows - first < kTileTokens ? s.rows - first : kTileTokens;
+    tile.position = start + first;
+    tile.keys = tile.position + tile.rows < s.capacity ? tile.position + tile.rows : s.capacity;
+    tile.chunks = (tile.keys + kChunk - 1) / kChunk;
+    tile.queries = tile.rows * per_group;
+    const int64_t all = s.heads * tile.rows;  // queries of all groups
+    const int64_t floats = all * s.head_size + all * tile.chunks * s.head_size + all * tile.chunks +
+                           (mode ? all * tile.chunks * kChunk : 0);
+    float* scratch = static_cast<float*>(stream.Scratch(
+        static_cast<size_t>(floats) * 4 + static_cast<size_t>(all * tile.chunks) * sizeof(Partial)));
+    SPECATTN_CHECK(scratch, "[CausalAttention] no scratch memory for %lld numbers",
+                   static_cast<long long>(floats));
+    tile.q = scratch;
+    tile.outs = tile.q + all * s.head_size;
+    tile.factor = tile.outs + all * tile.chunks * s.head_size;
+    tile.e = tile.factor + all * tile.chunks;
+    tile.partial = reinterpret_cast<Partial*>(scratch + floats);
+
+    for (int64_t t = 0; t < tile.rows; ++t)
+      for (int64_t h = 0; h < s.heads; ++h) {
+        const float* from = q.as<float>() + ((first + t) * s.heads + h) * s.head_size;
+        float* to = tile.q + (h / per_group * tile.queries + t * per_group + h % per_group) * s.head_size;
+        for (int64_t d = 0; d < s.head_size; ++d) to[d] = from[d] * scale;
+      }
+
+    switch (k.dtype) {
+      case DType::kBFloat16:
+        Attend(stream, s, tile, k.as<BFloat16>(), v.as<BFloat16>(), mode != 0);
+        break;
+      case DType::kFloat16:
+        Attend(stream, s, tile, k.as<Float16>(), v.as<Float16>(), mode != 0);
+        break;
+      default:
+        Attend(stream, s, tile, k.as<float>(), v.as<float>(), mode != 0);
+        break;
+    }
+
+    const int64_t combine_work = tile.chunks * s.head_size;
+    ParallelFor(stream, all, combine_work * all < kGrainWork ? all : 1 + kGrainWork / combine_work / 2,
+                [&](int64_t begin, int64_t end) {
+                  for (int64_t i = begin; i < end; ++i) {
+                    const int64_t g = i / tile.queries, m = i % tile.queries;
+                    const int64_t at = g * tile.chunks * tile.queries + m;
+                    const int64_t t = m / per_group, h = g * per_group + m % per_group;
+                    Combine(tile.partial + at, tile.queries, tile.outs + at * s.head_size,
+                            tile.queries * s.head_size, tile.chunks, s.head_size,
+                            tile.factor + i * tile.chunks,
+                            out.as<float>() + ((first + t) * s.heads + h) * s.head_size);
+                  }
+                });
+    if (mode) Weights(stream, s, tile, mode == 2, args.outputs[1].as<float>());
+  }
+  return Ok();
+}
+
+}  // namespace SPECATTN_ISA
+}  // namespace specattn

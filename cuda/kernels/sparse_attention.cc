@@ -1,0 +1,172 @@
+// SparseAttention: attention of a block of rows over a selection of keys.
+//
+//   out[t,h] = softmax(scale * q[t,h] . k[g,keys[j]] over j with bit t of bits[j]) . v[g,keys[j]],  g = h /
+//   (H / G)
+//
+// inputs   q [T,H,D] float32, T <= 31; k, v [G,C,D] float32, bfloat16 or float16, both alike; keys, bits
+// int32 [S,C]; counts int32 [S] attrs    scale, set (the first of this layer's sets), sets (1: one for all,
+// or G: one a key/value head) outputs  out [T,H,D] float32; a row that sees no key gives zeros
+//
+// The union's keys are gathered once for all rows of the block, chunk by chunk, then go the way of
+// CausalAttention: with every key kept the result is the same to the bit. Keys outside [0,C) are passed over.
+#include "../cpu/attention.h"
+#include "../cpu/kernels.h"
+#include "../cpu/parallel.h"
+
+namespace specattn {
+namespace SPECATTN_ISA {
+namespace {
+
+constexpr int64_t kGrainWork = 32 * 1024;  // multiplications that are worth a thread's while
+constexpr int64_t kMaxHeadSize = 256;
+
+struct Shape {
+  int64_t rows, heads, groups, head_size, capacity;
+  int64_t per_group() const { return heads / groups; }
+  int64_t queries() const { return rows * per_group(); }
+};
+
+// Group g's set: its keys, which row sees which, and how many chunks they make.
+struct Set {
+  const int32_t *keys, *bits;
+  int64_t count;
+};
+
+// One query's rows of keys are contiguous in `to`; a key outside the cache becomes zeros that no row sees.
+template <class W>
+inline void Gather(const W* from, const int32_t* keys, int64_t count, const Shape& s, W* to) {
+  for (int64_t j = 0; j < count; ++j) {
+    const bool inside = keys[j] >= 0 && keys[j] < s.capacity;
+    if (inside)
+      std::memcpy(to + j * s.head_size, from + keys[j] * s.head_size,
+                  static_cast<size_t>(s.head_size) * sizeof(W));
+    else
+      std::memset(static_cast<void*>(to + j * s.head_size), 0, static_cast<size_t>(s.head_size) * sizeof(W));
+  }
+}
+
+template <class W>
+void Attend(Stream& stream, const Shape& s, const Set* sets, int64_t chunks, const float* q, const W* k,
+            const W* v, Partial* partial, float* outs) {
+  const int64_t work = s.queries() * kChunk * s.head_size * 2;
+  const int64_t grain = work >= kGrainWork ? 1 : kGrainWork / work;
+  ParallelFor(stream, s.groups * chunks, grain, [&](int64_t begin, int64_t end) {
+    alignas(64) float e[kQueries * kChunk];
+    alignas(64) W rows_k[kChunk * kMaxHeadSize];
+    alignas(64) W rows_v[kChunk * kMaxHeadSize];
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t g = i / chunks, from = i % chunks * kChunk;
+      const Set& set = sets[g];
+      int64_t keys = set.count - from;
+      keys = keys < 0 ? 0 : keys > kChunk ? kChunk : keys;
+      const int32_t *at_keys = set.keys + from, *at_bits = set.bits + from;
+      Gather(k + g * s.capacity * s.head_size, at_keys, keys, s, rows_k);
+      Gather(v + g * s.capacity * s.head_size, at_keys, keys, s, rows_v);
+      for (int64_t m = 0; m < s.queries(); m += kQueries) {
+        const int64_t queries = s.queries() - m < kQueries ? s.queries() - m : kQueries;
+        const auto visible = [&](int64_t query, int64_t j) {
+          return (at_bits[j] >> ((m + query) / s.per_group()) & 1) && at_keys[j] >= 0 &&
+                 at_keys[j] < s.capacity;
+        };
+        const int64_t at = i * s.queries() + m;
+        AttendChunk(q + (g * s.queries() + m) * s.head_size, queries, rows_k, rows_v, keys, s.head_size,
+                    visible, e, partial + at, outs + at * s.head_size);
+      }
+    }
+  });
+}
+
+}  // namespace
+
+Status SparseAttention(Stream& stream, const Args& args) {
+  SPECATTN_CHECK(args.input_count == 6 && args.output_count == 1 && args.attr_count == 3,
+                 "[SparseAttention] expected 6 inputs, 1 output and 3 attributes but got %d, %d and %d",
+                 args.input_count, args.output_count, args.attr_count);
+  const Tensor &q = args.inputs[0], &k = args.inputs[1], &v = args.inputs[2];
+  const Tensor &keys = args.inputs[3], &bits = args.inputs[4], &counts = args.inputs[5],
+               &out = args.outputs[0];
+  SPECATTN_CHECK(q.dtype == DType::kFloat32 && q.rank == 3, "[SparseAttention] q must be float32 of rank 3");
+  SPECATTN_CHECK(IsFloat(k.dtype) && k.rank == 3 && v.dtype == k.dtype && v.rank == 3,
+                 "[SparseAttention] k and v must be of one float type and rank 3");
+  const Shape s{q.dims[0], q.dims[1], k.dims[0], q.dims[2], k.dims[1]};
+  SPECATTN_CHECK(s.groups > 0 && s.heads % s.groups == 0 && k.dims[2] == s.head_size &&
+                     v.dims[0] == s.groups && v.dims[1] == s.capacity && v.dims[2] == s.head_size,
+                 "[SparseAttention] k and v must be [G,C,%lld] with G a divisor of %lld",
+                 static_cast<long long>(s.head_size), static_cast<long long>(s.heads));
+  SPECATTN_CHECK(s.rows <= 31, "[SparseAttention] a block has at most 31 rows but has %lld",
+                 static_cast<long long>(s.rows));
+  SPECATTN_CHECK(s.head_size <= kMaxHeadSize,
+                 "[SparseAttention] the head size must be at most %lld but is %lld",
+                 static_cast<long long>(kMaxHeadSize), static_cast<long long>(s.head_size));
+  SPECATTN_CHECK(keys.dtype == DType::kInt32 && keys.rank == 2 && bits.dtype == DType::kInt32 &&
+                     bits.rank == 2 && counts.dtype == DType::kInt32 && counts.rank == 1 &&
+                     bits.dims[0] == keys.dims[0] && bits.dims[1] == keys.dims[1] &&
+                     counts.dims[0] == keys.dims[0],
+                 "[SparseAttention] keys and bits must be int32 [S,C] and counts int32 [S]");
+  SPECATTN_CHECK(out.dtype == DType::kFloat32 && out.size() == q.size(),
+                 "[SparseAttention] the output must be like q");
+  const int64_t first = static_cast<int64_t>(args.attrs[1]), set_count = static_cast<int64_t>(args.attrs[2]);
+  SPECATTN_CHECK((set_count == 1 || set_count == s.groups) && first >= 0 && first + set_count <= keys.dims[0],
+                 "[SparseAttention] sets %lld to %lld of %lld can't serve %lld key/value heads",
+                 static_cast<long long>(first), static_cast<long long>(first + set_count - 1),
+                 static_cast<long long>(keys.dims[0]), static_cast<long long>(s.groups));
+  if (s.rows == 0 || s.head_size == 0) return Ok();
+
+  const int64_t width = keys.dims[1];
+  int64_t longest = 0;
+  for (int64_t i = 0; i < set_count; ++i) {
+    const int64_t count = counts.as<int32_t>()[first + i];
+    longest = count > longest ? count : longest;
+  }
+  longest = longest > width ? width : longest;
+  const int64_t chunks = longest > 0 ? (longest + kChunk - 1) / kChunk : 1;
+  const int64_t queries = s.queries(), all = s.heads * s.rows;
+  const int64_t floats = all * s.head_size + all * chunks * s.head_size + all * chunks;
+  char* scratch = static_cast<char*>(stream.Scratch(static_cast<size_t>(floats) * 4 +
+                                                    static_cast<size_t>(all * chunks) * sizeof(Partial) +
+                                                    static_cast<size_t>(s.groups) * sizeof(Set) + 64));
+  SPECATTN_CHECK(scratch, "[SparseAttention] no scratch memory for %lld numbers",
+                 static_cast<long long>(floats));
+  Set* sets = reinterpret_cast<Set*>(scratch);
+  float* packed =
+      reinterpret_cast<float*>(scratch + (static_cast<size_t>(s.groups) * sizeof(Set) + 63) / 64 * 64);
+  float* outs = packed + all * s.head_size;
+  float* factor = outs + all * chunks * s.head_size;
+  Partial* partial = reinterpret_cast<Partial*>(factor + all * chunks);
+
+  const float scale = static_cast<float>(args.attrs[0]);
+  const int64_t per_group = s.per_group();
+  for (int64_t g = 0; g < s.groups; ++g) {
+    const int64_t set = first + (set_count == 1 ? 0 : g);
+    const int64_t count = counts.as<int32_t>()[set];
+    sets[g] = {keys.as<int32_t>() + set * width, bits.as<int32_t>() + set * width,
+               count > width ? width : count};
+    for (int64_t m = 0; m < queries; ++m) {
+      const float* from =
+          q.as<float>() + (m / per_group * s.heads + g * per_group + m % per_group) * s.head_size;
+      float* to = packed + (g * queries + m) * s.head_size;
+      for (int64_t d = 0; d < s.head_size; ++d) to[d] = from[d] * scale;
+    }
+  }
+  switch (k.dtype) {
+    case DType::kBFloat16:
+      Attend(stream, s, sets, chunks, packed, k.as<BFloat16>(), v.as<BFloat16>(), partial, outs);
+      break;
+    case DType::kFloat16:
+      Attend(stream, s, sets, chunks, packed, k.as<Float16>(), v.as<Float16>(), partial, outs);
+      break;
+    default:
+      Attend(stream, s, sets, chunks, packed, k.as<float>(), v.as<float>(), partial, outs);
+      break;
+  }
+  for (int64_t i = 0; i < all; ++i) {
+    const int64_t g = i / queries, m = i % queries, at = g * chunks * queries + m;
+    Combine(partial + at, queries, outs + at * s.head_size, queries * s.head_size, chunks, s.head_size,
+            factor + i * chunks,
+            out.as<float>() + (m / per_group * s.heads + g * per_group + m % per_group) * s.head_size);
+  }
+  return Ok();
+}
+
+}  // namespace SPECATTN_ISA
+}  // namespace specattn

@@ -1,0 +1,61 @@
+/** Finds and loads the native addon; keeps the reasons when there is none. */
+import {existsSync} from 'node:fs';
+import {createRequire} from 'node:module';
+import * as path from 'node:path';
+
+/** One native device: buffers by handle, launches, captures. See `cuda/addon.cc`. */
+export interface NativeDevice {
+  readonly name: string;
+  readonly description: string;
+  /** The next launch: kernel, inputs, outputs, attrs, {handle, dtype, rank, dims...}..., attrs... */
+  readonly command: Float64Array;
+  launch(): void;
+  allocate(bytes: number): number;
+  free(handle: number): void;
+  write(handle: number, byteOffset: number, from: ArrayBufferView): void;
+  read(handle: number, byteOffset: number, into: ArrayBufferView): void;
+  synchronize(): void;
+  beginCapture(): void;
+  endCapture(): number;
+  replay(capture: number): void;
+  freeCapture(capture: number): void;
+  memory(): {bytesInUse: number; bytesReserved: number; bytesFree: number; buffers: number};
+  trim(): void;
+}
+
+/** What a look at the machine found of one device. */
+export interface DeviceProbe {
+  name: string;
+  available: boolean;
+  /** The hardware, in words; empty where there is none. */
+  description: string;
+  /** Why the device can't be used; empty where it can. */
+  reason: string;
+}
+
+export interface Addon {
+  Device: new (name: string) => NativeDevice;
+  probe(): DeviceProbe[];
+  /** By number; `half`: reads float tensors stored as bfloat16 or float16. */
+  kernels: {name: string; half: boolean}[];
+}
+
+/** The package's folder: the one with package.json above this file, in the sources as in dist/. */
+export const packageRoot = (() => {
+  let folder = __dirname;
+  while (!existsSync(path.join(folder, 'package.json'))) folder = path.dirname(folder);
+  return folder;
+})();
+
+/** The addon, or why there is none. `SPECATTN_ADDON` names another file, `SPECATTN_DEVICE=none` goes without. */
+export function loadAddon(): {addon: Addon} | {reason: string} {
+  if (process.env.SPECATTN_DEVICE === 'none')
+    return {reason: 'SPECATTN_DEVICE=none asks for no native device'};
+  const file = process.env.SPECATTN_ADDON ?? path.join(packageRoot, 'build', 'Release', 'specattn.node');
+  if (!existsSync(file)) return {reason: `${file} does not exist: the native addon was not built`};
+  try {
+    return {addon: createRequire(__filename)(file) as Addon};
+  } catch (error) {
+    return {reason: `${file} could not be loaded: ${(error as Error).message}`};
+  }
+}

@@ -1,0 +1,293 @@
+/** The TF.js backend `specattn`: tensors in native buffers of one device, kernels in `cuda/`. */
+import * as tf from '@tensorflow/tfjs-core';
+import {
+  DataStorage,
+  KernelBackend,
+  type BackendValues,
+  type DataId,
+  type DataType,
+  type TensorInfo,
+} from '@tensorflow/tfjs-core';
+
+import type {Addon, NativeDevice} from './addon.js';
+import {Captured, type CaptureStep} from './capture.js';
+import type {NativeBackend, NativeDType, Storage} from './types.js';
+
+/** In the order of DType in `cuda/tensor.h`. */
+const STORAGES: readonly Storage[] = ['float32', 'bfloat16', 'float16', 'int32', 'bool'];
+const STORAGE_NUMBER = Object.fromEntries(STORAGES.map((name, i) => [name, i])) as Record<Storage, number>;
+const BYTES: Record<Storage, number> = {float32: 4, bfloat16: 2, float16: 2, int32: 4, bool: 1};
+
+interface NativeData {
+  dtype: DataType;
+  /** Of the stored numbers: twice the tensor's size for complex64 (real and imaginary parts in turn). */
+  elements: number;
+  storage: Storage;
+  handle: number;
+  references: number;
+  /** What a string tensor holds instead of a buffer. */
+  strings?: Uint8Array[];
+}
+
+/** `tf.memory()` on this backend. */
+export interface SpecAttnMemoryInfo extends tf.MemoryInfo {
+  unreliable: boolean;
+  device: string;
+  /** Bytes of the device that tensors hold. */
+  numBytesInDevice: number;
+  /** The same with what the allocator keeps for later tensors. */
+  numBytesInDeviceReserved: number;
+}
+
+function isHalf(storage: Storage): boolean {
+  return storage === 'bfloat16' || storage === 'float16';
+}
+
+export class SpecAttnBackend extends KernelBackend implements NativeBackend {
+  /** Tells this backend from others without an import. */
+  readonly isSpecAttn = true;
+  private readonly tensors: DataStorage<NativeData>;
+  private readonly kernels: Map<string, {number: number; half: boolean}>;
+
+  constructor(
+    addon: Addon,
+    readonly device: NativeDevice,
+  ) {
+    super();
+    this.tensors = new DataStorage(this, tf.engine());
+    this.kernels = new Map(addon.kernels.map(({name, half}, number) => [name, {number, half}]));
+  }
+
+  // What kernels use.
+
+  output(shape: number[], dtype: NativeDType, storage: Storage = dtype): TensorInfo {
+    const dataId = {};
+    const elements = tf.util.sizeFromShape(shape);
+    const handle = this.device.allocate(elements * BYTES[storage]);
+    this.tensors.set(dataId, {dtype, elements, storage, handle, references: 1});
+    return {dataId, shape, dtype};
+  }
+
+  alias(x: TensorInfo, shape: number[] = x.shape): TensorInfo {
+    this.incRef(x.dataId);
+    return {dataId: x.dataId, shape, dtype: x.dtype};
+  }
+
+  storageOf(x: TensorInfo): Storage {
+    return this.tensors.get(x.dataId).storage;
+  }
+
+  launch(kernel: string, inputs: TensorInfo[], outputs: TensorInfo[], attrs: readonly number[] = []): void {
+    const entry = this.kernels.get(kernel);
+    if (!entry) throw new Error(`[${kernel}] is not a kernel of the native addon`);
+    let widened: TensorInfo[] | undefined;
+    if (!entry.half) {
+      for (let i = 0; i < inputs.length; i++) {
+        if (!isHalf(this.storageOf(inputs[i]))) continue;
+        if (!widened) inputs = inputs.slice();
+        const copy = this.output(inputs[i].shape, 'float32');
+        this.queue(this.kernels.get('Copy')!.number, [inputs[i]], [copy], []);
+        (widened ??= []).push(copy);
+        inputs[i] = copy;
+      }
+    }
+    this.queue(entry.number, inputs, outputs, attrs);
+    widened?.forEach((x) => this.disposeIntermediateTensorInfo(x));
+  }
+
+  private queue(kernel: number, inputs: TensorInfo[], outputs: TensorInfo[], attrs: readonly number[]): void {
+    const {command} = this.device;
+    let at = 0;
+    command[at++] = kernel;
+    command[at++] = inputs.length;
+    command[at++] = outputs.length;
+    command[at++] = attrs.length;
+    for (const list of [inputs, outputs]) {
+      for (const {dataId, shape} of list) {
+        const data = this.tensors.get(dataId);
+        if (data.strings || data.dtype === 'complex64')
+          throw new Error(`[launch] native kernels take no ${data.dtype} tensors`);
+        command[at++] = data.handle;
+        command[at++] = STORAGE_NUMBER[data.storage];
+        command[at++] = shape.length;
+        for (const dimension of shape) command[at++] = dimension;
+      }
+    }
+    for (const attr of attrs) command[at++] = attr;
+    // Writes past a typed array's end are dropped in silence.
+    if (at > command.length)
+      throw new Error(`[launch] a command takes ${at} numbers of ${command.length} at most`);
+    this.device.launch();
+  }
+
+  disposeIntermediateTensorInfo(x: TensorInfo): void {
+    this.disposeData(x.dataId);
+  }
+
+  // What models and the loop use.
+
+  /**
+   * A float32 tensor from raw little-endian bytes, stored as `storage`.
+   * @param parts their concatenation holds the tensor row by row
+   * @param from how the bytes are to be read
+   */
+  upload(parts: ArrayBufferView[], from: Storage, shape: number[], storage: Storage = from): TensorInfo {
+    const bytes = parts.reduce((sum, part) => sum + part.byteLength, 0);
+    const expected = tf.util.sizeFromShape(shape) * BYTES[from];
+    if (bytes !== expected)
+      throw new Error(`[upload] [${shape}] of ${from} takes ${expected} bytes but ${bytes} came`);
+    const raw = this.output(shape, 'float32', from);
+    let offset = 0;
+    for (const part of parts) {
+      this.device.write(this.tensors.get(raw.dataId).handle, offset, part);
+      offset += part.byteLength;
+    }
+    if (from === storage) return raw;
+    const stored = this.output(shape, 'float32', storage);
+    this.launch('Copy', [raw], [stored]);
+    this.disposeIntermediateTensorInfo(raw);
+    return stored;
+  }
+
+  /** A float32 tensor of zeros, stored as `storage`. */
+  zeros(shape: number[], storage: Storage): TensorInfo {
+    const zeros = this.output(shape, 'float32', storage);
+    this.launch('Fill', [], [zeros], [0]);
+    return zeros;
+  }
+
+  /** Records the launches of one call of `step` over `state`'s buffers; see {@link Captured}. */
+  capture(state: tf.Tensor[], step: CaptureStep): Captured {
+    return new Captured(this, state, step);
+  }
+
+  /** Waits for everything queued. */
+  synchronize(): void {
+    this.device.synchronize();
+  }
+
+  // KernelBackend.
+
+  override write(values: BackendValues | null, shape: number[], dtype: DataType): DataId {
+    const dataId = {};
+    this.move(dataId, values, shape, dtype, 1);
+    return dataId;
+  }
+
+  override move(
+    dataId: DataId,
+    values: BackendValues | null,
+    shape: number[],
+    dtype: DataType,
+    refCount: number,
+  ): void {
+    if (dtype === 'string') {
+      this.tensors.set(dataId, {
+        dtype,
+        elements: tf.util.sizeFromShape(shape),
+        storage: 'bool',
+        handle: -1,
+        references: refCount,
+        strings: (values as Uint8Array[] | null) ?? [],
+      });
+      return;
+    }
+    const storage: Storage = dtype === 'complex64' ? 'float32' : dtype;
+    const elements = tf.util.sizeFromShape(shape) * (dtype === 'complex64' ? 2 : 1);
+    const typed = values ? typedArray(values, storage) : undefined;
+    if (typed && typed.length !== elements)
+      throw new Error(`[write] [${shape}] holds ${elements} numbers but ${typed.length} came`);
+    const handle = this.device.allocate(elements * BYTES[storage]);
+    this.tensors.set(dataId, {dtype, elements, storage, handle, references: refCount});
+    if (typed) this.device.write(handle, 0, typed);
+  }
+
+  override readSync(dataId: DataId): BackendValues {
+    const data = this.tensors.get(dataId);
+    if (data.strings) return data.strings;
+    if (isHalf(data.storage)) {
+      const x = {dataId, shape: [data.elements], dtype: data.dtype};
+      const wide = this.output(x.shape, 'float32');
+      this.launch('Copy', [x], [wide]);
+      const values = this.readSync(wide.dataId);
+      this.disposeIntermediateTensorInfo(wide);
+      return values;
+    }
+    const values =
+      data.storage === 'int32'
+        ? new Int32Array(data.elements)
+        : data.storage === 'bool'
+          ? new Uint8Array(data.elements)
+          : new Float32Array(data.elements);
+    this.device.read(data.handle, 0, values);
+    return values;
+  }
+
+  override async read(dataId: DataId): Promise<BackendValues> {
+    return this.readSync(dataId);
+  }
+
+  override disposeData(dataId: DataId, force = false): boolean {
+    if (!this.tensors.has(dataId)) return true;
+    const data = this.tensors.get(dataId);
+    data.references--;
+    if (!force && data.references > 0) return false;
+    if (!data.strings) this.device.free(data.handle);
+    this.tensors.delete(dataId);
+    return true;
+  }
+
+  override refCount(dataId: DataId): number {
+    return this.tensors.has(dataId) ? this.tensors.get(dataId).references : 0;
+  }
+
+  override incRef(dataId: DataId): void {
+    this.tensors.get(dataId).references++;
+  }
+
+  override numDataIds(): number {
+    return this.tensors.numDataIds();
+  }
+
+  override memory(): Pick<
+    SpecAttnMemoryInfo,
+    'unreliable' | 'device' | 'numBytesInDevice' | 'numBytesInDeviceReserved'
+  > {
+    const {bytesInUse, bytesReserved} = this.device.memory();
+    return {
+      unreliable: false,
+      device: this.device.name,
+      numBytesInDevice: bytesInUse,
+      numBytesInDeviceReserved: bytesReserved,
+    };
+  }
+
+  override async time(f: () => void): Promise<tf.BackendTimingInfo> {
+    this.synchronize();
+    const start = performance.now();
+    f();
+    this.synchronize();
+    return {kernelMs: performance.now() - start};
+  }
+
+  override timerAvailable(): boolean {
+    return true;
+  }
+
+  override floatPrecision(): 16 | 32 {
+    return 32;
+  }
+
+  override dispose(): void {
+    this.device.trim();
+  }
+}
+
+/** `values` as the array whose bytes go to the device. */
+function typedArray(values: BackendValues, storage: Storage): Float32Array | Int32Array | Uint8Array {
+  if (storage === 'int32')
+    return values instanceof Int32Array ? values : Int32Array.from(values as ArrayLike<number>);
+  if (storage === 'bool')
+    return values instanceof Uint8Array ? values : Uint8Array.from(values as ArrayLike<number>);
+  return values instanceof Float32Array ? values : Float32Array.from(values as ArrayLike<number>);
+}

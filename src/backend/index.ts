@@ -1,0 +1,62 @@
+/** Registers the TF.js backend `specattn` where the native addon is there, and says what was found. */
+import * as tf from '@tensorflow/tfjs-core';
+import {getKernelsForBackend, registerKernel} from '@tensorflow/tfjs-core';
+import '@tensorflow/tfjs-backend-cpu';
+
+import {loadAddon, type DeviceProbe, type NativeDevice} from './addon.js';
+import {SpecAttnBackend} from './backend.js';
+import {runFallback} from './fallback.js';
+import {kernelConfigs} from './kernels/index.js';
+
+export const BACKEND = 'specattn';
+
+/** What `specattn doctor` reports. */
+export interface DeviceReport {
+  /** The device in use, or the one that would be: `cuda`, `cpu`, or undefined where the addon is missing. */
+  device?: string;
+  devices: DeviceProbe[];
+  /** Why there is no native device. */
+  reason?: string;
+}
+
+const loaded = loadAddon();
+
+/** Opens the device that `SPECATTN_DEVICE` names, else the first that works, the GPU before the CPU. */
+function openDevice(): NativeDevice {
+  if (!('addon' in loaded)) throw new Error(loaded.reason);
+  const wanted = process.env.SPECATTN_DEVICE;
+  if (wanted) return new loaded.addon.Device(wanted);
+  const found = loaded.addon.probe().find(({available}) => available);
+  if (!found) throw new Error('no native device answers');
+  return new loaded.addon.Device(found.name);
+}
+
+/** What this machine offers, and why the rest is not used. */
+export function describeDevices(): DeviceReport {
+  if (!('addon' in loaded)) return {devices: [], reason: loaded.reason};
+  const devices = loaded.addon.probe();
+  const wanted = process.env.SPECATTN_DEVICE;
+  const device = devices.find(({name, available}) => available && (!wanted || name === wanted))?.name;
+  return {
+    device,
+    devices,
+    ...(device ? {} : {reason: `SPECATTN_DEVICE=${wanted}: no such device is available`}),
+  };
+}
+
+if ('addon' in loaded) {
+  const {addon} = loaded;
+  // Above tfjs-backend-cpu's 1, below tfjs-node's 3: who imports tfjs-node keeps it.
+  tf.registerBackend(BACKEND, () => new SpecAttnBackend(addon, openDevice()), 2);
+  const native = new Set(kernelConfigs.map(({kernelName}) => kernelName));
+  kernelConfigs.forEach((config) => registerKernel(config));
+  for (const {kernelName} of getKernelsForBackend('cpu')) {
+    if (!native.has(kernelName))
+      registerKernel({kernelName, backendName: BACKEND, kernelFunc: (args) => runFallback(kernelName, args)});
+  }
+}
+
+export {SpecAttnBackend, type SpecAttnMemoryInfo} from './backend.js';
+export {Captured, type CaptureStep} from './capture.js';
+export type {NativeBackend, Storage} from './types.js';
+export type {DeviceProbe} from './addon.js';

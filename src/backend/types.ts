@@ -1,0 +1,24 @@
+/** What kernels (in `ops/` and `src/backend/kernels/`) see of the backend. */
+import type {TensorInfo} from '@tensorflow/tfjs-core';
+
+/** How a tensor's elements lie in native memory. A float32 tensor may be stored in any of the three float types. */
+export type Storage = 'float32' | 'bfloat16' | 'float16' | 'int32' | 'bool';
+
+/** The dtypes that native kernels write. */
+export type NativeDType = 'float32' | 'int32' | 'bool';
+
+export interface NativeBackend {
+  /** A new tensor with unwritten contents, for a launch to write. `storage` defaults to the dtype's own. */
+  output(shape: number[], dtype: NativeDType, storage?: Storage): TensorInfo;
+  /** The same buffer under another shape (and nothing copied): the result of Reshape, or of a donated input. */
+  alias(x: TensorInfo, shape?: number[]): TensorInfo;
+  /** How `x` is stored. */
+  storageOf(x: TensorInfo): Storage;
+  /**
+   * Queues the native kernel `kernel` (a name of `cuda/kernels.def`). Float inputs stored as bfloat16 or float16 are widened first
+   * unless the kernel reads them itself. Throws an Error with the launcher's words if it refuses.
+   */
+  launch(kernel: string, inputs: TensorInfo[], outputs: TensorInfo[], attrs?: number[]): void;
+  /** Frees a tensor that `output` or `alias` made and that is not returned. */
+  disposeIntermediateTensorInfo(x: TensorInfo): void;
+}
