@@ -1,0 +1,53 @@
+// One row an index, `on` at its place and `off` elsewhere; all `off` for an index out of range.
+//   input   indices [...]: int32
+//   attrs   on, off
+//   output  [..., depth]: float32 | int32 | bool
+#include "../cpu/convert.h"
+#include "../cpu/parallel.h"
+
+namespace specattn {
+namespace SPECATTN_ISA {
+namespace {
+
+template <class T>
+void Run(Stream& stream, const Tensor& indices, const Tensor& out, double on_value, double off_value) {
+  T on, off;
+  Convert(on_value, &on);
+  Convert(off_value, &off);
+  const int64_t depth = out.dims[out.rank - 1];
+  const int32_t* index = indices.as<int32_t>();
+  T* y = out.as<T>();
+  ParallelFor(stream, indices.size(), 32768 / (depth + 1) + 1, [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      T* row = y + i * depth;
+      for (int64_t j = 0; j < depth; ++j) row[j] = off;
+      if (index[i] >= 0 && index[i] < depth) row[index[i]] = on;
+    }
+  });
+}
+
+}  // namespace
+
+Status OneHot(Stream& stream, const Args& args) {
+  SPECATTN_CHECK(args.input_count == 1 && args.output_count == 1 && args.attr_count == 2,
+                 "[OneHot] expected 1 input, 1 output, on and off but has %d, %d and %d attributes",
+                 args.input_count, args.output_count, args.attr_count);
+  const Tensor &indices = args.inputs[0], &out = args.outputs[0];
+  SPECATTN_CHECK(indices.dtype == DType::kInt32, "[OneHot] indices must be int32 but are of dtype %d",
+                 static_cast<int>(indices.dtype));
+  SPECATTN_CHECK(out.rank >= 1 && out.size() == indices.size() * out.dims[out.rank - 1],
+                 "[OneHot] the output must have a row for each of %lld indices",
+                 static_cast<long long>(indices.size()));
+  if (out.size() == 0) return Ok();
+  if (out.dtype == DType::kFloat32) {
+    Run<float>(stream, indices, out, args.attrs[0], args.attrs[1]);
+  } else if (out.dtype == DType::kInt32) {
+    Run<int32_t>(stream, indices, out, args.attrs[0], args.attrs[1]);
+  } else {
+    Run<uint8_t>(stream, indices, out, args.attrs[0], args.attrs[1]);
+  }
+  return Ok();
+}
+
+}  // namespace SPECATTN_ISA
+}  // namespace specattn

@@ -1,0 +1,122 @@
+// A strided view of x, made dense: Transpose, Slice, StridedSlice, Tile, Reverse, SplitV and Unpack.
+//   input   x: any storage
+//   attrs   offset, then (size, stride) of every loop, outermost first: at most 16 loops, strides in
+//   elements, any sign output  y: x's storage, as many elements as the loops make:  y[i0, i1, …] = x[offset +
+//   i0 stride0 + i1 stride1 + …]
+#include <cstring>
+
+#include "../cpu/strided.h"
+
+namespace specattn {
+namespace SPECATTN_ISA {
+namespace {
+
+constexpr int64_t kGrain = 16384;
+
+template <class T>
+void Rows(Stream& stream, const Loops<1>& loops, const T* x, T* y) {
+  const int64_t stride = loops.strides[loops.rank - 1][0];
+  ForRuns(stream, loops, kGrain, [=](int64_t out, const int64_t(&in)[1], int64_t n) {
+    const T* __restrict from = x + in[0];
+    T* __restrict to = y + out;
+    if (stride == 1) {
+      std::memcpy(to, from, static_cast<size_t>(n) * sizeof(T));
+    } else if (stride == 0) {
+      for (int64_t i = 0; i < n; ++i) to[i] = *from;
+    } else {
+      for (int64_t i = 0; i < n; ++i) to[i] = from[i * stride];
+    }
+  });
+}
+
+// The innermost loop jumps while loop `unit` runs along memory: in blocks of these two, a cache line read
+// serves many writes.
+template <class T>
+void Blocks(Stream& stream, const Loops<1>& loops, int unit, const T* x, T* y) {
+  constexpr int64_t kBlock = 16;
+  const int last = loops.rank - 1;
+  const int64_t rows = loops.dims[unit], columns = loops.dims[last], stride = loops.strides[last][0];
+  int64_t row_step = 1;  // of y
+  for (int i = unit + 1; i <= last; ++i) row_step *= loops.dims[i];
+  const int64_t row_blocks = (rows + kBlock - 1) / kBlock;
+  const int64_t planes = loops.outer() / rows;
+  const int64_t grain = kGrain / (kBlock * columns) + 1;
+  ParallelFor(stream, planes * row_blocks, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) {
+      int64_t plane = task / row_blocks, in = 0, out = 0, step = columns;
+      for (int i = last - 1; i >= 0; --i) {
+        if (i != unit) {
+          in += plane % loops.dims[i] * loops.strides[i][0];
+          out += plane % loops.dims[i] * step;
+          plane /= loops.dims[i];
+        }
+        step *= loops.dims[i];
+      }
+      const int64_t r0 = task % row_blocks * kBlock, r1 = r0 + kBlock < rows ? r0 + kBlock : rows;
+      for (int64_t c0 = 0; c0 < columns; c0 += kBlock) {
+        const int64_t c1 = c0 + kBlock < columns ? c0 + kBlock : columns;
+        for (int64_t r = r0; r < r1; ++r) {
+          const T* __restrict from = x + in + r;
+          T* __restrict to = y + out + r * row_step;
+          for (int64_t c = c0; c < c1; ++c) to[c] = from[c * stride];
+        }
+      }
+    }
+  });
+}
+
+template <class T>
+void Run(Stream& stream, const Loops<1>& loops, const Tensor& x, const Tensor& y, int64_t offset) {
+  const int last = loops.rank - 1;
+  const int64_t stride = loops.strides[last][0];
+  int unit = -1;
+  if (stride != 0 && stride != 1 && loops.inner() >= 4)
+    for (int i = 0; i < last; ++i)
+      if (loops.strides[i][0] == 1 && loops.dims[i] >= 4) unit = i;
+  if (unit >= 0) return Blocks<T>(stream, loops, unit, x.as<T>() + offset, y.as<T>());
+  Rows<T>(stream, loops, x.as<T>() + offset, y.as<T>());
+}
+
+}  // namespace
+
+Status StridedCopy(Stream& stream, const Args& args) {
+  SPECATTN_CHECK(
+      args.input_count == 1 && args.output_count == 1 && args.attr_count % 2 == 1,
+      "[StridedCopy] expected 1 input, 1 output, an offset and pairs but has %d, %d and %d attributes",
+      args.input_count, args.output_count, args.attr_count);
+  const Tensor &x = args.inputs[0], &y = args.outputs[0];
+  const int rank = (args.attr_count - 1) / 2;
+  SPECATTN_CHECK(rank <= kMaxLoops, "[StridedCopy] expected at most %d loops but has %d", kMaxLoops, rank);
+  SPECATTN_CHECK(x.dtype == y.dtype, "[StridedCopy] y must be stored as x (dtype %d) but is %d",
+                 static_cast<int>(x.dtype), static_cast<int>(y.dtype));
+  const int64_t offset = static_cast<int64_t>(args.attrs[0]);
+  Loops<1> loops;
+  int64_t size = 1, lowest = offset, highest = offset;
+  for (int i = 0; i < rank; ++i) {
+    const int64_t dim = static_cast<int64_t>(args.attrs[1 + 2 * i]),
+                  stride = static_cast<int64_t>(args.attrs[2 + 2 * i]);
+    SPECATTN_CHECK(dim >= 0, "[StridedCopy] size %d is negative: %lld", i, static_cast<long long>(dim));
+    size *= dim;
+    (stride < 0 ? lowest : highest) += (dim - 1) * stride;
+    loops.Add(dim, {stride});
+  }
+  SPECATTN_CHECK(size == y.size(), "[StridedCopy] y must have %lld elements but has %lld",
+                 static_cast<long long>(size), static_cast<long long>(y.size()));
+  if (size == 0) return Ok();
+  SPECATTN_CHECK(lowest >= 0 && highest < x.size(), "[StridedCopy] reads elements %lld to %lld of %lld",
+                 static_cast<long long>(lowest), static_cast<long long>(highest),
+                 static_cast<long long>(x.size()));
+  loops.Close();
+  const size_t bytes = SizeOf(x.dtype);
+  if (bytes == 4) {
+    Run<uint32_t>(stream, loops, x, y, offset);
+  } else if (bytes == 2) {
+    Run<uint16_t>(stream, loops, x, y, offset);
+  } else {
+    Run<uint8_t>(stream, loops, x, y, offset);
+  }
+  return Ok();
+}
+
+}  // namespace SPECATTN_ISA
+}  // namespace specattn

@@ -1,0 +1,103 @@
+// The k largest elements of the last axis, in descending order; ties to the lower index, NaN after
+// everything.
+//   input    x [..., n]: float32 | int32 | bool
+//   outputs  values [..., k]: x's dtype; indices [..., k]: int32;  k <= n
+// A heap of the k best so far, its worst on top: most elements are refused by one comparison.
+#include "../cpu/parallel.h"
+
+namespace specattn {
+namespace SPECATTN_ISA {
+namespace {
+
+template <class T>
+struct Heap {
+  T* values;
+  int32_t* indices;
+  int64_t size;
+
+  static bool Better(T a, int32_t i, T b, int32_t j) {
+    if (a > b) return true;
+    if (a < b) return false;
+    const bool a_is_nan = a != a, b_is_nan = b != b;
+    return a_is_nan != b_is_nan ? b_is_nan : i < j;
+  }
+
+  // Puts (value, index) in the hole at `hole` and restores the order below it.
+  void Sink(int64_t hole, T value, int32_t index) {
+    for (int64_t child = 2 * hole + 1; child < size; child = 2 * hole + 1) {
+      if (child + 1 < size && Better(values[child], indices[child], values[child + 1], indices[child + 1]))
+        ++child;
+      if (!Better(value, index, values[child], indices[child])) break;
+      values[hole] = values[child];
+      indices[hole] = indices[child];
+      hole = child;
+    }
+    values[hole] = value;
+    indices[hole] = index;
+  }
+};
+
+template <class T>
+void Row(const T* x, int64_t n, T* values, int32_t* indices, int64_t k) {
+  Heap<T> heap{values, indices, k};
+  for (int64_t i = 0; i < k; ++i) {
+    values[i] = x[i];
+    indices[i] = static_cast<int32_t>(i);
+  }
+  for (int64_t i = k / 2 - 1; i >= 0; --i) heap.Sink(i, values[i], indices[i]);
+  for (int64_t i = k; i < n; ++i)
+    if (Heap<T>::Better(x[i], static_cast<int32_t>(i), values[0], indices[0]))
+      heap.Sink(0, x[i], static_cast<int32_t>(i));
+  while (heap.size > 1) {  // the worst goes last
+    const T value = values[0];
+    const int32_t index = indices[0];
+    --heap.size;
+    heap.Sink(0, values[heap.size], indices[heap.size]);
+    values[heap.size] = value;
+    indices[heap.size] = index;
+  }
+}
+
+template <class T>
+void Run(Stream& stream, const Args& args, int64_t rows, int64_t n, int64_t k) {
+  const T* x = args.inputs[0].as<T>();
+  T* values = args.outputs[0].as<T>();
+  int32_t* indices = args.outputs[1].as<int32_t>();
+  ParallelFor(stream, rows, 8192 / n + 1, [=](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) Row(x + r * n, n, values + r * k, indices + r * k, k);
+  });
+}
+
+}  // namespace
+
+Status TopK(Stream& stream, const Args& args) {
+  SPECATTN_CHECK(args.input_count == 1 && args.output_count == 2,
+                 "[TopK] expected 1 input and 2 outputs but has %d and %d", args.input_count,
+                 args.output_count);
+  const Tensor &x = args.inputs[0], &values = args.outputs[0], &indices = args.outputs[1];
+  SPECATTN_CHECK(x.rank >= 1 && values.rank == x.rank,
+                 "[TopK] x and values must have one rank >= 1 but have %d and %d", x.rank, values.rank);
+  SPECATTN_CHECK(values.dtype == x.dtype && indices.dtype == DType::kInt32,
+                 "[TopK] values must be of dtype %d and indices int32 but are of %d and %d",
+                 static_cast<int>(x.dtype), static_cast<int>(values.dtype), static_cast<int>(indices.dtype));
+  const int64_t n = x.dims[x.rank - 1], k = values.dims[x.rank - 1];
+  SPECATTN_CHECK(k <= n, "[TopK] k must be at most %lld but is %lld", static_cast<long long>(n),
+                 static_cast<long long>(k));
+  const int64_t rows = n > 0 ? x.size() / n : 0;
+  SPECATTN_CHECK(values.size() == rows * k && indices.size() == rows * k,
+                 "[TopK] values and indices must have %lld elements but have %lld and %lld",
+                 static_cast<long long>(rows * k), static_cast<long long>(values.size()),
+                 static_cast<long long>(indices.size()));
+  if (rows * k == 0) return Ok();
+  if (x.dtype == DType::kFloat32) {
+    Run<float>(stream, args, rows, n, k);
+  } else if (x.dtype == DType::kInt32) {
+    Run<int32_t>(stream, args, rows, n, k);
+  } else {
+    Run<uint8_t>(stream, args, rows, n, k);
+  }
+  return Ok();
+}
+
+}  // namespace SPECATTN_ISA
+}  // namespace specattn

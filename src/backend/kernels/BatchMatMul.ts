@@ -1,0 +1,96 @@
+/** Products of matrices in batches: tf.matMul. b may be stored in half the bytes. */
+import {
+  BatchMatMul,
+  broadcast_util,
+  util,
+  type BatchMatMulAttrs,
+  type TensorInfo,
+} from '@tensorflow/tfjs-core';
+
+import type {NativeBackend} from '../types.js';
+import {compute, createKernel, fallback, sameShape} from './kernel.js';
+import {denseStrides, stridedCopy} from './stridedCopy.js';
+
+export interface MatMul extends BatchMatMulAttrs {
+  /** Added to the product, broadcast to it. */
+  bias?: TensorInfo;
+  /** A number of cuda/kernels/batch_mat_mul.cc; 0: none. */
+  activation?: number;
+  /** Of LeakyRelu. */
+  alpha?: number;
+}
+
+/** op(a) · op(b) of two float32 tensors, one launch. */
+export function matMul(backend: NativeBackend, a: TensorInfo, b: TensorInfo, options: MatMul): TensorInfo {
+  const {transposeA, transposeB, bias, activation = 0, alpha = 0} = options;
+  const [rowsA, columnsA] = a.shape.slice(-2);
+  const [rowsB, columnsB] = b.shape.slice(-2);
+  const inner = transposeA ? rowsA : columnsA;
+  util.assert(
+    inner === (transposeB ? columnsB : rowsB),
+    () =>
+      `Error in matMul: inner shapes of [${a.shape}] (transposed: ${!!transposeA}) and [${b.shape}] (${!!transposeB}) must match.`,
+  );
+  const shape = [...batchShape(a, b), transposeA ? columnsA : rowsA, transposeB ? rowsB : columnsB];
+  const temporaries: TensorInfo[] = [];
+  const keep = (x: TensorInfo) => (temporaries.push(x), x);
+  const $a = toRank3(backend, widen(backend, a, keep), shape, keep);
+  const $b = toRank3(backend, b, shape, keep);
+  const inputs = bias ? [$a, $b, widen(backend, bias, keep)] : [$a, $b];
+  const attrs = [transposeA ? 1 : 0, transposeB ? 1 : 0, activation, alpha];
+  const product = compute(backend, 'BatchMatMul', inputs, shape, 'float32', attrs);
+  for (const x of temporaries) backend.disposeIntermediateTensorInfo(x);
+  return product;
+}
+
+function batchShape(a: TensorInfo, b: TensorInfo): number[] {
+  if (a.shape.length === 2 && b.shape.length === 2) return [];
+  return broadcast_util.assertAndGetBroadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2));
+}
+
+type Keep = (x: TensorInfo) => TensorInfo;
+
+/** `x` in float32 storage. */
+function widen(backend: NativeBackend, x: TensorInfo, keep: Keep): TensorInfo {
+  return backend.storageOf(x) === 'float32' ? x : keep(compute(backend, 'Copy', [x], x.shape, 'float32'));
+}
+
+/** `x` with one batch dimension: the output's, or 1; tiled only where some of several dimensions broadcast. */
+function toRank3(backend: NativeBackend, x: TensorInfo, shape: number[], keep: Keep): TensorInfo {
+  const rank = x.shape.length;
+  if (rank <= 2) return x;
+  const matrix = x.shape.slice(-2);
+  const batches = x.shape.slice(0, -2);
+  const size = util.sizeFromShape(batches);
+  const wanted = shape.slice(0, -2);
+  if (rank === 3 && (size === 1 || size === wanted[wanted.length - 1]) && wanted.length === 1) return x;
+  if (size === 1 || sameShape(batches, wanted) || size === util.sizeFromShape(wanted))
+    return keep(backend.alias(x, [size, ...matrix]));
+  const strides = denseStrides(x.shape);
+  const missing = wanted.length - batches.length;
+  const outer = wanted.map((_, i) => (i < missing || batches[i - missing] === 1 ? 0 : strides[i - missing]));
+  return keep(
+    stridedCopy(
+      backend,
+      x,
+      [util.sizeFromShape(wanted), ...matrix],
+      0,
+      [...wanted, ...matrix],
+      [...outer, ...strides.slice(-2)],
+    ),
+  );
+}
+
+export const batchMatMulConfig = createKernel<{a: TensorInfo; b: TensorInfo}, BatchMatMulAttrs>(
+  BatchMatMul,
+  (args) => {
+    const {
+      inputs: {a, b},
+      attrs,
+      backend,
+    } = args;
+    return a.dtype === 'float32' && b.dtype === 'float32'
+      ? matMul(backend, a, b, attrs)
+      : fallback(BatchMatMul, args);
+  },
+);

@@ -1,0 +1,26 @@
+/** One value everywhere: tf.fill, tf.zerosLike, tf.onesLike. */
+import {
+  Fill,
+  OnesLike,
+  util,
+  ZerosLike,
+  type DataType,
+  type FillAttrs,
+  type TensorInfo,
+} from '@tensorflow/tfjs-core';
+
+import {compute, createKernel, fallback, isNativeDType, nativeDType} from './kernel.js';
+
+export const fillConfig = createKernel<object, FillAttrs>(Fill, (args) => {
+  const {shape, value} = args.attrs;
+  const dtype: DataType = args.attrs.dtype || util.inferDtype(value);
+  return isNativeDType(dtype)
+    ? compute(args.backend, 'Fill', [], shape, dtype, [value as number])
+    : fallback(Fill, args);
+});
+
+export const likeConfigs = [ZerosLike, OnesLike].map((name) =>
+  createKernel<{x: TensorInfo}>(name, ({inputs: {x}, backend}) =>
+    compute(backend, 'Fill', [], x.shape, nativeDType(x), [name === OnesLike ? 1 : 0]),
+  ),
+);

@@ -1,0 +1,8 @@
+/** The tensor itself, under a new reference. */
+import {Identity, type TensorInfo} from '@tensorflow/tfjs-core';
+
+import {createUntypedKernel} from './kernel.js';
+
+export const identityConfig = createUntypedKernel<{x: TensorInfo}>(Identity, ({inputs: {x}, backend}) =>
+  backend.alias(x),
+);

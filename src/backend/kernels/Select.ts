@@ -1,0 +1,25 @@
+/** condition ? t : e, elementwise: tf.where. A condition of rank 1 beside tensors of a higher rank picks whole rows. */
+import {Select, upcastType, type TensorInfo} from '@tensorflow/tfjs-core';
+
+import type {NativeDType} from '../types.js';
+import {cast, compute, createKernel} from './kernel.js';
+
+export const selectConfig = createKernel<Record<'condition' | 't' | 'e', TensorInfo>>(
+  Select,
+  ({inputs, backend}) => {
+    const {condition, t, e} = inputs;
+    const dtype = upcastType(t.dtype, e.dtype) as NativeDType;
+    const rank = t.shape.length;
+    const byRow = condition.shape.length === 1 && rank > 1;
+    const bools = cast(backend, condition, 'bool');
+    const picks = byRow
+      ? backend.alias(bools, [condition.shape[0], ...new Array<number>(rank - 1).fill(1)])
+      : bools;
+    const $t = cast(backend, t, dtype);
+    const $e = cast(backend, e, dtype);
+    const result = compute(backend, 'Select', [picks, $t, $e], t.shape, dtype);
+    for (const x of byRow ? [bools, picks, $t, $e] : [bools, $t, $e])
+      backend.disposeIntermediateTensorInfo(x);
+    return result;
+  },
+);

@@ -1,0 +1,20 @@
+/** A tensor cut into pieces along an axis: tf.split. */
+import {backend_util, SplitV, util, type SplitVAttrs, type TensorInfo} from '@tensorflow/tfjs-core';
+
+import {createKernel} from './kernel.js';
+import {slice} from './stridedCopy.js';
+
+export const splitVConfig = createKernel<{x: TensorInfo}, SplitVAttrs>(
+  SplitV,
+  ({inputs: {x}, attrs, backend}) => {
+    const axis = util.parseAxisParam(attrs.axis, x.shape)[0];
+    const begin = new Array<number>(x.shape.length).fill(0);
+    return backend_util.prepareSplitSize(x, attrs.numOrSizeSplits, axis).map((size) => {
+      const shape = x.shape.slice();
+      shape[axis] = size;
+      const piece = slice(backend, x, begin, shape, shape);
+      begin[axis] += size;
+      return piece;
+    });
+  },
+);

@@ -1,0 +1,57 @@
+/** Elementwise functions of two tensors, broadcast against each other: one native kernel, a table of functions. */
+import {backend_util, type KernelConfig, type TensorInfo} from '@tensorflow/tfjs-core';
+
+import type {NativeBackend, NativeDType} from '../types.js';
+import {BINARY} from './functions.js';
+import {compute, createKernel, fallback, nativeDType, sameShape} from './kernel.js';
+
+type Binary = (typeof BINARY)[number];
+
+/** The dtype of the result where it is not that of the inputs. */
+const DTYPES: Partial<Record<Binary, NativeDType>> = {
+  FloorDiv: 'int32',
+  Equal: 'bool',
+  NotEqual: 'bool',
+  Greater: 'bool',
+  GreaterEqual: 'bool',
+  Less: 'bool',
+  LessEqual: 'bool',
+  LogicalAnd: 'bool',
+  LogicalOr: 'bool',
+};
+
+/** One launch; `a` and `b` have one dtype. */
+export function binary(backend: NativeBackend, name: Binary, a: TensorInfo, b: TensorInfo): TensorInfo {
+  return launch(backend, NUMBERS[name], DTYPES[name], a, b);
+}
+
+const NUMBERS = Object.fromEntries(BINARY.map((name, i) => [name, [i]])) as Record<Binary, number[]>;
+
+function launch(
+  backend: NativeBackend,
+  attrs: number[],
+  dtype: NativeDType | undefined,
+  a: TensorInfo,
+  b: TensorInfo,
+): TensorInfo {
+  const shape = sameShape(a.shape, b.shape)
+    ? a.shape
+    : backend_util.assertAndGetBroadcastShape(a.shape, b.shape);
+  return compute(backend, 'Binary', [a, b], shape, dtype ?? nativeDType(a), attrs);
+}
+
+function createBinaryKernel(name: Binary, second: string, attrs: number[]): KernelConfig {
+  const first = name === 'Prelu' ? 'x' : 'a';
+  const dtype = DTYPES[name];
+  // Mixed dtypes do not come from tf's ops, nor does a Prelu of integers, whose result is float32.
+  return createKernel<Record<string, TensorInfo>>(name, (args) => {
+    const a = args.inputs[first];
+    const b = args.inputs[second];
+    if (a.dtype !== b.dtype || (name === 'Prelu' && a.dtype !== 'float32')) return fallback(name, args);
+    return launch(args.backend, attrs, dtype, a, b);
+  });
+}
+
+export const binaryConfigs = BINARY.map((name) =>
+  createBinaryKernel(name, name === 'Prelu' ? 'alpha' : 'b', NUMBERS[name]),
+);

@@ -1,0 +1,92 @@
+/** What all kernels here share: the guard for dtypes that have no native kernels, and one launch with one output. */
+import type {KernelConfig, NamedTensorInfoMap, TensorInfo} from '@tensorflow/tfjs-core';
+
+import {runFallback} from '../fallback.js';
+import type {NativeBackend, NativeDType, Storage} from '../types.js';
+
+export interface KernelArgs<Inputs, Attrs> {
+  inputs: Inputs;
+  attrs: Attrs;
+  backend: NativeBackend;
+}
+
+type Run<Inputs, Attrs> = (args: KernelArgs<Inputs, Attrs>) => TensorInfo | TensorInfo[];
+
+/** The kernel `kernelName` of this backend, whatever the dtypes of its inputs. */
+export function createUntypedKernel<Inputs, Attrs = object>(
+  kernelName: string,
+  run: Run<Inputs, Attrs>,
+): KernelConfig {
+  return {
+    kernelName,
+    backendName: 'specattn',
+    kernelFunc: (args) => run(args as unknown as KernelArgs<Inputs, Attrs>),
+  };
+}
+
+/** The same for float32, int32 and bool inputs; with a string or complex64 one tfjs-backend-cpu's kernel runs. */
+export function createKernel<Inputs, Attrs = object>(
+  kernelName: string,
+  run: Run<Inputs, Attrs>,
+): KernelConfig {
+  return createUntypedKernel<Inputs, Attrs>(kernelName, (args) =>
+    hasNativeDTypes(args.inputs as NamedTensorInfoMap) ? run(args) : fallback(kernelName, args),
+  );
+}
+
+/** Hands a call over to tfjs-backend-cpu. */
+export function fallback<Inputs, Attrs>(
+  kernelName: string,
+  args: KernelArgs<Inputs, Attrs>,
+): TensorInfo | TensorInfo[] {
+  return runFallback(kernelName, args as unknown as Parameters<typeof runFallback>[1]);
+}
+
+export function isNativeDType(dtype: string): dtype is NativeDType {
+  return dtype === 'float32' || dtype === 'int32' || dtype === 'bool';
+}
+
+// Called on every kernel call: `for in` serves lists of inputs too, and makes nothing.
+function hasNativeDTypes(inputs: NamedTensorInfoMap): boolean {
+  for (const name in inputs) {
+    const x = inputs[name];
+    if (x && !isNativeDType(x.dtype)) return false;
+  }
+  return true;
+}
+
+/** One launch into one new tensor. */
+export function compute(
+  backend: NativeBackend,
+  kernel: string,
+  inputs: TensorInfo[],
+  shape: number[],
+  dtype: NativeDType,
+  attrs?: number[],
+  storage?: Storage,
+): TensorInfo {
+  const y = backend.output(shape, dtype, storage);
+  try {
+    backend.launch(kernel, inputs, [y], attrs);
+  } catch (error) {
+    backend.disposeIntermediateTensorInfo(y);
+    throw error;
+  }
+  return y;
+}
+
+/** `x` as `dtype`: a new reference to it if it is that already. */
+export function cast(backend: NativeBackend, x: TensorInfo, dtype: NativeDType): TensorInfo {
+  return x.dtype === dtype ? backend.alias(x) : compute(backend, 'Cast', [x], x.shape, dtype);
+}
+
+/** The dtype of an input that passed the guard. */
+export function nativeDType(x: TensorInfo): NativeDType {
+  return x.dtype as NativeDType;
+}
+
+export function sameShape(a: readonly number[], b: readonly number[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}

@@ -1,0 +1,52 @@
+/** Strided views made dense by one native kernel: what Transpose, Slice, Tile and their like are. */
+import type {TensorInfo} from '@tensorflow/tfjs-core';
+
+import type {NativeBackend} from '../types.js';
+import {compute, nativeDType} from './kernel.js';
+
+/** Elements from one index to the next, for each axis of a dense tensor. */
+export function denseStrides(shape: readonly number[]): number[] {
+  const strides = new Array<number>(shape.length);
+  for (let i = shape.length - 1, stride = 1; i >= 0; i--) {
+    strides[i] = stride;
+    stride *= shape[i];
+  }
+  return strides;
+}
+
+/**
+ * y[i0, i1, …] = x[offset + i0·strides[0] + i1·strides[1] + …], stored as x.
+ * @param shape of y, as many elements as `sizes` make
+ * @param sizes of the loops, outermost first: at most 16
+ * @param strides of the loops in elements of x, of any sign, 0 to repeat
+ */
+export function stridedCopy(
+  backend: NativeBackend,
+  x: TensorInfo,
+  shape: number[],
+  offset: number,
+  sizes: readonly number[],
+  strides: readonly number[],
+): TensorInfo {
+  const attrs = [offset];
+  for (let i = 0; i < sizes.length; i++) attrs.push(sizes[i], strides[i]);
+  return compute(backend, 'StridedCopy', [x], shape, nativeDType(x), attrs, backend.storageOf(x));
+}
+
+/** The box of `size` from `begin` on, in steps of `steps` along each axis. */
+export function slice(
+  backend: NativeBackend,
+  x: TensorInfo,
+  begin: readonly number[],
+  size: readonly number[],
+  shape: number[],
+  steps?: readonly number[],
+): TensorInfo {
+  const strides = denseStrides(x.shape);
+  let offset = 0;
+  for (let i = 0; i < strides.length; i++) {
+    offset += begin[i] * strides[i];
+    if (steps) strides[i] *= steps[i];
+  }
+  return stridedCopy(backend, x, shape, offset, size, strides);
+}

@@ -1,0 +1,43 @@
+/** Elementwise functions of one tensor: one native kernel, a table of functions. */
+import type {KernelConfig, TensorInfo} from '@tensorflow/tfjs-core';
+
+import type {NativeDType} from '../types.js';
+import {UNARY} from './functions.js';
+import {compute, createKernel, nativeDType} from './kernel.js';
+
+type Unary = (typeof UNARY)[number];
+
+/** The dtype of the result where it is not that of the input. */
+const DTYPES: Partial<Record<Unary, NativeDType>> = {
+  Exp: 'float32',
+  LeakyRelu: 'float32',
+  IsNan: 'bool',
+  IsInf: 'bool',
+  IsFinite: 'bool',
+  LogicalNot: 'bool',
+};
+
+/** Names of the attributes that the function takes, in the native order. */
+const ATTRIBUTES: Partial<Record<Unary, string[]>> = {
+  LeakyRelu: ['alpha'],
+  Step: ['alpha'],
+  ClipByValue: ['clipValueMin', 'clipValueMax'],
+};
+
+function createUnaryKernel(name: Unary, number: number): KernelConfig {
+  const dtype = DTYPES[name];
+  const attributes = ATTRIBUTES[name];
+  const plain = [number];
+  return createKernel<{x: TensorInfo}, Record<string, number>>(name, ({inputs: {x}, attrs, backend}) =>
+    compute(
+      backend,
+      'Unary',
+      [x],
+      x.shape,
+      dtype ?? nativeDType(x),
+      attributes ? [number, ...attributes.map((attribute) => attrs[attribute])] : plain,
+    ),
+  );
+}
+
+export const unaryConfigs = UNARY.map(createUnaryKernel);
