@@ -33,31 +33,43 @@ export function runFallback(
   }
   cpu ??= new MathBackendCPU();
   const host = cpu;
-  const copies: NamedTensorInfoMap = {};
-  for (const name of Object.keys(inputs)) {
-    const x = inputs[name];
-    if (x) copies[name] = toHost(host, native, x);
+  const held: TensorInfo[] = [];
+  // A kernel takes tensors by name, a list of them (Einsum), or lists by name (RaggedGather).
+  const copy = (x: TensorInfo | TensorInfo[] | undefined): unknown => {
+    if (!x || Array.isArray(x)) return x?.map(copy);
+    held.push(toHost(host, native, x));
+    return held[held.length - 1];
+  };
+  try {
+    const copies = Array.isArray(inputs)
+      ? inputs.map(copy)
+      : Object.fromEntries(Object.entries(inputs).map(([name, x]) => [name, copy(x)]));
+    const result = kernel.kernelFunc({inputs: copies as NamedTensorInfoMap, attrs, backend: host});
+    held.push(...(Array.isArray(result) ? result : [result]));
+    return Array.isArray(result)
+      ? result.map((x) => toNative(host, native, x))
+      : toNative(host, native, result);
+  } finally {
+    for (const x of held) if (host.refCount(x.dataId) > 0) host.disposeData(x.dataId, true);
   }
-  const result = kernel.kernelFunc({inputs: copies, attrs, backend: host});
-  const list = Array.isArray(result) ? result : [result];
-  const outputs = list.map((x) => toNative(host, native, x));
-  for (const x of [...Object.values(copies), ...list])
-    if (x && host.refCount(x.dataId) > 0) host.disposeData(x.dataId, true);
-  return Array.isArray(result) ? outputs : outputs[0];
 }
 
 function toHost(host: MathBackendCPU, native: SpecAttnBackend, x: TensorInfo): TensorInfo {
   const values = native.readSync(x.dataId);
-  if (x.dtype !== 'complex64') return host.makeTensorInfo(x.shape, x.dtype, values as TypedArray);
-  const {real, imag} = tf.backend_util.splitRealAndImagArrays(values as Float32Array);
-  return getKernel('Complex', 'cpu').kernelFunc({
-    inputs: {
-      real: host.makeTensorInfo(x.shape, 'float32', real),
-      imag: host.makeTensorInfo(x.shape, 'float32', imag),
-    },
+  // Some of its kernels read the rank that a Tensor has.
+  if (x.dtype !== 'complex64')
+    return Object.assign(host.makeTensorInfo(x.shape, x.dtype, values as TypedArray), {rank: x.shape.length});
+  const parts = tf.backend_util.splitRealAndImagArrays(values as Float32Array);
+  const real = host.makeTensorInfo(x.shape, 'float32', parts.real);
+  const imag = host.makeTensorInfo(x.shape, 'float32', parts.imag);
+  const complex = getKernel('Complex', 'cpu').kernelFunc({
+    inputs: {real, imag},
     backend: host,
     attrs: undefined as never,
-  }) as TensorInfo;
+  });
+  host.disposeData(real.dataId);
+  host.disposeData(imag.dataId);
+  return complex as TensorInfo;
 }
 
 function toNative(host: MathBackendCPU, native: SpecAttnBackend, x: TensorInfo): TensorInfo {
