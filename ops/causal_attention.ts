@@ -1,0 +1,120 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type {Tensor, Tensor1D, Tensor2D, Tensor3D} from '@tensorflow/tfjs-core';
+
+import {checkAttention, checkAttr, checkPosition} from './check.js';
+import {defineOp, launch} from './define_op.js';
+import {maskedAttention} from './masked_attention.js';
+
+const name = 'CausalAttention';
+
+/** Which weights to return: none, their mean over heads, or every head's. In the order of the native attribute. */
+const WEIGHTS = ['none', 'layer', 'head'] as const;
+export type AttentionWeights = (typeof WEIGHTS)[number];
+
+export interface CausalAttentionOptions {
+  /** Of the scores; 0, the default, means 1/√D. */
+  scale?: number;
+  weights?: AttentionWeights;
+}
+
+const run = defineOp<Required<CausalAttentionOptions>>({
+  name,
+  attrs: {scale: 0, weights: 'none'},
+
+  check([q, k, v, position], {scale, weights}) {
+    checkAttention(name, q, k, v);
+    checkPosition(name, position);
+    checkAttr(name, 'scale', Number.isFinite(scale), 'a finite number', scale);
+    checkAttr(name, 'weights', WEIGHTS.includes(weights), `one of ${WEIGHTS.join(', ')}`, weights);
+  },
+
+  native(backend, inputs, {scale, weights}) {
+    const [rows, heads, headSize] = inputs[0].shape;
+    const capacity = inputs[1].shape[1];
+    const attrs = [scale || 1 / Math.sqrt(headSize), WEIGHTS.indexOf(weights)];
+    if (weights === 'none') return launch(backend, name, inputs, [[inputs[0].shape, 'float32']], attrs)[0];
+    const weightsShape = weights === 'layer' ? [rows, capacity] : [heads, rows, capacity];
+    return launch(
+      backend,
+      name,
+      inputs,
+      [
+        [inputs[0].shape, 'float32'],
+        [weightsShape, 'float32'],
+      ],
+      attrs,
+    );
+  },
+
+  // Waits for `position`, so that keys past the last row's are not computed with.
+  composed([q, k, v, position]: [Tensor3D, Tensor3D, Tensor3D, Tensor1D], {scale, weights}) {
+    const [rows, , headSize] = q.shape;
+    const [groups, capacity] = k.shape;
+    const start = Math.max(0, position.dataSync()[0]);
+    const keys = Math.min(capacity, start + rows);
+    const seen = (x: Tensor3D): Tensor3D => tf.slice(x, [0, 0, 0], [groups, keys, headSize]);
+    const visible: Tensor2D = tf.lessEqual(
+      tf.range(0, keys, 1, 'int32'),
+      tf.reshape(tf.range(start, start + rows, 1, 'int32'), [rows, 1]),
+    );
+    const attention = maskedAttention(q, seen(k), seen(v), visible, scale || 1 / Math.sqrt(headSize));
+    if (weights === 'none') return attention.out;
+    const unseen: [number, number] = [0, capacity - keys];
+    return weights === 'layer'
+      ? [attention.out, tf.pad(tf.mean(attention.weights, 0), [[0, 0], unseen])]
+      : [attention.out, tf.pad(attention.weights, [[0, 0], [0, 0], unseen])];
+  },
+});
+
+/**
+ * Causal attention over a key/value cache, with grouped heads:
+ *
+ *     out[t,h] = Σ_j weight[h,t,j] · v[g,j],  weight[h,t,:] = softmax_j(scale · q[t,h] · k[g,j]),
+ *     over j ≤ position + t,  g = floor(h / (H / G))
+ *
+ * ```ts
+ * const [q, kv] = [tf.ones<tf.Rank.R3>([1, 2, 4]), tf.ones<tf.Rank.R3>([1, 8, 4])];
+ * const [out, weights] = causalAttention(q, kv, kv, tf.tensor1d([1], 'int32'), {weights: 'layer'});
+ * weights.print(); // [[0.5, 0.5, 0, 0, 0, 0, 0, 0]]
+ * ```
+ *
+ * Source: Vaswani et al., arXiv 1706.03762; grouped heads: Ainslie et al., arXiv 2305.13245.
+ *
+ * @param q float32 [T,H,D]
+ * @param k float32 [G,C,D], H a multiple of G; the rows of this call are in it already
+ * @param v float32 [G,C,D]
+ * @param position int32 [1]: of row 0
+ * @returns out [T,H,D]; with `weights: 'layer'` also their mean over heads [T,C], with `'head'` all of them [H,T,C], 0 past
+ *     position + t
+ * @throws Error where a shape, a dtype or an option does not fit
+ */
+export function causalAttention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  position: Tensor,
+  options?: {scale?: number; weights?: 'none'},
+): Tensor3D;
+export function causalAttention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  position: Tensor,
+  options: {scale?: number; weights: 'layer'},
+): [Tensor3D, Tensor2D];
+export function causalAttention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  position: Tensor,
+  options: {scale?: number; weights: 'head'},
+): [Tensor3D, Tensor3D];
+export function causalAttention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  position: Tensor,
+  options?: CausalAttentionOptions,
+): Tensor | Tensor[] {
+  return run([q, k, v, position], options);
+}

@@ -1,0 +1,94 @@
+/** How an op is declared: once, for every backend and for GraphModels. `docs/architecture.md` lists the ops. */
+import * as tf from '@tensorflow/tfjs-core';
+import type {KernelConfig, NamedAttrMap, NamedTensorInfoMap, Tensor, TensorInfo} from '@tensorflow/tfjs-core';
+import {registerOp} from '@tensorflow/tfjs-converter';
+
+import type {NativeBackend, NativeDType} from '../src/backend/types.js';
+
+const NATIVE_BACKEND = 'specattn';
+
+/**
+ * An op. Its inputs have one order everywhere: in `check`, in both implementations, in a GraphModel's node and (unless its file
+ * says otherwise) in the native launch.
+ */
+export interface OpConfig<Attrs extends object> {
+  /** The kernel's name, the native launcher's and the GraphModel node's. */
+  readonly name: string;
+  /** Every attribute with its default. */
+  readonly attrs: Attrs;
+  /** Throws an Error that names the op, the tensor or attribute, what was expected and what came. Runs at every call. */
+  check(inputs: readonly TensorInfo[], attrs: Attrs): void;
+  /** On the backend `specattn`: allocates the outputs and queues the launch. */
+  native(backend: NativeBackend, inputs: TensorInfo[], attrs: Attrs): TensorInfo | TensorInfo[];
+  /** On every other backend, in tfjs-core's ops; runs inside `tf.tidy`. Returns new tensors, never an input itself. */
+  composed(inputs: Tensor[], attrs: Attrs): Tensor | Tensor[];
+}
+
+/** Queues a native launch that writes new tensors, of these shapes and dtypes, and returns them; allocates nothing if it is refused. */
+export function launch(
+  backend: NativeBackend,
+  kernel: string,
+  inputs: TensorInfo[],
+  outputs: readonly (readonly [shape: number[], dtype: NativeDType])[],
+  attrs?: number[],
+): TensorInfo[] {
+  const allocated = outputs.map(([shape, dtype]) => backend.output(shape, dtype));
+  try {
+    backend.launch(kernel, inputs, allocated, attrs);
+  } catch (error) {
+    for (const output of allocated) backend.disposeIntermediateTensorInfo(output);
+    throw error;
+  }
+  return allocated;
+}
+
+/** Runs a declared op: what its op function is made of. Attributes left out, or undefined, have their defaults. */
+export type RunOp<Attrs extends object> = (inputs: Tensor[], attrs?: Partial<Attrs>) => Tensor | Tensor[];
+
+/**
+ * Declares an op: registers its native kernel and its GraphModel op at once, its composed kernel for any other backend at the
+ * first call there, so that the list of backends need not be known.
+ */
+export function defineOp<Attrs extends object>(config: OpConfig<Attrs>): RunOp<Attrs> {
+  const {name} = config;
+  registerOnce({
+    kernelName: name,
+    backendName: NATIVE_BACKEND,
+    kernelFunc: ({inputs, attrs, backend}) =>
+      config.native(backend as NativeBackend, inputs as unknown as TensorInfo[], attrs as Attrs),
+  });
+
+  let preparedBackend: string | undefined;
+  const run: RunOp<Attrs> = (inputs, attrs) => {
+    const complete = {...config.attrs};
+    for (const key in attrs) if (attrs[key] !== undefined) complete[key] = attrs[key];
+    config.check(inputs, complete);
+    const engine = tf.engine();
+    if (preparedBackend === undefined || engine.backendName !== preparedBackend) {
+      preparedBackend = prepare(config);
+    }
+    // An array is a map from its indices: tfjs-core's own Concat passes its inputs so too.
+    return engine.runKernel(name, inputs as unknown as NamedTensorInfoMap as never, complete as NamedAttrMap);
+  };
+
+  registerOp(name, ({inputs, attrs}) => run(inputs, attrs as Partial<Attrs>));
+  return run;
+}
+
+/** Makes sure that the current backend has a kernel for the op; returns the backend's name. */
+function prepare<Attrs extends object>({name, composed}: OpConfig<Attrs>): string {
+  tf.backend(); // the engine picks a backend, and names it, when it first needs one
+  const backendName = tf.getBackend();
+  registerOnce({
+    kernelName: name,
+    backendName,
+    kernelFunc: ({inputs, attrs}) =>
+      tf.tidy(() => composed(inputs as unknown as Tensor[], attrs as unknown as Attrs)),
+  });
+  return backendName;
+}
+
+/** The registry is shared by all copies of this module in a process: the first one's kernels stay. */
+function registerOnce(config: KernelConfig): void {
+  if (!tf.getKernel(config.kernelName, config.backendName)) tf.registerKernel(config);
+}

@@ -1,0 +1,17 @@
+/** The ops that tfjs-core lacks. Importing this registers them: op functions, kernels of every backend, GraphModel ops. */
+export {causalAttention, type AttentionWeights, type CausalAttentionOptions} from './causal_attention.js';
+export {kvCacheAppend} from './kv_cache_append.js';
+export {nucleusMask} from './nucleus_mask.js';
+export {
+  nucleusSelect,
+  type NucleusSelectOptions,
+  type NucleusUnion,
+  type Selection,
+} from './nucleus_select.js';
+export {rmsNorm} from './rms_norm.js';
+export {rotaryEmbedding} from './rotary_embedding.js';
+export {sampleToken, type SampleTokenOptions} from './sample_token.js';
+export {sparseAttention, type SparseAttentionOptions} from './sparse_attention.js';
+export {speculativeAccept} from './speculative_accept.js';
+export {swiGLU} from './swiglu.js';
+export {RandomStream} from './random.js';

@@ -1,0 +1,30 @@
+/** What the composed CausalAttention and SparseAttention share. */
+import * as tf from '@tensorflow/tfjs-core';
+import type {Tensor2D, Tensor3D} from '@tensorflow/tfjs-core';
+
+/**
+ * softmax(scale · q kᵀ) v over the keys that each row sees; a row that sees none gives zeros. A row's result does not depend on
+ * the other rows: a key that it does not see adds an exact 0.
+ *
+ * @param q [T,H,D]
+ * @param k [G,L,D], query head h reads head floor(h / (H / G))
+ * @param v [G,L,D]
+ * @param visible bool [T,L]
+ * @returns out [T,H,D] and weights [H,T,L]
+ */
+export function maskedAttention(
+  q: Tensor3D,
+  k: Tensor3D,
+  v: Tensor3D,
+  visible: Tensor2D,
+  scale: number,
+): {out: Tensor3D; weights: Tensor3D} {
+  const [rows, heads, headSize] = q.shape;
+  const [groups, keys] = k.shape;
+  const byGroup = [groups, (heads / groups) * rows];
+  const queries = tf.reshape(tf.transpose(tf.mul(q, scale), [1, 0, 2]), [...byGroup, headSize]);
+  const scores = tf.reshape(tf.matMul(queries, k, false, true), [heads, rows, keys]);
+  const weights = tf.where(visible, tf.softmax(tf.where(visible, scores, -Infinity)), 0) as Tensor3D;
+  const out = tf.matMul(tf.reshape(weights, [...byGroup, keys]), v);
+  return {out: tf.transpose(tf.reshape(out, [heads, rows, headSize]), [1, 0, 2]), weights};
+}

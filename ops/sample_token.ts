@@ -1,0 +1,131 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type {Tensor, Tensor1D, Tensor2D} from '@tensorflow/tfjs-core';
+
+import {ANY, checkAttr, checkPosition, checkSeed, checkTensor} from './check.js';
+import {defineOp, launch} from './define_op.js';
+import {nucleusOf} from './nucleus.js';
+import {draw, RandomStream, uniform} from './random.js';
+
+const name = 'SampleToken';
+
+export interface SampleTokenOptions {
+  /** Divides the logits; 0 means the most likely token, always. 1 by default. */
+  temperature?: number;
+  /** Keeps the k most likely tokens; 0, the default, keeps all. */
+  topK?: number;
+  /** Keeps the smallest set of tokens with this mass, in (0, 1]; 1, the default, keeps all. */
+  topP?: number;
+  /** Keeps the tokens at least this times as likely as the most likely one, in [0, 1]; 0, the default, keeps all. */
+  minP?: number;
+  /** Which random numbers: 0 for draft tokens, 1 (the default) for plain decoding; see {@link RandomStream}. */
+  stream?: number;
+}
+
+type Attrs = Required<SampleTokenOptions>;
+
+const run = defineOp<Attrs>({
+  name,
+  attrs: {temperature: 1, topK: 0, topP: 1, minP: 0, stream: RandomStream.plain},
+
+  check([logits, seed, position], {temperature, topK, topP, minP, stream}) {
+    checkTensor(name, 'logits', logits, 'float32', [ANY, ANY]);
+    if (logits.shape[1] === 0) throw new Error(`[${name}] logits must have at least one column but has none`);
+    checkSeed(name, seed);
+    checkPosition(name, position);
+    checkAttr(name, 'temperature', temperature >= 0 && temperature < Infinity, '0 or more', temperature);
+    checkAttr(name, 'topK', topK >= 0 && Number.isInteger(topK), 'an integer of 0 or more', topK);
+    checkAttr(name, 'topP', topP > 0 && topP <= 1, 'in (0, 1]', topP);
+    checkAttr(name, 'minP', minP >= 0 && minP <= 1, 'in [0, 1]', minP);
+    checkAttr(name, 'stream', stream >= 0 && stream <= 3 && Number.isInteger(stream), '0, 1, 2 or 3', stream);
+  },
+
+  native(backend, inputs, {temperature, topK, topP, minP, stream}) {
+    const {shape} = inputs[0];
+    const attrs = [temperature, topK, topP, minP, stream];
+    return launch(
+      backend,
+      name,
+      inputs,
+      [
+        [[shape[0]], 'int32'],
+        [shape, 'float32'],
+      ],
+      attrs,
+    );
+  },
+
+  // A hash of 32-bit words and searches in float64 are beyond tfjs-core's ops: the logits are read.
+  composed([logits, seed, position]: [Tensor2D, Tensor1D, Tensor1D], attrs) {
+    const [rows, vocabulary] = logits.shape;
+    const values = logits.dataSync() as Float32Array;
+    const [words, start] = [seed.dataSync(), position.dataSync()[0]];
+    const tokens = new Int32Array(rows);
+    const probabilities = new Float32Array(rows * vocabulary);
+    for (let t = 0; t < rows; t++) {
+      const row = values.subarray(t * vocabulary, (t + 1) * vocabulary);
+      const out = probabilities.subarray(t * vocabulary, (t + 1) * vocabulary);
+      distribution(row, attrs, out);
+      tokens[t] = draw(out, uniform(words, start + t, attrs.stream));
+    }
+    return [tf.tensor1d(tokens, 'int32'), tf.tensor2d(probabilities, [rows, vocabulary])];
+  },
+});
+
+/** Writes the distribution after the filters into `out`, which holds zeros. */
+function distribution(logits: Float32Array, {temperature, topK, topP, minP}: Attrs, out: Float32Array): void {
+  let best = 0;
+  let largest = -Infinity;
+  for (let j = 0; j < logits.length; j++) if (logits[j] > largest) largest = logits[(best = j)];
+  if (temperature === 0 || largest === -Infinity) {
+    out[best] = 1;
+    return;
+  }
+  // The weight of the largest logit is 1, of an infinite one too; NaN logits count as −∞.
+  for (let j = 0; j < logits.length; j++)
+    out[j] = logits[j] === largest ? 1 : Math.exp((logits[j] - largest) / temperature) || 0;
+  if (topK > 0 && topK < out.length) keepOnly(out, nucleusOf(out, out.length, 1).subarray(0, topK));
+  if (topP < 1) keepOnly(out, nucleusOf(out, out.length, topP));
+  let total = 0;
+  for (let j = 0; j < out.length; j++) {
+    if (out[j] < Math.fround(minP)) out[j] = 0;
+    total += out[j];
+  }
+  for (let j = 0; j < out.length; j++) out[j] /= total;
+}
+
+function keepOnly(weights: Float32Array, indices: Uint32Array): void {
+  const kept = Float32Array.from(indices, (j) => weights[j]);
+  weights.fill(0);
+  indices.forEach((j, n) => (weights[j] = kept[n]));
+}
+
+/**
+ * Draws a token from each row of logits, and gives the distribution that it was drawn from: softmax(logits / temperature)
+ * after the filters top-k, top-p and min-p, in this order, ties to the lower index. NaN logits count as −∞.
+ *
+ * The draw is by inversion with a hash of (seed, position + t, stream): a seed reproduces its tokens on every device, and
+ * a row's token does not depend on the other rows.
+ *
+ * ```ts
+ * const seed = tf.tensor1d([42, 0], 'int32');
+ * const {token} = sampleToken(tf.tensor2d([[0, 5, 1]]), seed, tf.tensor1d([7], 'int32'), {temperature: 0});
+ * token.print(); // [1]
+ * ```
+ *
+ * Source: top-p: Holtzman et al., arXiv 1904.09751; min-p: Nguyen et al., arXiv 2407.01082.
+ *
+ * @param logits float32 [T,V]
+ * @param seed int32 [2]
+ * @param position int32 [1]: of row 0
+ * @returns token int32 [T] and probabilities float32 [T,V]
+ * @throws Error where a shape, a dtype or an option does not fit
+ */
+export function sampleToken(
+  logits: Tensor,
+  seed: Tensor,
+  position: Tensor,
+  options?: SampleTokenOptions,
+): {token: Tensor1D; probabilities: Tensor2D} {
+  const [token, probabilities] = run([logits, seed, position], options) as Tensor[];
+  return {token: token as Tensor1D, probabilities: probabilities as Tensor2D};
+}

@@ -1,0 +1,121 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type {Tensor, Tensor1D, Tensor2D, Tensor3D} from '@tensorflow/tfjs-core';
+
+import {ANY, checkAttention, checkAttr, checkTensor} from './check.js';
+import {defineOp, launch} from './define_op.js';
+import {maskedAttention} from './masked_attention.js';
+import type {Selection} from './nucleus_select.js';
+
+const name = 'SparseAttention';
+/** A row has one bit of an int32, the sign's apart. */
+const MAX_ROWS = 31;
+
+export interface SparseAttentionOptions {
+  /** Of the scores; 0, the default, means 1/√D. */
+  scale?: number;
+  /** The first of the selection's sets that this layer reads; 0 by default. */
+  set?: number;
+  /** 1, the default: one set for all heads; G: one a key/value head. */
+  sets?: number;
+}
+
+const run = defineOp<Required<SparseAttentionOptions>>({
+  name,
+  attrs: {scale: 0, set: 0, sets: 1},
+
+  check([q, k, v, keys, bits, counts], {scale, set, sets}) {
+    checkAttention(name, q, k, v);
+    checkAttr(name, 'the number of rows', q.shape[0] <= MAX_ROWS, `at most ${MAX_ROWS}`, q.shape[0]);
+    checkTensor(name, 'keys', keys, 'int32', [ANY, ANY]);
+    checkTensor(name, 'bits', bits, 'int32', keys.shape);
+    checkTensor(name, 'counts', counts, 'int32', [keys.shape[0]]);
+    checkAttr(name, 'scale', Number.isFinite(scale), 'a finite number', scale);
+    checkAttr(name, 'sets', sets === 1 || sets === k.shape[0], `1 or ${k.shape[0]}`, sets);
+    const last = keys.shape[0] - sets;
+    checkAttr(
+      name,
+      'set',
+      Number.isInteger(set) && set >= 0 && set <= last,
+      `an integer from 0 to ${last}`,
+      set,
+    );
+  },
+
+  native(backend, inputs, {scale, set, sets}) {
+    const attrs = [scale || 1 / Math.sqrt(inputs[0].shape[2]), set, sets];
+    return launch(backend, name, inputs, [[inputs[0].shape, 'float32']], attrs)[0];
+  },
+
+  // Waits for the selection: how many keys are gathered depends on it.
+  composed(
+    [q, k, v, keys, bits, counts]: [Tensor3D, Tensor3D, Tensor3D, Tensor2D, Tensor2D, Tensor1D],
+    {scale, set, sets},
+  ) {
+    const [rows, heads, headSize] = q.shape;
+    const groups = k.shape[0];
+    const [listed, seen, listedCounts] = [keys.dataSync(), bits.dataSync(), counts.dataSync()];
+    const outs: Tensor3D[] = [];
+    for (let s = 0; s < sets; s++) {
+      const from = (set + s) * keys.shape[1];
+      const places: number[] = [];
+      for (let j = from; j < from + Math.min(listedCounts[set + s], keys.shape[1]); j++)
+        if (listed[j] >= 0 && listed[j] < k.shape[1]) places.push(j);
+      const index = tf.tensor1d(
+        Int32Array.from(places, (j) => listed[j]),
+        'int32',
+      );
+      const visible = new Uint8Array(rows * places.length);
+      for (let i = 0; i < visible.length; i++)
+        visible[i] = (seen[places[i % places.length]] >> Math.floor(i / places.length)) & 1;
+      const pick = (x: Tensor3D): Tensor3D =>
+        tf.gather(tf.slice(x, [(s * groups) / sets, 0, 0], [groups / sets, -1, -1]), index, 1);
+      outs.push(
+        maskedAttention(
+          tf.slice(q, [0, (s * heads) / sets, 0], [rows, heads / sets, headSize]),
+          pick(k),
+          pick(v),
+          tf.tensor2d(visible, [rows, places.length], 'bool'),
+          scale || 1 / Math.sqrt(headSize),
+        ).out,
+      );
+    }
+    return outs.length === 1 ? outs[0] : tf.concat(outs, 1);
+  },
+});
+
+/**
+ * Attention of a block of rows over selected keys only, each row over its own:
+ *
+ *     out[t,h] = Σ_j softmax_j(scale · q[t,h] · k[g,key_j]) · v[g,key_j]
+ *
+ * over the j < counts[s] with bit t of bits[s,j], where key_j = keys[s,j], g = floor(h / (H / G)), and s = `set` or, with one set a
+ * key/value head, `set` + g. A row that sees no key gives zeros. With every visible key selected it equals
+ * {@link causalAttention}, on the native CPU device to the bit.
+ *
+ * ```ts
+ * const [q, k] = [tf.ones<tf.Rank.R3>([1, 1, 2]), tf.ones<tf.Rank.R3>([1, 4, 2])];
+ * const v = tf.tensor3d([[[1, 1], [2, 2], [3, 3], [4, 4]]]);
+ * const keys = tf.tensor2d([[0, 3, 0, 0]], [1, 4], 'int32');
+ * const bits = tf.tensor2d([[1, 1, 0, 0]], [1, 4], 'int32');
+ * const counts = tf.tensor1d([2], 'int32');
+ * sparseAttention(q, k, v, {keys, bits, counts}).print(); // [[[2.5, 2.5]]]: the mean of values 0 and 3
+ * ```
+ *
+ * Source: SpecAttn, arXiv 2510.27641.
+ *
+ * @param q float32 [T,H,D], T ≤ 31
+ * @param k float32 [G,C,D], H a multiple of G
+ * @param v float32 [G,C,D]
+ * @param selection keys and bits int32 [S,C], counts int32 [S]; as {@link nucleusSelect} gives them
+ * @returns float32 [T,H,D]
+ * @throws Error where a shape, a dtype or an option does not fit
+ */
+export function sparseAttention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  selection: Selection,
+  options?: SparseAttentionOptions,
+): Tensor3D {
+  return run([q, k, v, selection.keys, selection.bits, selection.counts], options) as Tensor3D;
+}
