@@ -1,0 +1,207 @@
+/** Calibration: which draft layer's attention stands for each verifier layer's. */
+import * as tf from '@tensorflow/tfjs-core';
+
+import {makeLayerMap, type LayerMap} from '../models/layer_map.js';
+import type {Llama} from '../models/llama.js';
+import type {LlamaTokenizer} from '../models/tokenizer.js';
+import {LoopState} from './record.js';
+
+export interface CalibrateOptions {
+  /** Tokens of a window of text. Default 1024, or the shorter context of the two models. */
+  window?: number;
+  /** Most rows (tokens) to compare in all. Default: every row of the texts. */
+  rows?: number;
+  onProgress?: (progress: {what: string; loaded: number; total: number}) => void;
+  /** Ends the work with an error. */
+  signal?: AbortSignal;
+}
+
+/** Weights below this count as this in logarithms, so that a key that the draft gives nothing costs 18.4 nats, not infinity. */
+const SMALLEST_WEIGHT = 1e-8;
+/** The first rows of a window see so few keys that every layer attends alike. */
+const FIRST_ROWS = 16;
+/** Of attention rows held at a time. */
+const BYTES_AT_ONCE = 1 << 28;
+const MOST_ROWS_AT_ONCE = 128;
+
+/**
+ * Compares the attention of every verifier layer j with that of every draft layer i over texts, by the mean over rows of
+ *
+ *     KL(A_j ‖ B_i) = Σ_key A_j[key] · (log A_j[key] − log B_i[key]),
+ *
+ * A and B being means over heads, and finds the monotone map with the least sum by dynamic programming. Within mapped layers, each
+ * verifier head is given the draft head with the least divergence.
+ *
+ * Source: SpecAttn, arXiv 2510.27641, section 3; Figure 2 is {@link heatmap} of the result.
+ *
+ * @throws Error where an option does not fit, the texts are shorter than a window's beginning, or the signal fires
+ */
+export async function calibrate(
+  {draft, verifier, tokenizer}: {draft: Llama; verifier: Llama; tokenizer: LlamaTokenizer},
+  texts: readonly string[],
+  options: CalibrateOptions = {},
+): Promise<LayerMap> {
+  const context = Math.min(draft.config.maxPositionEmbeddings, verifier.config.maxPositionEmbeddings);
+  const {window = Math.min(1024, context), rows = Infinity, onProgress, signal} = options;
+  checkOptions(window, rows, context);
+  const windows = texts.flatMap((text) => cut(tokenizer.encode(text), window));
+  const total = Math.min(
+    rows,
+    windows.reduce((sum, tokens) => sum + tokens.length - FIRST_ROWS, 0),
+  );
+  if (total <= 0) throw new Error(`[calibrate] the texts must have more than ${FIRST_ROWS} tokens`);
+
+  const sums = new DivergenceSums(draft, verifier);
+  const state = new LoopState([...verifier.newCache(window), ...draft.newCache(window)]);
+  const step = Math.min(
+    MOST_ROWS_AT_ONCE,
+    Math.max(1, Math.floor(BYTES_AT_ONCE / (4 * window * sums.sources))),
+  );
+  let done = 0;
+  try {
+    for (const tokens of windows) {
+      for (let from = 0; from < tokens.length && done < total;) {
+        await new Promise((resolve) => setImmediate(resolve)); // signals and progress have their turn
+        signal?.throwIfAborted();
+        const count = from === 0 ? FIRST_ROWS : Math.min(step, tokens.length - from, total - done);
+        advance(
+          state,
+          draft,
+          verifier,
+          tokens.slice(from, from + count),
+          from,
+          from === 0 ? undefined : sums,
+        );
+        if (from > 0) done += count;
+        from += count;
+        onProgress?.({what: 'calibrating', loaded: done, total});
+      }
+    }
+    return makeLayerMap(draft.config, verifier.config, sums.layers(done), sums.heads(done));
+  } finally {
+    state.dispose();
+  }
+}
+
+function checkOptions(window: number, rows: number, context: number): void {
+  if (!Number.isInteger(window) || window <= FIRST_ROWS || window > context)
+    throw new Error(
+      `[calibrate] window must be a whole number from ${FIRST_ROWS + 1} to ${context} but is ${window}`,
+    );
+  if (rows !== Infinity && !(Number.isInteger(rows) && rows > 0))
+    throw new Error(`[calibrate] rows must be a whole number >= 1 but is ${rows}`);
+}
+
+/** Windows that each begin as the text does: with the token that begins a text, which attention rests on. */
+function cut(tokens: number[], window: number): number[][] {
+  const windows: number[][] = [];
+  for (let from = 1; from < tokens.length; from += window - 1)
+    windows.push([tokens[0], ...tokens.slice(from, from + window - 1)]);
+  return windows.filter(({length}) => length > FIRST_ROWS);
+}
+
+/** Takes both models over these tokens; their attention goes to `sums`. */
+function advance(
+  state: LoopState,
+  draft: Llama,
+  verifier: Llama,
+  tokens: number[],
+  from: number,
+  sums: DivergenceSums | undefined,
+): void {
+  const split = 2 * verifier.config.numHiddenLayers;
+  state.advance((caches) => {
+    const input = {tokens: tf.tensor1d(tokens, 'int32'), position: tf.tensor1d([from], 'int32')};
+    const run = (model: Llama, cache: tf.Tensor[]) => {
+      const layers = [...Array(model.config.numHiddenLayers).keys()];
+      return model.forward({
+        ...input,
+        cache: cache as tf.Tensor3D[],
+        ...(sums ? {outputs: ['attentionRows'], attention: {granularity: 'head', layers}} : {outputs: []}),
+      });
+    };
+    const ofVerifier = run(verifier, caches.slice(0, split));
+    const ofDraft = run(draft, caches.slice(split));
+    sums?.add(ofVerifier.attentionRows!, ofDraft.attentionRows!);
+    return [...ofVerifier.cache, ...ofDraft.cache];
+  });
+}
+
+/** Divergences summed over rows, in float64, of all pairs of layers and of all pairs of heads. */
+class DivergenceSums {
+  private readonly ofLayers: Float64Array;
+  private readonly ofHeads: Float64Array;
+
+  constructor(
+    private readonly draft: Llama,
+    private readonly verifier: Llama,
+  ) {
+    const [v, d] = [verifier.config, draft.config];
+    this.ofLayers = new Float64Array(v.numHiddenLayers * d.numHiddenLayers);
+    this.ofHeads = new Float64Array(this.ofLayers.length * v.numAttentionHeads * d.numAttentionHeads);
+  }
+
+  /** Attention rows held for one token: those of every head of both models, and three more of each while they are compared. */
+  get sources(): number {
+    const heads = ({config}: Llama) => config.numHiddenLayers * config.numAttentionHeads;
+    return 4 * (heads(this.draft) + heads(this.verifier));
+  }
+
+  /** Adds rows of attention, `[layers · heads, rows, keys]` of each model. */
+  add(ofVerifier: tf.Tensor3D, ofDraft: tf.Tensor3D): void {
+    tf.tidy(() => {
+      const byHead = (x: tf.Tensor3D) => tf.reshape(x, [x.shape[0], x.shape[1] * x.shape[2]]);
+      const byLayer = (x: tf.Tensor2D, {config}: Llama) =>
+        tf.mean(
+          tf.reshape(x, [config.numHiddenLayers, config.numAttentionHeads, x.shape[1]]),
+          1,
+        ) as tf.Tensor2D;
+      const [v, d] = [byHead(ofVerifier) as tf.Tensor2D, byHead(ofDraft) as tf.Tensor2D];
+      addTo(this.ofHeads, divergenceSums(v, d));
+      addTo(this.ofLayers, divergenceSums(byLayer(v, this.verifier), byLayer(d, this.draft)));
+    });
+  }
+
+  /** `[verifier layers][draft layers]`, the mean over rows. */
+  layers(rows: number): number[][] {
+    const columns = this.draft.config.numHiddenLayers;
+    return chunks(
+      Array.from(this.ofLayers, (sum) => sum / rows),
+      columns,
+    );
+  }
+
+  /** `[verifier layers · heads][draft layers · heads]`, the mean over rows. */
+  heads(rows: number): number[][] {
+    const {numHiddenLayers, numAttentionHeads} = this.draft.config;
+    return chunks(
+      Array.from(this.ofHeads, (sum) => sum / rows),
+      numHiddenLayers * numAttentionHeads,
+    );
+  }
+}
+
+function addTo(sums: Float64Array, values: tf.Tensor): void {
+  const numbers = values.dataSync();
+  for (let i = 0; i < sums.length; i++) sums[i] += numbers[i];
+}
+
+function chunks(values: number[], length: number): number[][] {
+  return Array.from({length: values.length / length}, (_, i) => values.slice(i * length, (i + 1) * length));
+}
+
+/**
+ * Sums over rows of the divergences of all pairs of sources (layers or heads), as one matrix product:
+ * `out[j, i] = Σ_n v[j, n] · log v[j, n] − (v · (log d)ᵀ)[j, i]`, n running over rows and keys.
+ *
+ * @param verifier float32 [sources, rows · keys], each row's weights summing to 1
+ * @param draft the same
+ * @returns float32 [verifier's sources, draft's sources], in nats
+ */
+export function divergenceSums(verifier: tf.Tensor2D, draft: tf.Tensor2D): tf.Tensor2D {
+  return tf.tidy(() => {
+    const log = (x: tf.Tensor2D): tf.Tensor2D => tf.log(tf.maximum(x, SMALLEST_WEIGHT));
+    const own = tf.sum<tf.Tensor2D>(tf.mul(verifier, log(verifier)), 1, true);
+    return tf.sub(own, tf.matMul(verifier, log(draft), false, true));
+  });
+}

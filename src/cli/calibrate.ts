@@ -1,0 +1,59 @@
+/** `specattn calibrate` */
+import {writeFileSync} from 'node:fs';
+import * as path from 'node:path';
+
+import {Command} from 'commander';
+
+import {dim, printJson, say, withInterrupt, withProgress} from './terminal.js';
+import {readText, UsageError, wholeNumber} from './values.js';
+
+interface Flags {
+  draft?: string;
+  verifier?: string;
+  text: string[];
+  window?: number;
+  rows?: number;
+  out?: string;
+  svg?: string;
+  json?: boolean;
+}
+
+export function calibrateCommand(): Command {
+  return new Command('calibrate')
+    .summary("find which draft layer's attention serves each verifier layer")
+    .description(
+      'Runs both models over texts, compares the attention of every pair of layers and writes the layer map that sparse verification uses.',
+    )
+    .option('--draft <dir>', 'Hugging Face folder of the draft (default: the embedded one)')
+    .option('--verifier <dir>', 'Hugging Face folder of the verifier (default: the embedded one)')
+    .requiredOption('--text <files...>', 'texts of the kind that will be generated; a few pages are enough')
+    .option('--window <n>', 'tokens of a window of text (default: 1024)', wholeNumber)
+    .option('--rows <n>', 'most rows of attention to compare in all (default: the whole texts)', wholeNumber)
+    .option('--out <file>', 'where to write the map (default: layer_map.json beside the verifier)')
+    .option('--svg <file>', 'draw the divergences and the map as a heatmap')
+    .option('--json', 'print the map as one JSON object')
+    .action(calibrateFiles);
+}
+
+async function calibrateFiles({text, out, svg, json, window, rows, ...pair}: Flags): Promise<void> {
+  const texts = text.map(readText);
+  const {calibrate, heatmap, load, writeLayerMap} = await import('../index.js');
+  const {PRETRAINED, resolveModel} = await import('../load.js');
+  const lm = await withProgress((onProgress) => load({...pair, onProgress}));
+  try {
+    const {draft, verifier, tokenizer} = lm;
+    if (!draft) throw new UsageError('calibrate needs a draft: give --draft');
+    const map = await withInterrupt((signal) =>
+      withProgress((onProgress) =>
+        calibrate({draft, verifier, tokenizer}, texts, {window, rows, onProgress, signal}),
+      ),
+    );
+    const file = out ?? path.join(resolveModel(pair.verifier ?? PRETRAINED, 'verifier'), 'layer_map.json');
+    writeLayerMap(file, map);
+    if (svg) writeFileSync(svg, await heatmap(map.divergence, map.layers));
+    if (json) printJson(map);
+    say(dim(`verifier layers read by draft layers ${map.layers.join(' ')}: ${file} written`));
+  } finally {
+    lm.dispose();
+  }
+}

@@ -1,0 +1,81 @@
+/** `specattn doctor` */
+import {existsSync, readFileSync} from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+
+import {Command} from 'commander';
+
+import {packageRoot} from '../backend/addon.js';
+import {printJson} from './terminal.js';
+
+interface Report {
+  version: string;
+  node: string;
+  platform: string;
+  cpu: string;
+  /** What runs the models: a native device, or tfjs-backend-cpu. */
+  runsOn: string;
+  devices: {name: string; available: boolean; description: string; reason: string}[];
+  /** Why there is no native device, and what to do. */
+  reason?: string;
+  solutions: string[];
+  pretrained: {folder: string; found: boolean};
+}
+
+export function doctorCommand(): Command {
+  return new Command('doctor')
+    .summary('say what was found on this machine, and why the rest was not')
+    .description('Says which devices were found on this machine, and why the others were not.')
+    .option('--json', 'print one JSON object')
+    .action(async ({json}: {json?: boolean}) => {
+      const report = await examine();
+      if (json) printJson(report);
+      else process.stdout.write(`${inWords(report)}\n`);
+      if (!report.pretrained.found) process.exitCode = 1;
+    });
+}
+
+async function examine(): Promise<Report> {
+  const {describeDevices} = await import('../index.js');
+  const manifest = JSON.parse(readFileSync(path.join(packageRoot, 'package.json'), 'utf8')) as {
+    version: string;
+  };
+  const {device, devices, reason} = describeDevices();
+  const folder = path.join(packageRoot, 'models', 'pretrained');
+  return {
+    version: manifest.version,
+    node: process.version,
+    platform: `${process.platform} ${process.arch}`,
+    cpu: `${os.cpus()[0]?.model.trim() ?? 'unknown'}, ${os.availableParallelism()} threads`,
+    runsOn: device ?? 'tfjs-backend-cpu (composed ops)',
+    devices,
+    reason,
+    solutions: device ? [] : solutions(),
+    pretrained: {folder, found: existsSync(path.join(folder, 'verifier', 'config.json'))},
+  };
+}
+
+function solutions(): string[] {
+  const log = path.join(packageRoot, 'build', 'build.log');
+  return [
+    ...(process.env.SPECATTN_DEVICE ? [`unset SPECATTN_DEVICE (now ${process.env.SPECATTN_DEVICE})`] : []),
+    'install a C++ compiler and cmake 3.18 or newer, then `npm rebuild specattn` (in a clone: `npm run build:native`)',
+    ...(existsSync(log) ? [`read the log of the last build: ${log}`] : []),
+  ];
+}
+
+function inWords(report: Report): string {
+  const {devices, reason, pretrained} = report;
+  return [
+    `specattn ${report.version} on Node ${report.node}, ${report.platform}`,
+    `CPU            ${report.cpu}`,
+    `runs on        ${report.runsOn}`,
+    ...devices.map(
+      ({name, available, description, reason}) =>
+        `device ${name.padEnd(7)} ${available ? description : `not available: ${reason}`}`,
+    ),
+    `embedded pair  ${pretrained.found ? pretrained.folder : `missing: expected in ${pretrained.folder}`}`,
+    ...(reason ? [`\nNo native device: ${reason}.\nPossible solutions:`] : []),
+    ...report.solutions.map((solution) => `- ${solution}`),
+  ].join('\n');
+}

@@ -1,0 +1,137 @@
+/** `specattn generate` */
+import {Command, Option} from 'commander';
+
+import type {GenerateOptions, GenerateStats, LoadOptions} from '../index.js';
+import {resolveOptions} from '../options.js';
+import {PASSAGE} from './passage.js';
+import {dim, EXIT_INTERRUPTED, printJson, say, withInterrupt, withProgress} from './terminal.js';
+import {collect, gamma, number, readText, UsageError, wholeNumber} from './values.js';
+
+/** Characters of a long prompt that are shown before its continuation. */
+const SHOWN_PROMPT = 600;
+
+type Flags = Omit<LoadOptions, 'draft'> &
+  Omit<GenerateOptions, 'draft'> & {draft?: string | false; file?: string; json?: boolean};
+
+export function generateCommand(): Command {
+  const help = Object.entries({
+    'Models:': [
+      new Option('--draft <dir>', 'Hugging Face folder of the draft (default: the embedded one)'),
+      new Option('--no-draft', 'plain decoding, one token a step'),
+      new Option('--verifier <dir>', 'Hugging Face folder of the verifier (default: the embedded one)'),
+      new Option(
+        '--layer-map <file>',
+        'which draft layer serves each verifier layer (default: beside the verifier)',
+      ),
+      new Option('--dtype <type>', 'storage of weights and caches').choices([
+        'float32',
+        'bfloat16',
+        'float16',
+      ]),
+      new Option('--context-length <n>', 'tokens of prompt and text together').argParser(wholeNumber),
+      new Option(
+        '--backend <name>',
+        'TensorFlow.js backend to run on (default: the native one where it is built)',
+      ),
+    ],
+    'Verification:': [
+      new Option('--verification <mode>', 'what the verifier reads of its cache').choices([
+        'dense',
+        'sparse',
+        'refresh',
+      ]),
+      new Option('--p <mass>', "share of the draft's attention that the kept keys hold, in (0, 1]").argParser(
+        number,
+      ),
+      new Option('--gamma <n>', 'drafted tokens a round, or `adaptive`').argParser(gamma),
+      new Option('--refresh-every <n>', 'rounds between dense passes, with `refresh`').argParser(wholeNumber),
+      new Option('--sinks <n>', 'first keys that are always kept').argParser(wholeNumber),
+      new Option('--recent <n>', 'last keys that are always kept').argParser(wholeNumber),
+      new Option('--dense-layers <n>', 'first verifier layers that read every key').argParser(wholeNumber),
+      new Option('--union <rows>', "whose keys a block's row sees").choices(['causal', 'row', 'full']),
+      new Option('--granularity <unit>', 'one choice of keys a layer or a head').choices(['layer', 'head']),
+    ],
+    'Sampling:': [
+      new Option('--temperature <t>', '0 takes the likeliest token').argParser(number),
+      new Option('--top-k <k>', 'keep the k likeliest tokens; 0: all').argParser(wholeNumber),
+      new Option('--top-p <mass>', 'keep the likeliest tokens that hold this mass').argParser(number),
+      new Option('--min-p <share>', 'keep tokens at least this likely, relative to the likeliest').argParser(
+        number,
+      ),
+      new Option('--seed <n>', 'the same seed gives the same text on every device').argParser(wholeNumber),
+    ],
+    'Text:': [
+      new Option('--file <file>', 'read the prompt from a file; -: standard input'),
+      new Option('--max-new-tokens <n>', 'stop after so many tokens').argParser(wholeNumber),
+      new Option('--stop <text>', 'stop before this text; may be given again').argParser(collect),
+      new Option('--json', 'print one JSON object: text, tokens, finishReason, stats'),
+    ],
+  });
+  const command = new Command('generate')
+    .summary('continue a text')
+    .description('Continues a text. Without a prompt it continues a built-in passage.')
+    .argument('[prompt]', 'text to continue');
+  for (const [group, options] of help) {
+    for (const option of options) command.addOption(option.helpGroup(group));
+  }
+  return command.action(generate);
+}
+
+async function generate(argument: string | undefined, flags: Flags): Promise<void> {
+  const {draft, verifier, layerMap, dtype, contextLength, backend, file, json, ...options} = flags;
+  if (argument !== undefined && file !== undefined) throw new UsageError('give a prompt or --file, not both');
+  const prompt = file !== undefined ? readText(file) : (argument ?? PASSAGE);
+
+  checkOptions(options);
+
+  const {load} = await import('../index.js');
+  const lm = await withProgress((onProgress) =>
+    load({
+      draft: draft === false ? null : draft,
+      verifier,
+      layerMap,
+      dtype,
+      contextLength,
+      backend,
+      onProgress,
+    }),
+  );
+  try {
+    if (!json) say(dim(prompt.length > SHOWN_PROMPT ? `…${prompt.slice(-SHOWN_PROMPT)}` : prompt));
+    const onText = json ? undefined : (piece: string) => void process.stdout.write(piece);
+    const result = await withInterrupt((signal) => lm.generate(prompt, {...options, onText, signal}));
+    if (json) {
+      printJson(result);
+    } else {
+      process.stdout.write('\n');
+      say(dim(summary(result.stats)));
+    }
+    if (result.finishReason === 'aborted') process.exitCode = EXIT_INTERRUPTED;
+  } finally {
+    lm.dispose();
+  }
+}
+
+/** A value out of range is told before any model is loaded. */
+function checkOptions(options: GenerateOptions): void {
+  try {
+    resolveOptions(options);
+  } catch (error) {
+    throw new UsageError((error as Error).message, {cause: error});
+  }
+}
+
+const percent = (share: number): string => `${(100 * share).toFixed(1)}%`;
+
+/** The one line that closes a text. */
+export function summary(stats: GenerateStats): string {
+  const parts = [`${stats.newTokens} tokens`, `${stats.tokensPerSecond.toFixed(1)} tokens/s`];
+  if (stats.drafted > 0) {
+    parts.push(
+      `acceptance ${percent(stats.acceptance)}`,
+      `mean accepted length ${stats.meanAcceptedLength.toFixed(2)}`,
+      `KV reduction ${percent(stats.kvReduction)}`,
+    );
+  }
+  return [...parts, stats.device].join(' | ');
+}

@@ -1,0 +1,54 @@
+/** `specattn`, the command. What it prints for programs goes to standard output, what it says to people to standard error. */
+import {readFileSync} from 'node:fs';
+import * as path from 'node:path';
+
+import {Command, CommanderError} from 'commander';
+
+import {packageRoot} from '../backend/addon.js';
+import {calibrateCommand} from './calibrate.js';
+import {doctorCommand} from './doctor.js';
+import {exportCommand} from './export.js';
+import {generateCommand} from './generate.js';
+import {EXIT_INTERRUPTED, ignoreBrokenPipes, say} from './terminal.js';
+import {UsageError} from './values.js';
+
+const EXIT_RUNTIME = 1;
+const EXIT_USAGE = 2;
+
+/** This package's version. */
+function version(): string {
+  const manifest = readFileSync(path.join(packageRoot, 'package.json'), 'utf8');
+  return (JSON.parse(manifest) as {version: string}).version;
+}
+
+function program(): Command {
+  const program = new Command('specattn')
+    .description('Speculative decoding with sparse verification for TensorFlow.js.')
+    .version(version(), '-V, --version')
+    .showHelpAfterError('(try `specattn --help`)')
+    .exitOverride();
+  for (const command of [generateCommand(), calibrateCommand(), exportCommand(), doctorCommand()]) {
+    program.addCommand(
+      command.exitOverride().showHelpAfterError(`(try \`specattn ${command.name()} --help\`)`),
+    );
+  }
+  return program;
+}
+
+/** Runs one command line (without `node specattn`) and sets the exit code: 1 where the work failed, 2 where it was not understood. */
+export async function main(args: string[]): Promise<void> {
+  ignoreBrokenPipes();
+  try {
+    await program().parseAsync(args, {from: 'user'});
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      // Commander has printed its message, or the help that was asked for.
+      process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE;
+      return;
+    }
+    const {name, message, stack} = error as Error;
+    say(`specattn: ${process.env.SPECATTN_DEBUG ? (stack ?? message) : message}`);
+    process.exitCode =
+      error instanceof UsageError ? EXIT_USAGE : name === 'AbortError' ? EXIT_INTERRUPTED : EXIT_RUNTIME;
+  }
+}

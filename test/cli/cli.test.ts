@@ -1,0 +1,196 @@
+import {spawn, spawnSync} from 'node:child_process';
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+
+import {expect} from 'chai';
+
+import {packageRoot} from '../../src/backend/addon.js';
+
+const BIN = path.join(packageRoot, 'bin', 'specattn.js');
+const GREEDY = ['--temperature', '0', '--max-new-tokens', '24'];
+const PROMPT = 'The captain looked at the sea and';
+
+interface Run {
+  status: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+function specattn(args: string[], options: {env?: NodeJS.ProcessEnv; input?: string} = {}): Run {
+  const {status, stdout, stderr} = spawnSync(process.execPath, [BIN, ...args], {
+    encoding: 'utf8',
+    input: options.input,
+    env: {...process.env, ...options.env},
+  });
+  return {status, stdout, stderr};
+}
+
+/** What one run with `--json` prints, which must be one JSON object and nothing else. */
+function json(args: string[], options?: Parameters<typeof specattn>[1]): any {
+  const {status, stdout, stderr} = specattn([...args, '--json'], options);
+  expect(status, stderr).to.equal(0);
+  expect(stdout.trimEnd().split('\n')).to.have.length(1);
+  return JSON.parse(stdout);
+}
+
+describe('specattn', function () {
+  this.timeout(120_000);
+  let folder: string;
+
+  before(() => {
+    folder = fs.mkdtempSync(path.join(os.tmpdir(), 'specattn-cli-'));
+  });
+  after(() => fs.rmSync(folder, {recursive: true, force: true}));
+
+  it('--help names every command', () => {
+    const {status, stdout} = specattn(['--help']);
+    expect(status).to.equal(0);
+    for (const command of ['generate', 'calibrate', 'export', 'doctor'])
+      expect(stdout).to.match(RegExp(`^  ${command}`, 'm'));
+  });
+
+  describe('refuses what it does not understand, with exit code 2', () => {
+    const cases: [string, string[], string][] = [
+      ['an unknown command', ['speculate'], "unknown command 'speculate'"],
+      ['an unknown option', ['generate', '--gama', '4'], "unknown option '--gama'\n(Did you mean --gamma?)"],
+      [
+        'a number that is none',
+        ['generate', '--p', 'most'],
+        "argument 'most' is invalid. It must be a number.",
+      ],
+      ['a part of a token', ['generate', '--max-new-tokens', '1.5'], 'It must be a whole number.'],
+      [
+        'an unknown mode',
+        ['generate', '--verification', 'fast'],
+        'Allowed choices are dense, sparse, refresh.',
+      ],
+      ['p outside (0, 1]', ['generate', '--p', '1.5'], '1.5'],
+      ['gamma below 1', ['generate', '--gamma', '0'], 'gamma'],
+      ['a prompt and a file', ['generate', 'Once', '--file', 'x.txt'], 'give a prompt or --file, not both'],
+      ['a second prompt', ['generate', 'Once', 'upon'], 'too many arguments'],
+      ['no text', ['calibrate'], "required option '--text <files...>' not specified"],
+      ['half an export', ['export', 'somewhere'], "missing required argument 'out'"],
+    ];
+    for (const [what, args, message] of cases) {
+      it(what, () => {
+        const {status, stdout, stderr} = specattn(args);
+        expect(stderr).to.include(message);
+        expect(stderr).not.to.match(/^ {4}at /m);
+        expect(stdout).to.equal('');
+        expect(status).to.equal(2);
+      });
+    }
+  });
+
+  it('says in one line what failed, with exit code 1, and where only with SPECATTN_DEBUG', () => {
+    const args = ['generate', PROMPT, '--verifier', path.join(folder, 'nowhere')];
+    const {status, stdout, stderr} = specattn(args);
+    expect(status).to.equal(1);
+    expect(stdout).to.equal('');
+    expect(stderr).to.match(/^specattn: .*nowhere.*\n$/);
+    expect(specattn(args, {env: {SPECATTN_DEBUG: '1'}}).stderr).to.match(/^ {4}at /m);
+  });
+
+  describe('generate', () => {
+    it('prints one JSON object', () => {
+      const result = json(['generate', PROMPT, ...GREEDY]);
+      expect(result).to.have.keys(['text', 'tokens', 'finishReason', 'stats']);
+      expect(result.tokens).to.have.length(24);
+      expect(result.finishReason).to.equal('length');
+      expect(result.stats.newTokens).to.equal(24);
+    });
+
+    it('streams the same text to standard output, and closes with one line of summary', () => {
+      const {text} = json(['generate', PROMPT, ...GREEDY]);
+      const {status, stdout, stderr} = specattn(['generate', PROMPT, ...GREEDY]);
+      expect(status).to.equal(0);
+      expect(stdout).to.equal(`${text}\n`);
+      expect(stderr).to.match(
+        /24 tokens \| [\d.]+ tokens\/s \| acceptance [\d.]+% \| mean accepted length [\d.]+ \| KV reduction [\d.]+% \| .+\n$/,
+      );
+    });
+
+    it('gives the same greedy tokens with dense verification, without a draft, and with every key kept', () => {
+      const run = (...args: string[]) => json(['generate', PROMPT, ...GREEDY, ...args]).tokens;
+      const plain = run('--no-draft');
+      expect(run('--verification', 'dense')).to.deep.equal(plain);
+      expect(run('--verification', 'sparse', '--p', '1')).to.deep.equal(plain);
+    });
+
+    it('reads the prompt from a file or from standard input', () => {
+      const file = path.join(folder, 'prompt.txt');
+      fs.writeFileSync(file, PROMPT);
+      const {tokens} = json(['generate', PROMPT, ...GREEDY]);
+      expect(json(['generate', '--file', file, ...GREEDY]).tokens).to.deep.equal(tokens);
+      expect(json(['generate', '--file', '-', ...GREEDY], {input: PROMPT}).tokens).to.deep.equal(tokens);
+    });
+
+    it('stops before a stop text, and repeats itself with a seed', () => {
+      const {text} = json(['generate', PROMPT, ...GREEDY]);
+      const stop = text.slice(10, 14);
+      const stopped = json(['generate', PROMPT, ...GREEDY, '--stop', 'not to be found', '--stop', stop]);
+      expect(stopped.finishReason).to.equal('stop');
+      expect(stopped.text).to.equal(text.slice(0, text.indexOf(stop)));
+      const sample = () =>
+        json(['generate', PROMPT, '--temperature', '1', '--seed', '7', '--max-new-tokens', '16']).text;
+      expect(sample()).to.equal(sample());
+    });
+
+    it('ends at Ctrl-C with what was written and the summary', async function () {
+      if (process.platform === 'win32') this.skip();
+      const child = spawn(process.execPath, [BIN, 'generate', PROMPT, '--max-new-tokens', '3000']);
+      let stdout = '';
+      let stderr = '';
+      child.stdout.setEncoding('utf8').on('data', (text: string) => {
+        if (stdout === '') child.kill('SIGINT');
+        stdout += text;
+      });
+      child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+      const status = await new Promise((resolve) => child.on('close', resolve));
+      expect(status).to.equal(130);
+      expect(stdout).to.match(/\S[^]*\n$/);
+      const written = /(\d+) tokens \| .*\n$/.exec(stderr);
+      expect(Number(written?.[1])).to.be.within(1, 2000);
+    });
+
+    it('ends silently when its reader goes away', function () {
+      if (process.platform === 'win32') this.skip();
+      const command = `"${process.execPath}" "${BIN}" generate "${PROMPT}" --max-new-tokens 400 | head -c 8`;
+      const {stdout, stderr} = spawnSync('sh', ['-c', command], {encoding: 'utf8'});
+      expect(stdout).to.have.length(8);
+      expect(stderr).not.to.include('EPIPE');
+    });
+  });
+
+  it('calibrate writes the layer map, its picture, and one JSON object', () => {
+    const [text, out, svg] = ['text.txt', 'map.json', 'map.svg'].map((name) => path.join(folder, name));
+    fs.writeFileSync(
+      text,
+      'It was a dark and stormy night, and the rain fell upon the roof of the old house. '.repeat(12),
+    );
+    const map = json(['calibrate', '--text', text, '--window', '128', '--out', out, '--svg', svg]);
+    expect(JSON.parse(fs.readFileSync(out, 'utf8'))).to.deep.equal(map);
+    expect(fs.readFileSync(svg, 'utf8')).to.match(/^<svg /);
+    // What was written is what generate reads.
+    const {stats} = json(['generate', PROMPT, ...GREEDY, '--verification', 'sparse', '--layer-map', out]);
+    expect(stats.newTokens).to.equal(24);
+  });
+
+  it('export writes a GraphModel', () => {
+    const out = path.join(folder, 'exported');
+    const {status, stderr} = specattn(['export', path.join(packageRoot, 'models/pretrained/draft'), out]);
+    expect(status, stderr).to.equal(0);
+    expect(JSON.parse(fs.readFileSync(path.join(out, 'model.json'), 'utf8')).format).to.equal('graph-model');
+  });
+
+  it('doctor says what was found, and what to do about the rest', () => {
+    const report = json(['doctor']);
+    expect(report.node).to.equal(process.version);
+    expect(report.pretrained.found).to.equal(true);
+    const without = specattn(['doctor'], {env: {SPECATTN_DEVICE: 'none'}});
+    expect(without.status).to.equal(0);
+    expect(without.stdout).to.include('runs on        tfjs-backend-cpu (composed ops)');
+    expect(without.stdout).to.match(/Possible solutions:\n- unset SPECATTN_DEVICE \(now none\)/);
+  });
+});
