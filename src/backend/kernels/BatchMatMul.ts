@@ -26,11 +26,11 @@ export function matMul(backend: NativeBackend, a: TensorInfo, b: TensorInfo, opt
   const [rowsA, columnsA] = a.shape.slice(-2);
   const [rowsB, columnsB] = b.shape.slice(-2);
   const inner = transposeA ? rowsA : columnsA;
-  util.assert(
-    inner === (transposeB ? columnsB : rowsB),
-    () =>
-      `Error in matMul: inner shapes of [${a.shape}] (transposed: ${!!transposeA}) and [${b.shape}] (${!!transposeB}) must match.`,
-  );
+  const innerB = transposeB ? columnsB : rowsB;
+  if (inner !== innerB)
+    throw new Error(
+      `[BatchMatMul] inner dimensions must agree but are ${inner} (of [${a.shape.join()}]) and ${innerB} (of [${b.shape.join()}])`,
+    );
   const shape = [...batchShape(a, b), transposeA ? columnsA : rowsA, transposeB ? rowsB : columnsB];
   const temporaries: TensorInfo[] = [];
   const keep = (x: TensorInfo) => (temporaries.push(x), x);

@@ -12,12 +12,7 @@ export const gatherV2Config = createKernel<{x: TensorInfo; indices: TensorInfo},
     const axis = util.parseAxisParam(attrs.axis, x.shape)[0];
     const given = attrs.batchDims ?? 0;
     const batchDims = given < 0 ? given + indices.shape.length : given;
-    const {outputShape} = backend_util.segment_util.collectGatherOpShapeInfo(
-      x as never, // only shapes are read
-      indices as never,
-      axis,
-      batchDims,
-    );
+    const {outputShape} = backend_util.segment_util.collectGatherOpShapeInfo(x, indices, axis, batchDims);
     const $indices = cast(backend, indices, 'int32');
     const result = compute(backend, 'Gather', [x, $indices], outputShape, nativeDType(x), [axis, batchDims]);
     backend.disposeIntermediateTensorInfo($indices);

@@ -9,7 +9,9 @@ export const reshapeConfig = createUntypedKernel<{x: TensorInfo}, ReshapeAttrs>(
     const size = util.sizeFromShape(x.shape);
     const shape = util.inferFromImplicitShape(attrs.shape, size);
     if (util.sizeFromShape(shape) !== size)
-      throw new Error(`[Reshape] the new shape [${shape}] must have ${size} elements, as [${x.shape}] has`);
+      throw new Error(
+        `[Reshape] the new shape [${shape.join()}] must have ${size} elements, as [${x.shape.join()}] has`,
+      );
     return backend.alias(x, shape);
   },
 );

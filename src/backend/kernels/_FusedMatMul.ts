@@ -32,7 +32,7 @@ export const fusedMatMulConfig = createKernel<Inputs, _FusedMatMulAttrs>(_FusedM
   const number = ACTIVATIONS[activation ?? 'linear'];
   if (number === undefined)
     throw new Error(
-      `[_FusedMatMul] activation must be one of ${Object.keys(ACTIVATIONS)} but is ${activation}`,
+      `[_FusedMatMul] activation must be one of ${Object.keys(ACTIVATIONS).join()} but is ${activation}`,
     );
   for (const x of [a, b, bias, preluActivationWeights])
     if (x && x.dtype !== 'float32') return fallback(_FusedMatMul, args);

@@ -28,16 +28,12 @@ function createUnaryKernel(name: Unary, number: number): KernelConfig {
   const dtype = DTYPES[name];
   const attributes = ATTRIBUTES[name];
   const plain = [number];
-  return createKernel<{x: TensorInfo}, Record<string, number>>(name, ({inputs: {x}, attrs, backend}) =>
-    compute(
-      backend,
-      'Unary',
-      [x],
-      x.shape,
-      dtype ?? nativeDType(x),
-      attributes ? [number, ...attributes.map((attribute) => attrs[attribute])] : plain,
-    ),
-  );
+  return createKernel<{x: TensorInfo}, Record<string, number>>(name, ({inputs: {x}, attrs, backend}) => {
+    // There is no -1 among bools: tfjs-backend-cpu multiplies by true.
+    if (name === 'Neg' && x.dtype === 'bool') return backend.alias(x);
+    const numbers = attributes ? [number, ...attributes.map((attribute) => attrs[attribute])] : plain;
+    return compute(backend, 'Unary', [x], x.shape, dtype ?? nativeDType(x), numbers);
+  });
 }
 
 export const unaryConfigs = UNARY.map(createUnaryKernel);

@@ -1,0 +1,93 @@
+/** What the tests of the standard kernels share: the same program on tfjs-backend-cpu and on specattn must give the same tensors. */
+import * as tf from '@tensorflow/tfjs-core';
+import {expect} from 'chai';
+
+import {BACKEND} from '../../src/backend/index.js';
+
+/** A suite for the native backend, skipped where the addon is missing. */
+export const describeNative: Mocha.SuiteFunction | Mocha.PendingSuiteFunction =
+  tf.findBackendFactory(BACKEND) === undefined ? describe.skip : describe;
+
+export type DType = 'float32' | 'int32' | 'bool';
+export const DTYPES: DType[] = ['float32', 'int32', 'bool'];
+
+/** Numbers in [0, 1) that a seed decides. */
+export function random(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+/** Reproducible contents: floats in ±spread, integers in ±spread, bools. */
+export function values(shape: number[], dtype: DType, {seed = 1, spread = 8} = {}): number[] {
+  const next = random(seed + 7919 * shape.length);
+  return Array.from({length: tf.util.sizeFromShape(shape)}, () => {
+    const u = 2 * next() - 1;
+    if (dtype === 'float32') return Math.fround(u * spread);
+    return dtype === 'int32' ? Math.round(u * spread) : u > 0 ? 1 : 0;
+  });
+}
+
+export function tensor(
+  shape: number[],
+  dtype: DType = 'float32',
+  options: {seed?: number; spread?: number} = {},
+): tf.Tensor {
+  return tf.tensor(values(shape, dtype, options), shape, dtype);
+}
+
+/** A kernel by its name, as ops and GraphModels call it. */
+export function kernel(name: string, inputs: object, attrs: object = {}): tf.Tensor {
+  return tf.engine().runKernel(name, inputs as tf.NamedTensorMap, attrs as never);
+}
+
+interface Result {
+  shape: number[];
+  dtype: string;
+  data: ArrayLike<number | string>;
+}
+
+async function run(backend: string, program: () => tf.Tensor | tf.Tensor[]): Promise<Result[]> {
+  await tf.setBackend(backend);
+  const before = [tf.memory().numTensors, tf.engine().backend.numDataIds()];
+  const outputs = tf.tidy(
+    () =>
+      [program()]
+        .flat()
+        .map((x) => ({shape: x.shape, dtype: x.dtype, data: x.dataSync<'string'>()})) as never,
+  ) as Result[];
+  const after = [tf.memory().numTensors, tf.engine().backend.numDataIds()];
+  expect(after, `[${backend}] tensors and buffers left`).to.deep.equal(before);
+  return outputs;
+}
+
+export interface Tolerance {
+  /** Of |expected|. */
+  relative?: number;
+  absolute?: number;
+}
+
+/** `program` gives the same shapes, dtypes and values on specattn as on cpu, and leaves nothing behind. */
+export async function expectSame(
+  program: () => tf.Tensor | tf.Tensor[],
+  {relative = 2e-6, absolute = 1e-6}: Tolerance = {},
+): Promise<void> {
+  const expected = await run('cpu', program);
+  const actual = await run(BACKEND, program);
+  expect(actual.length).to.equal(expected.length);
+  actual.forEach((y, i) => {
+    const want = expected[i];
+    expect(y.shape).to.deep.equal(want.shape);
+    expect(y.dtype).to.equal(want.dtype);
+    expect(y.data.length).to.equal(want.data.length);
+    for (let j = 0; j < y.data.length; j++) {
+      const [a, b] = [y.data[j], want.data[j]];
+      if (a === b || (a !== a && b !== b)) continue;
+      const bound = y.dtype === 'float32' ? absolute + relative * Math.abs(b as number) : 0;
+      if (!(Math.abs((a as number) - (b as number)) <= bound))
+        expect.fail(`element ${j} of output ${i} must be ${b} but is ${a}`);
+    }
+  });
+}
