@@ -203,12 +203,21 @@ napi_value EndCapture(napi_env env, napi_callback_info info) {
   return Number(env, call.self->recording);
 }
 
+// Runs a capture; leaves the times of its stretches in `command` and returns how many there are.
 napi_value Replay(napi_env env, napi_callback_info info) {
   Call call;
   if (!call.Parse(env, info)) return nullptr;
   const auto capture = call.self->captures.find(static_cast<int>(call.numbers[0]));
   if (capture == call.self->captures.end()) return Throw(env, "[replay] the capture was freed");
   const Status status = capture->second->Replay();
+  if (!status.ok()) return Throw(env, status);
+  return Number(env, capture->second->Times(call.self->command, kCommandLength));
+}
+
+napi_value Mark(napi_env env, napi_callback_info info) {
+  Call call;
+  if (!call.Parse(env, info)) return nullptr;
+  const Status status = call.self->device->Mark();
   return status.ok() ? nullptr : Throw(env, status);
 }
 
@@ -339,7 +348,7 @@ napi_value Init(napi_env env, napi_value exports) {
       Method("beginCapture", BeginCapture),
       Method("endCapture", EndCapture),
       Method("replay", Replay),
-      Method("freeCapture", FreeCapture),
+      Method("freeCapture", FreeCapture), Method("mark", Mark),
       Method("memory", Memory),
       Method("trim", Trim),
   };

@@ -21,6 +21,8 @@ class Capture {
  public:
   virtual ~Capture() = default;
   virtual Status Replay() = 0;
+  // How long each stretch of the last replay took, up to its Mark: at most `capacity` numbers; returns how many.
+  virtual int Times(double* milliseconds, int capacity) = 0;
 };
 
 class Device {
@@ -45,6 +47,7 @@ class Device {
   virtual Status Launch(Kernel kernel, const Args& args) = 0;
   virtual Status Synchronize() = 0;
   virtual Status BeginCapture() = 0;
+  virtual Status Mark() = 0;  // ends a stretch of the recording that is timed on its own
   virtual Status EndCapture(std::unique_ptr<Capture>* capture) = 0;
 };
 

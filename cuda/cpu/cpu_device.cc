@@ -1,4 +1,6 @@
 // The CPU device: launches run at once, on every core, with the widest instructions that this processor has.
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -115,15 +117,37 @@ class CommandList final : public Capture {
                          {args.outputs, args.outputs + args.output_count},
                          {args.attrs, args.attrs + args.attr_count}});
   }
+  void Mark() {
+    marks_.push_back(commands_.size());
+    times_.push_back(0);
+  }
+
   Status Replay() override {
-    for (const Command& command : commands_)
-      SPECATTN_RETURN_IF_ERROR(command.launcher(stream_, command.args()));
+    auto start = Clock::now();
+    size_t next = 0;
+    for (size_t mark = 0; mark <= marks_.size(); ++mark) {
+      for (const size_t end = mark < marks_.size() ? marks_[mark] : commands_.size(); next < end; ++next)
+        SPECATTN_RETURN_IF_ERROR(commands_[next].launcher(stream_, commands_[next].args()));
+      if (mark == marks_.size()) break;
+      const auto now = Clock::now();
+      times_[mark] = std::chrono::duration<double, std::milli>(now - start).count();
+      start = now;
+    }
     return Ok();
+  }
+  int Times(double* milliseconds, int capacity) override {
+    const int count = std::min(capacity, static_cast<int>(times_.size()));
+    std::copy_n(times_.begin(), count, milliseconds);
+    return count;
   }
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   Stream& stream_;
   std::vector<Command> commands_;
+  std::vector<size_t> marks_;  // the number of commands before each mark
+  std::vector<double> times_;
 };
 
 class CpuDevice final : public Device {
@@ -177,6 +201,11 @@ class CpuDevice final : public Device {
   Status BeginCapture() override {
     if (capture_) return Error("[capture] launches are being recorded already");
     capture_.reset(new CommandList(stream_));
+    return Ok();
+  }
+  Status Mark() override {
+    if (!capture_) return Error("[mark] no launches are being recorded");
+    capture_->Mark();
     return Ok();
   }
   Status EndCapture(std::unique_ptr<Capture>* capture) override {

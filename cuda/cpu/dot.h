@@ -34,8 +34,7 @@ inline void DotTile(const float* a, int64_t lda, const W* b, int64_t ldb, int64_
       for (int r = 0; r < kRows; ++r) sum[r][c] += LoadFirst(a + r * lda + i, n - i) * weight;
     }
   }
-  for (int r = 0; r < kRows; ++r)
-    for (int c = 0; c < kCols; ++c) out[r * ldo + c] = Sum(sum[r][c]);
+  for (int r = 0; r < kRows; ++r) SumEach(sum[r], out + r * ldo);
 }
 
 template <int kRows, class W>

@@ -124,6 +124,37 @@ inline float Max(Vec v) {
   return v[0];
 }
 
+// One step of SumEach: each result holds the lanes of two vectors, folded in halves. A vector has kSegments segments, one
+// a sum it carries.
+template <int kSegments>
+inline Vec FoldPair(Vec a, Vec b) {
+  constexpr int kHalf = kLanes / (2 * kSegments);
+  IVec low, high;
+  for (int lane = 0; lane < kLanes; ++lane) {
+    const int segment = lane / kHalf;
+    low[lane] = (segment < kSegments ? 0 : kLanes) + segment % kSegments * 2 * kHalf + lane % kHalf;
+    high[lane] = low[lane] + kHalf;
+  }
+  return __builtin_shuffle(a, b, low) + __builtin_shuffle(a, b, high);
+}
+// out[i] = Sum(v[i]), the same bits, with a fraction of the shuffles.
+template <int kCount>
+inline void SumEach(const Vec (&v)[kCount], float* out) {
+  if constexpr (kCount == 8 && kLanes >= 8) {
+    Vec sums = FoldPair<4>(FoldPair<2>(FoldPair<1>(v[0], v[1]), FoldPair<1>(v[2], v[3])),
+                           FoldPair<2>(FoldPair<1>(v[4], v[5]), FoldPair<1>(v[6], v[7])));
+    if constexpr (kLanes == 16) sums += Fold<1>(sums);
+    for (int i = 0; i < 8; ++i) out[i] = sums[i * (kLanes / 8)];
+  } else if constexpr (kCount == 4) {
+    Vec sums = FoldPair<2>(FoldPair<1>(v[0], v[1]), FoldPair<1>(v[2], v[3]));
+    if constexpr (kLanes >= 16) sums += Fold<2>(sums);
+    if constexpr (kLanes >= 8) sums += Fold<1>(sums);
+    for (int i = 0; i < 4; ++i) out[i] = sums[i * (kLanes / 4)];
+  } else {
+    for (int i = 0; i < kCount; ++i) out[i] = Sum(v[i]);
+  }
+}
+
 // exp(x) to about 1 ulp: 2^n times a polynomial on [-ln2/2, ln2/2]. Below -87.3 it is 0, above 88.7 inf; NaN
 // stays NaN.
 inline Vec Exp(Vec x) {

@@ -17,7 +17,10 @@ export interface NativeDevice {
   synchronize(): void;
   beginCapture(): void;
   endCapture(): number;
-  replay(capture: number): void;
+  /** Ends a stretch of the recording that is timed on its own. */
+  mark(): void;
+  /** Leaves each stretch's milliseconds in `command` and returns how many there are. */
+  replay(capture: number): number;
   freeCapture(capture: number): void;
   memory(): {bytesInUse: number; bytesReserved: number; bytesFree: number; buffers: number};
   trim(): void;

@@ -156,6 +156,14 @@ export class SpecAttnBackend extends KernelBackend implements NativeBackend {
     return zeros;
   }
 
+  /** Overwrites a tensor's elements, in place: how the host sets the state of a recorded step. */
+  assign(x: TensorInfo, values: BackendValues): void {
+    const {storage, handle, elements} = this.tensors.get(x.dataId);
+    const typed = typedArray(values, storage);
+    if (typed.length !== elements) throw new Error(`[assign] [${x.shape}] holds ${elements} numbers but ${typed.length} came`);
+    this.device.write(handle, 0, typed);
+  }
+
   /** Records the launches of one call of `step` over `state`'s buffers; see {@link Captured}. */
   capture(state: tf.Tensor[], step: CaptureStep): Captured {
     return new Captured(this, state, step);

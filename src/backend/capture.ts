@@ -48,9 +48,11 @@ export class Captured {
     this.outputs = outputs;
   }
 
-  replay(): void {
+  /** Runs the launches; returns the milliseconds of each stretch that ended with `backend.device.mark()`. */
+  replay(): Float64Array {
     if (this.id === undefined) throw new Error('[replay] the capture was disposed');
-    this.backend.device.replay(this.id);
+    const {device} = this.backend;
+    return device.command.slice(0, device.replay(this.id));
   }
 
   dispose(): void {

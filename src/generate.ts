@@ -1,0 +1,149 @@
+/** The loop: prompt → rounds → text. */
+import type {LlamaTokenizer} from '../models/tokenizer.js';
+import {AdaptiveGamma} from './gamma.js';
+import {resolveOptions, type GenerateOptions, type ResolvedOptions} from './options.js';
+import type {Pair, Session} from './session.js';
+import {StatsCollector, type GenerateStats} from './stats.js';
+import {StopWatch} from './stop.js';
+
+/** Why an answer ended: the model's end token; a stop text; `maxNewTokens` or the context's end; the signal. */
+export type FinishReason = 'eos' | 'stop' | 'length' | 'aborted';
+
+export interface GenerateResult {
+  /** What was written after the prompt, special tokens left out. */
+  text: string;
+  /** The new tokens, an end token included. */
+  tokens: number[];
+  finishReason: FinishReason;
+  stats: GenerateStats;
+}
+
+/** A loop's surroundings: what `LanguageModel` owns. */
+export interface Engine extends Pair {
+  tokenizer: LlamaTokenizer;
+  device: string;
+  /** Lends a session for one answer. */
+  borrow(): Session;
+  giveBack(session: Session): void;
+}
+
+/** Lets timers, signals and other answers have their turn. */
+const pause = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+/** Thrown inside the loop when the signal fires; the answer so far is returned. */
+class Aborted extends Error {}
+
+/**
+ * Writes an answer piece by piece and returns it whole.
+ *
+ * The host knows the sequence's tokens and its last position; everything else of a round (tokens, positions, selections,
+ * probabilities) stays on the device, which hands back one small tensor a round.
+ *
+ * @throws Error on a bad option, an empty model context, a prompt longer than the context, or a signal that was aborted before
+ */
+export async function* generateText(
+  engine: Engine,
+  prompt: string,
+  given: GenerateOptions = {},
+): AsyncGenerator<string, GenerateResult, undefined> {
+  const options = resolveOptions(given);
+  const {tokenizer, verifier, draft, contextLength} = engine;
+  const sequence = encodePrompt(engine, prompt, options);
+  const promptTokens = sequence.length;
+  const speculative = options.draft && draft !== undefined;
+  const stats = new StatsCollector(verifier.config, verifier.cacheBytesPerElement, promptTokens, engine.device);
+  const decoder = tokenizer.stream();
+  const watch = new StopWatch(options.stop);
+  const adaptive = options.gamma === 'adaptive' && draft ? new AdaptiveGamma(roundCost(engine)) : undefined;
+  const turn = async () => {
+    await pause();
+    if (options.signal?.aborted) throw new Aborted();
+  };
+  let text = '';
+  let finishReason: FinishReason | undefined = options.maxNewTokens === 0 ? 'length' : undefined;
+  let refreshed = promptTokens - 1; // verifier's rows before this one were computed densely
+  let roundsSinceRefresh = 0;
+
+  const session = engine.borrow();
+  try {
+    if (!finishReason) await session.prefill(sequence, options.seed, speculative, turn);
+    stats.prefilled();
+    while (!finishReason) {
+      await turn();
+      const position = sequence.length - 1;
+      if (position >= contextLength) {
+        finishReason = 'length';
+        break;
+      }
+
+      // A round, shorter at the context's end; one step without a draft, or with a single token behind us. A block may go past
+      // maxNewTokens: what is too much is dropped, so that a longer answer begins like a shorter one.
+      const room = contextLength - 1 - position;
+      const gamma = speculative && position > 0 ? Math.min(adaptive?.next() ?? (options.gamma as number), room) : 0;
+      const fresh: number[] = [];
+      if (gamma > 0) {
+        const {steps, selection} = session.speculative(gamma, options);
+        const report = (await steps.run()[0].data()) as Int32Array;
+        const sets = selection?.plan.mix.length ?? 0;
+        for (let i = 0; i <= gamma && report[i] >= 0; i++) fresh.push(report[i]);
+        const accepted = fresh.length - 1;
+        stats.phase(steps.times);
+        stats.speculative(position, gamma, accepted, selection?.plan, report.subarray(gamma + 1, gamma + 1 + sets), report.subarray(gamma + 1 + sets));
+        adaptive?.update(gamma, accepted);
+      } else {
+        const {steps} = session.plain(options);
+        fresh.push(((await steps.run()[0].data()) as Int32Array)[0]);
+        stats.phase(steps.times);
+        stats.plain(position);
+      }
+
+      // Text, and the reasons to end.
+      for (const token of fresh) {
+        sequence.push(token);
+        if (tokenizer.eosIds.has(token) || verifier.config.eosTokenIds.includes(token)) finishReason = 'eos';
+        const piece = watch.push(finishReason ? '' : decoder.push([token]));
+        text += piece;
+        if (piece) yield piece;
+        if (watch.stopped) finishReason = 'stop';
+        if (!finishReason && sequence.length - promptTokens >= options.maxNewTokens) finishReason = 'length';
+        if (finishReason) break;
+      }
+
+      if (options.verification === 'refresh' && gamma > 0 && ++roundsSinceRefresh >= options.refreshEvery && !finishReason) {
+        const start = performance.now();
+        session.refresh(sequence.slice(refreshed, -1), refreshed);
+        stats.phase({refresh: performance.now() - start});
+        refreshed = sequence.length - 1;
+        roundsSinceRefresh = 0;
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof Aborted)) throw error;
+    finishReason = 'aborted';
+  } finally {
+    engine.giveBack(session);
+  }
+  if (!watch.stopped) {
+    const rest = watch.push(decoder.flush()) + watch.flush();
+    text += rest;
+    if (rest) yield rest;
+  }
+  const tokens = sequence.slice(promptTokens);
+  return {text, tokens, finishReason: finishReason!, stats: stats.result(tokens.length)};
+}
+
+function encodePrompt({tokenizer, contextLength}: Engine, prompt: string, {signal}: ResolvedOptions): number[] {
+  if (typeof prompt !== 'string') throw new Error(`[generate] prompt must be a text but is ${prompt === null ? 'null' : typeof prompt}`);
+  if (signal?.aborted) throw signal.reason ?? new Error('[generate] the signal was aborted before the call');
+  const tokens = tokenizer.encode(prompt);
+  if (tokens.length === 0) throw new Error('[generate] prompt has no tokens, and the tokenizer adds none at the beginning');
+  if (tokens.length > contextLength)
+    throw new Error(`[generate] prompt has ${tokens.length} tokens but the context holds ${contextLength}`);
+  return tokens;
+}
+
+/** What drafting and verifying one token more costs against one pass of the verifier: the draft's share of the weights, and a row. */
+function roundCost({draft, verifier}: Engine): number {
+  const ROW = 0.05;
+  return draft!.numBytes / verifier.numBytes + ROW;
+}

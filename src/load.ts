@@ -1,0 +1,170 @@
+/** Loads a pair of models. */
+import {existsSync, statSync} from 'node:fs';
+import * as path from 'node:path';
+import * as tf from '@tensorflow/tfjs-core';
+
+import {readLayerMap, type LayerMap} from '../models/layer_map.js';
+import {Llama} from '../models/llama.js';
+import {LlamaTokenizer, assertSameVocabulary} from '../models/tokenizer.js';
+import {packageRoot} from './backend/addon.js';
+import {BACKEND, describeDevices} from './backend/index.js';
+import type {GenerateOptions} from './options.js';
+import type {GenerateResult} from './generate.js';
+import {LanguageModel} from './language_model.js';
+import {nativeBackend} from './record.js';
+
+export interface LoadProgress {
+  /** What is being loaded: `verifier` or `draft`. */
+  what: string;
+  /** Bytes of weights read so far, and in all. */
+  loaded: number;
+  total: number;
+}
+
+export interface LoadOptions {
+  /** A Hugging Face Llama folder, or `pretrained`: the embedded model. Default: the embedded one. */
+  verifier?: string;
+  /** The same; null for none. Default: the embedded one beside the embedded verifier, else none. */
+  draft?: string | null;
+  /** A layer map or its file. Default: `layer_map.json` beside the verifier, where it is of this pair. */
+  layerMap?: string | LayerMap;
+  /** How weights are stored: as in the file (`auto`), or converted. Caches are float32 with float32 weights, else bfloat16. */
+  dtype?: 'auto' | 'float32' | 'bfloat16' | 'float16';
+  /** Positions that the caches hold. Default: what both models were made for. */
+  contextLength?: number;
+  /** A TF.js backend. Default: the current one if there is one, else `specattn`, else `cpu` with the composed ops. */
+  backend?: string;
+  onProgress?: (progress: LoadProgress) => void;
+}
+
+const OPTIONS = ['verifier', 'draft', 'layerMap', 'dtype', 'contextLength', 'backend', 'onProgress'];
+const DTYPES = ['auto', 'float32', 'bfloat16', 'float16'];
+const PRESET = 'pretrained';
+
+/** A model's folder: a preset's, or the one given. */
+export function resolveModel(name: string, role: 'draft' | 'verifier'): string {
+  const folder = name === PRESET ? path.join(packageRoot, 'models', 'pretrained', role) : name;
+  if (!existsSync(folder) || !statSync(folder).isDirectory())
+    throw new Error(`[load] ${role} must be a folder with config.json, or '${PRESET}', but there is no folder '${folder}'`);
+  return folder;
+}
+
+/**
+ * Loads a verifier and, where there is one, its draft.
+ *
+ * ```ts
+ * const lm = await load();                                   // the embedded pair
+ * const big = await load({verifier: 'Llama-2-7b-hf', draft: 'TinyLlama-1.1B'});
+ * ```
+ * @throws Error naming what is missing or wrong: a folder, a file and its field, two vocabularies that differ. Nothing stays
+ *     allocated.
+ */
+export async function load(options: LoadOptions = {}): Promise<LanguageModel> {
+  checkOptions(options);
+  await useBackend(options.backend);
+  const embedded = options.verifier === undefined || options.verifier === PRESET;
+  const draftName = options.draft === undefined ? (embedded ? PRESET : null) : options.draft;
+  const folders = {
+    verifier: resolveModel(options.verifier ?? PRESET, 'verifier'),
+    draft: draftName === null ? undefined : resolveModel(draftName, 'draft'),
+  };
+  const tokenizer = LlamaTokenizer.load(folders.verifier);
+  if (folders.draft) assertSameVocabulary(LlamaTokenizer.load(folders.draft), tokenizer);
+
+  const loadModel = (what: 'verifier' | 'draft', folder: string) =>
+    Llama.load(folder, {
+      dtype: options.dtype,
+      onProgress: options.onProgress && (({loaded, total}) => options.onProgress!({what, loaded, total})),
+    });
+  const loaded: Llama[] = [];
+  try {
+    const verifier = await loadModel('verifier', folders.verifier);
+    loaded.push(verifier);
+    const draft = folders.draft ? await loadModel('draft', folders.draft) : undefined;
+    if (draft) loaded.push(draft);
+    const most = Math.min(...loaded.map(({config}) => config.maxPositionEmbeddings));
+    const contextLength = options.contextLength ?? most;
+    if (contextLength > most) throw new Error(`[load] contextLength must be at most ${most}, what the models were made for, but is ${contextLength}`);
+    const map = draft ? findLayerMap(options.layerMap, folders.verifier, draft, verifier) : {};
+    return new LanguageModel({verifier, draft, contextLength, ...map}, tokenizer, describeBackend());
+  } catch (error) {
+    loaded.forEach((model) => model.dispose());
+    throw error;
+  }
+}
+
+function checkOptions(options: LoadOptions): void {
+  for (const name of Object.keys(options))
+    if (!OPTIONS.includes(name)) throw new Error(`[load] there is no option '${name}'; the options are ${OPTIONS.join(', ')}`);
+  const {dtype = 'auto', contextLength = 2} = options;
+  if (!DTYPES.includes(dtype)) throw new Error(`[load] dtype must be one of ${DTYPES.join(', ')} but is '${dtype}'`);
+  if (!Number.isSafeInteger(contextLength) || contextLength < 2)
+    throw new Error(`[load] contextLength must be a whole number >= 2 but is ${contextLength}`);
+}
+
+/** A map that was asked for must fit; the one beside the verifier is used if it does, and its refusal is told when it is needed. */
+function findLayerMap(wanted: string | LayerMap | undefined, folder: string, draft: Llama, verifier: Llama): {layerMap?: LayerMap; layerMapReason?: string} {
+  if (typeof wanted === 'object') return {layerMap: wanted};
+  if (wanted !== undefined) return {layerMap: readLayerMap(wanted, draft.config, verifier.config)};
+  const file = path.join(folder, 'layer_map.json');
+  if (!existsSync(file)) return {layerMapReason: `${file} does not exist`};
+  try {
+    return {layerMap: readLayerMap(file, draft.config, verifier.config)};
+  } catch (error) {
+    return {layerMapReason: (error as Error).message};
+  }
+}
+
+let told = false;
+
+async function useBackend(wanted: string | undefined): Promise<void> {
+  const engine = tf.engine();
+  const name = wanted ?? engine.backendName ?? (tf.findBackendFactory(BACKEND) ? BACKEND : 'cpu');
+  if (!tf.findBackendFactory(name)) {
+    const known = Object.keys(engine.registryFactory).join(', ');
+    const reason = name === BACKEND ? `: ${describeDevices().reason}` : '';
+    throw new Error(`[load] backend must be one of ${known} but is '${name}'${reason}`);
+  }
+  if (engine.backendName !== name && !(await tf.setBackend(name))) throw new Error(`[load] backend '${name}' could not be started`);
+  await tf.ready();
+  const {reason} = describeDevices();
+  if (wanted === undefined && name === 'cpu' && reason && !told) {
+    told = true;
+    console.warn(
+      `specattn: running on the composed ops of tfjs-backend-cpu, which is slow (${reason}). With g++ and cmake installed, 'npm rebuild specattn' builds the native device.`,
+    );
+  }
+}
+
+/** Where tensors live, in words. */
+function describeBackend(): string {
+  const native = nativeBackend();
+  return native ? `${native.device.name} (${native.device.description})` : `tfjs backend '${tf.getBackend()}', composed ops`;
+}
+
+const cache = new Map<string, Promise<LanguageModel>>();
+
+/**
+ * One call: loads the pair (once; it stays loaded) and continues `prompt`.
+ * @param options those of {@link load} and of `LanguageModel.generate`
+ */
+export async function generate(prompt: string, options: GenerateOptions & Omit<LoadOptions, 'draft'> & {draft?: string | boolean | null} = {}): Promise<GenerateResult> {
+  const {verifier, layerMap, dtype, contextLength, backend, onProgress, draft, ...rest} = options;
+  const loading: LoadOptions = {verifier, layerMap, dtype, contextLength, backend, draft: typeof draft === 'boolean' ? undefined : draft};
+  const given = Object.fromEntries(Object.entries(loading).filter(([, value]) => value !== undefined));
+  const key = JSON.stringify(given);
+  let model = cache.get(key);
+  if (!model) {
+    model = load({...given, onProgress});
+    cache.set(key, model);
+    model.catch(() => cache.delete(key));
+  }
+  return (await model).generate(prompt, {...rest, ...(typeof draft === 'boolean' ? {draft} : {})});
+}
+
+/** Frees the models that {@link generate} keeps loaded. */
+export async function disposeAll(): Promise<void> {
+  const models = [...cache.values()];
+  cache.clear();
+  for (const model of await Promise.allSettled(models)) if (model.status === 'fulfilled') model.value.dispose();
+}

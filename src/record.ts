@@ -1,0 +1,125 @@
+/** A loop's state and the step that carries it on: recorded where the backend can, run op by op elsewhere. */
+import * as tf from '@tensorflow/tfjs-core';
+
+import type {Captured, SpecAttnBackend} from './backend/index.js';
+
+/** Ends a phase of the step, so that its time is told apart. */
+export type Mark = (phase: string) => void;
+
+/**
+ * From the state's tensors to their next values and to what the host reads. A step only runs kernels: it reads no data and makes
+ * no tensor from JavaScript values, so that it can be recorded once and replayed.
+ */
+export type Step = (state: tf.Tensor[], mark: Mark) => {state: tf.Tensor[]; outputs: tf.Tensor[]};
+
+/** The current backend if it is the native one. */
+export function nativeBackend(): SpecAttnBackend | undefined {
+  const backend = tf.backend() as Partial<SpecAttnBackend>;
+  return backend.isSpecAttn ? (backend as SpecAttnBackend) : undefined;
+}
+
+/** Tensors that live from step to step. On the native backend their buffers never change. */
+export class LoopState {
+  constructor(readonly tensors: tf.Tensor[]) {
+    tensors.forEach((tensor) => tf.keep(tensor));
+  }
+
+  /** Sets tensor `i` from the host. */
+  set(i: number, values: readonly number[]): void {
+    const {shape} = this.tensors[i];
+    const native = nativeBackend();
+    if (native) native.assign(this.tensors[i], Int32Array.from(values));
+    else this.replace(i, tf.tensor(values as number[], shape, 'int32'));
+  }
+
+  /** Carries the state on by `next`, which returns every tensor's next value. */
+  advance(next: (tensors: tf.Tensor[]) => tf.Tensor[]): void {
+    const values = tf.tidy(() => next(this.tensors));
+    values.forEach((value, i) => this.replace(i, value));
+  }
+
+  private replace(i: number, value: tf.Tensor): void {
+    if (value === this.tensors[i]) return;
+    // A donated tensor comes back as another name of the same buffer: keep the name we have, which recordings refer to.
+    if (value.dataId === this.tensors[i].dataId) {
+      value.dispose();
+      return;
+    }
+    this.tensors[i].dispose();
+    this.tensors[i] = tf.keep(value);
+  }
+
+  dispose(): void {
+    tf.dispose(this.tensors);
+  }
+}
+
+/** A step over a state, ready to run again and again. */
+export interface Recorded {
+  /** Milliseconds of each phase of the last run. */
+  readonly times: Record<string, number>;
+  /** One step: the state moves on; the tensors returned stay valid until the next run. */
+  run(): tf.Tensor[];
+  dispose(): void;
+}
+
+/** Prepares `step` over `state`: as a capture on the native backend, as plain calls elsewhere. */
+export function record(state: LoopState, step: Step): Recorded {
+  const native = nativeBackend();
+  return native ? new Replayed(native, state, step) : new Eager(state, step);
+}
+
+class Replayed implements Recorded {
+  readonly times: Record<string, number> = {};
+  private readonly phases: string[] = [];
+  private readonly captured: Captured;
+
+  constructor(backend: SpecAttnBackend, state: LoopState, step: Step) {
+    this.captured = backend.capture(state.tensors, (tensors) =>
+      step(tensors, (phase) => {
+        this.phases.push(phase);
+        backend.device.mark();
+      }),
+    );
+  }
+
+  run(): tf.Tensor[] {
+    const times = this.captured.replay();
+    this.phases.forEach((phase, i) => (this.times[phase] = times[i]));
+    return this.captured.outputs;
+  }
+
+  dispose(): void {
+    this.captured.dispose();
+  }
+}
+
+class Eager implements Recorded {
+  readonly times: Record<string, number> = {};
+  private outputs: tf.Tensor[] = [];
+
+  constructor(
+    private readonly state: LoopState,
+    private readonly step: Step,
+  ) {}
+
+  run(): tf.Tensor[] {
+    tf.dispose(this.outputs);
+    let start = performance.now();
+    this.state.advance((tensors) => {
+      const next = this.step(tensors, (phase) => {
+        const now = performance.now();
+        this.times[phase] = now - start;
+        start = now;
+      });
+      this.outputs = next.outputs.map((output) => tf.keep(output.clone()));
+      return next.state;
+    });
+    return this.outputs;
+  }
+
+  dispose(): void {
+    tf.dispose(this.outputs);
+    this.outputs = [];
+  }
+}

@@ -1,0 +1,139 @@
+/** What one call of `generate` measured. */
+import type {LlamaConfig} from '../models/config.js';
+import type {SelectionPlan} from './selection.js';
+
+export interface GenerateStats {
+  promptTokens: number;
+  newTokens: number;
+  /** Passes of the verifier after the prompt. */
+  rounds: number;
+  drafted: number;
+  accepted: number;
+  /** accepted / drafted; 0 where nothing was drafted. */
+  acceptance: number;
+  /** How many rounds accepted 0, 1, 2, ... drafted tokens. */
+  acceptedLengths: number[];
+  /** Accepted drafted tokens a round, on average. */
+  meanAcceptedLength: number;
+  /** 1 - kept keys / visible keys, over the decoded rows of the sparse layers; 0 where there are none. */
+  kvReduction: number;
+  /** The same over all layers, the dense ones with every key kept. */
+  kvReductionAll: number;
+  /** Bytes of the verifier's keys and values, summed over rounds. */
+  bytesRead: {
+    /** what attention read: a round's union of keys in sparse layers, every key in dense ones */
+    keyValues: number;
+    /** what dense attention would have read */
+    keyValuesDense: number;
+  };
+  /** New tokens a second, the prompt's time left out. */
+  tokensPerSecond: number;
+  /** Milliseconds: the whole call, the prompt, and the decoding by phase. */
+  time: {total: number; prefill: number; decode: number; draft: number; select: number; verify: number; accept: number; refresh: number};
+  /** Where it ran, in words. */
+  device: string;
+}
+
+/** Counts as rounds go by. */
+export class StatsCollector {
+  private readonly start = performance.now();
+  private decodeStart = this.start;
+  private rounds = 0;
+  private drafted = 0;
+  private accepted = 0;
+  private readonly acceptedLengths: number[] = [];
+  private kept = 0;
+  private visible = 0;
+  private denseVisible = 0;
+  private bytes = 0;
+  private bytesDense = 0;
+  private readonly phases = {draft: 0, select: 0, verify: 0, accept: 0, refresh: 0};
+
+  constructor(
+    private readonly verifier: LlamaConfig,
+    private readonly bytesPerElement: number,
+    private readonly promptTokens: number,
+    private readonly device: string,
+  ) {}
+
+  prefilled(): void {
+    this.decodeStart = performance.now();
+  }
+
+  phase(times: Record<string, number>): void {
+    for (const [name, ms] of Object.entries(times)) this.phases[name as keyof typeof this.phases] += ms;
+  }
+
+  /** A round of plain decoding: one row at `position` saw every key in every layer. */
+  plain(position: number): void {
+    this.rounds++;
+    this.dense(position, 1, 1);
+  }
+
+  /**
+   * A round of speculative decoding at `position`.
+   * @param counts keys of each set's union; empty where verification was dense
+   * @param kept keys that each row of each set sees, [S, gamma + 1] row by row
+   */
+  speculative(position: number, gamma: number, accepted: number, plan: SelectionPlan | undefined, counts: Int32Array, kept: Int32Array): void {
+    this.rounds++;
+    this.drafted += gamma;
+    this.accepted += accepted;
+    for (let i = this.acceptedLengths.length; i <= accepted; i++) this.acceptedLengths.push(0);
+    this.acceptedLengths[accepted]++;
+    if (!plan) {
+      this.dense(position, accepted + 1, gamma + 1);
+      return;
+    }
+    const groups = this.verifier.numKeyValueHeads;
+    const rowBytes = 2 * this.verifier.headDim * this.bytesPerElement;
+    for (const first of plan.sets) {
+      if (first < 0) {
+        this.denseLayer(position, accepted + 1, gamma + 1);
+        continue;
+      }
+      for (let set = first; set < first + plan.setsPerLayer; set++) {
+        const share = groups / plan.setsPerLayer;
+        this.bytes += share * counts[set] * rowBytes;
+        this.bytesDense += share * (position + gamma + 1) * rowBytes;
+        for (let row = 0; row <= accepted; row++) {
+          this.kept += kept[set * (gamma + 1) + row] / plan.setsPerLayer;
+          this.visible += (position + row + 1) / plan.setsPerLayer;
+        }
+      }
+    }
+  }
+
+  private dense(position: number, rows: number, block: number): void {
+    for (let layer = 0; layer < this.verifier.numHiddenLayers; layer++) this.denseLayer(position, rows, block);
+  }
+
+  /** `rows`: those that count as decoded; `block`: those that were computed. */
+  private denseLayer(position: number, rows: number, block: number): void {
+    for (let row = 0; row < rows; row++) this.denseVisible += position + row + 1;
+    const bytes = this.verifier.numKeyValueHeads * (position + block) * 2 * this.verifier.headDim * this.bytesPerElement;
+    this.bytes += bytes;
+    this.bytesDense += bytes;
+  }
+
+  result(newTokens: number): GenerateStats {
+    const end = performance.now();
+    const decode = end - this.decodeStart;
+    return {
+      promptTokens: this.promptTokens,
+      newTokens,
+      rounds: this.rounds,
+      drafted: this.drafted,
+      accepted: this.accepted,
+      acceptance: this.drafted ? this.accepted / this.drafted : 0,
+      acceptedLengths: this.acceptedLengths,
+      meanAcceptedLength: this.rounds ? this.accepted / this.rounds : 0,
+      kvReduction: this.visible ? 1 - this.kept / this.visible : 0,
+      kvReductionAll: this.visible ? 1 - (this.kept + this.denseVisible) / (this.visible + this.denseVisible) : 0,
+      bytesRead: {keyValues: this.bytes, keyValuesDense: this.bytesDense},
+      tokensPerSecond: newTokens && decode > 0 ? (newTokens * 1000) / decode : 0,
+      time: {total: end - this.start, prefill: this.decodeStart - this.start, decode, ...this.phases},
+      device: this.device,
+    };
+  }
+}

@@ -1,0 +1,39 @@
+/** Text on its way to the user, watched for the texts that end it. */
+
+/** Holds back what may become a stop text, and cuts there when it does. */
+export class StopWatch {
+  private held = '';
+  /** True once a stop text came; everything after is dropped. */
+  stopped = false;
+
+  constructor(private readonly stops: readonly string[]) {}
+
+  /** Returns what can be shown by now. */
+  push(piece: string): string {
+    if (this.stopped) return '';
+    const text = this.held + piece;
+    const cuts = this.stops.map((stop) => text.indexOf(stop)).filter((at) => at >= 0);
+    if (cuts.length) {
+      this.stopped = true;
+      this.held = '';
+      return text.slice(0, Math.min(...cuts));
+    }
+    const held = Math.max(0, ...this.stops.map((stop) => overlap(text, stop)));
+    this.held = text.slice(text.length - held);
+    return text.slice(0, text.length - held);
+  }
+
+  /** Returns what was held back, at the end. */
+  flush(): string {
+    const rest = this.held;
+    this.held = '';
+    return rest;
+  }
+}
+
+/** The length of the longest end of `text` that `stop` begins with. */
+function overlap(text: string, stop: string): number {
+  for (let length = Math.min(text.length, stop.length - 1); length > 0; length--)
+    if (text.endsWith(stop.slice(0, length))) return length;
+  return 0;
+}
