@@ -1,0 +1,228 @@
+/**
+ * A Llama as a TF.js graph: TensorFlow's ops where one exists, those of `ops/` elsewhere.
+ *
+ * T rows of a call, C cache capacity, H query heads, G key/value heads, D head size, E width, V vocabulary, S selections.
+ *
+ * | input | | output | |
+ * |---|---|---|---|
+ * | tokens | int32 [T] | logits | [T,V] |
+ * | position | int32 [1]: of row 0 | last_logits | [1,V]: of row T-1, the only one that goes through the head |
+ * | k_cache_i, v_cache_i | [G,C,D] a layer | next_k_cache_i, next_v_cache_i | [G,C,D]: with the new rows; the inputs are donated |
+ * | keys, bits, counts | int32 [S,C], [S,C], [S]: sparse graphs' | attention | [R,C]: row T-1's weights, a row a layer or a head |
+ * | | | attention_rows_i | [T,C] or [H,T,C]: all rows' |
+ *
+ * Outputs that are not asked for are not computed.
+ */
+import type {LlamaConfig} from './config.js';
+import {EMBEDDING, FINAL_NORM, headParameter, layerParameters, parameters} from './parameters.js';
+import {ropeFrequencies} from './rope.js';
+
+export interface GraphOptions {
+  /** Whose attention weights the graph gives: nobody's, layers' (the mean over heads), or heads'. Default `none`. */
+  attention?: 'none' | 'layer' | 'head';
+  /** Layers whose attention it gives, in this order. */
+  attentionLayers?: number[];
+  /** Layers that attend to selected keys: a layer's first set, or -1 where it attends to all; and sets a layer, 1 or G. */
+  sparse?: {sets: number[]; setsPerLayer: number};
+}
+
+type AttrValue = {i: number} | {f: number} | {b: boolean} | {s: string} | {type: string} | {shape: object};
+
+interface NodeDef {
+  name: string;
+  op: string;
+  input: string[];
+  attr: Record<string, AttrValue>;
+}
+
+/** A Const node whose value belongs to the architecture, not to the weights. */
+export interface GraphConstant {
+  dtype: 'int32' | 'float32';
+  shape: number[];
+  values: Int32Array | Float32Array;
+}
+
+export interface LlamaGraph {
+  /** TensorFlow's GraphDef as JSON: `modelTopology` of a model.json. */
+  topology: {node: NodeDef[]; versions: {producer: number; minConsumer: number}};
+  /** By Const node. The other Const nodes are the weights: `parameters(config)`. */
+  constants: Map<string, GraphConstant>;
+}
+
+/**
+ * Names of the caches' inputs and outputs, in the order of `Llama.newCache`: keys and values of layer 0, of layer 1, ...
+ */
+export function cacheNames({numHiddenLayers}: LlamaConfig): {inputs: string[]; outputs: string[]} {
+  const inputs = Array.from({length: numHiddenLayers}, (_, i) => [`k_cache_${i}`, `v_cache_${i}`]).flat();
+  return {inputs, outputs: inputs.map((name) => `next_${name}`)};
+}
+
+const string = (text: string): AttrValue => ({s: Buffer.from(text).toString('base64')});
+const DTYPES = {int32: 'DT_INT32', float32: 'DT_FLOAT'};
+
+/** Collects nodes; every method returns the new node's name, which other nodes take as an input. */
+class GraphBuilder {
+  readonly nodes: NodeDef[] = [];
+  readonly constants = new Map<string, GraphConstant>();
+
+  node(name: string, op: string, input: string[], attr: Record<string, AttrValue> = {}): string {
+    this.nodes.push({name, op, input, attr});
+    return name;
+  }
+
+  input(name: string, dtype: 'int32' | 'float32', shape: number[]): string {
+    const dim = shape.map((size) => ({size: String(size)}));
+    return this.node(name, 'Placeholder', [], {dtype: {type: DTYPES[dtype]}, shape: {shape: {dim}}});
+  }
+
+  weight(name: string, dtype: 'int32' | 'float32' = 'float32'): string {
+    return this.node(name, 'Const', [], {dtype: {type: DTYPES[dtype]}});
+  }
+
+  constant(name: string, values: Int32Array | Float32Array, shape: number[]): string {
+    const dtype = values instanceof Int32Array ? 'int32' : 'float32';
+    this.constants.set(name, {dtype, shape, values});
+    return this.weight(name, dtype);
+  }
+
+  /** A shape, an axis or a list of sizes: one node for each value, however often it is used. */
+  ints(values: number | number[]): string {
+    const list = [values].flat();
+    const name = `const/${Array.isArray(values) ? 'list' : 'scalar'}${list.join('_').replaceAll('-', 'm')}`;
+    if (this.constants.has(name)) return name;
+    return this.constant(name, Int32Array.from(list), Array.isArray(values) ? [list.length] : []);
+  }
+
+  /** x · wᵀ (+ bias). */
+  linear(name: string, x: string, weight: string, bias?: string): string {
+    const attr = {transpose_a: {b: false}, transpose_b: {b: true}};
+    if (!bias) return this.node(name, 'MatMul', [x, weight], attr);
+    return this.node(name, 'AddV2', [this.node(`${name}/MatMul`, 'MatMul', [x, weight], attr), bias]);
+  }
+
+  reshape(name: string, x: string, shape: number[]): string {
+    return this.node(name, 'Reshape', [x, this.ints(shape)]);
+  }
+
+  /** The last entry along `axis`, which stays as an axis of one entry. */
+  last(name: string, x: string, rank: number, axis: number): string {
+    const all = 2 ** rank - 1;
+    const zeros = new Array<number>(rank).fill(0);
+    const begin = zeros.map((_, i) => (i === axis ? -1 : 0));
+    const inputs = [x, this.ints(begin), this.ints(zeros), this.ints(zeros.map(() => 1))];
+    const masks = {begin_mask: {i: all - 2 ** axis}, end_mask: {i: all}};
+    return this.node(name, 'StridedSlice', inputs, {
+      ...masks,
+      ...{ellipsis_mask: {i: 0}, new_axis_mask: {i: 0}, shrink_axis_mask: {i: 0}},
+    });
+  }
+}
+
+/** The graph of `config`, with what `options` ask for. */
+export function buildLlamaGraph(config: LlamaConfig, options: GraphOptions = {}): LlamaGraph {
+  const {attention = 'none', attentionLayers = [], sparse} = options;
+  checkOptions(config, options);
+  const {numHiddenLayers, numAttentionHeads: heads, numKeyValueHeads: groups, headDim} = config;
+  const g = new GraphBuilder();
+
+  const tokens = g.input('tokens', 'int32', [-1]);
+  const position = g.input('position', 'int32', [1]);
+  const caches = cacheNames(config).inputs.map((name) => g.input(name, 'float32', [groups, -1, headDim]));
+  const selection = sparse
+    ? [
+        g.input('keys', 'int32', [-1, -1]),
+        g.input('bits', 'int32', [-1, -1]),
+        g.input('counts', 'int32', [-1]),
+      ]
+    : [];
+  for (const {name} of parameters(config)) g.weight(name);
+  const rope = ropeFrequencies(config);
+  const frequencies = g.constant('rotary/frequencies', rope.frequencies, [headDim / 2]);
+
+  const norm = (name: string, x: string, weight: string) =>
+    g.node(name, 'RMSNorm', [x, weight], {epsilon: {f: config.rmsNormEps}});
+  const rotate = (name: string, x: string) =>
+    g.node(name, 'RotaryEmbedding', [x, position, frequencies], {scale: {f: rope.scale}});
+
+  let x = g.node('embed', 'GatherV2', [EMBEDDING, tokens, g.ints(0)], {batch_dims: {i: 0}});
+  for (let i = 0; i < numHiddenLayers; i++) {
+    const names = layerParameters(i);
+    const at = (name: string) => `layer_${i}/${name}`;
+    const bias = (condition: boolean, name: string) => (condition ? name : undefined);
+
+    const normed = norm(at('input_norm'), x, names.inputNorm);
+    const qkv = g.linear(at('qkv'), normed, names.qkv, bias(config.attentionBias, names.qkvBias));
+    const byHead = g.reshape(at('qkv_heads'), qkv, [-1, heads + 2 * groups, headDim]);
+    const split = g.node(at('split'), 'SplitV', [byHead, g.ints([heads, groups, groups]), g.ints(1)], {
+      num_split: {i: 3},
+    });
+    const q = rotate(at('q'), split);
+    const k = rotate(at('k'), `${split}:1`);
+    const keys = g.node(`next_k_cache_${i}`, 'KVCacheAppend', [caches[2 * i], k, position]);
+    const values = g.node(`next_v_cache_${i}`, 'KVCacheAppend', [caches[2 * i + 1], `${split}:2`, position]);
+
+    const set = sparse?.sets[i] ?? -1;
+    const weights = attentionLayers.includes(i) ? attention : 'none';
+    const attended =
+      set >= 0
+        ? g.node(at('attention'), 'SparseAttention', [q, keys, values, ...selection], {
+            set: {i: set},
+            sets: {i: sparse!.setsPerLayer},
+          })
+        : g.node(at('attention'), 'CausalAttention', [q, keys, values, position], {weights: string(weights)});
+    if (weights !== 'none') g.node(`attention_rows_${i}`, 'Identity', [`${attended}:1`]);
+
+    const flat = g.reshape(at('attention_flat'), attended, [-1, heads * headDim]);
+    const out = g.linear(at('out'), flat, names.out, bias(config.attentionBias, names.outBias));
+    x = g.node(at('residual'), 'AddV2', [x, out]);
+
+    const mlpNormed = norm(at('mlp_norm'), x, names.mlpNorm);
+    const gateUp = g.linear(at('gate_up'), mlpNormed, names.gateUp, bias(config.mlpBias, names.gateUpBias));
+    const gated = g.node(at('swiglu'), 'SwiGLU', [gateUp]);
+    const down = g.linear(at('down'), gated, names.down, bias(config.mlpBias, names.downBias));
+    x = g.node(at('mlp_residual'), 'AddV2', [x, down]);
+  }
+
+  const head = (name: string, rows: string) =>
+    g.linear(name, norm(`${name}/norm`, rows, FINAL_NORM), headParameter(config));
+  head('logits', x);
+  head('last_logits', g.last('last_row', x, 2, 0));
+  if (attention !== 'none') addAttention(g, attention, attentionLayers, heads);
+  return {topology: {node: g.nodes, versions: {producer: 1, minConsumer: 0}}, constants: g.constants};
+}
+
+/** `attention` [R,C]: the last row's weights of each layer, or of each head of each layer, one under the other. */
+function addAttention(g: GraphBuilder, attention: 'layer' | 'head', layers: number[], heads: number): void {
+  const rows = layers.map((i) => {
+    const all = `layer_${i}/attention:1`;
+    if (attention === 'layer') return g.last(`layer_${i}/last_attention`, all, 2, 0);
+    const row = g.last(`layer_${i}/last_attention_heads`, all, 3, 1); // [H,1,C]
+    return g.reshape(`layer_${i}/last_attention`, row, [heads, -1]);
+  });
+  g.node('attention', 'ConcatV2', [...rows, g.ints(0)], {N: {i: rows.length}});
+}
+
+function checkOptions({numHiddenLayers, numKeyValueHeads}: LlamaConfig, options: GraphOptions): void {
+  const {attention = 'none', attentionLayers = [], sparse} = options;
+  const fail = (what: string, expected: string, received: unknown): never => {
+    throw new Error(`[Llama] ${what} must be ${expected} but is ${JSON.stringify(received)}`);
+  };
+  if (!['none', 'layer', 'head'].includes(attention)) fail('attention', 'none, layer or head', attention);
+  const isLayer = (i: number) => Number.isInteger(i) && i >= 0 && i < numHiddenLayers;
+  if (new Set(attentionLayers).size !== attentionLayers.length || !attentionLayers.every(isLayer))
+    fail('attentionLayers', `different layers below ${numHiddenLayers}`, attentionLayers);
+  if ((attention === 'none') !== (attentionLayers.length === 0))
+    fail(
+      'attentionLayers',
+      attention === 'none' ? 'empty without attention' : 'one layer or more',
+      attentionLayers,
+    );
+  if (!sparse) return;
+  const {sets, setsPerLayer} = sparse;
+  if (sets.length !== numHiddenLayers || !sets.every((set) => Number.isInteger(set) && set >= -1))
+    fail('sets', `${numHiddenLayers} first sets, or -1 where a layer is dense,`, sets);
+  if (setsPerLayer !== 1 && setsPerLayer !== numKeyValueHeads)
+    fail('setsPerLayer', `1 or ${numKeyValueHeads} (one a key/value head)`, setsPerLayer);
+  const both = attentionLayers.filter((i) => sets[i] >= 0);
+  if (both.length > 0) fail('attentionLayers', 'dense layers', both);
+}

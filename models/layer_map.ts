@@ -1,0 +1,111 @@
+/** Which draft layer's attention stands for each verifier layer's, found by calibration; kept in layer_map.json. */
+import {writeFileSync} from 'node:fs';
+
+import type {LlamaConfig} from './config.js';
+import {Fields} from './json_file.js';
+
+export interface LayerMap {
+  version: 1;
+  kind: 'kl';
+  /** SHA-256 of each model's configuration: `LlamaConfig.sha256`. */
+  draft: {config: string};
+  verifier: {config: string};
+  /** The draft layer of each verifier layer; never decreasing. */
+  layers: number[];
+  /** For each verifier layer and each of its heads, a head of its draft layer. */
+  heads: number[][];
+  /** Mean Kullback-Leibler divergence in nats, [verifier layers][draft layers]. */
+  kl: number[][];
+  /** What it was calibrated on: rows of attention, and tokens a window of text. */
+  text: {rows: number; window: number};
+}
+
+/**
+ * Reads a layer map and checks that it is of this pair.
+ * @throws Error naming the file, the field, what was expected and what came
+ */
+export function readLayerMap(file: string, draft: LlamaConfig, verifier: LlamaConfig): LayerMap {
+  const fields = Fields.read(file);
+  fields.get('version', '1', (value) => value === 1);
+  fields.get('kind', '"kl"', (value) => value === 'kl');
+  for (const [role, config] of Object.entries({draft, verifier})) {
+    const hash = part(fields, role).get<string>('config', 'a text', (value) => typeof value === 'string');
+    if (hash !== config.sha256)
+      throw new Error(
+        `${file}: ${role}.config must be ${config.sha256}, the ${role}'s, but is ${hash}: the map is of another model; run 'specattn calibrate' again`,
+      );
+  }
+  const [layers, draftLayers] = [verifier.numHiddenLayers, draft.numHiddenLayers];
+  const below = (n: number) => (value: unknown) =>
+    Number.isInteger(value) && (value as number) >= 0 && (value as number) < n;
+  const table = (holds: (value: unknown) => boolean, columns: number) => (row: unknown) =>
+    Array.isArray(row) && row.length === columns && row.every(holds);
+  const rows = <T>(name: string, expected: string, holds: (row: unknown) => boolean): T[] => {
+    const list = fields.list<T>(name, expected, holds);
+    if (list.length !== layers) throw fields.error(name, expected);
+    return list;
+  };
+  const text = part(fields, 'text');
+  const map: LayerMap = {
+    version: 1,
+    kind: 'kl',
+    draft: {config: draft.sha256},
+    verifier: {config: verifier.sha256},
+    layers: rows('layers', `${layers} draft layers below ${draftLayers}`, below(draftLayers)),
+    heads: rows(
+      'heads',
+      `${layers} lists of ${verifier.numAttentionHeads} draft heads below ${draft.numAttentionHeads}`,
+      table(below(draft.numAttentionHeads), verifier.numAttentionHeads),
+    ),
+    kl: rows('kl', `${layers} lists of ${draftLayers} numbers`, table(Number.isFinite, draftLayers)),
+    text: {rows: text.whole('rows', 1), window: text.whole('window', 1)},
+  };
+  if (map.layers.some((layer, i) => i > 0 && layer < map.layers[i - 1]))
+    throw fields.error('layers', 'a list that never decreases');
+  return map;
+}
+
+function part(fields: Fields, name: string): Fields {
+  const inner = fields.object(name);
+  if (!inner) throw fields.error(name, 'an object');
+  return inner;
+}
+
+/** Writes a layer map that {@link readLayerMap} reads: a field a line. */
+export function writeLayerMap(file: string, map: LayerMap): void {
+  const lines = Object.entries(map).map(
+    ([name, value]) => `  ${JSON.stringify(name)}: ${JSON.stringify(value)}`,
+  );
+  writeFileSync(file, `{\n${lines.join(',\n')}\n}\n`);
+}
+
+/**
+ * The map that never decreases with the least total divergence: min Σ_j kl[j][map[j]], map[j] ≤ map[j+1], by dynamic programming over
+ * `cost[i] = kl[j][i] + min over i' ≤ i of the cost so far`. Ties go to the lower draft layer.
+ *
+ * @param kl [verifier layers][draft layers]
+ */
+export function monotoneMap(kl: number[][]): number[] {
+  const draftLayers = kl[0]?.length ?? 0;
+  const isTable =
+    draftLayers > 0 && kl.every((row) => row.length === draftLayers && row.every(Number.isFinite));
+  if (!isTable)
+    throw new Error(`[monotoneMap] kl must be a table of finite numbers but is ${JSON.stringify(kl)}`);
+  // best[j][i]: the draft layer, i or lower, that verifier layer j takes when the next one takes i.
+  const best: number[][] = [];
+  let cost = new Array<number>(draftLayers).fill(0);
+  for (const row of kl) {
+    const total = row.map((divergence, i) => divergence + cost[i]);
+    const choice = total.map(() => 0);
+    for (let i = 1; i < draftLayers; i++) choice[i] = total[i] < total[choice[i - 1]] ? i : choice[i - 1];
+    best.push(choice);
+    cost = choice.map((i) => total[i]);
+  }
+  const map: number[] = [];
+  let next = draftLayers - 1;
+  for (const choice of best.reverse()) {
+    next = choice[next];
+    map.unshift(next);
+  }
+  return map;
+}

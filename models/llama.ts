@@ -1,0 +1,221 @@
+/** A Llama from a Hugging Face folder, run as a TF.js GraphModel. */
+import * as tf from '@tensorflow/tfjs-core';
+import '@tensorflow/tfjs-backend-cpu';
+import {loadGraphModelSync, type GraphModel} from '@tensorflow/tfjs-converter';
+
+import '../ops/index.js'; // registers the graph's ops
+import {readConfig, type LlamaConfig} from './config.js';
+import {buildLlamaGraph, cacheNames, type GraphConstant, type GraphOptions} from './graph.js';
+import {parameters, sourceEntries} from './parameters.js';
+import {Safetensors} from './safetensors.js';
+import {
+  STORAGE_OF_DTYPE,
+  makeWeight,
+  makeZeros,
+  storedBytes,
+  type FloatStorage,
+  type RawTensor,
+} from './weights.js';
+
+export interface LlamaLoadOptions {
+  /**
+   * How matrices are stored: `auto`, the default, as in the file. Backends that store float32 only widen. Norms and biases are
+   * always float32. Caches are float32 with float32 weights, float16 with float16 ones, else bfloat16.
+   */
+  dtype?: 'auto' | FloatStorage;
+  /** Bytes of the file's weights read so far, and in all. */
+  onProgress?: (progress: {loaded: number; total: number}) => void;
+}
+
+export type LlamaOutput = 'logits' | 'lastLogits' | 'attention' | 'attentionRows';
+
+export interface LlamaInput {
+  /** int32 [T] */
+  tokens: tf.Tensor1D;
+  /** int32 [1]: of tokens[0] */
+  position: tf.Tensor1D;
+  /** From `newCache` or an earlier call. Donated: use the result's instead. */
+  cache: tf.Tensor3D[];
+  /** What to compute besides the caches. */
+  outputs: LlamaOutput[];
+  /** For the outputs `attention` and `attentionRows`: whose, and in which order. */
+  attention?: {granularity: 'layer' | 'head'; layers: number[]};
+  /** What NucleusSelect gave; each layer's first set, or -1 for dense; and sets a layer. */
+  selection?: {
+    keys: tf.Tensor2D;
+    bits: tf.Tensor2D;
+    counts: tf.Tensor1D;
+    sets: number[];
+    setsPerLayer: number;
+  };
+}
+
+export interface LlamaResult {
+  /** [T,V] */
+  logits?: tf.Tensor2D;
+  /** [1,V]: of the last row */
+  lastLogits?: tf.Tensor2D;
+  /** [R,C]: the last row's weights; R layers, or R = layers · heads. */
+  attention?: tf.Tensor2D;
+  /** A layer of `attention.layers` each: [T,C], or [H,T,C]. */
+  attentionRows?: tf.Tensor[];
+  cache: tf.Tensor3D[];
+}
+
+const GRAPH_OUTPUTS = {logits: 'logits', lastLogits: 'last_logits', attention: 'attention'} as const;
+
+/**
+ * ```ts
+ * const llama = await Llama.load('models/pretrained/draft');
+ * const {lastLogits} = llama.forward({
+ *   tokens: tf.tensor1d([0, 41], 'int32'),
+ *   position: tf.tensor1d([0], 'int32'),
+ *   cache: llama.newCache(64),
+ *   outputs: ['lastLogits'],
+ * });
+ * ```
+ */
+export class Llama {
+  /** Graphs by their options; they share `weights`. */
+  private readonly graphs = new Map<string, GraphModel<tf.io.IOHandlerSync>>();
+  private readonly caches: {inputs: string[]; outputs: string[]};
+
+  private constructor(
+    readonly config: LlamaConfig,
+    private readonly weights: Map<string, tf.Tensor>,
+    private readonly cacheStorage: FloatStorage,
+    /** Bytes that the weights take. */
+    readonly numBytes: number,
+  ) {
+    this.caches = cacheNames(config);
+  }
+
+  /**
+   * Loads config.json and the safetensors of a Hugging Face folder.
+   * @throws Error naming the file, the field or tensor, what was expected and what came; nothing stays allocated or open
+   */
+  static async load(dir: string, {dtype = 'auto', onProgress}: LlamaLoadOptions = {}): Promise<Llama> {
+    const config = readConfig(dir);
+    const file = await Safetensors.open(dir);
+    const weights = new Map<string, tf.Tensor>();
+    try {
+      // All entries are checked before the first byte is read.
+      const plan = parameters(config).map((parameter) => ({
+        ...parameter,
+        entries: sourceEntries(file, dir, parameter),
+      }));
+      const total = plan.flatMap(({entries}) => entries).reduce((sum, {bytes}) => sum + bytes, 0);
+      const inFile = STORAGE_OF_DTYPE[plan[0].entries[0].dtype];
+      const storage = dtype === 'auto' ? inFile : dtype;
+      let [loaded, numBytes] = [0, 0];
+      for (const {name, shape, sources, entries} of plan) {
+        const parts: RawTensor[] = [];
+        for (const [i, source] of sources.entries()) {
+          parts.push({bytes: await file.read(source.name), storage: STORAGE_OF_DTYPE[entries[i].dtype]});
+          loaded += entries[i].bytes;
+        }
+        const stored = shape.length === 1 ? 'float32' : dtype === 'auto' ? parts[0].storage : dtype;
+        weights.set(name, makeWeight(parts, shape, stored));
+        numBytes += storedBytes(tf.util.sizeFromShape(shape), stored);
+        onProgress?.({loaded, total});
+      }
+      const llama = new Llama(config, weights, storage, numBytes);
+      llama.graph({}); // here and not at the first call, which may be one that is being recorded: constants go to the device
+      return llama;
+    } catch (error) {
+      tf.dispose([...weights.values()]);
+      throw error;
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Empty caches [G,capacity,D]: keys and values of layer 0, of layer 1, ... The caller's to dispose of. */
+  newCache(capacity: number): tf.Tensor3D[] {
+    if (!Number.isSafeInteger(capacity) || capacity < 1)
+      throw new Error(`[Llama] capacity must be a whole number >= 1 but is ${capacity}`);
+    const shape: [number, number, number] = [this.config.numKeyValueHeads, capacity, this.config.headDim];
+    const made: tf.Tensor3D[] = [];
+    try {
+      for (const _ of this.caches.inputs) made.push(makeZeros(shape, this.cacheStorage));
+    } catch (error) {
+      tf.dispose(made);
+      throw error;
+    }
+    return made;
+  }
+
+  /** Bytes that a key's or a value's number takes in the caches. */
+  get cacheBytesPerElement(): number {
+    return storedBytes(1, this.cacheStorage);
+  }
+
+  /** Runs T rows. Only what `outputs` name, and the caches, is computed. */
+  forward({tokens, position, cache, outputs, attention, selection}: LlamaInput): LlamaResult {
+    if (this.weights.size === 0) throw new Error('[Llama] the model is disposed of');
+    if (cache.length !== this.caches.inputs.length)
+      throw new Error(`[Llama] cache must have ${this.caches.inputs.length} tensors but has ${cache.length}`);
+    const wantsAttention = outputs.includes('attention') || outputs.includes('attentionRows');
+    if (wantsAttention && !attention) throw new Error(`[Llama] the outputs [${outputs}] need attention`);
+    const graph = this.graph({
+      ...(wantsAttention && {attention: attention!.granularity, attentionLayers: attention!.layers}),
+      ...(selection && {sparse: {sets: selection.sets, setsPerLayer: selection.setsPerLayer}}),
+    });
+
+    const inputs: tf.NamedTensorMap = {tokens, position};
+    this.caches.inputs.forEach((name, i) => (inputs[name] = cache[i]));
+    if (selection)
+      Object.assign(inputs, {keys: selection.keys, bits: selection.bits, counts: selection.counts});
+    const names = [...this.caches.outputs];
+    const place = (name: string) => names.push(name) - 1;
+    const single = Object.entries(GRAPH_OUTPUTS).filter(([output]) =>
+      outputs.includes(output as LlamaOutput),
+    );
+    const places = single.map(([output, name]) => [output, place(name)] as const);
+    const rows = outputs.includes('attentionRows')
+      ? attention!.layers.map((layer) => place(`attention_rows_${layer}`))
+      : undefined;
+
+    const tensors = graph.execute(inputs, names) as tf.Tensor[];
+    return {
+      ...Object.fromEntries(places.map(([output, i]) => [output, tensors[i]])),
+      ...(rows && {attentionRows: rows.map((i) => tensors[i])}),
+      cache: tensors.slice(0, this.caches.outputs.length) as tf.Tensor3D[],
+    };
+  }
+
+  /** Frees the weights. Caches are their callers'. */
+  dispose(): void {
+    tf.dispose([...this.weights.values()]);
+    this.weights.clear();
+    this.graphs.clear();
+  }
+
+  private graph(options: GraphOptions): GraphModel<tf.io.IOHandlerSync> {
+    const key = JSON.stringify(options);
+    let model = this.graphs.get(key);
+    if (!model) {
+      const {topology, constants} = buildLlamaGraph(this.config, options);
+      model = loadGraphModelSync({modelTopology: topology, weightSpecs: [], weightData: new ArrayBuffer(0)});
+      for (const [name, constant] of constants) {
+        if (!this.weights.has(name)) this.weights.set(name, makeConstant(constant));
+      }
+      // Given after loading, so that bfloat16 weights need not pass through tfjs-converter, which would widen them.
+      for (const {name} of topology.node) {
+        const weight = this.weights.get(name);
+        if (weight) model.weights[name] = [weight];
+      }
+      this.graphs.set(key, model);
+    }
+    return model;
+  }
+}
+
+/**
+ * Shapes and axes are read by tfjs-converter on the host at every use: they live on tfjs-backend-cpu, where reading is free, so that
+ * it never waits for the device. Frequencies are for kernels to read.
+ */
+function makeConstant({dtype, shape, values}: GraphConstant): tf.Tensor {
+  if (dtype === 'float32') return tf.keep(tf.tensor(values, shape, dtype));
+  return tf.keep(tf.engine().makeTensor(values, shape, dtype, tf.findBackend('cpu')) as tf.Tensor);
+}

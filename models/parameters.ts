@@ -1,0 +1,102 @@
+/** A Llama graph's weights, and the tensors of a Hugging Face file that each is made of. */
+import type {LlamaConfig} from './config.js';
+import type {Safetensors, TensorEntry} from './safetensors.js';
+
+export interface Parameter {
+  /** Of the graph's Const node. */
+  name: string;
+  shape: number[];
+  /** The file's tensors, which one under the other make this one. */
+  sources: {name: string; shape: number[]}[];
+}
+
+/** Names of the weights of layer `i`; biases exist where the config says so. */
+export function layerParameters(i: number) {
+  const layer = `model.layers.${i}`;
+  return {
+    inputNorm: `${layer}.input_layernorm.weight`,
+    qkv: `${layer}.self_attn.qkv_proj.weight`,
+    qkvBias: `${layer}.self_attn.qkv_proj.bias`,
+    out: `${layer}.self_attn.o_proj.weight`,
+    outBias: `${layer}.self_attn.o_proj.bias`,
+    mlpNorm: `${layer}.post_attention_layernorm.weight`,
+    gateUp: `${layer}.mlp.gate_up_proj.weight`,
+    gateUpBias: `${layer}.mlp.gate_up_proj.bias`,
+    down: `${layer}.mlp.down_proj.weight`,
+    downBias: `${layer}.mlp.down_proj.bias`,
+  };
+}
+
+export const EMBEDDING = 'model.embed_tokens.weight';
+export const FINAL_NORM = 'model.norm.weight';
+/** The head's weights: the embedding matrix itself where they are tied. */
+export function headParameter({tieWordEmbeddings}: LlamaConfig): string {
+  return tieWordEmbeddings ? EMBEDDING : 'lm_head.weight';
+}
+
+/**
+ * All weights in the order of use. The query, key and value matrices are one matrix [(H+2G)·D, E] here, gate and up one [2F, E]: one
+ * product each instead of three and two.
+ */
+export function parameters(config: LlamaConfig): Parameter[] {
+  const {vocabSize, hiddenSize, intermediateSize, numHiddenLayers, headDim} = config;
+  const list: Parameter[] = [];
+  const add = (name: string, shape: number[], sources = [{name, shape}]) => list.push({name, shape, sources});
+  /** Matrices with `columns` inputs (and their biases, if any), one under the other. */
+  const linear = (
+    weight: string,
+    bias: string | undefined,
+    outputs: [suffix: string, rows: number][],
+    columns: number,
+  ) => {
+    const prefix = weight.slice(0, weight.lastIndexOf('.', weight.lastIndexOf('.') - 1));
+    const rows = outputs.reduce((sum, [, n]) => sum + n, 0);
+    const sources = (kind: string, rest: number[]) =>
+      outputs.map(([suffix, n]) => ({name: `${prefix}.${suffix}.${kind}`, shape: [n, ...rest]}));
+    add(weight, [rows, columns], sources('weight', [columns]));
+    if (bias) add(bias, [rows], sources('bias', []));
+  };
+
+  add(EMBEDDING, [vocabSize, hiddenSize]);
+  const queries = config.numAttentionHeads * headDim;
+  const keys = config.numKeyValueHeads * headDim;
+  const biased = (condition: boolean, name: string) => (condition ? name : undefined);
+  for (let i = 0; i < numHiddenLayers; i++) {
+    const {attentionBias, mlpBias} = config;
+    const names = layerParameters(i);
+    add(names.inputNorm, [hiddenSize]);
+    const qkv: [string, number][] = [
+      ['q_proj', queries],
+      ['k_proj', keys],
+      ['v_proj', keys],
+    ];
+    linear(names.qkv, biased(attentionBias, names.qkvBias), qkv, hiddenSize);
+    linear(names.out, biased(attentionBias, names.outBias), [['o_proj', hiddenSize]], queries);
+    add(names.mlpNorm, [hiddenSize]);
+    const gateUp: [string, number][] = [
+      ['gate_proj', intermediateSize],
+      ['up_proj', intermediateSize],
+    ];
+    linear(names.gateUp, biased(mlpBias, names.gateUpBias), gateUp, hiddenSize);
+    linear(names.down, biased(mlpBias, names.downBias), [['down_proj', hiddenSize]], intermediateSize);
+  }
+  add(FINAL_NORM, [hiddenSize]);
+  if (!config.tieWordEmbeddings) add(headParameter(config), [vocabSize, hiddenSize]);
+  return list;
+}
+
+/**
+ * The file's entries for a parameter's sources.
+ * @throws Error naming the tensor, what was expected and what came
+ */
+export function sourceEntries(file: Safetensors, dir: string, {sources}: Parameter): TensorEntry[] {
+  return sources.map(({name, shape}) => {
+    const entry = file.entries.get(name);
+    if (!entry) throw new Error(`${dir}: the weights must hold '${name}' [${shape}] but do not`);
+    if (entry.shape.join() !== shape.join())
+      throw new Error(`${entry.file}: '${name}' must have shape [${shape}] but has [${entry.shape}]`);
+    if (!['F32', 'F16', 'BF16'].includes(entry.dtype))
+      throw new Error(`${entry.file}: '${name}' must be F32, F16 or BF16 but is ${entry.dtype}`);
+    return entry;
+  });
+}

@@ -1,0 +1,199 @@
+/**
+ * Reads tensors from one safetensors file or from shards with an index, by position: a file is never read whole.
+ *
+ * Format: 8 bytes n (little endian), n bytes of JSON {name: {dtype, shape, data_offsets}}, then the tensors' bytes, which fill the
+ * rest of the file without a hole. Source: github.com/huggingface/safetensors.
+ */
+import {existsSync} from 'node:fs';
+import {open, type FileHandle} from 'node:fs/promises';
+import * as path from 'node:path';
+
+import {Fields} from './json_file.js';
+
+/** Bits an element of every dtype of the format. */
+const BITS: Record<string, number> = {
+  ...{BOOL: 8, I8: 8, U8: 8, I16: 16, U16: 16, I32: 32, U32: 32, I64: 64, U64: 64},
+  ...{F4: 4, F6_E2M3: 6, F6_E3M2: 6, F8_E4M3: 8, F8_E5M2: 8, F8_E8M0: 8, F8_E4M3FNUZ: 8, F8_E5M2FNUZ: 8},
+  ...{F16: 16, BF16: 16, F32: 32, F64: 64, C64: 64},
+};
+/** The reference implementation's limit. */
+const MAX_HEADER_BYTES = 100_000_000;
+/** One read system call takes no more than 2 GiB. */
+const MAX_READ_BYTES = 2 ** 30;
+
+export interface TensorEntry {
+  readonly file: string;
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  /** In the file. */
+  readonly begin: number;
+  readonly bytes: number;
+}
+
+interface OpenFile {
+  handle: FileHandle;
+  entries: Map<string, TensorEntry>;
+}
+
+export class Safetensors {
+  private constructor(
+    private readonly handles: Map<string, FileHandle>,
+    /** All tensors by name. */
+    readonly entries: ReadonlyMap<string, TensorEntry>,
+  ) {}
+
+  /**
+   * Opens `dir/model.safetensors`, or the shards that `dir/model.safetensors.index.json` lists, and checks every header.
+   * @throws Error naming the file, the tensor, what was expected and what came; no file stays open
+   */
+  static async open(dir: string): Promise<Safetensors> {
+    const single = path.join(dir, 'model.safetensors');
+    const index = path.join(dir, 'model.safetensors.index.json');
+    if (!existsSync(single) && !existsSync(index))
+      throw new Error(
+        `${dir}: must hold model.safetensors or model.safetensors.index.json but holds neither`,
+      );
+
+    const located = existsSync(single) ? undefined : readIndex(index);
+    const files = located ? new Set(located.values()) : [single];
+    const handles = new Map<string, FileHandle>();
+    const entries = new Map<string, TensorEntry>();
+    try {
+      for (const file of files) {
+        const opened = await openFile(file);
+        handles.set(file, opened.handle);
+        for (const [name, entry] of opened.entries) {
+          if (!located || located.get(name) === file) entries.set(name, entry);
+        }
+      }
+      for (const [name, file] of located ?? []) {
+        if (!entries.has(name))
+          throw new Error(`${index}: '${name}' must be in ${path.basename(file)} but is not`);
+      }
+    } catch (error) {
+      await closeAll(handles);
+      throw error;
+    }
+    return new Safetensors(handles, entries);
+  }
+
+  /** The tensor's bytes as they lie in the file: row by row, little endian. */
+  async read(name: string): Promise<Uint8Array> {
+    const entry = this.entries.get(name);
+    if (!entry) throw new Error(`[Safetensors] there is no tensor '${name}'`);
+    const handle = this.handles.get(entry.file);
+    if (!handle) throw new Error(`[Safetensors] ${entry.file} is closed`);
+    return readBytes(handle, entry.file, entry.begin, entry.bytes);
+  }
+
+  async close(): Promise<void> {
+    await closeAll(this.handles);
+  }
+}
+
+async function closeAll(handles: Map<string, FileHandle>): Promise<void> {
+  const open = [...handles.values()];
+  handles.clear();
+  await Promise.all(open.map((handle) => handle.close()));
+}
+
+/** Which shard each tensor is in. An index is somebody's text: a shard's name must stay in the folder. */
+function readIndex(index: string): Map<string, string> {
+  const map = Fields.read(index).object('weight_map');
+  if (!map) throw new Error(`${index}: weight_map must be an object but is missing`);
+  return new Map(
+    Object.keys(map.values).map((name) => {
+      const file = map.text(name);
+      if (file !== path.basename(file) || /[\\/]|^\.{0,2}$/.test(file))
+        throw map.error(name, "the name of a file in the index's folder");
+      return [name, path.join(path.dirname(index), file)];
+    }),
+  );
+}
+
+async function openFile(file: string): Promise<OpenFile> {
+  let handle: FileHandle;
+  try {
+    handle = await open(file, 'r');
+  } catch (error) {
+    throw new Error(`${file}: cannot be opened: ${(error as Error).message}`, {cause: error});
+  }
+  try {
+    return {handle, entries: await readHeader(handle, file)};
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+async function readHeader(handle: FileHandle, file: string): Promise<Map<string, TensorEntry>> {
+  const {size} = await handle.stat();
+  if (size < 8)
+    throw new Error(`${file}: must begin with the 8 bytes of its header's length but has ${size} bytes`);
+  const prefix = await readBytes(handle, file, 0, 8);
+  const length = Number(new DataView(prefix.buffer).getBigUint64(0, true));
+  const most = Math.min(MAX_HEADER_BYTES, size - 8);
+  if (length > most)
+    throw new Error(`${file}: the header must have at most ${most} bytes but claims ${length}`);
+
+  let header: unknown;
+  try {
+    const text = new TextDecoder('utf-8', {fatal: true}).decode(await readBytes(handle, file, 8, length));
+    header = JSON.parse(text);
+  } catch (error) {
+    throw new Error(`${file}: the header must be JSON: ${(error as Error).message}`, {cause: error});
+  }
+  if (typeof header !== 'object' || header === null || Array.isArray(header))
+    throw new Error(`${file}: the header must be a JSON object`);
+  const entries = Object.entries(header)
+    .filter(([name]) => name !== '__metadata__')
+    .map(([name, value]): [string, TensorEntry] => [name, readEntry(file, name, value, 8 + length, size)])
+    .sort(([, a], [, b]) => a.begin - b.begin || a.bytes - b.bytes);
+
+  let end = 8 + length;
+  for (const [name, {begin, bytes}] of entries) {
+    if (begin !== end) {
+      const what = begin < end ? 'overlaps the tensor before it' : 'leaves a hole before it';
+      throw new Error(`${file}: '${name}' must begin at byte ${end} but begins at ${begin}: it ${what}`);
+    }
+    end = begin + bytes;
+  }
+  if (end !== size) throw new Error(`${file}: must have ${end} bytes, as its header says, but has ${size}`);
+  return new Map(entries);
+}
+
+function readEntry(file: string, name: string, value: unknown, dataBegin: number, size: number): TensorEntry {
+  const fail = (field: string, expected: string, received: unknown): never => {
+    throw new Error(`${file}: '${name}': ${field} must be ${expected} but is ${JSON.stringify(received)}`);
+  };
+  const {dtype, shape, data_offsets: offsets} = (value ?? {}) as Record<string, unknown>;
+  const isCount = (n: unknown): n is number => Number.isSafeInteger(n) && (n as number) >= 0;
+  if (typeof dtype !== 'string' || !Object.hasOwn(BITS, dtype))
+    return fail('dtype', `one of ${Object.keys(BITS).join(', ')}`, dtype);
+  if (!Array.isArray(shape) || !shape.every(isCount)) return fail('shape', 'a list of sizes', shape);
+  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount) || offsets[0] > offsets[1])
+    return fail('data_offsets', '[begin, end]', offsets);
+  const [begin, end] = offsets as [number, number];
+  if (dataBegin + end > size)
+    return fail('data_offsets', `within the file's ${size - dataBegin} bytes of data`, offsets);
+  const bytes = (shape.reduce((product: number, n: number) => product * n, 1) * BITS[dtype]) / 8;
+  if (end - begin !== bytes)
+    return fail('data_offsets', `${bytes} bytes apart for ${dtype} [${shape}]`, offsets);
+  return {file, dtype, shape, begin: dataBegin + begin, bytes};
+}
+
+async function readBytes(
+  handle: FileHandle,
+  file: string,
+  begin: number,
+  length: number,
+): Promise<Uint8Array> {
+  const bytes = new Uint8Array(length);
+  for (let done = 0; done < length;) {
+    const {bytesRead} = await handle.read(bytes, done, Math.min(length - done, MAX_READ_BYTES), begin + done);
+    if (bytesRead === 0)
+      throw new Error(`${file}: must have ${begin + length} bytes but ends at ${begin + done}`);
+    done += bytesRead;
+  }
+  return bytes;
+}
