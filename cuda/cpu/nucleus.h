@@ -11,11 +11,7 @@
 //
 // Negative and NaN weights count as 0. The first infinite weight is the nucleus.
 #pragma once
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#endif
-
-#include "simd.h"
+#include "compact.h"
 
 namespace specattn {
 namespace {
@@ -94,23 +90,25 @@ inline RowStats StatsOf(const float* row, int64_t n) {
   return stats;
 }
 
-// Copies the elements in [low, high] to `out`, in order, and returns how many. `out` may be `in`; it needs
-// room for kLanes more, which may be overwritten.
+// Copies the elements in [low, high] (both positive) to `out`, in order, and returns how many. `out` may be
+// `in`; it needs room for kLanes more, which may be overwritten. As integers: less work, and negative ones
+// and NaN are out of range.
 inline int64_t Compact(const float* in, int64_t n, float low, float high, float* out) {
+  const uint32_t first = Bits(low), span = Bits(high) - first;
+  int32_t* to = reinterpret_cast<int32_t*>(out);
   int64_t count = 0, j = 0;
-#if defined(__AVX512F__)
+#if defined(__AVX2__)
+  const IVec below = IVec{} + static_cast<int32_t>(first) - 1,
+             above = IVec{} + static_cast<int32_t>(first + span) + 1;
   for (; j + kLanes <= n; j += kLanes) {
-    const __m512 v = _mm512_loadu_ps(in + j);
-    const __mmask16 inside = _mm512_cmp_ps_mask(v, _mm512_set1_ps(low), _CMP_GE_OQ) &
-                             _mm512_cmp_ps_mask(v, _mm512_set1_ps(high), _CMP_LE_OQ);
-    _mm512_storeu_ps(out + count, _mm512_maskz_compress_ps(inside, v));
-    count += __builtin_popcount(inside);
+    const IVec v = reinterpret_cast<IVec>(Load(in + j));
+    count += StoreSelected(to + count, v, (v > below) & (v < above));
   }
 #endif
   for (; j < n; ++j) {
-    const float v = in[j];
-    out[count] = v;
-    count += (v >= low) & (v <= high);
+    const uint32_t v = Bits(in[j]);
+    std::memcpy(to + count, &v, 4);
+    count += v - first <= span;
   }
   return count;
 }
@@ -148,13 +146,19 @@ inline Crossing FindCrossing(float* x, int64_t n, double target) {
   double above = 0;
   while (n > 0) {
     for (int i = 0; i < kLanes; ++i) x[n + i] = 0;
-    // As signed integers, which have a vector minimum and are ordered alike.
+    // As integers, which are ordered alike; the zeros pass through the maximum, and the minimum is told to
+    // skip them.
+    IVec least = IVec{} + INT32_MAX, most = {};
+    for (int64_t j = 0; j < n; j += kLanes) {
+      const IVec v = reinterpret_cast<IVec>(Load(x + j));
+      const IVec positive = v == 0 ? IVec{} + INT32_MAX : v;
+      least = positive < least ? positive : least;
+      most = v > most ? v : most;
+    }
     int32_t low = INT32_MAX, high = 0;
-    for (int64_t j = 0; j < n; ++j) {
-      int32_t bits;
-      std::memcpy(&bits, x + j, 4);
-      low = bits < low ? bits : low;
-      high = bits > high ? bits : high;
+    for (int i = 0; i < kLanes; ++i) {
+      low = least[i] < low ? least[i] : low;
+      high = most[i] > high ? most[i] : high;
     }
     if (low == high) return {x[0], above, n};
 
@@ -170,6 +174,7 @@ inline Crossing FindCrossing(float* x, int64_t n, double target) {
     Weigh<kCount>(x, n, thresholds, mass);
     int quarter = 3;
     while (quarter > 0 && above + mass[quarter - 1] < target) --quarter;
+    if (edges[quarter] == edges[quarter + 1]) break;  // the mass from `low` up fell short
     if (quarter < 3) above += mass[quarter];
     n = Compact(x, n, FloatOfBits(edges[quarter]), FloatOfBits(edges[quarter + 1] - 1), x);
   }
@@ -255,18 +260,34 @@ inline Cut LargestOf(const float* row, int64_t n, int64_t k, float* scratch) {
   return KeepTies(row, n, found.threshold, k - static_cast<int64_t>(found.above), found.equal);
 }
 
+// Calls fn(begin, end, least) for the two ranges of a row that a cut splits: inside it are the elements >=
+// least. From ties_end on that is the float after the threshold (after infinity NaN, which nothing reaches).
+template <class Fn>
+inline void ForCut(int64_t n, Cut cut, const Fn& fn) {
+  const int64_t middle = cut.ties_end < n ? cut.ties_end : n;
+  fn(static_cast<int64_t>(0), middle, cut.threshold);
+  fn(middle, n, FloatOfBits(Bits(cut.threshold) + 1));
+}
+
 // kept[j] = whether row[j] is inside the cut.
 inline void MarkKept(const float* row, int64_t n, Cut cut, uint8_t* kept) {
-  const int64_t ties_end = cut.ties_end < n ? cut.ties_end : n;
-  for (int64_t j = 0; j < ties_end; ++j) kept[j] = row[j] >= cut.threshold;
-  for (int64_t j = ties_end; j < n; ++j) kept[j] = row[j] > cut.threshold;
+  ForCut(n, cut, [=](int64_t begin, int64_t end, float least) {
+    int64_t j = begin;
+    for (; j + kLanes <= end; j += kLanes) StoreBytes(kept + j, (Load(row + j) >= least) & 1);
+    for (; j < end; ++j) kept[j] = row[j] >= least;
+  });
 }
 
 // row[j] = 0 where it is outside the cut.
 inline void ZeroOthers(float* row, int64_t n, Cut cut) {
-  const int64_t ties_end = cut.ties_end < n ? cut.ties_end : n;
-  for (int64_t j = 0; j < ties_end; ++j) row[j] = row[j] >= cut.threshold ? row[j] : 0.0f;
-  for (int64_t j = ties_end; j < n; ++j) row[j] = row[j] > cut.threshold ? row[j] : 0.0f;
+  ForCut(n, cut, [=](int64_t begin, int64_t end, float least) {
+    int64_t j = begin;
+    for (; j + kLanes <= end; j += kLanes) {
+      const Vec v = Load(row + j);
+      Store(row + j, v >= least ? v : Vec{});
+    }
+    for (; j < end; ++j) row[j] = row[j] >= least ? row[j] : 0.0f;
+  });
 }
 
 }  // namespace

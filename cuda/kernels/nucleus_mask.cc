@@ -1,0 +1,55 @@
+// NucleusMask: the smallest set of the keys that row r sees (key <= position + r) whose mass reaches p of the
+// row's, ties to the lower index. Negative and NaN weights count as 0; a row without a positive weight keeps
+// nothing. Found without sorting: cpu/nucleus.h.
+//
+// inputs   weights [R,C] float32, position [1] int32
+// attrs    p, in (0, 1]
+// outputs  mask [R,C] bool
+#include "../cpu/check.h"
+#include "../cpu/kernels.h"
+#include "../cpu/nucleus.h"
+#include "../cpu/parallel.h"
+
+namespace specattn {
+namespace SPECATTN_ISA {
+
+Status NucleusMask(Stream& stream, const Args& args) {
+  SPECATTN_RETURN_IF_ERROR(CheckCounts("NucleusMask", args, 2, 1, 1));
+  const Tensor& weights = args.inputs[0];
+  const Tensor& mask = args.outputs[0];
+  const double p = args.attrs[0];
+  SPECATTN_RETURN_IF_ERROR(
+      CheckTensor("NucleusMask", "weights", weights, DType::kFloat32, {kAnySize, kAnySize}));
+  SPECATTN_RETURN_IF_ERROR(CheckTensor("NucleusMask", "position", args.inputs[1], DType::kInt32, {1}));
+  SPECATTN_CHECK(p > 0 && p <= 1, "[NucleusMask] p must be in (0, 1] but is %g", p);
+  const int64_t rows = weights.dims[0], capacity = weights.dims[1];
+  SPECATTN_RETURN_IF_ERROR(CheckTensor("NucleusMask", "output", mask, DType::kBool, {rows, capacity}));
+  if (mask.size() == 0) return Ok();
+
+  // A slice of scratch for each worker, not for each row: rows may be many and long.
+  const int64_t room = NucleusScratch(capacity);
+  const int64_t worth_sharing = 1 + 8192 / capacity;
+  const int64_t threads = rows <= worth_sharing ? 1 : static_cast<CpuStream&>(stream).threads();
+  const int64_t workers = threads < rows ? threads : rows;
+  float* scratch = static_cast<float*>(stream.Scratch(static_cast<size_t>(workers * room) * sizeof(float)));
+  SPECATTN_CHECK(scratch != nullptr, "[NucleusMask] no memory for %lld candidates",
+                 static_cast<long long>(workers * room));
+
+  const int64_t first = args.inputs[1].as<int32_t>()[0];
+  ParallelFor(stream, workers, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t worker = begin; worker < end; ++worker) {
+      for (int64_t r = worker; r < rows; r += workers) {
+        const float* row = weights.as<float>() + r * capacity;
+        uint8_t* kept = mask.as<uint8_t>() + r * capacity;
+        const int64_t last = first + r + 1;
+        const int64_t visible = last < 0 ? 0 : last < capacity ? last : capacity;
+        MarkKept(row, visible, NucleusOf(row, visible, p, scratch + worker * room), kept);
+        std::memset(kept + visible, 0, static_cast<size_t>(capacity - visible));
+      }
+    }
+  });
+  return Ok();
+}
+
+}  // namespace SPECATTN_ISA
+}  // namespace specattn

@@ -1,0 +1,239 @@
+// NucleusSelect: the keys that each row of the verifier's block may read, from the draft's attention of N
+// steps.
+//
+// Set s is drawn from the weighted rows sum_r mix[s,r] * step_i[r]. Nucleus i is the smallest set of keys <=
+// position + i with mass >= p[s] (ties to the lower index); p >= 1 keeps every one of them. Row i < N of the
+// block sees the nuclei of steps
+// <= i (causal), of step i (row) or of all steps (full); row N those of all steps (row: of step N - 1). Every
+// row sees also the first `sinks` keys, the last `recent` keys (position + i - recent < key <= position + i)
+// and the block's own rows (position <= key <= position + i); never a key after position + i.
+//
+// inputs   mix [S,R] float32, p [S] float32, position [1] int32, step_0 ... step_{N-1}: N tensors [R,C]
+// float32, N <= 30 attrs    sinks, recent, union: 0 row, 1 causal, 2 full outputs  keys [S,C] int32: the keys
+// that any row sees, ascending, then zeros
+//          bits [S,C] int32: bit i says whether row i sees the key; zeros past the count
+//          counts [S] int32: how many keys are listed
+//          kept [S,N+1] int32: how many keys row i sees
+#include "../cpu/check.h"
+#include "../cpu/compact.h"
+#include "../cpu/kernels.h"
+#include "../cpu/nucleus.h"
+#include "../cpu/parallel.h"
+
+namespace specattn {
+namespace {
+
+enum Union { kRow = 0, kCausal = 1, kFull = 2 };
+constexpr int kMaxSteps = 30;
+
+struct Selection {
+  int64_t sets, sources, capacity, steps;  // S, R, C, N
+  int64_t position, sinks, recent;
+  int rule;
+  int64_t past;  // keys before the block: the only ones that nuclei decide on
+
+  int64_t Visible(int64_t row) const {
+    const int64_t end = position + row + 1;
+    return end < 0 ? 0 : end < capacity ? end : capacity;
+  }
+  int32_t AllRows() const { return static_cast<int32_t>((uint32_t{2} << steps) - 1); }
+  // The rows that see the nucleus of a step.
+  int32_t RowsOf(int64_t step) const {
+    const int32_t from_step_on = AllRows() & -(1 << step);
+    if (rule == kFull) return AllRows();
+    return rule == kCausal || step == steps - 1 ? from_step_on : 1 << step;
+  }
+};
+
+// The weighted row of a set, over the first n keys: a row of the step itself where mix picks just that one,
+// else `sum`.
+const float* WeightedRow(const float* mix, const float* step, const Selection& s, int64_t n, float* sum) {
+  int64_t used = 0, source = 0;
+  for (int64_t r = 0; r < s.sources; ++r) {
+    if (mix[r] == 0) continue;
+    source = r;
+    ++used;
+  }
+  if (used == 1 && mix[source] == 1.0f) return step + source * s.capacity;
+  std::memset(sum, 0, static_cast<size_t>(n) * sizeof(float));
+  for (int64_t r = 0; r < s.sources; ++r) {
+    if (mix[r] == 0) continue;
+    const float* row = step + r * s.capacity;
+    for (int64_t j = 0; j < n; ++j) sum[j] += mix[r] * row[j];
+  }
+  return sum;
+}
+
+// kept[j] = whether key j < past is in the nucleus of the step. scratch: capacity + NucleusScratch(capacity)
+// floats.
+void MarkStep(const float* mix, float p, const float* step, int64_t i, const Selection& s, float* scratch,
+              uint8_t* kept) {
+  if (p >= 1) {
+    std::memset(kept, 1, static_cast<size_t>(s.past));
+    return;
+  }
+  const int64_t visible = s.Visible(i);
+  const float* row = WeightedRow(mix, step, s, visible, scratch);
+  MarkKept(row, s.past, NucleusOf(row, visible, p, scratch + s.capacity), kept);
+}
+
+// bits[j] = the rows that see key j < past by the nuclei; marks [N, past].
+void GatherRows(const uint8_t* marks, const Selection& s, int32_t* bits) {
+  const int64_t past = s.past, steps = s.steps;
+  int32_t rows[kMaxSteps];
+  for (int64_t i = 0; i < steps; ++i) rows[i] = s.RowsOf(i);
+  int64_t j = 0;
+  for (; j + kLanes <= past; j += kLanes) {
+    IVec sum = {};
+    for (int64_t i = 0; i < steps; ++i) sum |= -LoadBytes(marks + i * past + j) & rows[i];
+    StoreInts(bits + j, sum);
+  }
+  for (; j < past; ++j) {
+    int32_t sum = 0;
+    for (int64_t i = 0; i < steps; ++i) sum |= -static_cast<int32_t>(marks[i * past + j]) & rows[i];
+    bits[j] = sum;
+  }
+}
+
+// Moves the keys with bits to the front of `bits` and lists them in `keys`; returns how many.
+int64_t ListKeys(int64_t n, int32_t* keys, int32_t* bits) {
+  int64_t count = 0, j = 0;
+  IVec key;
+  for (int i = 0; i < kLanes; ++i) key[i] = i;
+  for (; j + kLanes <= n; j += kLanes, key += kLanes) {
+    const IVec b = LoadInts(bits + j), seen = b != 0;
+    StoreSelected(keys + count, key, seen);
+    count += StoreSelected(bits + count, b, seen);
+  }
+  for (; j < n; ++j) {
+    const int32_t b = bits[j];
+    keys[count] = static_cast<int32_t>(j);
+    bits[count] = b;
+    count += b != 0;
+  }
+  return count;
+}
+
+int32_t CountRow(const int32_t* bits, int64_t count, int row) {
+  IVec sums = {};
+  int64_t j = 0;
+  for (; j + kLanes <= count; j += kLanes) sums += LoadInts(bits + j) >> row & 1;
+  int32_t sum = 0;
+  for (int i = 0; i < kLanes; ++i) sum += sums[i];
+  for (; j < count; ++j) sum += bits[j] >> row & 1;
+  return sum;
+}
+
+// One set's outputs from its steps' nuclei, marks [N, past].
+void SelectKeys(const uint8_t* marks, const Selection& s, int32_t* keys, int32_t* bits, int32_t* count_out,
+                int32_t* kept) {
+  const int64_t past = s.past;
+  GatherRows(marks, s, bits);
+  for (int64_t j = 0; j < s.sinks && j < past; ++j) bits[j] = s.AllRows();
+  const int64_t oldest = s.position - s.recent + 1;
+  for (int64_t j = oldest < 0 ? 0 : oldest; j < past; ++j) {
+    const int64_t rows = j - oldest + 1;  // rows 0 ... rows - 1 still count key j as recent
+    bits[j] |= rows > s.steps ? s.AllRows() : (1 << rows) - 1;
+  }
+
+  int64_t count = ListKeys(past, keys, bits);
+  for (int64_t j = s.position < 0 ? 0 : s.position; j < s.Visible(s.steps); ++j) {  // the block's own rows
+    keys[count] = static_cast<int32_t>(j);
+    bits[count++] = s.AllRows() & -(1 << (j - s.position));
+  }
+  *count_out = static_cast<int32_t>(count);
+  for (int i = 0; i <= s.steps; ++i) kept[i] = CountRow(bits, count, i);
+  const size_t rest = static_cast<size_t>(s.capacity - count) * sizeof(int32_t);
+  std::memset(keys + count, 0, rest);
+  std::memset(bits + count, 0, rest);
+}
+
+}  // namespace
+
+namespace SPECATTN_ISA {
+
+Status NucleusSelect(Stream& stream, const Args& args) {
+  constexpr int kFirstStep = 3;
+  const int steps = args.input_count - kFirstStep;
+  SPECATTN_CHECK(steps >= 0 && steps <= kMaxSteps,
+                 "[NucleusSelect] takes mix, p, position and 0 to %d steps but got %d inputs", kMaxSteps,
+                 args.input_count);
+  SPECATTN_RETURN_IF_ERROR(CheckCounts("NucleusSelect", args, kFirstStep + steps, 4, 3));
+  const Tensor& mix = args.inputs[0];
+  const Tensor& p = args.inputs[1];
+  const Tensor& position = args.inputs[2];
+  const Tensor& keys = args.outputs[0];
+  const Tensor& bits = args.outputs[1];
+  const Tensor& counts = args.outputs[2];
+  const Tensor& kept = args.outputs[3];
+  SPECATTN_RETURN_IF_ERROR(CheckTensor("NucleusSelect", "mix", mix, DType::kFloat32, {kAnySize, kAnySize}));
+  const int64_t sets = mix.dims[0], sources = mix.dims[1];
+  SPECATTN_RETURN_IF_ERROR(CheckTensor("NucleusSelect", "p", p, DType::kFloat32, {sets}));
+  SPECATTN_RETURN_IF_ERROR(CheckTensor("NucleusSelect", "position", position, DType::kInt32, {1}));
+  SPECATTN_RETURN_IF_ERROR(CheckTensor("NucleusSelect", "keys", keys, DType::kInt32, {sets, kAnySize}));
+  const int64_t capacity = keys.dims[1];
+  SPECATTN_RETURN_IF_ERROR(CheckTensor("NucleusSelect", "bits", bits, DType::kInt32, {sets, capacity}));
+  SPECATTN_RETURN_IF_ERROR(CheckTensor("NucleusSelect", "counts", counts, DType::kInt32, {sets}));
+  SPECATTN_RETURN_IF_ERROR(CheckTensor("NucleusSelect", "kept", kept, DType::kInt32, {sets, steps + 1}));
+  for (int i = 0; i < steps; ++i) {
+    SPECATTN_RETURN_IF_ERROR(CheckTensor("NucleusSelect", "step", args.inputs[kFirstStep + i],
+                                         DType::kFloat32, {sources, capacity}));
+  }
+  const double sinks = args.attrs[0], recent = args.attrs[1], rule = args.attrs[2];
+  SPECATTN_CHECK(sinks >= 0 && sinks <= INT32_MAX, "[NucleusSelect] sinks must be 0 or more but is %g",
+                 sinks);
+  SPECATTN_CHECK(recent >= 0 && recent <= INT32_MAX, "[NucleusSelect] recent must be 0 or more but is %g",
+                 recent);
+  SPECATTN_CHECK(rule == kRow || rule == kCausal || rule == kFull,
+                 "[NucleusSelect] union must be 0 (row), 1 (causal) or 2 (full) but is %g", rule);
+  if (keys.size() == 0) {
+    for (int64_t i = 0; i < counts.size(); ++i) counts.as<int32_t>()[i] = 0;
+    for (int64_t i = 0; i < kept.size(); ++i) kept.as<int32_t>()[i] = 0;
+    return Ok();
+  }
+
+  Selection s = {sets,
+                 sources,
+                 capacity,
+                 steps,
+                 position.as<int32_t>()[0],
+                 static_cast<int64_t>(sinks),
+                 static_cast<int64_t>(recent),
+                 static_cast<int>(rule),
+                 0};
+  s.past = s.Visible(-1);
+
+  // Marks of every set and step, then a slice of scratch for each worker.
+  const int64_t tasks = sets * steps;
+  const int64_t worth_sharing = 1 + 8192 / (s.past + 1);
+  const int64_t threads = tasks <= worth_sharing ? 1 : static_cast<CpuStream&>(stream).threads();
+  const int64_t workers = threads < tasks ? threads : tasks;
+  const int64_t room = capacity + NucleusScratch(capacity);
+  const int64_t floats = workers * room;
+  auto* scratch = static_cast<float*>(
+      stream.Scratch(static_cast<size_t>(floats) * sizeof(float) + static_cast<size_t>(tasks * s.past)));
+  SPECATTN_CHECK(scratch != nullptr || tasks == 0, "[NucleusSelect] no memory for %lld sets of %d steps",
+                 static_cast<long long>(sets), steps);
+  auto* marks = reinterpret_cast<uint8_t*>(scratch + floats);
+
+  ParallelFor(stream, workers, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t worker = begin; worker < end; ++worker) {
+      for (int64_t task = worker; task < tasks; task += workers) {
+        const int64_t set = task / steps, i = task % steps;
+        MarkStep(mix.as<float>() + set * sources, p.as<float>()[set], args.inputs[kFirstStep + i].as<float>(),
+                 i, s, scratch + worker * room, marks + task * s.past);
+      }
+    }
+  });
+  ParallelFor(stream, sets, 1 + 16384 / (s.past + 1), [&](int64_t begin, int64_t end) {
+    for (int64_t set = begin; set < end; ++set) {
+      SelectKeys(marks + set * steps * s.past, s, keys.as<int32_t>() + set * capacity,
+                 bits.as<int32_t>() + set * capacity, counts.as<int32_t>() + set,
+                 kept.as<int32_t>() + set * (steps + 1));
+    }
+  });
+  return Ok();
+}
+
+}  // namespace SPECATTN_ISA
+}  // namespace specattn

@@ -1,0 +1,74 @@
+// RMSNorm: y[t,e] = x[t,e] / sqrt(mean_e(x[t,e]^2) + epsilon) * weight[e]   (arXiv 1910.07467)
+//
+// inputs   x [T,E], weight [E]: each float32, bfloat16 or float16
+// attrs    epsilon
+// outputs  y [T,E] float32
+#include "../cpu/check.h"
+#include "../cpu/kernels.h"
+#include "../cpu/parallel.h"
+#include "../cpu/with_float.h"
+
+namespace specattn {
+namespace {
+
+// Four accumulators hide the latency of the additions; each lane adds at most E / (4 kLanes) squares.
+template <class X>
+float SumOfSquares(const X* x, int64_t width) {
+  Vec sum[4] = {};
+  int64_t e = 0;
+  for (; e + 4 * kLanes <= width; e += 4 * kLanes) {
+    for (int i = 0; i < 4; ++i) {
+      const Vec v = Load(x + e + i * kLanes);
+      sum[i] += v * v;
+    }
+  }
+  for (; e + kLanes <= width; e += kLanes) {
+    const Vec v = Load(x + e);
+    sum[0] += v * v;
+  }
+  float tail = 0;
+  for (; e < width; ++e) tail += ToFloat(x[e]) * ToFloat(x[e]);
+  return Sum((sum[0] + sum[1]) + (sum[2] + sum[3])) + tail;
+}
+
+template <class X, class W>
+void NormRow(const X* x, const W* weight, float epsilon, float* y, int64_t width) {
+  const float scale = 1.0f / std::sqrt(SumOfSquares(x, width) / static_cast<float>(width) + epsilon);
+  int64_t e = 0;
+  for (; e + kLanes <= width; e += kLanes) Store(y + e, Load(x + e) * scale * Load(weight + e));
+  for (; e < width; ++e) y[e] = ToFloat(x[e]) * scale * ToFloat(weight[e]);
+}
+
+}  // namespace
+
+namespace SPECATTN_ISA {
+
+Status RMSNorm(Stream& stream, const Args& args) {
+  SPECATTN_RETURN_IF_ERROR(CheckCounts("RMSNorm", args, 2, 1, 1));
+  const Tensor& x = args.inputs[0];
+  const Tensor& weight = args.inputs[1];
+  const Tensor& y = args.outputs[0];
+  const float epsilon = static_cast<float>(args.attrs[0]);
+  SPECATTN_RETURN_IF_ERROR(CheckFloat("RMSNorm", "x", x));
+  SPECATTN_RETURN_IF_ERROR(CheckShape("RMSNorm", "x", x, {kAnySize, kAnySize}));
+  const int64_t rows = x.dims[0], width = x.dims[1];
+  SPECATTN_RETURN_IF_ERROR(CheckFloat("RMSNorm", "weight", weight));
+  SPECATTN_RETURN_IF_ERROR(CheckShape("RMSNorm", "weight", weight, {width}));
+  SPECATTN_RETURN_IF_ERROR(CheckTensor("RMSNorm", "output", y, DType::kFloat32, {rows, width}));
+  if (y.size() == 0) return Ok();
+
+  WithFloat(x.dtype, [&](auto x_type) {
+    WithFloat(weight.dtype, [&](auto w_type) {
+      const auto* from = x.as<decltype(x_type)>();
+      const auto* gain = weight.as<decltype(w_type)>();
+      ParallelFor(stream, rows, 1 + 65536 / width, [&](int64_t begin, int64_t end) {
+        for (int64_t t = begin; t < end; ++t)
+          NormRow(from + t * width, gain, epsilon, y.as<float>() + t * width, width);
+      });
+    });
+  });
+  return Ok();
+}
+
+}  // namespace SPECATTN_ISA
+}  // namespace specattn

@@ -1,0 +1,145 @@
+// SampleToken: the distribution of each row of logits after the filters temperature, top-k, top-p and min-p,
+// in this order, and a token drawn from it by inversion with u = uniform(seed, position + t, stream)
+// (cpu/random.h). Ties go to the lower index; temperature 0 is the one-hot of the argmax. NaN logits count as
+// -inf; a row of nothing else gives token 0.
+//
+// inputs   logits [T,V] float32, seed [2] int32, position [1] int32
+// attrs    temperature, topK (0: off), topP (1: off), minP (0: off), stream (0 to 3)
+// outputs  token [T] int32, probabilities [T,V] float32
+#include "../cpu/check.h"
+#include "../cpu/kernels.h"
+#include "../cpu/nucleus.h"
+#include "../cpu/parallel.h"
+#include "../cpu/random.h"
+
+namespace specattn {
+namespace {
+
+struct Filters {
+  float temperature;
+  int64_t top_k;
+  double top_p;
+  float min_p;
+};
+
+// NaN is smaller than everything.
+float LargestLogit(const float* x, int64_t n) {
+  Vec most[4] = {Splat(-INFINITY), Splat(-INFINITY), Splat(-INFINITY), Splat(-INFINITY)};
+  int64_t j = 0;
+  for (; j + 4 * kLanes <= n; j += 4 * kLanes)
+    for (int i = 0; i < 4; ++i) most[i] = Max(Load(x + j + i * kLanes), most[i]);
+  float largest = Max(Max(Max(most[0], most[1]), Max(most[2], most[3])));
+  for (; j < n; ++j) largest = x[j] > largest ? x[j] : largest;
+  return largest;
+}
+
+// The first index of the largest logit. Blocks first, so that the comparison is not cut short at every
+// element.
+int64_t FirstOf(const float* x, float largest, int64_t n) {
+  int64_t j = 0;
+  for (; j + 4 * kLanes <= n; j += 4 * kLanes) {
+    IVec equal = {};
+    for (int i = 0; i < 4; ++i) equal |= Load(x + j + i * kLanes) == largest;
+    if (Max(reinterpret_cast<Vec>(equal & 0x3f800000)) > 0) break;
+  }
+  while (j < n && x[j] != largest) ++j;
+  return j;
+}
+
+int32_t Greedy(const float* logits, float largest, int64_t n, float* probabilities) {
+  const int64_t token = largest > -INFINITY ? FirstOf(logits, largest, n) : 0;
+  std::memset(probabilities, 0, static_cast<size_t>(n) * sizeof(float));
+  probabilities[token] = 1.0f;
+  return static_cast<int32_t>(token);
+}
+
+// exp((x - largest) / temperature), the largest logit's being exactly 1, infinite ones' too.
+inline Vec Weight(Vec x, float largest, float inverse) {
+  const Vec w = Exp((x - largest) * inverse);
+  return x == largest ? Splat(1.0f) : x == x ? w : Vec{};
+}
+
+void Weights(const float* logits, float largest, float inverse, int64_t n, float* weights) {
+  int64_t j = 0;
+  for (; j + kLanes <= n; j += kLanes) Store(weights + j, Weight(Load(logits + j), largest, inverse));
+  for (; j < n; ++j) weights[j] = Weight(Splat(logits[j]), largest, inverse)[0];
+}
+
+// The distribution after the filters. scratch: NucleusScratch(n) floats if top-k or top-p is on.
+void Distribution(const float* logits, float largest, const Filters& filters, int64_t n, float* scratch,
+                  float* weights) {
+  Weights(logits, largest, 1.0f / filters.temperature, n, weights);
+  if (filters.top_k > 0 && filters.top_k < n)
+    ZeroOthers(weights, n, LargestOf(weights, n, filters.top_k, scratch));
+  if (filters.top_p < 1) ZeroOthers(weights, n, NucleusOf(weights, n, filters.top_p, scratch));
+  if (filters.min_p > 0) ZeroOthers(weights, n, {filters.min_p, n});  // the largest weight is 1
+  const float scale = static_cast<float>(1 / SumOf(0, n, [&](int64_t j) { return weights[j]; }));
+  int64_t j = 0;
+  for (; j + kLanes <= n; j += kLanes) Store(weights + j, Load(weights + j) * scale);
+  for (; j < n; ++j) weights[j] *= scale;
+}
+
+}  // namespace
+
+namespace SPECATTN_ISA {
+
+Status SampleToken(Stream& stream, const Args& args) {
+  SPECATTN_RETURN_IF_ERROR(CheckCounts("SampleToken", args, 3, 2, 5));
+  const Tensor& logits = args.inputs[0];
+  const Tensor& seed = args.inputs[1];
+  const Tensor& position = args.inputs[2];
+  const Tensor& token = args.outputs[0];
+  const Tensor& probabilities = args.outputs[1];
+  SPECATTN_RETURN_IF_ERROR(
+      CheckTensor("SampleToken", "logits", logits, DType::kFloat32, {kAnySize, kAnySize}));
+  const int64_t rows = logits.dims[0], size = logits.dims[1];
+  SPECATTN_CHECK(size > 0 || rows == 0, "[SampleToken] logits must have at least one column but has none");
+  SPECATTN_RETURN_IF_ERROR(CheckTensor("SampleToken", "seed", seed, DType::kInt32, {2}));
+  SPECATTN_RETURN_IF_ERROR(CheckTensor("SampleToken", "position", position, DType::kInt32, {1}));
+  SPECATTN_RETURN_IF_ERROR(CheckTensor("SampleToken", "token", token, DType::kInt32, {rows}));
+  SPECATTN_RETURN_IF_ERROR(
+      CheckTensor("SampleToken", "probabilities", probabilities, DType::kFloat32, {rows, size}));
+  const double temperature = args.attrs[0], top_k = args.attrs[1], top_p = args.attrs[2],
+               min_p = args.attrs[3];
+  const double use = args.attrs[4];
+  SPECATTN_CHECK(temperature >= 0 && temperature < INFINITY,
+                 "[SampleToken] temperature must be 0 or more but is %g", temperature);
+  SPECATTN_CHECK(top_k >= 0 && top_k <= INT32_MAX, "[SampleToken] topK must be 0 or more but is %g", top_k);
+  SPECATTN_CHECK(top_p > 0 && top_p <= 1, "[SampleToken] topP must be in (0, 1] but is %g", top_p);
+  SPECATTN_CHECK(min_p >= 0 && min_p <= 1, "[SampleToken] minP must be in [0, 1] but is %g", min_p);
+  SPECATTN_CHECK(use == 0 || use == 1 || use == 2 || use == 3,
+                 "[SampleToken] stream must be 0, 1, 2 or 3 but is %g", use);
+  if (rows == 0) return Ok();
+
+  const Filters filters = {static_cast<float>(temperature), static_cast<int64_t>(top_k), top_p,
+                           static_cast<float>(min_p)};
+  const int64_t room = NucleusScratch(size);
+  const bool searches = temperature > 0 && (top_k > 0 || top_p < 1);
+  float* scratch = nullptr;
+  if (searches) {
+    scratch = static_cast<float*>(stream.Scratch(static_cast<size_t>(rows * room) * sizeof(float)));
+    SPECATTN_CHECK(scratch != nullptr, "[SampleToken] no memory for %lld candidates",
+                   static_cast<long long>(rows * room));
+  }
+
+  const int64_t grain = 1 + (temperature > 0 ? 12288 : 65536) / size;
+  ParallelFor(stream, rows, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      const float* x = logits.as<float>() + t * size;
+      float* y = probabilities.as<float>() + t * size;
+      int32_t* drawn = token.as<int32_t>() + t;
+      const float largest = LargestLogit(x, size);
+      if (filters.temperature == 0 || largest == -INFINITY) {
+        *drawn = Greedy(x, largest, size, y);
+        continue;
+      }
+      Distribution(x, largest, filters, size, searches ? scratch + t * room : nullptr, y);
+      const double u = Uniform(seed.as<int32_t>(), position.as<int32_t>()[0] + t, static_cast<uint32_t>(use));
+      *drawn = static_cast<int32_t>(Draw(size, u, [&](int64_t j) { return y[j]; }));
+    }
+  });
+  return Ok();
+}
+
+}  // namespace SPECATTN_ISA
+}  // namespace specattn
