@@ -122,7 +122,7 @@ Status SampleToken(Stream& stream, const Args& args) {
                    static_cast<long long>(rows * room));
   }
 
-  const int64_t grain = 1 + (temperature > 0 ? 12288 : 65536) / size;
+  const int64_t grain = 1 + (temperature > 0 ? 8192 : 65536) / size;
   ParallelFor(stream, rows, grain, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       const float* x = logits.as<float>() + t * size;
