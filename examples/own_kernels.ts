@@ -6,7 +6,7 @@ import {causalAttention, nucleusMask, sparseAttention} from 'specattn';
 const [heads, headSize, keyCount] = [4, 32, 512];
 
 tf.tidy(() => {
-  const q = tf.randomNormal<tf.Rank.R3>([1, heads, headSize], 0, 2, 'float32', 1);
+  const q = tf.randomNormal<tf.Rank.R3>([1, heads, headSize], 0, 4, 'float32', 1);
   const k = tf.randomNormal<tf.Rank.R3>([heads, keyCount, headSize], 0, 1, 'float32', 2);
   const v = tf.randomNormal<tf.Rank.R3>([heads, keyCount, headSize], 0, 1, 'float32', 3);
   const position = tf.tensor1d([keyCount - 1], 'int32'); // the query comes last: it sees every key

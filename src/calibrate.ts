@@ -1,7 +1,7 @@
 /** Calibration: which draft layer's attention stands for each verifier layer's. */
 import * as tf from '@tensorflow/tfjs-core';
 
-import {makeLayerMap, type LayerMap} from '../models/layer_map.js';
+import {monotoneMap, type LayerMap} from '../models/layer_map.js';
 import type {Llama} from '../models/llama.js';
 import type {LlamaTokenizer} from '../models/tokenizer.js';
 import {LoopState} from './record.js';
@@ -77,7 +77,7 @@ export async function calibrate(
         onProgress?.({what: 'calibrating', loaded: done, total});
       }
     }
-    return makeLayerMap(draft.config, verifier.config, sums.layers(done), sums.heads(done));
+    return {...sums.map(done), text: {rows: done, window}};
   } finally {
     state.dispose();
   }
@@ -117,12 +117,13 @@ function advance(
       return model.forward({
         ...input,
         cache: cache as tf.Tensor3D[],
-        ...(sums ? {outputs: ['attentionRows'], attention: {granularity: 'head', layers}} : {outputs: []}),
+        outputs: sums ? ['attentionRows'] : [],
+        attention: sums && {granularity: 'head', layers},
       });
     };
     const ofVerifier = run(verifier, caches.slice(0, split));
     const ofDraft = run(draft, caches.slice(split));
-    sums?.add(ofVerifier.attentionRows!, ofDraft.attentionRows!);
+    sums?.add(ofVerifier.attentionRows as tf.Tensor3D[], ofDraft.attentionRows as tf.Tensor3D[]);
     return [...ofVerifier.cache, ...ofDraft.cache];
   });
 }
@@ -147,47 +148,58 @@ class DivergenceSums {
     return 4 * (heads(this.draft) + heads(this.verifier));
   }
 
-  /** Adds rows of attention, `[layers · heads, rows, keys]` of each model. */
-  add(ofVerifier: tf.Tensor3D, ofDraft: tf.Tensor3D): void {
+  /** Adds rows of attention: a tensor [heads, rows, keys] for each layer of each model. */
+  add(ofVerifier: tf.Tensor3D[], ofDraft: tf.Tensor3D[]): void {
     tf.tidy(() => {
-      const byHead = (x: tf.Tensor3D) => tf.reshape(x, [x.shape[0], x.shape[1] * x.shape[2]]);
-      const byLayer = (x: tf.Tensor2D, {config}: Llama) =>
-        tf.mean(
-          tf.reshape(x, [config.numHiddenLayers, config.numAttentionHeads, x.shape[1]]),
-          1,
-        ) as tf.Tensor2D;
-      const [v, d] = [byHead(ofVerifier) as tf.Tensor2D, byHead(ofDraft) as tf.Tensor2D];
-      addTo(this.ofHeads, divergenceSums(v, d));
-      addTo(this.ofLayers, divergenceSums(byLayer(v, this.verifier), byLayer(d, this.draft)));
+      const flat = (x: tf.Tensor) =>
+        tf.reshape(x, [-1, ofDraft[0].shape[1] * ofDraft[0].shape[2]]) as tf.Tensor2D;
+      const byHead = (layers: tf.Tensor3D[]) => flat(tf.concat(layers, 0));
+      const byLayer = (layers: tf.Tensor3D[]) => flat(tf.stack(layers.map((layer) => tf.mean(layer, 0))));
+      addTo(this.ofHeads, divergenceSums(byHead(ofVerifier), byHead(ofDraft)));
+      addTo(this.ofLayers, divergenceSums(byLayer(ofVerifier), byLayer(ofDraft)));
     });
   }
 
-  /** `[verifier layers][draft layers]`, the mean over rows. */
-  layers(rows: number): number[][] {
-    const columns = this.draft.config.numHiddenLayers;
-    return chunks(
-      Array.from(this.ofLayers, (sum) => sum / rows),
-      columns,
+  /** The map that the sums over `rows` rows give. */
+  map(rows: number): Omit<LayerMap, 'text'> {
+    const [v, d] = [this.verifier.config, this.draft.config];
+    const kl = Array.from({length: v.numHiddenLayers}, (_, j) =>
+      Array.from(this.ofLayers.subarray(j * d.numHiddenLayers, (j + 1) * d.numHiddenLayers), (sum) =>
+        round(sum / rows),
+      ),
     );
+    const layers = monotoneMap(kl);
+    const heads = layers.map((layer, j) =>
+      Array.from({length: v.numAttentionHeads}, (_, head) => {
+        const row = (j * v.numAttentionHeads + head) * d.numHiddenLayers * d.numAttentionHeads;
+        const from = row + layer * d.numAttentionHeads;
+        return indexOfLeast(this.ofHeads.subarray(from, from + d.numAttentionHeads));
+      }),
+    );
+    return {
+      version: 1,
+      kind: 'kl',
+      draft: {config: d.sha256},
+      verifier: {config: v.sha256},
+      layers,
+      heads,
+      kl,
+    };
   }
+}
 
-  /** `[verifier layers · heads][draft layers · heads]`, the mean over rows. */
-  heads(rows: number): number[][] {
-    const {numHiddenLayers, numAttentionHeads} = this.draft.config;
-    return chunks(
-      Array.from(this.ofHeads, (sum) => sum / rows),
-      numHiddenLayers * numAttentionHeads,
-    );
-  }
+/** To a millionth of a nat: more than the texts tell. */
+function round(divergence: number): number {
+  return Math.round(divergence * 1e6) / 1e6;
+}
+
+function indexOfLeast(values: Float64Array): number {
+  return values.reduce((least, value, i) => (value < values[least] ? i : least), 0);
 }
 
 function addTo(sums: Float64Array, values: tf.Tensor): void {
   const numbers = values.dataSync();
   for (let i = 0; i < sums.length; i++) sums[i] += numbers[i];
-}
-
-function chunks(values: number[], length: number): number[][] {
-  return Array.from({length: values.length / length}, (_, i) => values.slice(i * length, (i + 1) * length));
 }
 
 /**
@@ -200,8 +212,8 @@ function chunks(values: number[], length: number): number[][] {
  */
 export function divergenceSums(verifier: tf.Tensor2D, draft: tf.Tensor2D): tf.Tensor2D {
   return tf.tidy(() => {
-    const log = (x: tf.Tensor2D): tf.Tensor2D => tf.log(tf.maximum(x, SMALLEST_WEIGHT));
-    const own = tf.sum<tf.Tensor2D>(tf.mul(verifier, log(verifier)), 1, true);
+    const log = (x: tf.Tensor2D): tf.Tensor2D => tf.log(tf.maximum<tf.Tensor2D>(x, SMALLEST_WEIGHT));
+    const own = tf.sum(tf.mul(verifier, log(verifier)), 1, true) as tf.Tensor2D;
     return tf.sub(own, tf.matMul(verifier, log(draft), false, true));
   });
 }

@@ -4,6 +4,7 @@ import * as path from 'node:path';
 
 import {Command} from 'commander';
 
+import {heatmap} from '../heatmap.js';
 import {dim, printJson, say, withInterrupt, withProgress} from './terminal.js';
 import {readText, UsageError, wholeNumber} from './values.js';
 
@@ -37,8 +38,8 @@ export function calibrateCommand(): Command {
 
 async function calibrateFiles({text, out, svg, json, window, rows, ...pair}: Flags): Promise<void> {
   const texts = text.map(readText);
-  const {calibrate, heatmap, load, writeLayerMap} = await import('../index.js');
-  const {PRETRAINED, resolveModel} = await import('../load.js');
+  const {calibrate, load, writeLayerMap} = await import('../index.js');
+  const {resolveModel} = await import('../load.js');
   const lm = await withProgress((onProgress) => load({...pair, onProgress}));
   try {
     const {draft, verifier, tokenizer} = lm;
@@ -48,9 +49,9 @@ async function calibrateFiles({text, out, svg, json, window, rows, ...pair}: Fla
         calibrate({draft, verifier, tokenizer}, texts, {window, rows, onProgress, signal}),
       ),
     );
-    const file = out ?? path.join(resolveModel(pair.verifier ?? PRETRAINED, 'verifier'), 'layer_map.json');
+    const file = out ?? path.join(resolveModel(pair.verifier ?? 'pretrained', 'verifier'), 'layer_map.json');
     writeLayerMap(file, map);
-    if (svg) writeFileSync(svg, await heatmap(map.divergence, map.layers));
+    if (svg) writeFileSync(svg, await heatmap(map.kl, map.layers));
     if (json) printJson(map);
     say(dim(`verifier layers read by draft layers ${map.layers.join(' ')}: ${file} written`));
   } finally {

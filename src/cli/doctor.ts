@@ -36,7 +36,7 @@ export function doctorCommand(): Command {
 }
 
 async function examine(): Promise<Report> {
-  const {describeDevices} = await import('../index.js');
+  const {describeDevices} = await import('../backend/index.js');
   const manifest = JSON.parse(readFileSync(path.join(packageRoot, 'package.json'), 'utf8')) as {
     version: string;
   };

@@ -3,12 +3,12 @@ import {Command, Option} from 'commander';
 
 import type {GenerateOptions, GenerateStats, LoadOptions} from '../index.js';
 import {resolveOptions} from '../options.js';
-import {PASSAGE} from './passage.js';
+import {PASSAGE, PASSAGE_TEMPERATURE} from './passage.js';
 import {dim, EXIT_INTERRUPTED, printJson, say, withInterrupt, withProgress} from './terminal.js';
 import {collect, gamma, number, readText, UsageError, wholeNumber} from './values.js';
 
 /** Characters of a long prompt that are shown before its continuation. */
-const SHOWN_PROMPT = 600;
+const SHOWN_PROMPT = 1200;
 
 type Flags = Omit<LoadOptions, 'draft'> &
   Omit<GenerateOptions, 'draft'> & {draft?: string | false; file?: string; json?: boolean};
@@ -67,12 +67,20 @@ export function generateCommand(): Command {
       new Option('--json', 'print one JSON object: text, tokens, finishReason, stats'),
     ],
   });
+  const {seed: _drawn, ...defaults} = resolveOptions() as unknown as Record<string, unknown>;
   const command = new Command('generate')
     .summary('continue a text')
-    .description('Continues a text. Without a prompt it continues a built-in passage.')
+    .description(
+      `Continues a text. Without a prompt it continues a built-in passage, at temperature ${PASSAGE_TEMPERATURE}.`,
+    )
     .argument('[prompt]', 'text to continue');
   for (const [group, options] of help) {
-    for (const option of options) command.addOption(option.helpGroup(group));
+    for (const option of options) {
+      const value = defaults[option.attributeName()];
+      if (typeof value === 'number' || typeof value === 'string')
+        option.description += ` (default: ${value})`;
+      command.addOption(option.helpGroup(group));
+    }
   }
   return command.action(generate);
 }
@@ -82,6 +90,7 @@ async function generate(argument: string | undefined, flags: Flags): Promise<voi
   if (argument !== undefined && file !== undefined) throw new UsageError('give a prompt or --file, not both');
   const prompt = file !== undefined ? readText(file) : (argument ?? PASSAGE);
 
+  if (prompt === PASSAGE) options.temperature ??= PASSAGE_TEMPERATURE;
   checkOptions(options);
 
   const {load} = await import('../index.js');
@@ -97,7 +106,7 @@ async function generate(argument: string | undefined, flags: Flags): Promise<voi
     }),
   );
   try {
-    if (!json) say(dim(prompt.length > SHOWN_PROMPT ? `…${prompt.slice(-SHOWN_PROMPT)}` : prompt));
+    if (!json) showPrompt(prompt);
     const onText = json ? undefined : (piece: string) => void process.stdout.write(piece);
     const result = await withInterrupt((signal) => lm.generate(prompt, {...options, onText, signal}));
     if (json) {
@@ -110,6 +119,12 @@ async function generate(argument: string | undefined, flags: Flags): Promise<voi
   } finally {
     lm.dispose();
   }
+}
+
+/** The text goes on where the prompt ends, on a terminal on the same line. */
+function showPrompt(prompt: string): void {
+  const shown = prompt.length > SHOWN_PROMPT ? `…${prompt.slice(-SHOWN_PROMPT)}` : prompt;
+  process.stderr.write(dim(shown) + (process.stdout.isTTY && process.stderr.isTTY ? '' : '\n'));
 }
 
 /** A value out of range is told before any model is loaded. */

@@ -11,3 +11,6 @@ second shore.
 
 Alice set down the basket and came to his side. At first she could see nothing but the long grey swell; then the cloud parted, \
 and`;
+
+/** Small models repeat themselves when they only take the likeliest token. */
+export const PASSAGE_TEMPERATURE = 0.7;

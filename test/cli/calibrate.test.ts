@@ -1,0 +1,136 @@
+import * as path from 'node:path';
+
+import * as tf from '@tensorflow/tfjs-core';
+import {expect} from 'chai';
+
+import {monotoneMap} from '../../models/layer_map.js';
+import {Llama} from '../../models/llama.js';
+import {LlamaTokenizer} from '../../models/tokenizer.js';
+import {packageRoot} from '../../src/backend/addon.js';
+import {calibrate, divergenceSums} from '../../src/calibrate.js';
+import {PASSAGE} from '../../src/cli/passage.js';
+import {forEachBackend} from '../backends.js';
+
+const PAIR = path.join(packageRoot, 'models', 'pretrained');
+/** As in src/calibrate.ts: what a weight of 0 counts as, and the rows of a window that are not compared. */
+const SMALLEST = 1e-8;
+const FIRST_ROWS = 16;
+
+/** The definition, in float64, row by row. */
+function divergence(a: Float32Array, b: Float32Array): number {
+  const log = (x: number) => Math.log(Math.max(x, SMALLEST));
+  return a.reduce((sum, weight, n) => sum + weight * (log(weight) - log(b[n])), 0);
+}
+
+forEachBackend('divergenceSums', () => {
+  it('equals the definition, zeros included', () => {
+    const rows = (sources: number, seed: number) => {
+      const x = tf.softmax(tf.mul(tf.randomNormal([sources, 3, 7], 0, 1, 'float32', seed), 5));
+      return tf.mul(x, tf.cast(tf.greater(x, 0.01), 'float32')); // some are 0, as past a row's position
+    };
+    const [v, d] = [rows(4, 1), rows(2, 2)];
+    const got = divergenceSums(tf.reshape(v, [4, 21]), tf.reshape(d, [2, 21])).arraySync();
+    const source = (x: tf.Tensor, i: number) => (x.dataSync() as Float32Array).slice(i * 21, (i + 1) * 21);
+    for (let j = 0; j < 4; j++) {
+      for (let i = 0; i < 2; i++)
+        expect(got[j][i]).to.be.closeTo(divergence(source(v, j), source(d, i)), 1e-4);
+    }
+  });
+});
+
+forEachBackend('calibrate', function () {
+  let pair: {draft: Llama; verifier: Llama; tokenizer: LlamaTokenizer};
+  const text = PASSAGE.slice(0, 170);
+
+  before(async function () {
+    this.timeout(60_000);
+    const [draft, verifier] = [
+      await Llama.load(path.join(PAIR, 'draft')),
+      await Llama.load(path.join(PAIR, 'verifier')),
+    ];
+    pair = {draft, verifier, tokenizer: LlamaTokenizer.load(path.join(PAIR, 'verifier'))};
+    await calibrate(pair, [text], {window: 24, rows: 1}); // makes the graphs' constants, which live with the models
+  });
+  after(() => {
+    pair?.draft.dispose();
+    pair?.verifier.dispose();
+  });
+
+  /** Attention [T,C] of every layer (or [H,T,C]) over one window, in one pass. */
+  function attention(model: Llama, tokens: number[], granularity: 'layer' | 'head'): Float32Array[] {
+    return tf.tidy(() => {
+      const {attentionRows} = model.forward({
+        tokens: tf.tensor1d(tokens, 'int32'),
+        position: tf.tensor1d([0], 'int32'),
+        cache: model.newCache(tokens.length),
+        outputs: ['attentionRows'],
+        attention: {granularity, layers: [...Array(model.config.numHiddenLayers).keys()]},
+      });
+      return attentionRows!.map((rows) => rows.dataSync() as Float32Array);
+    });
+  }
+
+  it('gives the mean divergence of each pair of layers, the map, and the closest heads', async function () {
+    this.timeout(120_000);
+    const tokens = pair.tokenizer.encode(text);
+    expect(tokens.length).to.be.greaterThan(FIRST_ROWS + 20);
+    const map = await calibrate(pair, [text], {window: tokens.length});
+    const {draft, verifier} = pair;
+    const [C, rows] = [tokens.length, tokens.length - FIRST_ROWS];
+    expect(map.text).to.deep.equal({rows, window: C});
+    expect(map.draft.config).to.equal(draft.config.sha256);
+    expect(map.verifier.config).to.equal(verifier.config.sha256);
+
+    const compared = (weights: Float32Array) => weights.slice(FIRST_ROWS * C);
+    const [v, d] = [attention(verifier, tokens, 'layer'), attention(draft, tokens, 'layer')];
+    map.kl.forEach((row, j) =>
+      row.forEach((kl, i) =>
+        expect(kl).to.be.closeTo(divergence(compared(v[j]), compared(d[i])) / rows, 2e-4),
+      ),
+    );
+    expect(map.layers).to.deep.equal(monotoneMap(map.kl));
+
+    const [vHeads, dHeads] = [attention(verifier, tokens, 'head'), attention(draft, tokens, 'head')];
+    const head = (layer: Float32Array, h: number) => compared(layer.slice(h * C * C, (h + 1) * C * C));
+    const layer = 3;
+    for (let h = 0; h < verifier.config.numAttentionHeads; h++) {
+      const kl = Array.from({length: draft.config.numAttentionHeads}, (_, i) =>
+        divergence(head(vHeads[layer], h), head(dHeads[map.layers[layer]], i)),
+      );
+      expect(kl[map.heads[layer][h]]).to.be.closeTo(Math.min(...kl), 1e-2);
+    }
+  });
+
+  it('compares no more rows than asked for, over several windows, and says how far it is', async () => {
+    const seen: number[] = [];
+    const map = await calibrate(pair, [text, text], {
+      window: 24,
+      rows: 20,
+      onProgress: ({loaded, total}) => {
+        expect(total).to.equal(20);
+        seen.push(loaded);
+      },
+    });
+    expect(map.text).to.deep.equal({rows: 20, window: 32});
+    expect(seen.at(-1)).to.equal(20);
+  });
+
+  it('refuses windows that do not fit, texts without rows, and an aborted signal', async () => {
+    const refused = async (texts: string[], options: Parameters<typeof calibrate>[2], message: string) => {
+      const error = await calibrate(pair, texts, options).then(
+        () => undefined,
+        (error: Error) => error,
+      );
+      expect(error?.message).to.include(message);
+    };
+    await refused(
+      [text],
+      {window: 5000},
+      '[calibrate] window must be a whole number from 17 to 4096 but is 5000',
+    );
+    await refused([text], {window: 16}, 'but is 16');
+    await refused([text], {rows: 0}, '[calibrate] rows must be a whole number >= 1 but is 0');
+    await refused(['Too short.'], {}, 'must have more than 16 tokens');
+    await refused([text], {signal: AbortSignal.abort()}, 'aborted');
+  });
+});
