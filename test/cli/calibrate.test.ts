@@ -111,7 +111,7 @@ forEachBackend('calibrate', function () {
         seen.push(loaded);
       },
     });
-    expect(map.text).to.deep.equal({rows: 20, window: 32});
+    expect(map.text).to.deep.equal({rows: 20, window: 24});
     expect(seen.at(-1)).to.equal(20);
   });
 
