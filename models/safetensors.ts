@@ -131,11 +131,12 @@ async function readHeader(handle: FileHandle, file: string): Promise<Map<string,
   if (size < 8)
     throw new Error(`${file}: must begin with the 8 bytes of its header's length but has ${size} bytes`);
   const prefix = await readBytes(handle, file, 0, 8);
-  const length = Number(new DataView(prefix.buffer).getBigUint64(0, true));
+  const claimed = new DataView(prefix.buffer).getBigUint64(0, true);
   const most = Math.min(MAX_HEADER_BYTES, size - 8);
-  if (length > most)
-    throw new Error(`${file}: the header must have at most ${most} bytes but claims ${length}`);
+  if (claimed > most)
+    throw new Error(`${file}: the header must have at most ${most} bytes but claims ${claimed}`);
 
+  const length = Number(claimed);
   let header: unknown;
   try {
     const text = new TextDecoder('utf-8', {fatal: true}).decode(await readBytes(handle, file, 8, length));

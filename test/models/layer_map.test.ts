@@ -1,0 +1,111 @@
+import {expect} from 'chai';
+import * as fc from 'fast-check';
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+
+import {readConfig} from '../../models/config.js';
+import {monotoneMap, readLayerMap, writeLayerMap, type LayerMap} from '../../models/layer_map.js';
+import {testFolder} from './folder.js';
+import {PRETRAINED} from './golden.js';
+
+const draft = readConfig(path.join(PRETRAINED, 'draft'));
+const verifier = readConfig(path.join(PRETRAINED, 'verifier'));
+const map: LayerMap = {
+  version: 1,
+  kind: 'kl',
+  draft: {config: draft.sha256},
+  verifier: {config: verifier.sha256},
+  layers: [0, 0, 1, 1, 2, 3, 3, 3],
+  heads: Array.from({length: 8}, (_, i) => [0, 1, 2, 3, i % 5]),
+  kl: Array.from({length: 8}, (_, j) => Array.from({length: 4}, (_, i) => j / 4 + i)),
+  text: {rows: 100, window: 512},
+};
+
+/** All non-decreasing maps, the lowest first. */
+function* allMaps(layers: number, draftLayers: number, from = 0): Generator<number[]> {
+  if (layers === 0) return yield [];
+  for (let i = from; i < draftLayers; i++)
+    for (const rest of allMaps(layers - 1, draftLayers, i)) yield [i, ...rest];
+}
+
+describe('monotoneMap', () => {
+  const tables = fc
+    .tuple(fc.integer({min: 1, max: 6}), fc.integer({min: 1, max: 4}))
+    .chain(([rows, columns]) =>
+      // Small whole numbers: sums are exact and ties are common.
+      fc.array(fc.array(fc.integer({min: 0, max: 5}), {minLength: columns, maxLength: columns}), {
+        minLength: rows,
+        maxLength: rows,
+      }),
+    );
+
+  it('is the cheapest of all non-decreasing maps', () => {
+    fc.assert(
+      fc.property(tables, (kl) => {
+        const cost = (candidate: number[]) => candidate.reduce((sum, i, j) => sum + kl[j][i], 0);
+        const found = monotoneMap(kl);
+        const best = Math.min(...[...allMaps(kl.length, kl[0].length)].map(cost));
+        expect(cost(found)).to.equal(best);
+        // The lowest of the cheapest, layer by layer.
+        const cheapest = [...allMaps(kl.length, kl[0].length)].filter(
+          (candidate) => cost(candidate) === best,
+        );
+        expect(found).to.deep.equal(
+          found.map((_, j) => Math.min(...cheapest.map((candidate) => candidate[j]))),
+        );
+      }),
+    );
+  });
+
+  it('refuses what is no table', () => {
+    for (const kl of [[], [[]], [[1, 2], [1]], [[NaN]]])
+      expect(() => monotoneMap(kl)).to.throw('[monotoneMap] kl must be a table of finite numbers');
+  });
+});
+
+describe('layer_map.json', () => {
+  const file = () => path.join(testFolder(), 'layer_map.json');
+
+  it('is read as it was written', () => {
+    writeLayerMap(file(), map);
+    expect(readLayerMap(file(), draft, verifier)).to.deep.equal(map);
+  });
+
+  const spoiled: [string, object, string][] = [
+    ['another version', {version: 2}, 'version must be 1 but is 2'],
+    ['another kind', {kind: 'mixture'}, 'kind must be "kl" but is "mixture"'],
+    ['another draft', {draft: {config: 'abc'}}, 'draft.config must be'],
+    ['another verifier', {verifier: {config: 'abc'}}, "run 'specattn calibrate' again"],
+    ['too few layers', {layers: [0, 1]}, 'layers must be 8 draft layers below 4 but is [0,1]'],
+    [
+      'a layer that is not there',
+      {layers: [0, 0, 0, 0, 0, 0, 0, 4]},
+      'layers must be 8 draft layers below 4',
+    ],
+    [
+      'a map that decreases',
+      {layers: [0, 1, 0, 1, 2, 3, 3, 3]},
+      'layers must be a list that never decreases',
+    ],
+    [
+      'a head that is not there',
+      {heads: map.heads.map((row, i) => (i === 3 ? [0, 1, 2, 3, 5] : row))},
+      'lists of 5 draft heads below 5',
+    ],
+    [
+      'a table with a hole',
+      {kl: map.kl.map((row, i) => (i === 2 ? [1, 2, 3] : row))},
+      'kl must be 8 lists of 4 numbers',
+    ],
+    ['no text', {text: undefined}, 'text must be an object but is missing'],
+  ];
+  for (const [what, change, message] of spoiled) {
+    it(`refuses ${what}`, () => {
+      fs.writeFileSync(file(), JSON.stringify({...map, ...change}));
+      expect(() => readLayerMap(file(), draft, verifier))
+        .to.throw(message)
+        .with.property('message')
+        .include(file());
+    });
+  }
+});

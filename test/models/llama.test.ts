@@ -1,0 +1,297 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {expect} from 'chai';
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+
+import {Llama, type LlamaInput, type LlamaLoadOptions, type LlamaResult} from '../../models/llama.js';
+import {BACKEND} from '../../src/backend/index.js';
+import {forEachBackend, onBackend} from '../backends.js';
+import {expectClose, expectSame} from '../compare.js';
+import {copyModel} from './folder.js';
+import {goldens, readGolden, tiny, type Golden} from './golden.js';
+
+const TOLERANCE = {relative: 0, absolute: 2e-3};
+
+/** Loads a model for one test and checks that nothing stays allocated. */
+async function withLlama(
+  dir: string,
+  body: (llama: Llama) => void | Promise<void>,
+  options: LlamaLoadOptions = {dtype: 'float32'},
+): Promise<void> {
+  const llama = await Llama.load(dir, options);
+  try {
+    await body(llama);
+  } finally {
+    llama.dispose();
+  }
+}
+
+function run(
+  llama: Llama,
+  tokens: number[],
+  position: number,
+  cache: tf.Tensor3D[],
+  rest: Pick<LlamaInput, 'outputs' | 'attention' | 'selection'>,
+): LlamaResult {
+  return llama.forward({
+    tokens: tf.tensor1d(tokens, 'int32'),
+    position: tf.tensor1d([position], 'int32'),
+    cache,
+    ...rest,
+  });
+}
+
+/** The rows of `logits` [T,V] that the golden file knows. */
+function knownRows(logits: Float32Array, {rows, tokens}: Golden): Float32Array {
+  const vocabulary = logits.length / tokens.length;
+  return Float32Array.from(
+    rows.flatMap((row) => [...logits.subarray(row * vocabulary, (row + 1) * vocabulary)]),
+  );
+}
+
+/** Logits of all rows, `step` tokens a call. */
+function logitsInSteps(llama: Llama, tokens: number[], step: number): Float32Array {
+  let cache = llama.newCache(tokens.length + 3);
+  const pieces: tf.Tensor2D[] = [];
+  for (let at = 0; at < tokens.length; at += step) {
+    const result = run(llama, tokens.slice(at, at + step), at, cache, {outputs: ['logits']});
+    pieces.push(result.logits!);
+    cache = result.cache;
+  }
+  return tf.concat(pieces).dataSync() as Float32Array;
+}
+
+forEachBackend('Llama', (backend) => {
+  for (const golden of goldens) {
+    it(`gives the logits of transformers: ${golden.name}`, () =>
+      withLlama(golden.model, (llama) => {
+        const together = logitsInSteps(llama, golden.tokens, golden.tokens.length);
+        expectClose(knownRows(together, golden), golden.logits, TOLERANCE);
+      }));
+  }
+
+  for (const golden of tiny) {
+    it(`gives them token by token and in blocks: ${golden.name}`, () =>
+      withLlama(golden.model, (llama) => {
+        for (const step of [1, 7])
+          expectClose(logitsInSteps(llama, golden.tokens, step), golden.logits, TOLERANCE);
+      }));
+  }
+
+  it('computes the last row alone for lastLogits, and no logits where none are asked for', () =>
+    withLlama(tiny[0].model, async (llama) => {
+      const {tokens} = tiny[0];
+      const kernels = async (outputs: LlamaInput['outputs']) => {
+        const profile = await tf.profile(() => run(llama, tokens, 0, llama.newCache(64), {outputs}).cache);
+        return profile.kernels;
+      };
+      const {logits, lastLogits} = run(llama, tokens, 0, llama.newCache(64), {
+        outputs: ['logits', 'lastLogits'],
+      });
+      expect(lastLogits!.shape).to.deep.equal([1, llama.config.vocabSize]);
+      expectClose(lastLogits!.dataSync(), logits!.dataSync().slice(-llama.config.vocabSize), {
+        relative: 1e-5,
+        absolute: 1e-5,
+      });
+      const vocabularies = async (outputs: LlamaInput['outputs']) =>
+        (await kernels(outputs))
+          .flatMap(({outputShapes}) => outputShapes)
+          .filter((shape) => shape.at(-1) === 99);
+      expect(await vocabularies([])).to.deep.equal([]);
+      expect(await vocabularies(['lastLogits'])).to.deep.include([1, 99]);
+      expect(await vocabularies(['lastLogits'])).not.to.deep.include([tokens.length, 99]);
+    }));
+
+  it('gives attention of the layers asked for, in their order, by layer and by head', () =>
+    withLlama(readGolden('gqa_linear_f16').model, (llama) => {
+      const tokens = [5, 9, 2, 7];
+      const layers = [2, 0];
+      const ask = (granularity: 'layer' | 'head') =>
+        run(llama, tokens, 0, llama.newCache(6), {
+          outputs: ['attention', 'attentionRows'],
+          attention: {granularity, layers},
+        });
+      const [byLayer, byHead] = [ask('layer'), ask('head')];
+      expect(byLayer.attention!.shape).to.deep.equal([2, 6]);
+      expect(byHead.attention!.shape).to.deep.equal([8, 6]);
+      expect(byLayer.attentionRows!.map(({shape}) => shape)).to.deep.equal([
+        [4, 6],
+        [4, 6],
+      ]);
+      expect(byHead.attentionRows!.map(({shape}) => shape)).to.deep.equal([
+        [4, 4, 6],
+        [4, 4, 6],
+      ]);
+      layers.forEach((_, i) => {
+        const heads = byHead.attentionRows![i];
+        expectClose(byLayer.attentionRows![i].dataSync(), tf.mean(heads, 0).dataSync());
+        expectSame(
+          tf.slice(byLayer.attention!, [i, 0], [1, 6]).dataSync(),
+          tf.slice(byLayer.attentionRows![i], [3, 0], [1, 6]).dataSync(),
+        );
+        expectSame(
+          tf.slice(byHead.attention!, [4 * i, 0], [4, 6]).dataSync(),
+          tf.slice(heads, [0, 3, 0], [4, 1, 6]).dataSync(),
+        );
+      });
+      expect(byLayer.attentionRows![0].dataSync()).not.to.deep.equal(byLayer.attentionRows![1].dataSync());
+      const sums = tf.sum(byLayer.attentionRows![0], 1).dataSync();
+      expectClose(sums, [1, 1, 1, 1]);
+    }));
+
+  for (const setsPerLayer of [1, 2]) {
+    it(`sees only the selected keys: ${setsPerLayer} sets a layer`, () =>
+      withLlama(readGolden('gqa_linear_f16').model, (llama) => {
+        const capacity = 24;
+        const context = [5, 9, 2, 7, 60, 61, 62, 63, 64, 65];
+        const block = [11, 12, 13];
+        const cacheOf = () => run(llama, context, 0, llama.newCache(capacity), {outputs: []}).cache;
+        const verify = (list: number[], sets: number[]) => {
+          const row = [...list, ...new Array<number>(capacity - list.length).fill(0)];
+          const bits = list.map((key) => [0, 1, 2].reduce((b, t) => b | (key <= 10 + t ? 1 << t : 0), 0));
+          const bitRow = [...bits, ...new Array<number>(capacity - list.length).fill(0)];
+          const repeat = <T>(x: T) => Array.from({length: 3 * setsPerLayer}, () => x);
+          return run(llama, block, 10, cacheOf(), {
+            outputs: ['logits'],
+            selection: {
+              keys: tf.tensor2d(repeat(row), undefined, 'int32'),
+              bits: tf.tensor2d(repeat(bitRow), undefined, 'int32'),
+              counts: tf.tensor1d(repeat(list.length), 'int32'),
+              sets,
+              setsPerLayer,
+            },
+          }).logits!.dataSync();
+        };
+        const everything = Array.from({length: 13}, (_, i) => i);
+        const sets = [-1, 0, setsPerLayer];
+        const dense = run(llama, block, 10, cacheOf(), {outputs: ['logits']}).logits!.dataSync();
+        if (backend === BACKEND) expectSame(verify(everything, sets), dense);
+        else expectClose(verify(everything, sets), dense, {relative: 1e-4, absolute: 1e-5});
+        const few = verify([0, 10, 11, 12], sets);
+        expect(few).not.to.deep.equal(dense);
+        // Where every layer is dense the selection has no say.
+        expectClose(verify([0, 10, 11, 12], [-1, -1, -1]), dense, {relative: 1e-4, absolute: 1e-5});
+      }));
+  }
+
+  it('keeps nothing but the caches after a tidy, over many calls', () =>
+    withLlama(tiny[0].model, (llama) => {
+      let cache = llama.newCache(64);
+      const counts: number[] = [];
+      for (let i = 0; i < 12; i++) {
+        const next = tf.tidy(() => run(llama, [i], i, cache, {outputs: ['lastLogits']}).cache);
+        tf.dispose(cache);
+        cache = next;
+        counts.push(tf.memory().numTensors);
+      }
+      expect(new Set(counts.slice(1)).size).to.equal(1);
+    }));
+
+  it('frees everything, and then refuses to run', async () => {
+    const before = tf.memory();
+    const llama = await Llama.load(tiny[0].model);
+    expect(llama.numBytes).to.be.greaterThan(10_000);
+    llama.dispose();
+    expect(tf.memory().numTensors).to.equal(before.numTensors);
+    expect(tf.memory().numBytes).to.equal(before.numBytes);
+    expect(() => run(llama, [1], 0, [], {outputs: []})).to.throw('[Llama] the model is disposed of');
+  });
+
+  it('reports progress up to the end', async () => {
+    const seen: {loaded: number; total: number}[] = [];
+    await withLlama(tiny[0].model, () => {}, {onProgress: (progress) => seen.push(progress)});
+    const loads = seen.map(({loaded}) => loaded);
+    expect(loads).to.deep.equal([...loads].sort((a, b) => a - b));
+    expect(seen.at(-1)!.loaded).to.equal(seen.at(-1)!.total);
+  });
+
+  describe('refuses, leaving nothing allocated,', () => {
+    const cases: [string, (dir: string) => void, string | RegExp][] = [
+      [
+        'a folder without weights',
+        (dir) => fs.rmSync(path.join(dir, 'model.safetensors')),
+        'must hold model.safetensors or model.safetensors.index.json but holds neither',
+      ],
+      [
+        'weights of another shape',
+        (dir) => edit(dir, {intermediate_size: 40}),
+        "'model.layers.0.mlp.gate_proj.weight' must have shape [40,32] but has [48,32]",
+      ],
+      [
+        'more layers than there are weights for',
+        (dir) => edit(dir, {num_hidden_layers: 4}),
+        "the weights must hold 'model.layers.3.input_layernorm.weight' [32] but do not",
+      ],
+      [
+        'an untied head without weights',
+        (dir) => edit(dir, {tie_word_embeddings: false}),
+        "the weights must hold 'lm_head.weight' [99,32] but do not",
+      ],
+      [
+        'a truncated file',
+        (dir) => fs.truncateSync(path.join(dir, 'model.safetensors'), 50_000),
+        /data_offsets must be within the file's \d+ bytes of data but is \[\d+,\d+\]/,
+      ],
+    ];
+    const edit = (dir: string, changes: object) => {
+      const file = path.join(dir, 'config.json');
+      fs.writeFileSync(file, JSON.stringify({...JSON.parse(fs.readFileSync(file, 'utf8')), ...changes}));
+    };
+    for (const [what, spoil, message] of cases) {
+      it(what, async () => {
+        const dir = copyModel(readGolden('mha_tied_f32').model);
+        spoil(dir);
+        const before = tf.memory().numTensors;
+        const error = await Llama.load(dir).then(
+          () => undefined,
+          (error: Error) => error,
+        );
+        expect(error?.message).to.match(typeof message === 'string' ? RegExp(escape(message)) : message);
+        expect(tf.memory().numTensors).to.equal(before);
+      });
+    }
+    const escape = (text: string) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+
+    it('a call that does not fit', () =>
+      withLlama(tiny[0].model, (llama) => {
+        const call = (rest: Parameters<typeof run>[4]) => () => run(llama, [1], 0, llama.newCache(4), rest);
+        expect(() => run(llama, [1], 0, [], {outputs: []})).to.throw(
+          '[Llama] cache must have 6 tensors but has 0',
+        );
+        expect(call({outputs: ['attention']})).to.throw('need attention');
+        const attention = {granularity: 'layer' as const, layers: [3]};
+        expect(call({outputs: ['attention'], attention})).to.throw('different layers below 3 but is [3]');
+        expect(() => llama.newCache(0)).to.throw('[Llama] capacity must be a whole number >= 1 but is 0');
+      }));
+  });
+});
+
+onBackend(BACKEND, 'Llama, natively', () => {
+  it('gives a row the same bits alone and in a block', () =>
+    withLlama(
+      readGolden('pretrained_draft').model,
+      (llama) => {
+        const {tokens} = readGolden('pretrained_draft');
+        const alone = logitsInSteps(llama, tokens, 1);
+        for (const step of [5, 11, tokens.length]) expectSame(logitsInSteps(llama, tokens, step), alone);
+      },
+      {},
+    ));
+
+  for (const dtype of ['bfloat16', 'float16'] as const) {
+    it(`stores matrices as ${dtype} in half the bytes, near enough`, async () => {
+      const golden = readGolden('pretrained_draft');
+      let wide = 0;
+      await withLlama(golden.model, (llama) => void (wide = llama.numBytes));
+      await withLlama(
+        golden.model,
+        (llama) => {
+          expect(llama.numBytes / wide).to.be.within(0.5, 0.505);
+          const logits = knownRows(logitsInSteps(llama, golden.tokens, golden.tokens.length), golden);
+          expectClose(logits, golden.logits, {absolute: dtype === 'float16' ? 0.02 : 0.1});
+        },
+        {dtype},
+      );
+    });
+  }
+});

@@ -1,0 +1,15 @@
+import {readConfig} from '../../models/config.js';
+import {ropeFrequencies} from '../../models/rope.js';
+import {expectClose} from '../compare.js';
+import {goldens} from './golden.js';
+
+describe('ropeFrequencies', () => {
+  for (const {name, model, frequencies, scale} of goldens) {
+    it(`equals transformers': ${name}`, () => {
+      const rope = ropeFrequencies(readConfig(model));
+      // transformers computes in float32, with a few roundings.
+      expectClose(rope.frequencies, frequencies, {relative: 4e-7, absolute: 0});
+      expectClose([rope.scale], [scale], {relative: 1e-12, absolute: 0});
+    });
+  }
+});

@@ -1,0 +1,253 @@
+import {expect} from 'chai';
+import * as fc from 'fast-check';
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+
+import {Safetensors} from '../../models/safetensors.js';
+import {copyModel, testFolder} from './folder.js';
+import {readGolden} from './golden.js';
+
+const pack = (header: unknown, data: Uint8Array = new Uint8Array(0)): Buffer => {
+  const json = Buffer.from(typeof header === 'string' ? header : JSON.stringify(header));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(json.length));
+  return Buffer.concat([length, json, data]);
+};
+const write = (bytes: Uint8Array, name = 'model.safetensors') =>
+  fs.writeFileSync(path.join(testFolder(), name), bytes);
+const writeIndex = (index: unknown) =>
+  write(Buffer.from(JSON.stringify(index)), 'model.safetensors.index.json');
+
+/** Files that this process has open in the test's folder. */
+function openFiles(): string[] {
+  return fs.readdirSync('/proc/self/fd').flatMap((fd) => {
+    try {
+      const target = fs.readlinkSync(`/proc/self/fd/${fd}`);
+      return target.startsWith(fs.realpathSync(testFolder())) ? [target] : [];
+    } catch {
+      return []; // the folder's own descriptor, closed by now
+    }
+  });
+}
+
+async function refusal(): Promise<string> {
+  const error = await Safetensors.open(testFolder()).then(
+    async (file) => void (await file.close()),
+    (reason: Error) => reason,
+  );
+  if (process.platform === 'linux') expect(openFiles(), 'open files').to.deep.equal([]);
+  return error?.message ?? 'accepted';
+}
+
+const f32 = (...offsets: number[]) => ({
+  dtype: 'F32',
+  shape: [(offsets[1] - offsets[0]) / 4],
+  data_offsets: offsets,
+});
+
+describe('Safetensors', () => {
+  it('reads each tensor of one file, whatever the order of its header', async () => {
+    write(
+      pack(
+        {__metadata__: {format: 'pt'}, b: f32(4, 12), e: f32(4, 4), a: f32(0, 4)},
+        Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12),
+      ),
+    );
+    const file = await Safetensors.open(testFolder());
+    try {
+      expect([...file.entries.keys()].sort()).to.deep.equal(['a', 'b', 'e']);
+      expect([...(await file.read('a'))]).to.deep.equal([1, 2, 3, 4]);
+      expect([...(await file.read('b'))]).to.deep.equal([5, 6, 7, 8, 9, 10, 11, 12]);
+      expect(await file.read('e')).to.have.length(0);
+      const error = await file.read('c').catch((reason: Error) => reason);
+      expect((error as Error).message).to.equal("[Safetensors] there is no tensor 'c'");
+    } finally {
+      await file.close();
+    }
+    await file.close(); // twice does no harm
+    const error = await file.read('a').catch((reason: Error) => reason);
+    expect((error as Error).message).to.include('is closed');
+  });
+
+  it('reads shards', async () => {
+    const dir = readGolden('yarn_sharded_f32').model;
+    const file = await Safetensors.open(dir);
+    try {
+      expect(new Set([...file.entries.values()].map((entry) => path.basename(entry.file))).size).to.equal(3);
+      expect(await file.read('lm_head.weight')).to.have.length(99 * 32 * 4);
+    } finally {
+      await file.close();
+    }
+  });
+
+  const refused: [string, () => Uint8Array, string | RegExp][] = [
+    [
+      'an empty file',
+      () => new Uint8Array(0),
+      "must begin with the 8 bytes of its header's length but has 0 bytes",
+    ],
+    [
+      'a header longer than the file',
+      () => pack({a: f32(0, 4)}).subarray(0, 20),
+      'the header must have at most 12 bytes but claims 54',
+    ],
+    [
+      'a length of 2^63',
+      () => Buffer.from([0, 0, 0, 0, 0, 0, 0, 128]),
+      'the header must have at most 0 bytes but claims 9223372036854775808',
+    ],
+    ['no JSON', () => pack('{"a": '), 'the header must be JSON'],
+    [
+      'no UTF-8',
+      () => Buffer.concat([Buffer.from([2, 0, 0, 0, 0, 0, 0, 0]), Buffer.from([0xff, 0xfe])]),
+      'the header must be JSON',
+    ],
+    ['a list', () => pack([]), 'the header must be a JSON object'],
+    ['a tensor that is null', () => pack({a: null}), "'a': dtype must be one of BOOL"],
+    [
+      'an unknown dtype',
+      () => pack({a: {...f32(0, 4), dtype: 'F12'}}, new Uint8Array(4)),
+      /'a': dtype must be one of .*BF16.* but is "F12"/,
+    ],
+    [
+      'an inherited dtype',
+      () => pack({a: {...f32(0, 4), dtype: 'toString'}}, new Uint8Array(4)),
+      'but is "toString"',
+    ],
+    [
+      'a negative size',
+      () => pack({a: {...f32(0, 4), shape: [-1, -1]}}, new Uint8Array(4)),
+      "'a': shape must be a list of sizes but is [-1,-1]",
+    ],
+    [
+      'a broken size',
+      () => pack({a: {...f32(0, 4), shape: [1.5]}}, new Uint8Array(4)),
+      "'a': shape must be a list of sizes but is [1.5]",
+    ],
+    [
+      'one offset',
+      () => pack({a: {dtype: 'F32', shape: [1], data_offsets: [0]}}, new Uint8Array(4)),
+      "'a': data_offsets must be [begin, end] but is [0]",
+    ],
+    [
+      'offsets in reverse',
+      () => pack({a: {dtype: 'F32', shape: [1], data_offsets: [4, 0]}}, new Uint8Array(4)),
+      "'a': data_offsets must be [begin, end] but is [4,0]",
+    ],
+    [
+      'a tensor past the end',
+      () => pack({a: f32(0, 8)}, new Uint8Array(4)),
+      "'a': data_offsets must be within the file's 4 bytes of data but is [0,8]",
+    ],
+    [
+      'a shape that lies',
+      () => pack({a: {dtype: 'F32', shape: [2], data_offsets: [0, 4]}}, new Uint8Array(4)),
+      "'a': data_offsets must be 8 bytes apart for F32 [2] but is [0,4]",
+    ],
+    [
+      'a shape beyond all numbers',
+      () => pack({a: {dtype: 'F32', shape: [1e9, 1e9, 1e9], data_offsets: [0, 4]}}, new Uint8Array(4)),
+      'bytes apart for F32',
+    ],
+    [
+      'overlapping tensors',
+      () => pack({a: f32(0, 8), b: f32(4, 12)}, new Uint8Array(12)),
+      /'b' must begin at byte \d+ but begins at \d+: it overlaps/,
+    ],
+    [
+      'a hole',
+      () => pack({a: f32(0, 4), b: f32(8, 12)}, new Uint8Array(12)),
+      /'b' must begin at byte \d+ but begins at \d+: it leaves a hole/,
+    ],
+    [
+      'bytes after the last tensor',
+      () => pack({a: f32(0, 4)}, new Uint8Array(9)),
+      /must have \d+ bytes, as its header says, but has \d+/,
+    ],
+  ];
+  for (const [what, bytes, message] of refused) {
+    it(`refuses ${what}, naming the file`, async () => {
+      write(bytes());
+      const told = await refusal();
+      expect(told).to.match(/model\.safetensors: /);
+      if (typeof message === 'string') expect(told).to.include(message);
+      else expect(told).to.match(message);
+    });
+  }
+
+  const shard = () => pack({a: f32(0, 4)}, new Uint8Array(4));
+  const indices: [string, unknown, string][] = [
+    ['no map', {}, 'weight_map must be an object but is missing'],
+    [
+      'a parent folder',
+      {weight_map: {a: '../shard.safetensors'}},
+      'weight_map.a must be the name of a file in the index\'s folder but is "../shard.safetensors"',
+    ],
+    [
+      'an absolute path',
+      {weight_map: {a: '/etc/passwd'}},
+      "weight_map.a must be the name of a file in the index's folder",
+    ],
+    [
+      'a path with backslashes',
+      {weight_map: {a: '..\\x'}},
+      "weight_map.a must be the name of a file in the index's folder",
+    ],
+    [
+      'the folder itself',
+      {weight_map: {a: '.'}},
+      "weight_map.a must be the name of a file in the index's folder",
+    ],
+    ['a number', {weight_map: {a: 7}}, 'weight_map.a must be a text but is 7'],
+    [
+      'a shard that is missing',
+      {weight_map: {a: 'shard.safetensors', b: 'other.safetensors'}},
+      'other.safetensors: cannot be opened: ENOENT',
+    ],
+    [
+      'a tensor that its shard lacks',
+      {weight_map: {a: 'shard.safetensors', b: 'shard.safetensors'}},
+      "'b' must be in shard.safetensors but is not",
+    ],
+  ];
+  for (const [what, index, message] of indices) {
+    it(`refuses an index with ${what}`, async () => {
+      write(shard(), 'shard.safetensors');
+      writeIndex(index);
+      expect(await refusal()).to.include(message);
+    });
+  }
+
+  it('closes the shards before the one that is broken', async () => {
+    const dir = copyModel(readGolden('yarn_sharded_f32').model);
+    fs.truncateSync(path.join(dir, 'model-00003-of-00003.safetensors'), 100);
+    expect(await refusal()).to.include(
+      'model-00003-of-00003.safetensors: the header must have at most 92 bytes',
+    );
+  });
+
+  it('never takes a spoiled header for another tensor: a refusal, or the same entries', async () => {
+    const good = pack({a: f32(0, 4), b: f32(4, 12)}, new Uint8Array(12));
+    await fc.assert(
+      fc.asyncProperty(fc.nat(good.length - 1), fc.nat(255), async (at, value) => {
+        const bytes = Uint8Array.from(good);
+        bytes[at] = value;
+        write(bytes);
+        const file = await Safetensors.open(testFolder()).catch((error: Error) => error);
+        if (file instanceof Error) {
+          expect(file.message).to.include('model.safetensors: ');
+          return;
+        }
+        try {
+          for (const [name, {begin, bytes: length}] of file.entries) {
+            expect(begin + length).to.be.at.most(good.length);
+            expect(await file.read(name)).to.have.length(length);
+          }
+        } finally {
+          await file.close();
+        }
+      }),
+      {numRuns: 300},
+    );
+  });
+});

@@ -1,0 +1,201 @@
+import {expect} from 'chai';
+import * as fc from 'fast-check';
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+
+import {LlamaTokenizer, assertSameVocabulary} from '../../models/tokenizer.js';
+import {testFolder} from './folder.js';
+import {PRETRAINED, readGolden} from './golden.js';
+
+const folder = path.join(PRETRAINED, 'draft');
+
+/** A tokenizer in Llama-2's manner: words begin with ▁, bytes that no piece covers are tokens of their own. */
+function writeLlama2(dir: string): void {
+  const pieces = [
+    '<unk>',
+    '<s>',
+    '</s>',
+    ...Array.from({length: 256}, (_, i) => `<0x${i.toString(16).padStart(2, '0').toUpperCase()}>`),
+  ];
+  pieces.push('▁', 'a', 'b', '▁a', '▁b', 'é');
+  const special = (id: number) => ({
+    id,
+    content: pieces[id],
+    special: true,
+    normalized: false,
+    lstrip: false,
+    rstrip: false,
+    single_word: false,
+  });
+  fs.writeFileSync(
+    path.join(dir, 'tokenizer.json'),
+    JSON.stringify({
+      added_tokens: [special(0), special(1), special(2)],
+      normalizer: {
+        type: 'Sequence',
+        normalizers: [
+          {type: 'Prepend', prepend: '▁'},
+          {type: 'Replace', pattern: {String: ' '}, content: '▁'},
+        ],
+      },
+      pre_tokenizer: null,
+      post_processor: {
+        type: 'TemplateProcessing',
+        single: [{SpecialToken: {id: '<s>', type_id: 0}}, {Sequence: {id: 'A', type_id: 0}}],
+        pair: [],
+        special_tokens: {'<s>': {id: '<s>', ids: [1], tokens: ['<s>']}},
+      },
+      decoder: {
+        type: 'Sequence',
+        decoders: [
+          {type: 'Replace', pattern: {String: '▁'}, content: ' '},
+          {type: 'ByteFallback'},
+          {type: 'Fuse'},
+          {type: 'Strip', content: ' ', start: 1, stop: 0},
+        ],
+      },
+      model: {
+        type: 'BPE',
+        byte_fallback: true,
+        fuse_unk: true,
+        unk_token: '<unk>',
+        vocab: Object.fromEntries(pieces.map((piece, id) => [piece, id])),
+        merges: ['▁ a', '▁ b'],
+      },
+    }),
+  );
+  fs.writeFileSync(
+    path.join(dir, 'tokenizer_config.json'),
+    JSON.stringify({bos_token: {content: '<s>'}, eos_token: '</s>'}),
+  );
+}
+
+function streamed(tokenizer: LlamaTokenizer, chunks: number[][]): {pieces: string[]; rest: string} {
+  const stream = tokenizer.stream();
+  return {pieces: chunks.map((chunk) => stream.push(chunk)), rest: stream.flush()};
+}
+
+describe('LlamaTokenizer', () => {
+  const tokenizer = LlamaTokenizer.load(folder);
+
+  it('encodes as transformers does, with BOS', () => {
+    const passage =
+      'The old house stood upon the hill, and from its windows one could see the river winding away through the meadows ' +
+      'towards the sea. Nobody had lived there since the winter of the great storm.';
+    const {tokens} = readGolden('pretrained_draft');
+    expect(tokenizer.encode(passage)).to.deep.equal(tokens);
+    expect(tokens[0]).to.equal(tokenizer.bosId);
+    expect(tokenizer.decode(tokens)).to.equal(passage);
+    expect([...tokenizer.eosIds]).to.deep.equal([1]);
+  });
+
+  it('gives back any text', () => {
+    fc.assert(
+      // A special token's own text would become that token.
+      fc.property(fc.string({unit: 'grapheme', maxLength: 40}), (text) => {
+        fc.pre(!text.includes('<|'));
+        expect(tokenizer.decode(tokenizer.encode(text))).to.equal(text);
+      }),
+    );
+  });
+
+  it('has no text for special tokens and for ids outside the vocabulary', () => {
+    expect(tokenizer.decode([0, 1, 9999])).to.equal('');
+    expect(tokenizer.decode([])).to.equal('');
+  });
+
+  it('names what is wrong with its files', () => {
+    const file = path.join(testFolder(), 'tokenizer.json');
+    expect(() => LlamaTokenizer.load(testFolder())).to.throw(`${file}: cannot be read`);
+    fs.writeFileSync(file, '{}');
+    expect(() => LlamaTokenizer.load(testFolder())).to.throw(`${file}: must be a Hugging Face tokenizer: `);
+  });
+});
+
+describe('StreamDecoder', () => {
+  const tokenizers: [string, () => LlamaTokenizer, number][] = [
+    ['byte-level', () => LlamaTokenizer.load(folder), 4096],
+    [
+      'byte fallback',
+      () => {
+        writeLlama2(testFolder());
+        return LlamaTokenizer.load(testFolder());
+      },
+      265,
+    ],
+  ];
+  for (const [what, load, size] of tokenizers) {
+    it(`gives pieces that join to the whole text, whatever the ids: ${what}`, () => {
+      const tokenizer = load();
+      // Few distinct low ids make broken characters likely: both vocabularies have their bytes there.
+      const id = fc.oneof(fc.nat(size + 2), fc.integer({min: 2, max: 258}));
+      fc.assert(
+        fc.property(fc.array(fc.array(id, {maxLength: 9}), {maxLength: 30}), (chunks) => {
+          const {pieces, rest} = streamed(tokenizer, chunks);
+          expect(pieces.join('') + rest).to.equal(tokenizer.decode(chunks.flat()));
+        }),
+        {numRuns: 400},
+      );
+    });
+
+    it(`holds back a character until all its bytes have come: ${what}`, () => {
+      const tokenizer = load();
+      const ids = tokenizer.encode('a 🦙 b');
+      const {pieces, rest} = streamed(
+        tokenizer,
+        ids.map((one) => [one]),
+      );
+      expect(pieces.join('')).to.equal('a 🦙 b');
+      expect(pieces.every((piece) => !piece.includes('\ufffd'))).to.equal(true);
+      expect(rest).to.equal('');
+    });
+  }
+
+  it('gives what is left of a broken character at the end', () => {
+    const tokenizer = LlamaTokenizer.load(folder);
+    const broken = tokenizer.encode('🦙').slice(0, -1);
+    const {pieces, rest} = streamed(tokenizer, [broken]);
+    expect(pieces).to.deep.equal(['']);
+    expect(rest).to.equal('\ufffd');
+  });
+
+  it('decodes in linear time: no more than a few tokens an id', () => {
+    const tokenizer = LlamaTokenizer.load(folder);
+    const {decode} = tokenizer;
+    let decoded = 0;
+    tokenizer.decode = (ids) => {
+      decoded += ids.length;
+      return decode.call(tokenizer, ids);
+    };
+    const stream = tokenizer.stream();
+    for (let i = 0; i < 2000; i++) stream.push([2 + (i % 250)]);
+    expect(decoded / 2000).to.be.lessThan(40);
+  });
+});
+
+describe('assertSameVocabulary', () => {
+  it('accepts the embedded pair', () => {
+    const [draft, verifier] = ['draft', 'verifier'].map((role) =>
+      LlamaTokenizer.load(path.join(PRETRAINED, role)),
+    );
+    expect(draft.sameVocabulary(verifier)).to.equal(true);
+    assertSameVocabulary(draft, verifier);
+  });
+
+  it('names the first token that differs', () => {
+    const draft = LlamaTokenizer.load(folder);
+    fs.cpSync(folder, testFolder(), {recursive: true});
+    const file = path.join(testFolder(), 'tokenizer.json');
+    const json = JSON.parse(fs.readFileSync(file, 'utf8')) as {model: {vocab: Record<string, number>}};
+    const {vocab} = json.model;
+    const token = (id: number) => Object.keys(vocab).find((key) => vocab[key] === id)!;
+    const [a, b] = [token(100), token(101)];
+    [vocab[a], vocab[b]] = [101, 100];
+    fs.writeFileSync(file, JSON.stringify(json));
+    const verifier = LlamaTokenizer.load(testFolder());
+    expect(draft.sameVocabulary(verifier)).to.equal(false);
+    expect(() => assertSameVocabulary(draft, verifier)).to.throw(
+      `draft and verifier must share a vocabulary, but token 100 is ${JSON.stringify(a)} in ${folder} and ${JSON.stringify(b)} in ${testFolder()}`,
+    );
+  });
+});

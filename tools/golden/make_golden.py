@@ -1,0 +1,175 @@
+"""Makes test/golden: tiny random Llamas of every variant, and the logits that Hugging Face transformers gives for them.
+
+Each folder holds a model (config.json and safetensors) and
+
+    expected.json  tokens; rows: which rows of the logits are kept; frequencies and scale of the rotary embedding
+    logits.bin     float32 [rows, vocabulary], computed in float32 from the stored weights
+
+The embedded pair's folders hold only those two files.
+
+    pip install -r requirements.txt
+    python make_golden.py
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from transformers import AutoConfig, AutoTokenizer, LlamaForCausalLM
+
+ROOT = Path(__file__).resolve().parents[2]
+PASSAGE = (
+    "The old house stood upon the hill, and from its windows one could see the river winding away through the meadows "
+    "towards the sea. Nobody had lived there since the winter of the great storm."
+)
+# Longer than every original context below, so that scaled frequencies matter.
+TOKENS = [(7 * i * i + 3 * i + 1) % 96 for i in range(40)]
+
+BASE = dict(
+    architectures=["LlamaForCausalLM"],
+    model_type="llama",
+    vocab_size=99,
+    hidden_size=32,
+    intermediate_size=48,
+    num_hidden_layers=3,
+    num_attention_heads=4,
+    hidden_act="silu",
+    rms_norm_eps=1e-5,
+    max_position_embeddings=64,
+    initializer_range=0.2,
+    bos_token_id=0,
+    eos_token_id=1,
+)
+
+# name: (what differs from BASE, dtype of the weights, shards)
+VARIANTS: dict[str, tuple[dict, torch.dtype, int]] = {
+    "mha_tied_f32": (dict(tie_word_embeddings=True, rope_theta=10000.0), torch.float32, 1),
+    "gqa_linear_f16": (
+        dict(num_key_value_heads=2, rope_theta=5000.0, rope_scaling=dict(type="linear", factor=4.0)),
+        torch.float16,
+        1,
+    ),
+    "gqa_llama3_bf16": (
+        dict(
+            num_key_value_heads=1,
+            head_dim=16,
+            tie_word_embeddings=True,
+            eos_token_id=[1, 2],
+            rope_theta=500000.0,
+            rope_scaling=dict(
+                rope_type="llama3",
+                factor=8.0,
+                low_freq_factor=1.0,
+                high_freq_factor=4.0,
+                original_max_position_embeddings=16,
+            ),
+        ),
+        torch.bfloat16,
+        1,
+    ),
+    "yarn_sharded_f32": (
+        dict(
+            num_key_value_heads=2,
+            head_dim=16,
+            rope_parameters=dict(
+                rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=16
+            ),
+        ),
+        torch.float32,
+        3,
+    ),
+    "yarn_mscale_bf16": (
+        dict(
+            rope_theta=10000.0,
+            rope_scaling=dict(
+                type="yarn",
+                factor=4.0,
+                original_max_position_embeddings=16,
+                beta_fast=8.0,
+                beta_slow=2.0,
+                mscale=0.707,
+                mscale_all_dim=1.2,
+                truncate=False,
+            ),
+        ),
+        torch.bfloat16,
+        1,
+    ),
+    "biases_f32": (
+        dict(num_key_value_heads=2, attention_bias=True, mlp_bias=True, rope_parameters=dict(rope_type="default", rope_theta=10000.0)),
+        torch.float32,
+        1,
+    ),
+}
+
+
+def write_weights(model: LlamaForCausalLM, folder: Path, dtype: torch.dtype, shards: int) -> None:
+    """Writes the model as one safetensors file, or as shards with an index."""
+    tied = model.config.tie_word_embeddings
+    state = {
+        name: tensor.to(dtype).contiguous()
+        for name, tensor in model.state_dict().items()
+        if not (tied and name == "lm_head.weight")
+    }
+    if shards == 1:
+        save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+        return
+    weight_map = {}
+    for i in range(shards):
+        file = f"model-{i + 1:05}-of-{shards:05}.safetensors"
+        part = {name: state[name] for name in sorted(state)[i::shards]}
+        save_file(part, folder / file, metadata={"format": "pt"})
+        weight_map |= dict.fromkeys(part, file)
+    total = sum(tensor.nbytes for tensor in state.values())
+    index = dict(metadata=dict(total_size=total), weight_map=dict(sorted(weight_map.items())))
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
+
+
+def make_model(folder: Path, changes: dict, dtype: torch.dtype, shards: int) -> None:
+    """Writes a random model. Norms and biases get random values too: with ones and zeros a mistake in them would not show."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(BASE | changes, indent=2) + "\n")
+    torch.manual_seed(sum(map(ord, folder.name)))
+    model = LlamaForCausalLM(AutoConfig.from_pretrained(folder))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim == 1:
+                parameter.copy_(0.3 * torch.randn_like(parameter) + ("norm" in name))
+    write_weights(model, folder, dtype, shards)
+
+
+@torch.no_grad()
+def write_expected(model_folder: Path, out: Path, tokens: list[int], rows: list[int]) -> None:
+    """Runs the model that was written, so that its storage counts, in float32."""
+    model = LlamaForCausalLM.from_pretrained(model_folder, dtype=torch.float32, attn_implementation="eager").eval()
+    logits = model(torch.tensor([tokens])).logits[0, rows]
+    rotary = model.model.rotary_emb
+    expected = dict(
+        tokens=tokens,
+        rows=rows,
+        frequencies=[float(f) for f in rotary.inv_freq],
+        scale=float(rotary.attention_scaling),
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "expected.json").write_text(json.dumps(expected) + "\n")
+    (out / "logits.bin").write_bytes(logits.float().numpy().astype("<f4").tobytes())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=ROOT / "test" / "golden", help="default: test/golden")
+    out: Path = parser.parse_args().out
+
+    for name, (changes, dtype, shards) in VARIANTS.items():
+        make_model(out / name, changes, dtype, shards)
+        write_expected(out / name, out / name, TOKENS, list(range(len(TOKENS))))
+    for role in ("draft", "verifier"):
+        folder = ROOT / "models" / "pretrained" / role
+        tokens = AutoTokenizer.from_pretrained(folder)(PASSAGE)["input_ids"]
+        write_expected(folder, out / f"pretrained_{role}", tokens, list(range(3, len(tokens), 8)))
+
+
+if __name__ == "__main__":
+    main()
