@@ -9,6 +9,8 @@ namespace specattn {
 namespace SPECATTN_ISA {
 namespace {
 
+constexpr int64_t kColumns = 128;  // that one task follows side by side
+
 template <class T, bool kSmallest>
 inline bool Beats(T a, T b) {
   return kSmallest ? a < b : a > b;
@@ -30,25 +32,40 @@ int32_t OfRow(const T* x, int64_t n) {
   return 0;  // NaN came first
 }
 
+// `width` columns (at most kColumns) of n rows that lie `inner` apart, read row by row.
+template <class T, bool kSmallest>
+void OfColumns(const T* x, int32_t* out, int64_t n, int64_t inner, int64_t width) {
+  T best[kColumns];
+  for (int64_t c = 0; c < width; ++c) {
+    best[c] = x[c];
+    out[c] = 0;
+  }
+  for (int64_t j = 1; j < n; ++j) {
+    const T* row = x + j * inner;
+    for (int64_t c = 0; c < width; ++c) {
+      const bool beats = Beats<T, kSmallest>(row[c], best[c]);
+      best[c] = beats ? row[c] : best[c];
+      out[c] = beats ? static_cast<int32_t>(j) : out[c];
+    }
+  }
+}
+
 template <class T, bool kSmallest>
 void Run(Stream& stream, const Tensor& x, const Tensor& y, int64_t n, int64_t inner) {
   const T* in = x.as<T>();
   int32_t* out = y.as<int32_t>();
-  ParallelFor(stream, y.size(), 32768 / n + 1, [=](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      if (inner == 1) {
-        out[i] = OfRow<T, kSmallest>(in + i * n, n);
-        continue;
-      }
-      const T* from = in + i / inner * n * inner + i % inner;
-      T best = *from;
-      int32_t index = 0;
-      for (int64_t j = 1; j < n; ++j) {
-        if (!Beats<T, kSmallest>(from[j * inner], best)) continue;
-        best = from[j * inner];
-        index = static_cast<int32_t>(j);
-      }
-      out[i] = index;
+  if (inner == 1) {
+    ParallelFor(stream, y.size(), 32768 / n + 1, [=](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) out[i] = OfRow<T, kSmallest>(in + i * n, n);
+    });
+    return;
+  }
+  const int64_t blocks = (inner + kColumns - 1) / kColumns, outer = y.size() / inner;
+  ParallelFor(stream, outer * blocks, 32768 / (n * kColumns) + 1, [=](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t plane = task / blocks, c = task % blocks * kColumns;
+      const int64_t width = inner - c < kColumns ? inner - c : kColumns;
+      OfColumns<T, kSmallest>(in + plane * n * inner + c, out + plane * inner + c, n, inner, width);
     }
   });
 }

@@ -18,6 +18,32 @@ inline float Value(Float16 x) { return ToFloat(x); }
 inline int32_t Value(int32_t x) { return x; }
 inline int32_t Value(uint8_t x) { return x; }
 
+// In blocks: where every value fits, which vectors can tell and convert, none is looked at alone.
+template <class In>
+void ToInt32s(const In* __restrict in, int32_t* __restrict out, int64_t n) {
+  constexpr int64_t kBlock = 64;
+  int64_t i = 0;
+  for (; i + kBlock <= n; i += kBlock) {
+    int misfits = 0;
+    for (int64_t j = i; j < i + kBlock; ++j) {
+      const float x = Value(in[j]);
+      misfits += !(x > -2147483648.0f && x < 2147483648.0f);
+    }
+    if (misfits == 0) {
+      for (int64_t j = i; j < i + kBlock; ++j) out[j] = static_cast<int32_t>(Value(in[j]));
+    } else {
+      for (int64_t j = i; j < i + kBlock; ++j) out[j] = ToInt32(Value(in[j]));
+    }
+  }
+  for (; i < n; ++i) out[i] = ToInt32(Value(in[i]));
+}
+inline void ToInt32s(const int32_t* in, int32_t* out, int64_t n) {
+  std::memcpy(out, in, static_cast<size_t>(n) * sizeof(int32_t));
+}
+inline void ToInt32s(const uint8_t* __restrict in, int32_t* __restrict out, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) out[i] = in[i];
+}
+
 template <class In>
 void From(Stream& stream, const Tensor& x, const Tensor& y) {
   const In* __restrict in = x.as<In>();
@@ -26,8 +52,7 @@ void From(Stream& stream, const Tensor& x, const Tensor& y) {
       float* __restrict out = y.as<float>();
       for (int64_t i = begin; i < end; ++i) out[i] = static_cast<float>(Value(in[i]));
     } else if (y.dtype == DType::kInt32) {
-      int32_t* __restrict out = y.as<int32_t>();
-      for (int64_t i = begin; i < end; ++i) out[i] = ToInt32(Value(in[i]));
+      ToInt32s(in + begin, y.as<int32_t>() + begin, end - begin);
     } else {
       uint8_t* __restrict out = y.as<uint8_t>();
       for (int64_t i = begin; i < end; ++i) out[i] = Value(in[i]) != 0;

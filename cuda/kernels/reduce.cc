@@ -15,7 +15,7 @@ namespace specattn {
 namespace SPECATTN_ISA {
 namespace {
 
-constexpr int kAccumulators = 16;    // of a contiguous run, merged in order
+constexpr int kAccumulators = 32;    // of a contiguous run, merged in order
 constexpr int64_t kChunk = 1 << 15;  // elements of a long run that one task takes
 constexpr int64_t kColumns = 128;    // outputs whose accumulators one task holds
 

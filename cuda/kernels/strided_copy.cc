@@ -29,8 +29,8 @@ void Rows(Stream& stream, const Loops<1>& loops, const T* x, T* y) {
   });
 }
 
-// The innermost loop jumps while loop `unit` runs along memory: in blocks of these two, a cache line read
-// serves many writes.
+// The innermost loop jumps while loop `unit` runs along memory: blocks of these two are turned in a small
+// buffer, so that a cache line is read, and written, once.
 template <class T>
 void Blocks(Stream& stream, const Loops<1>& loops, int unit, const T* x, T* y) {
   constexpr int64_t kBlock = 16;
@@ -55,11 +55,13 @@ void Blocks(Stream& stream, const Loops<1>& loops, int unit, const T* x, T* y) {
       const int64_t r0 = task % row_blocks * kBlock, r1 = r0 + kBlock < rows ? r0 + kBlock : rows;
       for (int64_t c0 = 0; c0 < columns; c0 += kBlock) {
         const int64_t c1 = c0 + kBlock < columns ? c0 + kBlock : columns;
-        for (int64_t r = r0; r < r1; ++r) {
-          const T* __restrict from = x + in + r;
-          T* __restrict to = y + out + r * row_step;
-          for (int64_t c = c0; c < c1; ++c) to[c] = from[c * stride];
+        T block[kBlock][kBlock];
+        for (int64_t c = c0; c < c1; ++c) {
+          const T* from = x + in + c * stride;
+          for (int64_t r = r0; r < r1; ++r) block[r - r0][c - c0] = from[r];
         }
+        for (int64_t r = r0; r < r1; ++r)
+          std::memcpy(y + out + r * row_step + c0, block[r - r0], static_cast<size_t>(c1 - c0) * sizeof(T));
       }
     }
   });

@@ -45,9 +45,11 @@ void Row(const T* x, int64_t n, T* values, int32_t* indices, int64_t k) {
     indices[i] = static_cast<int32_t>(i);
   }
   for (int64_t i = k / 2 - 1; i >= 0; --i) heap.Sink(i, values[i], indices[i]);
-  for (int64_t i = k; i < n; ++i)
-    if (Heap<T>::Better(x[i], static_cast<int32_t>(i), values[0], indices[0]))
+  for (int64_t i = k; i < n; ++i) {
+    // A later one must be larger: of equals the lower index stays.
+    if (x[i] > values[0] || (values[0] != values[0] && x[i] == x[i]))
       heap.Sink(0, x[i], static_cast<int32_t>(i));
+  }
   while (heap.size > 1) {  // the worst goes last
     const T value = values[0];
     const int32_t index = indices[0];

@@ -7,6 +7,10 @@
 #include "../cpu/parallel.h"
 #include "../cpu/simd.h"
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 namespace specattn {
 namespace SPECATTN_ISA {
 namespace {
@@ -23,7 +27,6 @@ constexpr int64_t kGrain = 8192;
     std::memcpy(&x, lane, sizeof x);                                   \
     return x;                                                          \
   }
-SPECATTN_LANES(SqrtOf, sqrt)
 SPECATTN_LANES(Expm1Of, expm1)
 SPECATTN_LANES(LogOf, log)
 SPECATTN_LANES(Log1pOf, log1p)
@@ -34,7 +37,6 @@ SPECATTN_LANES(AcosOf, acos)
 SPECATTN_LANES(AtanOf, atan)
 SPECATTN_LANES(SinhOf, sinh)
 SPECATTN_LANES(CoshOf, cosh)
-SPECATTN_LANES(TanhOf, tanh)
 SPECATTN_LANES(AsinhOf, asinh)
 SPECATTN_LANES(AcoshOf, acosh)
 SPECATTN_LANES(AtanhOf, atanh)
@@ -49,6 +51,33 @@ inline double TanOf(double x) { return ::tan(x); }
 inline Vec TanOf(Vec x) {
   for (int i = 0; i < kLanes; ++i) x[i] = static_cast<float>(::tan(static_cast<double>(x[i])));
   return x;
+}
+
+inline double SqrtOf(double x) { return ::sqrt(x); }
+inline Vec SqrtOf(Vec x) {
+#if defined(__AVX512F__)
+  // Masked: the plain intrinsic trips -Wmaybe-uninitialized.
+  return reinterpret_cast<Vec>(_mm512_maskz_sqrt_ps(0xffff, reinterpret_cast<__m512>(x)));
+#elif defined(__AVX2__)
+  return reinterpret_cast<Vec>(_mm256_sqrt_ps(reinterpret_cast<__m256>(x)));
+#else
+  for (int i = 0; i < kLanes; ++i) x[i] = ::sqrtf(x[i]);
+  return x;
+#endif
+}
+
+// tanh to about 1 ulp: an odd polynomial (Cephes) near 0, 1 - 2 / (e^2|x| + 1) elsewhere.
+inline double TanhOf(double x) { return ::tanh(x); }
+inline Vec TanhOf(Vec x) {
+  const Vec magnitude = x < 0.0f ? -x : x, z = x * x;
+  Vec near = Splat(-5.70498872745e-3f);
+  near = near * z + 2.06390887954e-2f;
+  near = near * z - 5.37397155531e-2f;
+  near = near * z + 1.33314422036e-1f;
+  near = near * z - 3.33332819422e-1f;
+  near = near * z * x + x;
+  const Vec far = 1.0f - 2.0f / (Exp(magnitude + magnitude) + 1.0f);
+  return magnitude < 0.625f ? near : (x < 0.0f ? -far : far);
 }
 
 inline Vec ExpOf(Vec x) { return Exp(x); }

@@ -34,13 +34,15 @@ export function matMul(backend: NativeBackend, a: TensorInfo, b: TensorInfo, opt
   const shape = [...batchShape(a, b), transposeA ? columnsA : rowsA, transposeB ? rowsB : columnsB];
   const temporaries: TensorInfo[] = [];
   const keep = (x: TensorInfo) => (temporaries.push(x), x);
-  const $a = toRank3(backend, widen(backend, a, keep), shape, keep);
-  const $b = toRank3(backend, b, shape, keep);
-  const inputs = bias ? [$a, $b, widen(backend, bias, keep)] : [$a, $b];
-  const attrs = [transposeA ? 1 : 0, transposeB ? 1 : 0, activation, alpha];
-  const product = compute(backend, 'BatchMatMul', inputs, shape, 'float32', attrs);
-  for (const x of temporaries) backend.disposeIntermediateTensorInfo(x);
-  return product;
+  try {
+    const $a = toRank3(backend, widen(backend, a, keep), shape, keep);
+    const $b = toRank3(backend, b, shape, keep);
+    const inputs = bias ? [$a, $b, widen(backend, bias, keep)] : [$a, $b];
+    const attrs = [transposeA ? 1 : 0, transposeB ? 1 : 0, activation, alpha];
+    return compute(backend, 'BatchMatMul', inputs, shape, 'float32', attrs);
+  } finally {
+    for (const x of temporaries) backend.disposeIntermediateTensorInfo(x);
+  }
 }
 
 function batchShape(a: TensorInfo, b: TensorInfo): number[] {
