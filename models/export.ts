@@ -60,7 +60,7 @@ export async function exportModel(dir: string, out: string): Promise<void> {
 
 /** The graph's inputs and default outputs, for tools that show them. */
 function signature(config: LlamaConfig): object {
-  const entry = (name: string, dtype: string, shape: number[]) => [
+  const entry = (name: string, dtype: string, shape: number[]): [string, object] => [
     name,
     {name: `${name}:0`, dtype, tensorShape: {dim: shape.map((size) => ({size: String(size)}))}},
   ];

@@ -161,11 +161,11 @@ describe('StreamDecoder', () => {
 
   it('decodes in linear time: no more than a few tokens an id', () => {
     const tokenizer = LlamaTokenizer.load(folder);
-    const {decode} = tokenizer;
+    const decode = tokenizer.decode.bind(tokenizer);
     let decoded = 0;
     tokenizer.decode = (ids) => {
       decoded += ids.length;
-      return decode.call(tokenizer, ids);
+      return decode(ids);
     };
     const stream = tokenizer.stream();
     for (let i = 0; i < 2000; i++) stream.push([2 + (i % 250)]);
