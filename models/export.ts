@@ -5,9 +5,9 @@ import type {io} from '@tensorflow/tfjs-core';
 
 import {readConfig, type LlamaConfig} from './config.js';
 import {buildLlamaGraph, cacheNames} from './graph.js';
-import {parameters, sourceEntries} from './parameters.js';
+import {readParameters} from './parameters.js';
 import {Safetensors} from './safetensors.js';
-import {STORAGE_OF_DTYPE, concatenate} from './weights.js';
+import {concatenate} from './weights.js';
 
 /** The size that browsers cache best: tfjs-converter's. */
 const SHARD_BYTES = 4 * 2 ** 20;
@@ -21,10 +21,6 @@ export async function exportModel(dir: string, out: string): Promise<void> {
   const config = readConfig(dir);
   const file = await Safetensors.open(dir);
   try {
-    const plan = parameters(config).map((parameter) => ({
-      ...parameter,
-      entries: sourceEntries(file, dir, parameter),
-    }));
     const {topology, constants} = buildLlamaGraph(config);
     await mkdir(out, {recursive: true});
     const shards = new ShardWriter(out);
@@ -34,10 +30,7 @@ export async function exportModel(dir: string, out: string): Promise<void> {
         weights.push({name, dtype, shape});
         await shards.write(values);
       }
-      for (const {name, shape, sources, entries} of plan) {
-        const parts = [];
-        for (const [i, source] of sources.entries())
-          parts.push({bytes: await file.read(source.name), storage: STORAGE_OF_DTYPE[entries[i].dtype]});
+      for (const {name, shape, parts} of readParameters(file, dir, config)) {
         weights.push({name, dtype: 'float32', shape});
         await shards.write(concatenate(parts));
       }

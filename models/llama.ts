@@ -1,4 +1,5 @@
 /** A Llama from a Hugging Face folder, run as a TF.js GraphModel. */
+import {setImmediate} from 'node:timers/promises';
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
 import {loadGraphModelSync, type GraphModel} from '@tensorflow/tfjs-converter';
@@ -6,16 +7,9 @@ import {loadGraphModelSync, type GraphModel} from '@tensorflow/tfjs-converter';
 import '../ops/index.js'; // registers the graph's ops
 import {readConfig, type LlamaConfig} from './config.js';
 import {buildLlamaGraph, cacheNames, type GraphConstant, type GraphOptions} from './graph.js';
-import {parameters, sourceEntries} from './parameters.js';
+import {readParameters} from './parameters.js';
 import {Safetensors} from './safetensors.js';
-import {
-  STORAGE_OF_DTYPE,
-  makeWeight,
-  makeZeros,
-  storedBytes,
-  type FloatStorage,
-  type RawTensor,
-} from './weights.js';
+import {makeWeight, makeZeros, storedBytes, type FloatStorage} from './weights.js';
 
 export interface LlamaLoadOptions {
   /**
@@ -99,27 +93,18 @@ export class Llama {
     const file = await Safetensors.open(dir);
     const weights = new Map<string, tf.Tensor>();
     try {
-      // All entries are checked before the first byte is read.
-      const plan = parameters(config).map((parameter) => ({
-        ...parameter,
-        entries: sourceEntries(file, dir, parameter),
-      }));
-      const total = plan.flatMap(({entries}) => entries).reduce((sum, {bytes}) => sum + bytes, 0);
-      const inFile = STORAGE_OF_DTYPE[plan[0].entries[0].dtype];
-      const storage = dtype === 'auto' ? inFile : dtype;
-      let [loaded, numBytes] = [0, 0];
-      for (const {name, shape, sources, entries} of plan) {
-        const parts: RawTensor[] = [];
-        for (const [i, source] of sources.entries()) {
-          parts.push({bytes: await file.read(source.name), storage: STORAGE_OF_DTYPE[entries[i].dtype]});
-          loaded += entries[i].bytes;
-        }
-        const stored = shape.length === 1 ? 'float32' : dtype === 'auto' ? parts[0].storage : dtype;
+      let cacheStorage: FloatStorage | undefined;
+      let numBytes = 0;
+      for (const {name, shape, parts, loaded, total} of readParameters(file, dir, config)) {
+        const storage = dtype === 'auto' ? parts[0].storage : dtype;
+        cacheStorage ??= storage; // as the embedding matrix, which comes first
+        const stored = shape.length === 1 ? 'float32' : storage;
         weights.set(name, makeWeight(parts, shape, stored));
         numBytes += storedBytes(tf.util.sizeFromShape(shape), stored);
         onProgress?.({loaded, total});
+        await setImmediate(); // reading is synchronous: let timers and terminals have their turn
       }
-      const llama = new Llama(config, weights, storage, numBytes);
+      const llama = new Llama(config, weights, cacheStorage!, numBytes);
       llama.graph({}); // here and not at the first call, which may be one that is being recorded: constants go to the device
       return llama;
     } catch (error) {

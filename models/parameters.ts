@@ -1,6 +1,7 @@
 /** A Llama graph's weights, and the tensors of a Hugging Face file that each is made of. */
 import type {LlamaConfig} from './config.js';
 import type {Safetensors, TensorEntry} from './safetensors.js';
+import {STORAGE_OF_DTYPE, type RawTensor} from './weights.js';
 
 export interface Parameter {
   /** Of the graph's Const node. */
@@ -85,17 +86,49 @@ export function parameters(config: LlamaConfig): Parameter[] {
   return list;
 }
 
+/** A parameter with what its sources hold. */
+export interface ReadParameter {
+  name: string;
+  shape: number[];
+  parts: RawTensor[];
+  /** Bytes of the file's weights up to this parameter's end, and in all. */
+  loaded: number;
+  total: number;
+}
+
 /**
- * The file's entries for a parameter's sources.
+ * All parameters in order, each to be read before the next is asked for. Every source is checked before the first byte is read.
  * @throws Error naming the tensor, what was expected and what came
  */
-export function sourceEntries(file: Safetensors, dir: string, {sources}: Parameter): TensorEntry[] {
+export function* readParameters(
+  file: Safetensors,
+  dir: string,
+  config: LlamaConfig,
+): Generator<ReadParameter> {
+  const plan = parameters(config).map((parameter) => ({
+    ...parameter,
+    entries: sourceEntries(file, dir, parameter),
+  }));
+  const total = plan.flatMap(({entries}) => entries).reduce((sum, {bytes}) => sum + bytes, 0);
+  let loaded = 0;
+  for (const {name, shape, sources, entries} of plan) {
+    const parts = sources.map((source, i) => ({
+      storage: STORAGE_OF_DTYPE[entries[i].dtype],
+      size: source.shape.reduce((product, n) => product * n, 1),
+      chunks: () => file.chunks(source.name),
+    }));
+    loaded += entries.reduce((sum, {bytes}) => sum + bytes, 0);
+    yield {name, shape, parts, loaded, total};
+  }
+}
+
+function sourceEntries(file: Safetensors, dir: string, {sources}: Parameter): TensorEntry[] {
   return sources.map(({name, shape}) => {
     const entry = file.entries.get(name);
     if (!entry) throw new Error(`${dir}: the weights must hold '${name}' [${shape}] but do not`);
     if (entry.shape.join() !== shape.join())
       throw new Error(`${entry.file}: '${name}' must have shape [${shape}] but has [${entry.shape}]`);
-    if (!['F32', 'F16', 'BF16'].includes(entry.dtype))
+    if (!STORAGE_OF_DTYPE[entry.dtype])
       throw new Error(`${entry.file}: '${name}' must be F32, F16 or BF16 but is ${entry.dtype}`);
     return entry;
   });

@@ -4,7 +4,7 @@
  * Format: 8 bytes n (little endian), n bytes of JSON {name: {dtype, shape, data_offsets}}, then the tensors' bytes, which fill the
  * rest of the file without a hole. Source: github.com/huggingface/safetensors.
  */
-import {existsSync} from 'node:fs';
+import {existsSync, readSync} from 'node:fs';
 import {open, type FileHandle} from 'node:fs/promises';
 import * as path from 'node:path';
 
@@ -18,8 +18,7 @@ const BITS: Record<string, number> = {
 };
 /** The reference implementation's limit. */
 const MAX_HEADER_BYTES = 100_000_000;
-/** One read system call takes no more than 2 GiB. */
-const MAX_READ_BYTES = 2 ** 30;
+const CHUNK_BYTES = 2 ** 22;
 
 export interface TensorEntry {
   readonly file: string;
@@ -36,6 +35,8 @@ interface OpenFile {
 }
 
 export class Safetensors {
+  private buffer?: Buffer;
+
   private constructor(
     private readonly handles: Map<string, FileHandle>,
     /** All tensors by name. */
@@ -77,13 +78,23 @@ export class Safetensors {
     return new Safetensors(handles, entries);
   }
 
-  /** The tensor's bytes as they lie in the file: row by row, little endian. */
-  async read(name: string): Promise<Uint8Array> {
+  /**
+   * The tensor's bytes as they lie in the file (row by row, little endian), a chunk of whole elements at a time. A chunk is valid until
+   * the next is asked for: all pass through one buffer that stays in the processor's cache, which is several times faster than
+   * fresh memory for each tensor.
+   */
+  *chunks(name: string): Generator<Uint8Array> {
     const entry = this.entries.get(name);
     if (!entry) throw new Error(`[Safetensors] there is no tensor '${name}'`);
-    const handle = this.handles.get(entry.file);
-    if (!handle) throw new Error(`[Safetensors] ${entry.file} is closed`);
-    return readBytes(handle, entry.file, entry.begin, entry.bytes);
+    const {file, begin, bytes} = entry;
+    this.buffer ??= Buffer.allocUnsafeSlow(CHUNK_BYTES);
+    for (let done = 0; done < bytes; done += CHUNK_BYTES) {
+      const handle = this.handles.get(file);
+      if (!handle) throw new Error(`[Safetensors] ${file} is closed`);
+      const chunk = this.buffer.subarray(0, Math.min(CHUNK_BYTES, bytes - done));
+      fill(chunk, handle, file, begin + done);
+      yield chunk;
+    }
   }
 
   async close(): Promise<void> {
@@ -130,8 +141,8 @@ async function readHeader(handle: FileHandle, file: string): Promise<Map<string,
   const {size} = await handle.stat();
   if (size < 8)
     throw new Error(`${file}: must begin with the 8 bytes of its header's length but has ${size} bytes`);
-  const prefix = await readBytes(handle, file, 0, 8);
-  const claimed = new DataView(prefix.buffer).getBigUint64(0, true);
+  const prefix = readBytes(handle, file, 0, 8);
+  const claimed = new DataView(prefix.buffer, prefix.byteOffset).getBigUint64(0, true);
   const most = Math.min(MAX_HEADER_BYTES, size - 8);
   if (claimed > most)
     throw new Error(`${file}: the header must have at most ${most} bytes but claims ${claimed}`);
@@ -139,7 +150,7 @@ async function readHeader(handle: FileHandle, file: string): Promise<Map<string,
   const length = Number(claimed);
   let header: unknown;
   try {
-    const text = new TextDecoder('utf-8', {fatal: true}).decode(await readBytes(handle, file, 8, length));
+    const text = new TextDecoder('utf-8', {fatal: true}).decode(readBytes(handle, file, 8, length));
     header = JSON.parse(text);
   } catch (error) {
     throw new Error(`${file}: the header must be JSON: ${(error as Error).message}`, {cause: error});
@@ -183,18 +194,18 @@ function readEntry(file: string, name: string, value: unknown, dataBegin: number
   return {file, dtype, shape, begin: dataBegin + begin, bytes};
 }
 
-async function readBytes(
-  handle: FileHandle,
-  file: string,
-  begin: number,
-  length: number,
-): Promise<Uint8Array> {
+function readBytes(handle: FileHandle, file: string, begin: number, length: number): Uint8Array {
   const bytes = new Uint8Array(length);
-  for (let done = 0; done < length;) {
-    const {bytesRead} = await handle.read(bytes, done, Math.min(length - done, MAX_READ_BYTES), begin + done);
-    if (bytesRead === 0)
-      throw new Error(`${file}: must have ${begin + length} bytes but ends at ${begin + done}`);
-    done += bytesRead;
-  }
+  fill(bytes, handle, file, begin);
   return bytes;
+}
+
+/** Reads as many bytes as `target` holds; a read may give fewer than were asked for. */
+function fill(target: Uint8Array, handle: FileHandle, file: string, begin: number): void {
+  for (let done = 0; done < target.length;) {
+    const count = readSync(handle.fd, target, done, target.length - done, begin + done);
+    if (count === 0)
+      throw new Error(`${file}: must have ${begin + target.length} bytes but ends at ${begin + done}`);
+    done += count;
+  }
 }

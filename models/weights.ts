@@ -6,6 +6,7 @@ import type {NativeBackend, Storage} from '../src/backend/types.js';
 /** How weights are stored. */
 export type FloatStorage = Extract<Storage, 'float32' | 'bfloat16' | 'float16'>;
 
+/** Of the file dtypes that weights may have. */
 export const STORAGE_OF_DTYPE: Record<string, FloatStorage> = {
   F32: 'float32',
   F16: 'float16',
@@ -13,15 +14,18 @@ export const STORAGE_OF_DTYPE: Record<string, FloatStorage> = {
 };
 const BYTES: Record<FloatStorage, number> = {float32: 4, bfloat16: 2, float16: 2};
 
-/** Bytes as they lie in a file, and what they mean. */
+/** Numbers as they lie in a file. */
 export interface RawTensor {
-  bytes: Uint8Array;
   storage: FloatStorage;
+  /** How many. */
+  size: number;
+  /** Their bytes, whole numbers at a time; a chunk is valid until the next is asked for. */
+  chunks(): Iterable<Uint8Array>;
 }
 
 /** What a backend offers that stores float32 tensors in half the bytes. */
 interface HalfBackend extends NativeBackend {
-  upload(parts: Uint8Array[], from: Storage, shape: number[], storage: Storage): tf.TensorInfo;
+  upload(parts: Iterable<Uint8Array>, from: Storage, shape: number[], storage: Storage): tf.TensorInfo;
   zeros(shape: number[], storage: Storage): tf.TensorInfo;
 }
 
@@ -45,8 +49,9 @@ export function makeWeight(parts: RawTensor[], shape: number[], storage: FloatSt
   const backend = halfBackend();
   const from = parts[0].storage;
   if (backend && parts.every((part) => part.storage === from)) {
-    const bytes = parts.map((part) => part.bytes);
-    return tf.keep(tf.engine().makeTensorFromTensorInfo(backend.upload(bytes, from, shape, storage)));
+    return tf.keep(
+      tf.engine().makeTensorFromTensorInfo(backend.upload(allChunks(parts), from, shape, storage)),
+    );
   }
   const values = concatenate(parts);
   if (!backend) return tf.keep(tf.tensor(values, shape, 'float32'));
@@ -61,21 +66,26 @@ export function makeZeros(shape: [number, number, number], storage: FloatStorage
   return tf.engine().makeTensorFromTensorInfo(backend.zeros(shape, storage)) as tf.Tensor3D;
 }
 
+function* allChunks(parts: RawTensor[]): Generator<Uint8Array> {
+  for (const part of parts) yield* part.chunks();
+}
+
 /** All parts' numbers as float32. */
 export function concatenate(parts: RawTensor[]): Float32Array {
-  const widened = parts.map(widen);
-  if (widened.length === 1) return widened[0];
-  const all = new Float32Array(widened.reduce((sum, {length}) => sum + length, 0));
+  const all = new Float32Array(parts.reduce((sum, {size}) => sum + size, 0));
   let at = 0;
-  for (const values of widened) {
-    all.set(values, at);
-    at += values.length;
+  for (const part of parts) {
+    for (const chunk of part.chunks()) {
+      const values = widen(chunk, part.storage);
+      all.set(values, at);
+      at += values.length;
+    }
   }
   return all;
 }
 
-/** A file's numbers as float32. Exact: float32 holds every bfloat16 and float16. */
-export function widen({bytes, storage}: RawTensor): Float32Array {
+/** A file's numbers as float32 (a view, where they are that already). Exact: float32 holds every bfloat16 and float16. */
+export function widen(bytes: Uint8Array, storage: FloatStorage): Float32Array {
   // A typed array over the bytes needs them aligned.
   const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
   if (storage === 'float32') return new Float32Array(aligned.buffer, aligned.byteOffset, bytes.length / 4);

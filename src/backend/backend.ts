@@ -128,19 +128,30 @@ export class SpecAttnBackend extends KernelBackend implements NativeBackend {
 
   /**
    * A float32 tensor from raw little-endian bytes, stored as `storage`.
-   * @param parts their concatenation holds the tensor row by row
+   * @param parts one after the other they hold the tensor row by row; a part need only be valid until the next is asked for, so that a
+   *     file can be read through one small buffer
    * @param from how the bytes are to be read
    */
-  upload(parts: ArrayBufferView[], from: Storage, shape: number[], storage: Storage = from): TensorInfo {
-    const bytes = parts.reduce((sum, part) => sum + part.byteLength, 0);
+  upload(
+    parts: Iterable<ArrayBufferView>,
+    from: Storage,
+    shape: number[],
+    storage: Storage = from,
+  ): TensorInfo {
     const expected = tf.util.sizeFromShape(shape) * BYTES[from];
-    if (bytes !== expected)
-      throw new Error(`[upload] [${shape}] of ${from} takes ${expected} bytes but ${bytes} came`);
     const raw = this.output(shape, 'float32', from);
-    let offset = 0;
-    for (const part of parts) {
-      this.device.write(this.tensors.get(raw.dataId).handle, offset, part);
-      offset += part.byteLength;
+    try {
+      const {handle} = this.tensors.get(raw.dataId);
+      let bytes = 0;
+      for (const part of parts) {
+        if (bytes + part.byteLength <= expected) this.device.write(handle, bytes, part);
+        bytes += part.byteLength;
+      }
+      if (bytes !== expected)
+        throw new Error(`[upload] [${shape}] of ${from} takes ${expected} bytes but ${bytes} came`);
+    } catch (error) {
+      this.disposeIntermediateTensorInfo(raw);
+      throw error;
     }
     if (from === storage) return raw;
     const stored = this.output(shape, 'float32', storage);

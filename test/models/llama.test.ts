@@ -228,6 +228,14 @@ forEachBackend('Llama', (backend) => {
         "the weights must hold 'lm_head.weight' [99,32] but do not",
       ],
       [
+        'weights that are no floats',
+        (dir) => {
+          const file = path.join(dir, 'model.safetensors');
+          fs.writeFileSync(file, fs.readFileSync(file, 'latin1').replace('"F32"', '"I32"'), 'latin1');
+        },
+        /' must be F32, F16 or BF16 but is I32$/,
+      ],
+      [
         'a truncated file',
         (dir) => fs.truncateSync(path.join(dir, 'model.safetensors'), 50_000),
         /data_offsets must be within the file's \d+ bytes of data but is \[\d+,\d+\]/,
