@@ -3,7 +3,7 @@ import type {Tensor, Tensor1D, Tensor2D, Tensor3D} from '@tensorflow/tfjs-core';
 
 import {checkAttention, checkAttr, checkPosition} from './check.js';
 import {defineOp, launch} from './define_op.js';
-import {maskedAttention} from './masked_attention.js';
+import {maskedAttention, sliceKeys} from './masked_attention.js';
 
 const name = 'CausalAttention';
 
@@ -49,10 +49,10 @@ const run = defineOp<Required<CausalAttentionOptions>>({
   // Waits for `position`, so that keys past the last row's are not computed with.
   composed([q, k, v, position]: [Tensor3D, Tensor3D, Tensor3D, Tensor1D], {scale, weights}) {
     const [rows, , headSize] = q.shape;
-    const [groups, capacity] = k.shape;
+    const capacity = k.shape[1];
     const start = Math.max(0, position.dataSync()[0]);
     const keys = Math.min(capacity, start + rows);
-    const seen = (x: Tensor3D): Tensor3D => tf.slice(x, [0, 0, 0], [groups, keys, headSize]);
+    const seen = (x: Tensor3D): Tensor3D => sliceKeys(x, 0, keys);
     const visible: Tensor2D = tf.lessEqual(
       tf.range(0, keys, 1, 'int32'),
       tf.reshape(tf.range(start, start + rows, 1, 'int32'), [rows, 1]),

@@ -3,6 +3,7 @@ import type {Tensor, Tensor1D, Tensor3D} from '@tensorflow/tfjs-core';
 
 import {ANY, checkPosition, checkTensor} from './check.js';
 import {defineOp} from './define_op.js';
+import {sliceKeys} from './masked_attention.js';
 
 const name = 'KVCacheAppend';
 
@@ -30,12 +31,8 @@ const run = defineOp({
     const end = Math.min(rows.shape[0], capacity - start);
     if (end <= first) return cache.clone();
     const kept = tf.slice(rows, [first, 0, 0], [end - first, groups, headSize]);
-    const before = tf.slice(cache, [0, 0, 0], [groups, start + first, headSize]);
-    const after = tf.slice(
-      cache as Tensor3D,
-      [0, start + end, 0],
-      [groups, capacity - start - end, headSize],
-    );
+    const before = sliceKeys(cache, 0, start + first);
+    const after = sliceKeys(cache, start + end, capacity);
     return tf.concat([before, tf.transpose(kept, [1, 0, 2]), after], 1);
   },
 });
