@@ -21,7 +21,8 @@ export interface LlamaLoadOptions {
   onProgress?: (progress: {loaded: number; total: number}) => void;
 }
 
-export type LlamaOutput = 'logits' | 'lastLogits' | 'attention' | 'attentionRows';
+const OUTPUTS = ['logits', 'lastLogits', 'attention', 'attentionRows'] as const;
+export type LlamaOutput = (typeof OUTPUTS)[number];
 
 export interface LlamaInput {
   /** int32 [T] */
@@ -140,6 +141,9 @@ export class Llama {
     if (this.weights.size === 0) throw new Error('[Llama] the model is disposed of');
     if (cache.length !== this.caches.inputs.length)
       throw new Error(`[Llama] cache must have ${this.caches.inputs.length} tensors but has ${cache.length}`);
+    const unknown = outputs.filter((output) => !OUTPUTS.includes(output));
+    if (unknown.length > 0)
+      throw new Error(`[Llama] outputs must be of ${OUTPUTS.join(', ')} but one is '${unknown[0]}'`);
     const wantsAttention = outputs.includes('attention') || outputs.includes('attentionRows');
     if (wantsAttention && !attention) throw new Error(`[Llama] the outputs [${outputs}] need attention`);
     const graph = this.graph({

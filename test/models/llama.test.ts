@@ -267,6 +267,9 @@ forEachBackend('Llama', (backend) => {
           '[Llama] cache must have 6 tensors but has 0',
         );
         expect(call({outputs: ['attention']})).to.throw('need attention');
+        expect(call({outputs: ['hidden' as 'logits']})).to.throw(
+          "[Llama] outputs must be of logits, lastLogits, attention, attentionRows but one is 'hidden'",
+        );
         const attention = {granularity: 'layer' as const, layers: [3]};
         expect(call({outputs: ['attention'], attention})).to.throw('different layers below 3 but is [3]');
         expect(() => llama.newCache(0)).to.throw('[Llama] capacity must be a whole number >= 1 but is 0');
