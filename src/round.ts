@@ -38,7 +38,7 @@ export function plainStep(verifier: Llama, sampling: Sampling): Step {
     const token = tf.slice1d(last, 1, 1);
     const {lastLogits, cache} = verifier.forward({tokens: token, position, cache: state.slice(CACHES) as tf.Tensor3D[], outputs: ['lastLogits']});
     mark('verify');
-    const [next] = sample(lastLogits!, seed, position, sampling, VERIFIER_STREAM);
+    const {token: next} = sample(lastLogits!, seed, position, sampling, VERIFIER_STREAM);
     mark('accept');
     return {state: [tf.concat1d([token, next]), offset(position, 1), seed, ...cache], outputs: [next]};
   };
@@ -83,7 +83,7 @@ export function speculativeRound(
         attention,
       });
       draftCache = step.cache;
-      const [token, probabilities] = sample(step.lastLogits!, seed, offset(position, i), sampling, DRAFT_STREAM);
+      const {token, probabilities} = sample(step.lastLogits!, seed, offset(position, i), sampling, DRAFT_STREAM);
       if (step.attention) attentionSteps.push(step.attention);
       drafted.push(token);
       draftProbabilities.push(probabilities);
@@ -108,16 +108,16 @@ export function speculativeRound(
     mark('verify');
 
     // Accept the longest prefix that the verifier would have written as likely, and one token of its own.
-    const [, verifierProbabilities] = sample(logits!, seed, position, sampling, VERIFIER_STREAM);
-    const [accepted, nextLast, nextPosition] = speculativeAccept(
+    const {probabilities: verifierProbabilities} = sample(logits!, seed, position, sampling, VERIFIER_STREAM);
+    const next = speculativeAccept(
       block,
       tf.concat2d(draftProbabilities, 0),
       verifierProbabilities,
       seed,
       position,
     );
-    const report = selected ? tf.concat1d([accepted, selected.counts, tf.reshape(selected.kept, [-1])]) : accepted;
+    const report = selected ? tf.concat1d([next.tokens, selected.counts, tf.reshape(selected.kept, [-1])]) : next.tokens;
     mark('accept');
-    return {state: [nextLast, nextPosition, seed, ...cache, ...draftCache], outputs: [report]};
+    return {state: [next.last, next.position, seed, ...cache, ...draftCache], outputs: [report]};
   };
 }

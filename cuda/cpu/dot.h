@@ -14,12 +14,49 @@ namespace {
 constexpr int kTileRows = kLanes == 16 ? 6 : 4;
 constexpr int kTileCols = kLanes == 16 ? 4 : 2;
 
-// out[r][c] = a[r] . b[c] for r < kRows, c < kCols; a [., lda], b [., ldb], both over n elements.
+template <class W>
+constexpr bool kPaired = false;
+template <>
+constexpr bool kPaired<BFloat16> = true;
+constexpr int64_t kPair = 2 * kLanes;
+
+// The even and the odd ones of 2 * kLanes elements.
+inline void LoadPair(const BFloat16* p, Vec* even, Vec* odd) {
+  const UVec words = *reinterpret_cast<const UVecU*>(p);
+  *even = reinterpret_cast<Vec>(words << 16);
+  *odd = reinterpret_cast<Vec>(words & 0xffff0000u);
+}
+
+// to = scale * from, each full group of 2 * kLanes elements in the order of LoadPair if `paired`. In place
+// only if not paired.
+inline void Pair(const float* from, float scale, int64_t n, bool paired, float* to) {
+  int64_t i = 0;
+  for (; paired && i + kPair <= n; i += kPair)
+    for (int lane = 0; lane < kLanes; ++lane) {
+      to[i + lane] = from[i + 2 * lane] * scale;
+      to[i + kLanes + lane] = from[i + 2 * lane + 1] * scale;
+    }
+  for (; i < n; ++i) to[i] = from[i] * scale;
+}
+
+// out[r][c] = a[r] . b[c] for r < kRows, c < kCols; a [., lda], in the order of Pair if kPaired<W>, b [.,
+// ldb], both over n elements.
 template <int kRows, int kCols, class W>
 inline void DotTile(const float* a, int64_t lda, const W* b, int64_t ldb, int64_t n, float* out,
                     int64_t ldo) {
   Vec sum[kRows][kCols] = {};
   int64_t i = 0;
+  if constexpr (kPaired<W>) {
+    for (; i + kPair <= n; i += kPair) {
+      Vec even[kCols], odd[kCols];
+      for (int c = 0; c < kCols; ++c) LoadPair(b + c * ldb + i, &even[c], &odd[c]);
+      for (int r = 0; r < kRows; ++r) {
+        const Vec x = Load(a + r * lda + i), y = Load(a + r * lda + i + kLanes);
+        for (int c = 0; c < kCols; ++c) sum[r][c] += x * even[c];
+        for (int c = 0; c < kCols; ++c) sum[r][c] += y * odd[c];
+      }
+    }
+  }
   for (; i + kLanes <= n; i += kLanes) {
     Vec weight[kCols];
     for (int c = 0; c < kCols; ++c) weight[c] = Load(b + c * ldb + i);
@@ -97,10 +134,38 @@ inline void AxpyTile(const float* x, int64_t ldx, const W* b, int64_t ldb, int64
     for (int v = 0; v < kVecs; ++v) Store(out + r * ldo + v * kLanes, sum[r][v]);
 }
 
+// The same for 2 * kLanes columns of bfloat16: sums in the order of LoadPair, put back in place at the end.
+template <int kRows, int kPairs>
+inline void AxpyPairs(const float* x, int64_t ldx, const BFloat16* b, int64_t ldb, int64_t n, float* out,
+                      int64_t ldo) {
+  Vec even[kRows][kPairs] = {}, odd[kRows][kPairs] = {};
+  for (int64_t j = 0; j < n; ++j) {
+    for (int v = 0; v < kPairs; ++v) {
+      Vec e, o;
+      LoadPair(b + j * ldb + v * kPair, &e, &o);
+      for (int r = 0; r < kRows; ++r) {
+        const Vec weight = Splat(x[r * ldx + j]);
+        even[r][v] += weight * e;
+        odd[r][v] += weight * o;
+      }
+    }
+  }
+  for (int r = 0; r < kRows; ++r)
+    for (int v = 0; v < kPairs; ++v)
+      for (int lane = 0; lane < kLanes; ++lane) {
+        out[r * ldo + v * kPair + 2 * lane] += even[r][v][lane];
+        out[r * ldo + v * kPair + 2 * lane + 1] += odd[r][v][lane];
+      }
+}
+
 template <int kRows, class W>
 inline void AxpyRows(const float* x, int64_t ldx, const W* b, int64_t cols, int64_t ldb, int64_t n,
                      float* out, int64_t ldo) {
   int64_t c = 0;
+  if constexpr (kPaired<W>) {
+    for (; c + 2 * kPair <= cols; c += 2 * kPair) AxpyPairs<kRows, 2>(x, ldx, b + c, ldb, n, out + c, ldo);
+    for (; c + kPair <= cols; c += kPair) AxpyPairs<kRows, 1>(x, ldx, b + c, ldb, n, out + c, ldo);
+  }
   for (; c + 4 * kLanes <= cols; c += 4 * kLanes) AxpyTile<kRows, 4>(x, ldx, b + c, ldb, n, out + c, ldo);
   for (; c + kLanes <= cols; c += kLanes) AxpyTile<kRows, 1>(x, ldx, b + c, ldb, n, out + c, ldo);
   for (; c < cols; ++c) {

@@ -32,6 +32,7 @@ typedef float Vec __attribute__((vector_size(kLanes * 4)));
 typedef float VecU __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
 typedef int32_t IVec __attribute__((vector_size(kLanes * 4)));
 typedef uint32_t UVec __attribute__((vector_size(kLanes * 4)));
+typedef uint32_t UVecU __attribute__((vector_size(kLanes * 4), aligned(2), may_alias));
 typedef uint16_t HVec __attribute__((vector_size(kLanes * 2)));
 typedef uint16_t HVecU __attribute__((vector_size(kLanes * 2), aligned(2), may_alias));
 
@@ -124,8 +125,8 @@ inline float Max(Vec v) {
   return v[0];
 }
 
-// One step of SumEach: each result holds the lanes of two vectors, folded in halves. A vector has kSegments segments, one
-// a sum it carries.
+// One step of SumEach: each result holds the lanes of two vectors, folded in halves. A vector has kSegments
+// segments, one a sum it carries.
 template <int kSegments>
 inline Vec FoldPair(Vec a, Vec b) {
   constexpr int kHalf = kLanes / (2 * kSegments);

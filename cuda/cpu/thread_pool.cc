@@ -132,7 +132,13 @@ void ThreadPool::Run(int64_t count, int64_t grain, Body body, void* context) {
   Drain();
   const uint64_t state = state_.fetch_and(~kOpen, std::memory_order_acq_rel);
   const int joined = static_cast<int>((state & kJoinedMask) / kJoined);
-  while (finished_.load(std::memory_order_acquire) != joined) Pause();
+  // Soon over, unless the system took a worker's core away: then giving ours up for a moment brings it back.
+  for (int polls = 0; finished_.load(std::memory_order_acquire) != joined; ++polls) {
+    if (polls < 2000)
+      Pause();
+    else
+      std::this_thread::yield();
+  }
 }
 
 }  // namespace specattn

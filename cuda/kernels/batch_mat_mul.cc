@@ -149,15 +149,26 @@ Status BatchMatMul(Stream& stream, const Args& args) {
   }
 
   const float* left = a.as<float>();
-  if (transpose_a) {
-    float* packed = static_cast<float*>(stream.Scratch(static_cast<size_t>(batch_a * rows * inner) * 4));
-    SPECATTN_CHECK(packed, "[BatchMatMul] no scratch memory for %lld elements",
-                   static_cast<long long>(batch_a * rows * inner));
-    for (int64_t i = 0; i < batch_a; ++i)
-      for (int64_t k = 0; k < inner; ++k)
-        for (int64_t r = 0; r < rows; ++r)
-          packed[(i * rows + r) * inner + k] = left[(i * inner + k) * rows + r];
-    left = packed;
+  const bool paired = transpose_b && b.dtype == DType::kBFloat16;
+  if (transpose_a || paired) {
+    // a's rows, contiguous and in the order in which the products read them.
+    const size_t numbers = static_cast<size_t>(batch_a * rows * inner);
+    float* packed = static_cast<float*>(stream.Scratch(numbers * 4 * (transpose_a && paired ? 2 : 1)));
+    SPECATTN_CHECK(packed, "[BatchMatMul] no scratch memory for %zu elements", numbers);
+    if (transpose_a) {
+      for (int64_t i = 0; i < batch_a; ++i)
+        for (int64_t k = 0; k < inner; ++k)
+          for (int64_t r = 0; r < rows; ++r)
+            packed[(i * rows + r) * inner + k] = left[(i * inner + k) * rows + r];
+      left = packed;
+      packed += numbers;
+    }
+    if (paired) {
+      ParallelFor(stream, batch_a * rows, 1 + kGrainWork / (inner + 1), [&](int64_t from, int64_t to) {
+        for (int64_t r = from; r < to; ++r) Pair(left + r * inner, 1.0f, inner, true, packed + r * inner);
+      });
+      left = packed;
+    }
   }
 
   // One loop over panels of columns of all batches; a panel is a thread's smallest piece.

@@ -137,7 +137,7 @@ Status CausalAttention(Stream& stream, const Args& args) {
       for (int64_t h = 0; h < s.heads; ++h) {
         const float* from = q.as<float>() + ((first + t) * s.heads + h) * s.head_size;
         float* to = tile.q + (h / per_group * tile.queries + t * per_group + h % per_group) * s.head_size;
-        for (int64_t d = 0; d < s.head_size; ++d) to[d] = from[d] * scale;
+        Pair(from, scale, s.head_size, k.dtype == DType::kBFloat16, to);
       }
 
     switch (k.dtype) {

@@ -145,7 +145,7 @@ Status SparseAttention(Stream& stream, const Args& args) {
       const float* from =
           q.as<float>() + (m / per_group * s.heads + g * per_group + m % per_group) * s.head_size;
       float* to = packed + (g * queries + m) * s.head_size;
-      for (int64_t d = 0; d < s.head_size; ++d) to[d] = from[d] * scale;
+      Pair(from, scale, s.head_size, k.dtype == DType::kBFloat16, to);
     }
   }
   switch (k.dtype) {
