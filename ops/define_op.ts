@@ -58,15 +58,13 @@ export function defineOp<Attrs extends object>(config: OpConfig<Attrs>): RunOp<A
       config.native(backend as NativeBackend, inputs as unknown as TensorInfo[], attrs as Attrs),
   });
 
-  let preparedBackend: string | undefined;
+  let preparedBackend = '';
   const run: RunOp<Attrs> = (inputs, attrs) => {
     const complete = {...config.attrs};
     for (const key in attrs) if (attrs[key] !== undefined) complete[key] = attrs[key];
     config.check(inputs, complete);
     const engine = tf.engine();
-    if (preparedBackend === undefined || engine.backendName !== preparedBackend) {
-      preparedBackend = prepare(config);
-    }
+    if (engine.backendName !== preparedBackend) preparedBackend = prepare(config);
     // An array is a map from its indices: tfjs-core's own Concat passes its inputs so too.
     return engine.runKernel(name, inputs as unknown as NamedTensorInfoMap as never, complete as NamedAttrMap);
   };
@@ -76,14 +74,14 @@ export function defineOp<Attrs extends object>(config: OpConfig<Attrs>): RunOp<A
 }
 
 /** Makes sure that the current backend has a kernel for the op; returns the backend's name. */
-function prepare<Attrs extends object>({name, composed}: OpConfig<Attrs>): string {
+function prepare<Attrs extends object>(config: OpConfig<Attrs>): string {
   tf.backend(); // the engine picks a backend, and names it, when it first needs one
   const backendName = tf.getBackend();
   registerOnce({
-    kernelName: name,
+    kernelName: config.name,
     backendName,
     kernelFunc: ({inputs, attrs}) =>
-      tf.tidy(() => composed(inputs as unknown as Tensor[], attrs as unknown as Attrs)),
+      tf.tidy(() => config.composed(inputs as unknown as Tensor[], attrs as unknown as Attrs)),
   });
   return backendName;
 }

@@ -1,0 +1,135 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {expect} from 'chai';
+
+import {causalAttention} from '../../ops/index.js';
+import {forEachBackend} from '../backends.js';
+import {expectClose, expectSame} from '../compare.js';
+import {Random} from '../random.js';
+import * as reference from '../reference.js';
+
+const at = (position: number): tf.Tensor1D => tf.tensor1d([position], 'int32');
+
+interface Shapes {
+  rows: number;
+  heads: number;
+  groups: number;
+  size: number;
+  capacity: number;
+}
+
+/** Inputs on the host and on the backend. Scores have a standard deviation of about 2: neither flat nor one-hot. */
+function inputsOf({rows, heads, groups, size, capacity}: Shapes) {
+  const random = new Random(`attention ${rows} ${heads} ${groups} ${size} ${capacity}`);
+  const [q, k, v] = [
+    random.normals(rows * heads * size, 2),
+    random.normals(groups * capacity * size),
+    random.normals(groups * capacity * size),
+  ];
+  return {
+    host: [q, k, v] as const,
+    tensors: [
+      tf.tensor3d(q, [rows, heads, size]),
+      tf.tensor3d(k, [groups, capacity, size]),
+      tf.tensor3d(v, [groups, capacity, size]),
+    ] as const,
+  };
+}
+
+forEachBackend('CausalAttention', () => {
+  const cases: [string, Shapes, number][] = [
+    ['one key', {rows: 1, heads: 1, groups: 1, size: 1, capacity: 1}, 0],
+    ['MHA, the first token', {rows: 1, heads: 5, groups: 5, size: 64, capacity: 111}, 0],
+    ['MHA, the middle', {rows: 5, heads: 5, groups: 5, size: 32, capacity: 333}, 200],
+    ['MHA, to the end', {rows: 5, heads: 3, groups: 3, size: 33, capacity: 111}, 106],
+    ['GQA, one group', {rows: 5, heads: 5, groups: 1, size: 32, capacity: 333}, 131],
+    ['GQA, 8 heads on 2', {rows: 3, heads: 8, groups: 2, size: 31, capacity: 989}, 700],
+    ['a prompt', {rows: 111, heads: 4, groups: 2, size: 16, capacity: 128}, 0],
+    ['rows past the end', {rows: 5, heads: 2, groups: 1, size: 8, capacity: 33}, 30],
+    ['a long context', {rows: 1, heads: 2, groups: 1, size: 64, capacity: 4099}, 4098],
+  ];
+  for (const [title, shapes, position] of cases) {
+    it(`equals the reference: ${title}`, () => {
+      const {rows, heads, groups, size, capacity} = shapes;
+      const {host, tensors} = inputsOf(shapes);
+      const [q, k, v] = host;
+      const visible = reference.causal(position, capacity);
+      const scale = 1 / Math.sqrt(size);
+      const expected = reference.attention(q, [rows, heads, size], k, v, [groups, capacity], scale, visible);
+
+      const plain = causalAttention(...tensors, at(position));
+      const [out, byHead] = causalAttention(...tensors, at(position), {weights: 'head'});
+      const [same, mean] = causalAttention(...tensors, at(position), {weights: 'layer', scale});
+      expect(out.shape).to.deep.equal([rows, heads, size]);
+      expect(byHead.shape).to.deep.equal([heads, rows, capacity]);
+      expect(mean.shape).to.deep.equal([rows, capacity]);
+      const tolerance = {relative: 2e-5, absolute: 5e-6};
+      expectClose(out.dataSync(), expected.out, tolerance);
+      expectClose(byHead.dataSync(), expected.weights, tolerance);
+      expectClose(mean.dataSync(), reference.meanOverHeads(expected.weights, heads), tolerance);
+      expectSame(plain.dataSync(), out.dataSync()); // asking for weights changes nothing
+      expectSame(same.dataSync(), out.dataSync());
+    });
+  }
+
+  it('gives exactly 0 to keys that a row does not see', () => {
+    const {tensors} = inputsOf({rows: 3, heads: 2, groups: 1, size: 8, capacity: 33});
+    const [, weights] = causalAttention(...tensors, at(10), {weights: 'head'});
+    weights.dataSync().forEach((w, i) => {
+      const [t, j] = [Math.floor(i / 33) % 3, i % 33];
+      if (j > 10 + t) expect(w).to.equal(0);
+      else expect(w).to.be.greaterThan(0);
+    });
+  });
+
+  it('gives a row the same bits alone and among others', () => {
+    const shapes = {rows: 21, heads: 6, groups: 2, size: 40, capacity: 400};
+    const {tensors} = inputsOf(shapes);
+    const [q, k, v] = tensors;
+    const [together, weights] = causalAttention(q, k, v, at(243), {weights: 'layer'});
+    for (const t of [0, 1, 7, 16, 20]) {
+      const row = tf.slice(q, [t, 0, 0], [1, 6, 40]);
+      const [alone, own] = causalAttention(row, k, v, at(243 + t), {weights: 'layer'});
+      expectSame(alone.dataSync(), tf.slice(together, [t, 0, 0], [1, 6, 40]).dataSync());
+      expectSame(own.dataSync(), tf.slice(weights, [t, 0], [1, 400]).dataSync());
+    }
+  });
+
+  it('survives scores whose exponentials overflow', () => {
+    const [q, k] = [tf.tensor3d([[[1e4]]]), tf.tensor3d([[[-1], [0.5], [1], [9]]])];
+    const v = tf.tensor3d([[[1], [2], [3], [4]]]);
+    expectClose(causalAttention(q, k, v, at(2)).dataSync(), [3]);
+  });
+
+  it('lets NaN through to the rows that see it, and to no other head', () => {
+    const {tensors} = inputsOf({rows: 2, heads: 2, groups: 2, size: 4, capacity: 9});
+    const [q, k, v] = tensors;
+    const spoilt = tf.concat([tf.fill([1, 1, 4], NaN), tf.slice(q, [0, 1, 0], [1, 1, 4])], 1);
+    const out = causalAttention(
+      tf.concat([spoilt, tf.slice(q, [1, 0, 0], [1, 2, 4])], 0),
+      k,
+      v,
+      at(5),
+    ).dataSync();
+    expect([...out.slice(0, 4)].every(Number.isNaN)).to.equal(true);
+    expect([...out.slice(4)].every(Number.isFinite)).to.equal(true);
+  });
+
+  it('names what does not fit', () => {
+    const [q, kv] = [tf.zeros<tf.Rank.R3>([1, 6, 8]), tf.zeros<tf.Rank.R3>([2, 9, 8])];
+    expect(() => causalAttention(q, tf.zeros([4, 9, 8]), tf.zeros([4, 9, 8]), at(0))).to.throw(
+      "[CausalAttention] q must have a multiple of k's 4 heads but has 6",
+    );
+    expect(() => causalAttention(q, tf.zeros([2, 9, 7]), kv, at(0))).to.throw(
+      '[CausalAttention] k must have shape [?,?,8] but has [2,9,7]',
+    );
+    expect(() => causalAttention(q, kv, tf.zeros([2, 8, 8]), at(0))).to.throw(
+      '[CausalAttention] v must have shape [2,9,8] but has [2,8,8]',
+    );
+    expect(() => causalAttention(q, kv, kv, at(0), {weights: 'all' as never})).to.throw(
+      '[CausalAttention] weights must be one of none, layer, head but is "all"',
+    );
+    expect(() => causalAttention(q, kv, kv, at(0), {scale: Infinity})).to.throw(
+      '[CausalAttention] scale must be a finite number but is Infinity',
+    );
+  });
+});

@@ -1,0 +1,163 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {expect} from 'chai';
+
+import {causalAttention, nucleusSelect, sparseAttention, type Selection} from '../../ops/index.js';
+import {forEachBackend} from '../backends.js';
+import {expectClose, expectSame} from '../compare.js';
+import {Random} from '../random.js';
+import * as reference from '../reference.js';
+
+const at = (position: number): tf.Tensor1D => tf.tensor1d([position], 'int32');
+
+interface Shapes {
+  rows: number;
+  heads: number;
+  groups: number;
+  size: number;
+  capacity: number;
+}
+
+function inputsOf(random: Random, {rows, heads, groups, size, capacity}: Shapes) {
+  const host = [
+    random.normals(rows * heads * size, 2),
+    random.normals(groups * capacity * size),
+    random.normals(groups * capacity * size),
+  ] as const;
+  const tensors = [
+    tf.tensor3d(host[0], [rows, heads, size]),
+    tf.tensor3d(host[1], [groups, capacity, size]),
+    tf.tensor3d(host[2], [groups, capacity, size]),
+  ] as const;
+  return {host, tensors};
+}
+
+/** Sets of random keys for random rows; the last key of each is seen by every row. */
+function selectionOf(random: Random, sets: number, {rows, capacity}: Shapes) {
+  const seen = Array.from({length: sets}, () =>
+    Array.from({length: capacity}, (_, j) =>
+      j === capacity - 1 ? 2 ** rows - 1 : random.next() < 0.7 ? 0 : random.integer(2 ** rows),
+    ),
+  );
+  const keys = new Int32Array(sets * capacity);
+  const bits = new Int32Array(sets * capacity);
+  const counts = new Int32Array(sets);
+  seen.forEach((rowsOf, s) =>
+    rowsOf.forEach((mask, j) => {
+      if (mask === 0) return;
+      const place = s * capacity + counts[s]++;
+      keys[place] = j;
+      bits[place] = mask;
+    }),
+  );
+  const selection: Selection = {
+    keys: tf.tensor2d(keys, [sets, capacity], 'int32'),
+    bits: tf.tensor2d(bits, [sets, capacity], 'int32'),
+    counts: tf.tensor1d(counts, 'int32'),
+  };
+  const visible = (set: number, t: number): number[] =>
+    seen[set].flatMap((mask, j) => ((mask >> t) & 1 ? [j] : []));
+  return {selection, visible};
+}
+
+/** Every key up to each row's own. */
+function everything(rows: number, capacity: number, position: number): Selection {
+  const steps = Array.from({length: rows - 1}, () => tf.zeros<tf.Rank.R2>([1, capacity]));
+  return nucleusSelect(steps, tf.ones([1, 1]), tf.ones([1]), at(position));
+}
+
+forEachBackend('SparseAttention', () => {
+  const cases: [string, Shapes, {sets: number; set?: number; perGroup?: boolean}][] = [
+    ['MHA', {rows: 5, heads: 5, groups: 5, size: 64, capacity: 333}, {sets: 1}],
+    ['GQA', {rows: 5, heads: 8, groups: 2, size: 31, capacity: 989}, {sets: 3, set: 2}],
+    [
+      'a set a head',
+      {rows: 3, heads: 6, groups: 3, size: 32, capacity: 111},
+      {sets: 5, set: 1, perGroup: true},
+    ],
+    ['one row', {rows: 1, heads: 4, groups: 1, size: 40, capacity: 33}, {sets: 1}],
+    ['30 rows', {rows: 30, heads: 2, groups: 1, size: 16, capacity: 111}, {sets: 1}],
+    ['one key', {rows: 2, heads: 2, groups: 2, size: 8, capacity: 1}, {sets: 1}],
+  ];
+  for (const [title, shapes, {sets, set = 0, perGroup = false}] of cases) {
+    it(`equals the reference: ${title}`, () => {
+      const {rows, heads, groups, size, capacity} = shapes;
+      const random = new Random(`SparseAttention ${title}`);
+      const {host, tensors} = inputsOf(random, shapes);
+      const {selection, visible} = selectionOf(random, sets, shapes);
+      const [q, k, v] = host;
+      const {out} = reference.attention(q, [rows, heads, size], k, v, [groups, capacity], 0.2, (t, g) =>
+        visible(perGroup ? set + g : set, t),
+      );
+      const options = {scale: 0.2, set, sets: perGroup ? groups : 1};
+      const actual = sparseAttention(...tensors, selection, options);
+      expect(actual.shape).to.deep.equal([rows, heads, size]);
+      expectClose(actual.dataSync(), out, {relative: 2e-5, absolute: 5e-6});
+    });
+  }
+
+  for (const [shapes, position] of [
+    [{rows: 5, heads: 5, groups: 5, size: 64, capacity: 333}, 290],
+    [{rows: 5, heads: 8, groups: 2, size: 40, capacity: 989}, 0],
+    [{rows: 2, heads: 5, groups: 1, size: 32, capacity: 4099}, 4090],
+    [{rows: 17, heads: 2, groups: 1, size: 33, capacity: 111}, 94],
+  ] as const) {
+    it(`equals CausalAttention to the bit where every key is selected: ${JSON.stringify(shapes)}`, () => {
+      const {tensors} = inputsOf(new Random('SparseAttention dense'), shapes);
+      const selection = everything(shapes.rows, shapes.capacity, position);
+      expectSame(
+        sparseAttention(...tensors, selection).dataSync(),
+        causalAttention(...tensors, at(position)).dataSync(),
+      );
+    });
+  }
+
+  it('gives a row the same bits whatever other rows see', () => {
+    const shapes = {rows: 5, heads: 4, groups: 2, size: 24, capacity: 500};
+    const {tensors} = inputsOf(new Random('SparseAttention rows'), shapes);
+    const [q, k, v] = tensors;
+    const together = sparseAttention(q, k, v, everything(5, 500, 400)).dataSync();
+    // Row 1 alone: its bit moves to place 0 of a selection that lists later keys too, for no row.
+    const all = everything(5, 500, 400);
+    const own = tf.tensor2d(
+      all.bits.dataSync().map((bits) => (bits >> 1) & 1),
+      [1, 500],
+      'int32',
+    );
+    const alone = sparseAttention(tf.slice(q, [1, 0, 0], [1, 4, 24]), k, v, {...all, bits: own});
+    expectSame(alone.dataSync(), together.slice(96, 192));
+  });
+
+  it('gives zeros to a row that sees no key, and passes over keys that do not exist', () => {
+    const v = tf.tensor3d([[[1], [2], [4]]]);
+    const ones = tf.ones<tf.Rank.R3>([1, 3, 1]);
+    const selection = {
+      keys: tf.tensor2d([[-1, 0, 7]], [1, 3], 'int32'),
+      bits: tf.tensor2d([[1, 1, 1]], [1, 3], 'int32'),
+      counts: tf.tensor1d([3], 'int32'),
+    };
+    expectSame(sparseAttention(tf.ones([2, 1, 1]), ones, v, selection).dataSync(), [1, 0]);
+    const none = {...selection, counts: tf.tensor1d([0], 'int32')};
+    expectSame(sparseAttention(tf.ones([2, 1, 1]), ones, v, none).dataSync(), [0, 0]);
+  });
+
+  it('names what does not fit', () => {
+    const [q, kv] = [tf.zeros<tf.Rank.R3>([2, 6, 8]), tf.zeros<tf.Rank.R3>([3, 9, 8])];
+    const selection: Selection = {
+      keys: tf.zeros([4, 9], 'int32'),
+      bits: tf.zeros([4, 9], 'int32'),
+      counts: tf.zeros([4], 'int32'),
+    };
+    expect(() => sparseAttention(tf.zeros([32, 6, 8]), kv, kv, selection)).to.throw(
+      '[SparseAttention] the number of rows must be at most 31 but is 32',
+    );
+    expect(() => sparseAttention(q, kv, kv, {...selection, counts: tf.zeros([3], 'int32')})).to.throw(
+      '[SparseAttention] counts must have shape [4] but has [3]',
+    );
+    expect(() => sparseAttention(q, kv, kv, selection, {sets: 2})).to.throw(
+      '[SparseAttention] sets must be 1 or 3 but is 2',
+    );
+    expect(() => sparseAttention(q, kv, kv, selection, {set: 2, sets: 3})).to.throw(
+      '[SparseAttention] set must be an integer from 0 to 1 but is 2',
+    );
+  });
+});
