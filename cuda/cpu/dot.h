@@ -168,12 +168,16 @@ inline void AxpyRows(const float* x, int64_t ldx, const W* b, int64_t cols, int6
   }
   for (; c + 4 * kLanes <= cols; c += 4 * kLanes) AxpyTile<kRows, 4>(x, ldx, b + c, ldb, n, out + c, ldo);
   for (; c + kLanes <= cols; c += kLanes) AxpyTile<kRows, 1>(x, ldx, b + c, ldb, n, out + c, ldo);
-  for (; c < cols; ++c) {
-    for (int r = 0; r < kRows; ++r) {
-      float sum = out[r * ldo + c];
-      for (int64_t j = 0; j < n; ++j) sum += x[r * ldx + j] * ToFloat(b[j * ldb + c]);
-      out[r * ldo + c] = sum;
+  if (c <
+      cols) {  // as vectors too: a scalar loop's multiply-adds may be fused for one kRows and not for another
+    Vec sum[kRows];
+    for (int r = 0; r < kRows; ++r) sum[r] = LoadFirst(out + r * ldo + c, cols - c);
+    for (int64_t j = 0; j < n; ++j) {
+      const Vec row = LoadFirst(b + j * ldb + c, cols - c);
+      for (int r = 0; r < kRows; ++r) sum[r] += Splat(x[r * ldx + j]) * row;
     }
+    for (int r = 0; r < kRows; ++r)
+      std::memcpy(out + r * ldo + c, &sum[r], static_cast<size_t>(cols - c) * sizeof(float));
   }
 }
 
