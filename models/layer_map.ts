@@ -21,11 +21,12 @@ export interface LayerMap {
 }
 
 /**
- * Reads a layer map and checks that it is of this pair.
+ * Reads a layer map, or takes one as it is, and checks that it is of this pair.
  * @throws Error naming the file, the field, what was expected and what came
  */
-export function readLayerMap(file: string, draft: LlamaConfig, verifier: LlamaConfig): LayerMap {
-  const fields = Fields.read(file);
+export function readLayerMap(source: string | LayerMap, draft: LlamaConfig, verifier: LlamaConfig): LayerMap {
+  const file = typeof source === 'string' ? source : 'layerMap';
+  const fields = typeof source === 'string' ? Fields.read(source) : new Fields(file, {...source});
   fields.get('version', '1', (value) => value === 1);
   fields.get('kind', '"kl"', (value) => value === 'kl');
   for (const [role, config] of Object.entries({draft, verifier})) {

@@ -1,8 +1,10 @@
 /** The loop: prompt → rounds → text. */
+import * as tf from '@tensorflow/tfjs-core';
+
 import type {LlamaTokenizer} from '../models/tokenizer.js';
 import {AdaptiveGamma} from './gamma.js';
 import {resolveOptions, type GenerateOptions, type ResolvedOptions} from './options.js';
-import type {Pair, Session} from './session.js';
+import {sessionPlan, type Pair, type Session} from './session.js';
 import {StatsCollector, type GenerateStats} from './stats.js';
 import {StopWatch} from './stop.js';
 
@@ -22,6 +24,8 @@ export interface GenerateResult {
 export interface Engine extends Pair {
   tokenizer: LlamaTokenizer;
   device: string;
+  /** The TF.js backend that the models are on. */
+  backend: string;
   /** Lends a session for one answer. */
   borrow(): Session;
   giveBack(session: Session): void;
@@ -39,7 +43,8 @@ class Aborted extends Error {}
  * The host knows the sequence's tokens and its last position; everything else of a round (tokens, positions, selections,
  * probabilities) stays on the device, which hands back one small tensor a round.
  *
- * @throws Error on a bad option, an empty model context, a prompt longer than the context, or a signal that was aborted before
+ * @throws Error on a bad option, a prompt longer than the context, sparse verification without a layer map, another backend than the
+ *     models', or a signal that was aborted before
  */
 export async function* generateText(
   engine: Engine,
@@ -51,12 +56,19 @@ export async function* generateText(
   const sequence = encodePrompt(engine, prompt, options);
   const promptTokens = sequence.length;
   const speculative = options.draft && draft !== undefined;
-  const stats = new StatsCollector(verifier.config, verifier.cacheBytesPerElement, promptTokens, engine.device);
+  if (speculative) sessionPlan(engine, options); // refused before anything is computed
+  const stats = new StatsCollector(
+    verifier.config,
+    verifier.cacheBytesPerElement,
+    promptTokens,
+    engine.device,
+  );
   const decoder = tokenizer.stream();
   const watch = new StopWatch(options.stop);
   const adaptive = options.gamma === 'adaptive' && draft ? new AdaptiveGamma(roundCost(engine)) : undefined;
   const turn = async () => {
     await pause();
+    checkBackend(engine);
     if (options.signal?.aborted) throw new Aborted();
   };
   let text = '';
@@ -64,6 +76,7 @@ export async function* generateText(
   let refreshed = promptTokens - 1; // verifier's rows before this one were computed densely
   let roundsSinceRefresh = 0;
 
+  checkBackend(engine);
   const session = engine.borrow();
   try {
     if (!finishReason) await session.prefill(sequence, options.seed, speculative, turn);
@@ -79,7 +92,8 @@ export async function* generateText(
       // A round, shorter at the context's end; one step without a draft, or with a single token behind us. A block may go past
       // maxNewTokens: what is too much is dropped, so that a longer answer begins like a shorter one.
       const room = contextLength - 1 - position;
-      const gamma = speculative && position > 0 ? Math.min(adaptive?.next() ?? (options.gamma as number), room) : 0;
+      const gamma =
+        speculative && position > 0 ? Math.min(adaptive?.next() ?? (options.gamma as number), room) : 0;
       const fresh: number[] = [];
       if (gamma > 0) {
         const {steps, selection} = session.speculative(gamma, options);
@@ -88,7 +102,14 @@ export async function* generateText(
         for (let i = 0; i <= gamma && report[i] >= 0; i++) fresh.push(report[i]);
         const accepted = fresh.length - 1;
         stats.phase(steps.times);
-        stats.speculative(position, gamma, accepted, selection?.plan, report.subarray(gamma + 1, gamma + 1 + sets), report.subarray(gamma + 1 + sets));
+        stats.speculative(
+          position,
+          gamma,
+          accepted,
+          selection?.plan,
+          report.subarray(gamma + 1, gamma + 1 + sets),
+          report.subarray(gamma + 1 + sets),
+        );
         adaptive?.update(gamma, accepted);
       } else {
         const {steps} = session.plain(options);
@@ -109,7 +130,12 @@ export async function* generateText(
         if (finishReason) break;
       }
 
-      if (options.verification === 'refresh' && gamma > 0 && ++roundsSinceRefresh >= options.refreshEvery && !finishReason) {
+      if (
+        options.verification === 'refresh' &&
+        gamma > 0 &&
+        ++roundsSinceRefresh >= options.refreshEvery &&
+        !finishReason
+      ) {
         const start = performance.now();
         session.refresh(sequence.slice(refreshed, -1), refreshed);
         stats.phase({refresh: performance.now() - start});
@@ -132,18 +158,44 @@ export async function* generateText(
   return {text, tokens, finishReason: finishReason!, stats: stats.result(tokens.length)};
 }
 
-function encodePrompt({tokenizer, contextLength}: Engine, prompt: string, {signal}: ResolvedOptions): number[] {
-  if (typeof prompt !== 'string') throw new Error(`[generate] prompt must be a text but is ${prompt === null ? 'null' : typeof prompt}`);
-  if (signal?.aborted) throw signal.reason ?? new Error('[generate] the signal was aborted before the call');
+function encodePrompt(
+  {tokenizer, contextLength}: Engine,
+  prompt: string,
+  {signal}: ResolvedOptions,
+): number[] {
+  if (typeof prompt !== 'string')
+    throw new Error(`[generate] prompt must be a text but is ${prompt === null ? 'null' : typeof prompt}`);
+  if (signal?.aborted) throw abortedBefore(signal.reason);
   const tokens = tokenizer.encode(prompt);
-  if (tokens.length === 0) throw new Error('[generate] prompt has no tokens, and the tokenizer adds none at the beginning');
+  if (tokens.length === 0)
+    throw new Error('[generate] prompt has no tokens, and the tokenizer adds none at the beginning');
   if (tokens.length > contextLength)
     throw new Error(`[generate] prompt has ${tokens.length} tokens but the context holds ${contextLength}`);
   return tokens;
 }
 
-/** What drafting and verifying one token more costs against one pass of the verifier: the draft's share of the weights, and a row. */
-function roundCost({draft, verifier}: Engine): number {
-  const ROW = 0.05;
-  return draft!.numBytes / verifier.numBytes + ROW;
+/** Recordings and caches are of one backend; another would read other numbers. */
+function checkBackend({backend}: Engine): void {
+  if (tf.getBackend() !== backend)
+    throw new Error(
+      `[generate] the backend must be '${backend}', which the model was loaded on, but is '${tf.getBackend()}'`,
+    );
+}
+
+function abortedBefore(reason: unknown): Error {
+  const what = reason instanceof Error ? reason.message : String(reason);
+  const error = new Error(`[generate] signal must not be aborted before the call but is: ${what}`, {
+    cause: reason,
+  });
+  return Object.assign(error, {name: 'AbortError'});
+}
+
+/**
+ * What drafting and verifying one token more costs against one pass of the verifier: the draft's share of the weights, and a row of
+ * the verifier's block. A row is nearly free where reading the weights is what takes the time, and dear where multiplying is: on a CPU,
+ * whose caches hold a small model (measured on the embedded pair), and above all in JavaScript.
+ */
+function roundCost({draft, verifier, device}: Engine): number {
+  const row = device.startsWith('cuda') ? 0.03 : device.startsWith('cpu') ? 0.25 : 0.9;
+  return draft!.numBytes / verifier.numBytes + row;
 }

@@ -1,4 +1,6 @@
 /** A loaded pair of models, ready to write. */
+import * as tf from '@tensorflow/tfjs-core';
+
 import type {Llama} from '../models/llama.js';
 import type {LayerMap} from '../models/layer_map.js';
 import type {LlamaTokenizer} from '../models/tokenizer.js';
@@ -15,6 +17,7 @@ export class LanguageModel {
   /** One session is kept between answers, with its caches and recordings. */
   private idle: Session | undefined;
   private readonly busy = new Set<Session>();
+  private readonly backend = tf.getBackend();
   private disposed = false;
 
   /** Use {@link load}. */
@@ -49,7 +52,10 @@ export class LanguageModel {
   }
 
   /** The answer piece by piece. Leaving the loop early ends it. */
-  async *stream(prompt: string, options: GenerateOptions = {}): AsyncGenerator<string, GenerateResult, undefined> {
+  async *stream(
+    prompt: string,
+    options: GenerateOptions = {},
+  ): AsyncGenerator<string, GenerateResult, undefined> {
     const pieces = generateText(this.engine(), prompt, options);
     try {
       for (;;) {
@@ -69,6 +75,7 @@ export class LanguageModel {
       ...this.pair,
       tokenizer: this.tokenizer,
       device: this.device,
+      backend: this.backend,
       borrow: () => {
         const session = this.idle ?? new Session(this.pair);
         this.idle = undefined;

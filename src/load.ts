@@ -45,7 +45,9 @@ const PRESET = 'pretrained';
 export function resolveModel(name: string, role: 'draft' | 'verifier'): string {
   const folder = name === PRESET ? path.join(packageRoot, 'models', 'pretrained', role) : name;
   if (!existsSync(folder) || !statSync(folder).isDirectory())
-    throw new Error(`[load] ${role} must be a folder with config.json, or '${PRESET}', but there is no folder '${folder}'`);
+    throw new Error(
+      `[load] ${role} must be a folder with config.json, or '${PRESET}', but there is no folder '${folder}'`,
+    );
   return folder;
 }
 
@@ -82,9 +84,17 @@ export async function load(options: LoadOptions = {}): Promise<LanguageModel> {
     loaded.push(verifier);
     const draft = folders.draft ? await loadModel('draft', folders.draft) : undefined;
     if (draft) loaded.push(draft);
+    // Vocabularies may be padded: the tokens agree, the logits' sizes don't.
+    if (draft && draft.config.vocabSize !== verifier.config.vocabSize)
+      throw new Error(
+        `[load] draft and verifier must have the same vocab_size but have ${draft.config.vocabSize} and ${verifier.config.vocabSize}`,
+      );
     const most = Math.min(...loaded.map(({config}) => config.maxPositionEmbeddings));
     const contextLength = options.contextLength ?? most;
-    if (contextLength > most) throw new Error(`[load] contextLength must be at most ${most}, what the models were made for, but is ${contextLength}`);
+    if (contextLength > most)
+      throw new Error(
+        `[load] contextLength must be at most ${most}, what the models were made for, but is ${contextLength}`,
+      );
     const map = draft ? findLayerMap(options.layerMap, folders.verifier, draft, verifier) : {};
     return new LanguageModel({verifier, draft, contextLength, ...map}, tokenizer, describeBackend());
   } catch (error) {
@@ -94,17 +104,27 @@ export async function load(options: LoadOptions = {}): Promise<LanguageModel> {
 }
 
 function checkOptions(options: LoadOptions): void {
+  if (typeof options !== 'object' || options === null)
+    throw new Error(`[load] options must be an object but are ${options}`);
   for (const name of Object.keys(options))
-    if (!OPTIONS.includes(name)) throw new Error(`[load] there is no option '${name}'; the options are ${OPTIONS.join(', ')}`);
-  const {dtype = 'auto', contextLength = 2} = options;
-  if (!DTYPES.includes(dtype)) throw new Error(`[load] dtype must be one of ${DTYPES.join(', ')} but is '${dtype}'`);
+    if (!OPTIONS.includes(name))
+      throw new Error(`[load] there is no option '${name}'; the options are ${OPTIONS.join(', ')}`);
+  const {dtype = 'auto', contextLength = 2, layerMap = ''} = options;
+  if (!DTYPES.includes(dtype))
+    throw new Error(`[load] dtype must be one of ${DTYPES.join(', ')} but is '${dtype}'`);
   if (!Number.isSafeInteger(contextLength) || contextLength < 2)
     throw new Error(`[load] contextLength must be a whole number >= 2 but is ${contextLength}`);
+  if (typeof layerMap !== 'string' && (typeof layerMap !== 'object' || layerMap === null))
+    throw new Error(`[load] layerMap must be a file or a layer map but is ${layerMap as unknown}`);
 }
 
 /** A map that was asked for must fit; the one beside the verifier is used if it does, and its refusal is told when it is needed. */
-function findLayerMap(wanted: string | LayerMap | undefined, folder: string, draft: Llama, verifier: Llama): {layerMap?: LayerMap; layerMapReason?: string} {
-  if (typeof wanted === 'object') return {layerMap: wanted};
+function findLayerMap(
+  wanted: string | LayerMap | undefined,
+  folder: string,
+  draft: Llama,
+  verifier: Llama,
+): {layerMap?: LayerMap; layerMapReason?: string} {
   if (wanted !== undefined) return {layerMap: readLayerMap(wanted, draft.config, verifier.config)};
   const file = path.join(folder, 'layer_map.json');
   if (!existsSync(file)) return {layerMapReason: `${file} does not exist`};
@@ -125,7 +145,8 @@ async function useBackend(wanted: string | undefined): Promise<void> {
     const reason = name === BACKEND ? `: ${describeDevices().reason}` : '';
     throw new Error(`[load] backend must be one of ${known} but is '${name}'${reason}`);
   }
-  if (engine.backendName !== name && !(await tf.setBackend(name))) throw new Error(`[load] backend '${name}' could not be started`);
+  if (engine.backendName !== name && !(await tf.setBackend(name)))
+    throw new Error(`[load] backend '${name}' could not be started`);
   await tf.ready();
   const {reason} = describeDevices();
   if (wanted === undefined && name === 'cpu' && reason && !told) {
@@ -139,7 +160,9 @@ async function useBackend(wanted: string | undefined): Promise<void> {
 /** Where tensors live, in words. */
 function describeBackend(): string {
   const native = nativeBackend();
-  return native ? `${native.device.name} (${native.device.description})` : `tfjs backend '${tf.getBackend()}', composed ops`;
+  return native
+    ? `${native.device.name} (${native.device.description})`
+    : `tfjs backend '${tf.getBackend()}', composed ops`;
 }
 
 const cache = new Map<string, Promise<LanguageModel>>();
@@ -148,9 +171,20 @@ const cache = new Map<string, Promise<LanguageModel>>();
  * One call: loads the pair (once; it stays loaded) and continues `prompt`.
  * @param options those of {@link load} and of `LanguageModel.generate`
  */
-export async function generate(prompt: string, options: GenerateOptions & Omit<LoadOptions, 'draft'> & {draft?: string | boolean | null} = {}): Promise<GenerateResult> {
+export async function generate(
+  prompt: string,
+  options: Omit<GenerateOptions & LoadOptions, 'draft'> & {draft?: string | boolean | null} = {},
+): Promise<GenerateResult> {
   const {verifier, layerMap, dtype, contextLength, backend, onProgress, draft, ...rest} = options;
-  const loading: LoadOptions = {verifier, layerMap, dtype, contextLength, backend, draft: typeof draft === 'boolean' ? undefined : draft};
+  await useBackend(backend); // a model stays on the backend that it was loaded on
+  const loading: LoadOptions = {
+    verifier,
+    layerMap,
+    dtype,
+    contextLength,
+    backend: tf.getBackend(),
+    draft: typeof draft === 'boolean' ? undefined : draft,
+  };
   const given = Object.fromEntries(Object.entries(loading).filter(([, value]) => value !== undefined));
   const key = JSON.stringify(given);
   let model = cache.get(key);
@@ -166,5 +200,6 @@ export async function generate(prompt: string, options: GenerateOptions & Omit<L
 export async function disposeAll(): Promise<void> {
   const models = [...cache.values()];
   cache.clear();
-  for (const model of await Promise.allSettled(models)) if (model.status === 'fulfilled') model.value.dispose();
+  for (const model of await Promise.allSettled(models))
+    if (model.status === 'fulfilled') model.value.dispose();
 }

@@ -98,7 +98,8 @@ const CHECKS: Record<keyof ResolvedOptions, Check> = {
   verification: oneOf('dense', 'sparse', 'refresh'),
   p: real((value) => value > 0 && value <= 1, 'a number in (0, 1]'),
   gamma: [
-    (value: unknown) => value === 'adaptive' || (whole(1, MAX_GAMMA)[0] as (value: unknown) => boolean)(value),
+    (value: unknown) =>
+      value === 'adaptive' || (whole(1, MAX_GAMMA)[0] as (value: unknown) => boolean)(value),
     `a whole number from 1 to ${MAX_GAMMA}, or 'adaptive'`,
   ],
   refreshEvery: whole(1),
@@ -113,7 +114,8 @@ const CHECKS: Record<keyof ResolvedOptions, Check> = {
   minP: real((value) => value >= 0 && value <= 1, 'a number in [0, 1]'),
   seed: whole(0),
   stop: [
-    (value: unknown) => Array.isArray(value) && value.every((text) => typeof text === 'string' && text.length > 0),
+    (value: unknown) =>
+      Array.isArray(value) && value.every((text) => typeof text === 'string' && text.length > 0),
     'a text or a list of texts, none of them empty',
   ],
   onText: [(value: unknown) => value === undefined || typeof value === 'function', 'a function'],
@@ -125,10 +127,13 @@ const CHECKS: Record<keyof ResolvedOptions, Check> = {
  * @throws Error naming the option, what it may be and what came; also for an option that does not exist.
  */
 export function resolveOptions(options: GenerateOptions = {}): ResolvedOptions {
-  if (typeof options !== 'object' || options === null) throw new Error(`[generate] options must be an object but are ${options}`);
+  if (typeof options !== 'object' || options === null)
+    throw new Error(`[generate] options must be an object but are ${options}`);
   for (const name of Object.keys(options)) {
-    if (!(name in CHECKS))
-      throw new Error(`[generate] there is no option '${name}'; the options are ${Object.keys(CHECKS).join(', ')}`);
+    if (!Object.hasOwn(CHECKS, name))
+      throw new Error(
+        `[generate] there is no option '${name}'; the options are ${Object.keys(CHECKS).join(', ')}`,
+      );
   }
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   const resolved = {

@@ -45,6 +45,12 @@ export class LoopState {
       value.dispose();
       return;
     }
+    const native = nativeBackend();
+    if (native) {
+      native.launch('Copy', [value], [this.tensors[i]]);
+      value.dispose();
+      return;
+    }
     this.tensors[i].dispose();
     this.tensors[i] = tf.keep(value);
   }

@@ -27,7 +27,13 @@ function offset(position: tf.Tensor1D, i: number): tf.Tensor1D {
   return i === 0 ? position : tf.add(position, tf.fill([1], i, 'int32'));
 }
 
-function sample(logits: tf.Tensor2D, seed: tf.Tensor1D, position: tf.Tensor1D, sampling: Sampling, stream: number) {
+function sample(
+  logits: tf.Tensor2D,
+  seed: tf.Tensor1D,
+  position: tf.Tensor1D,
+  sampling: Sampling,
+  stream: number,
+) {
   return sampleToken(logits, seed, position, {...sampling, stream});
 }
 
@@ -36,7 +42,12 @@ export function plainStep(verifier: Llama, sampling: Sampling): Step {
   return (state, mark) => {
     const [last, position, seed] = state as [tf.Tensor1D, tf.Tensor1D, tf.Tensor1D];
     const token = tf.slice1d(last, 1, 1);
-    const {lastLogits, cache} = verifier.forward({tokens: token, position, cache: state.slice(CACHES) as tf.Tensor3D[], outputs: ['lastLogits']});
+    const {lastLogits, cache} = verifier.forward({
+      tokens: token,
+      position,
+      cache: state.slice(CACHES) as tf.Tensor3D[],
+      outputs: ['lastLogits'],
+    });
     mark('verify');
     const {token: next} = sample(lastLogits!, seed, position, sampling, VERIFIER_STREAM);
     mark('accept');
@@ -83,7 +94,13 @@ export function speculativeRound(
         attention,
       });
       draftCache = step.cache;
-      const {token, probabilities} = sample(step.lastLogits!, seed, offset(position, i), sampling, DRAFT_STREAM);
+      const {token, probabilities} = sample(
+        step.lastLogits!,
+        seed,
+        offset(position, i),
+        sampling,
+        DRAFT_STREAM,
+      );
       if (step.attention) attentionSteps.push(step.attention);
       drafted.push(token);
       draftProbabilities.push(probabilities);
@@ -93,7 +110,9 @@ export function speculativeRound(
 
     // Select: the keys that the draft looked at, for every set of layers at once.
     const {sinks, recent, union} = options;
-    const selected = selection && nucleusSelect(attentionSteps, selection.mix, selection.p, position, {sinks, recent, union});
+    const selected =
+      selection &&
+      nucleusSelect(attentionSteps, selection.mix, selection.p, position, {sinks, recent, union});
     mark('select');
 
     // Verify all rows in one pass: the last token, then the drafted ones.
@@ -103,7 +122,11 @@ export function speculativeRound(
       position,
       cache: verifierCache,
       outputs: ['logits'],
-      selection: selected && {...selected, sets: selection.plan.sets, setsPerLayer: selection.plan.setsPerLayer},
+      selection: selected && {
+        ...selected,
+        sets: selection.plan.sets,
+        setsPerLayer: selection.plan.setsPerLayer,
+      },
     });
     mark('verify');
 
@@ -116,7 +139,9 @@ export function speculativeRound(
       seed,
       position,
     );
-    const report = selected ? tf.concat1d([next.tokens, selected.counts, tf.reshape(selected.kept, [-1])]) : next.tokens;
+    const report = selected
+      ? tf.concat1d([next.tokens, selected.counts, tf.reshape(selected.kept, [-1])])
+      : next.tokens;
     mark('accept');
     return {state: [next.last, next.position, seed, ...cache, ...draftCache], outputs: [report]};
   };

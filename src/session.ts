@@ -29,6 +29,23 @@ interface Recording {
   selection?: Selection;
 }
 
+/**
+ * The selection's plan; undefined where verification is dense or every layer stays dense.
+ * @throws Error where there is no layer map to plan by
+ */
+export function sessionPlan(
+  {draft, verifier, layerMap, layerMapReason}: Pair,
+  options: ResolvedOptions,
+): SelectionPlan | undefined {
+  if (options.verification === 'dense' || options.denseLayers >= verifier.config.numHiddenLayers)
+    return undefined;
+  if (!layerMap)
+    throw new Error(
+      `[generate] verification '${options.verification}' needs a layer map (${layerMapReason}): run 'specattn calibrate' for this pair, or ask for 'dense'`,
+    );
+  return planSelection(layerMap, draft!.config, verifier.config, options);
+}
+
 export class Session {
   private readonly state: LoopState;
   private readonly verifierCaches: number;
@@ -54,7 +71,12 @@ export class Session {
    * Takes a sequence of two tokens or more up to its last one, whose turn comes with the first round. Between chunks of rows
    * `pause` is awaited; it throws to stop.
    */
-  async prefill(tokens: readonly number[], seed: number, withDraft: boolean, pause: () => Promise<void>): Promise<void> {
+  async prefill(
+    tokens: readonly number[],
+    seed: number,
+    withDraft: boolean,
+    pause: () => Promise<void>,
+  ): Promise<void> {
     const last = tokens.length - 1;
     for (let from = 0; from < last; from += PREFILL_ROWS) {
       await pause();
@@ -67,13 +89,18 @@ export class Session {
 
   /** Renews the verifier's keys and values of `tokens`, which stand at `from` and after, with dense attention. */
   refresh(tokens: readonly number[], from: number): void {
-    for (let i = 0; i < tokens.length; i += PREFILL_ROWS) this.process(tokens.slice(i, i + PREFILL_ROWS), from + i, false);
+    for (let i = 0; i < tokens.length; i += PREFILL_ROWS)
+      this.process(tokens.slice(i, i + PREFILL_ROWS), from + i, false);
   }
 
   private process(tokens: readonly number[], position: number, withDraft: boolean): void {
     const {verifier, draft} = this.pair;
     this.state.advance((tensors) => {
-      const input = {tokens: tf.tensor1d(tokens as number[], 'int32'), position: tf.tensor1d([position], 'int32'), outputs: []};
+      const input = {
+        tokens: tf.tensor1d(tokens as number[], 'int32'),
+        position: tf.tensor1d([position], 'int32'),
+        outputs: [],
+      };
       const [verifierCache, draftCache] = this.caches(tensors);
       const next = verifier.forward({...input, cache: verifierCache}).cache;
       const nextDraft = withDraft && draft ? draft.forward({...input, cache: draftCache}).cache : draftCache;
@@ -92,42 +119,44 @@ export class Session {
     return this.recorded(key, () => {
       const step = plainStep(this.pair.verifier, options);
       // The draft's caches stay as they are.
-      return {steps: record(this.state, (tensors, mark) => {
-        const [, draftCache] = this.caches(tensors);
-        const next = step(tensors.slice(0, CACHES + this.verifierCaches), mark);
-        return {...next, state: [...next.state, ...draftCache]};
-      })};
+      return {
+        steps: record(this.state, (tensors, mark) => {
+          const [, draftCache] = this.caches(tensors);
+          const next = step(tensors.slice(0, CACHES + this.verifierCaches), mark);
+          return {...next, state: [...next.state, ...draftCache]};
+        }),
+      };
     });
   }
 
   /** The round that drafts `gamma` tokens. */
   speculative(gamma: number, options: ResolvedOptions): Recording {
-    const {verification, p, sinks, recent, denseLayers, union, granularity, temperature, topK, topP, minP} = options;
+    const {verification, p, sinks, recent, denseLayers, union, granularity, temperature, topK, topP, minP} =
+      options;
     const sparse = verification !== 'dense';
-    const key = JSON.stringify([gamma, temperature, topK, topP, minP, sparse && [p, sinks, recent, denseLayers, union, granularity]]);
+    const key = JSON.stringify([
+      gamma,
+      temperature,
+      topK,
+      topP,
+      minP,
+      sparse && [p, sinks, recent, denseLayers, union, granularity],
+    ]);
     return this.recorded(key, () => {
       const {draft, verifier} = this.pair;
-      const plan = this.plan(options);
+      const plan = sessionPlan(this.pair, options);
       const selection = plan && new Selection(plan, p);
       try {
-        const steps = record(this.state, speculativeRound(draft!, verifier, gamma, options, selection, options));
+        const steps = record(
+          this.state,
+          speculativeRound(draft!, verifier, gamma, options, selection, options),
+        );
         return {steps, selection};
       } catch (error) {
         selection?.dispose();
         throw error;
       }
     });
-  }
-
-  /** The selection's plan; undefined where verification is dense or every layer stays dense. */
-  private plan(options: ResolvedOptions): SelectionPlan | undefined {
-    const {draft, verifier, layerMap, layerMapReason} = this.pair;
-    if (options.verification === 'dense' || options.denseLayers >= verifier.config.numHiddenLayers) return undefined;
-    if (!layerMap)
-      throw new Error(
-        `[generate] verification '${options.verification}' needs a layer map (${layerMapReason}): run 'specattn calibrate' for this pair, or ask for 'dense'`,
-      );
-    return planSelection(layerMap, draft!.config, verifier.config, options);
   }
 
   private recorded(key: string, make: () => Recording): Recording {

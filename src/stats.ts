@@ -29,7 +29,16 @@ export interface GenerateStats {
   /** New tokens a second, the prompt's time left out. */
   tokensPerSecond: number;
   /** Milliseconds: the whole call, the prompt, and the decoding by phase. */
-  time: {total: number; prefill: number; decode: number; draft: number; select: number; verify: number; accept: number; refresh: number};
+  time: {
+    total: number;
+    prefill: number;
+    decode: number;
+    draft: number;
+    select: number;
+    verify: number;
+    accept: number;
+    refresh: number;
+  };
   /** Where it ran, in words. */
   device: string;
 }
@@ -75,7 +84,14 @@ export class StatsCollector {
    * @param counts keys of each set's union; empty where verification was dense
    * @param kept keys that each row of each set sees, [S, gamma + 1] row by row
    */
-  speculative(position: number, gamma: number, accepted: number, plan: SelectionPlan | undefined, counts: Int32Array, kept: Int32Array): void {
+  speculative(
+    position: number,
+    gamma: number,
+    accepted: number,
+    plan: SelectionPlan | undefined,
+    counts: Int32Array,
+    kept: Int32Array,
+  ): void {
     this.rounds++;
     this.drafted += gamma;
     this.accepted += accepted;
@@ -105,13 +121,15 @@ export class StatsCollector {
   }
 
   private dense(position: number, rows: number, block: number): void {
-    for (let layer = 0; layer < this.verifier.numHiddenLayers; layer++) this.denseLayer(position, rows, block);
+    for (let layer = 0; layer < this.verifier.numHiddenLayers; layer++)
+      this.denseLayer(position, rows, block);
   }
 
   /** `rows`: those that count as decoded; `block`: those that were computed. */
   private denseLayer(position: number, rows: number, block: number): void {
     for (let row = 0; row < rows; row++) this.denseVisible += position + row + 1;
-    const bytes = this.verifier.numKeyValueHeads * (position + block) * 2 * this.verifier.headDim * this.bytesPerElement;
+    const bytes =
+      this.verifier.numKeyValueHeads * (position + block) * 2 * this.verifier.headDim * this.bytesPerElement;
     this.bytes += bytes;
     this.bytesDense += bytes;
   }
@@ -129,7 +147,9 @@ export class StatsCollector {
       acceptedLengths: this.acceptedLengths,
       meanAcceptedLength: this.rounds ? this.accepted / this.rounds : 0,
       kvReduction: this.visible ? 1 - this.kept / this.visible : 0,
-      kvReductionAll: this.visible ? 1 - (this.kept + this.denseVisible) / (this.visible + this.denseVisible) : 0,
+      kvReductionAll: this.visible
+        ? 1 - (this.kept + this.denseVisible) / (this.visible + this.denseVisible)
+        : 0,
       bytesRead: {keyValues: this.bytes, keyValuesDense: this.bytesDense},
       tokensPerSecond: newTokens && decode > 0 ? (newTokens * 1000) / decode : 0,
       time: {total: end - this.start, prefill: this.decodeStart - this.start, decode, ...this.phases},

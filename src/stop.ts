@@ -12,11 +12,15 @@ export class StopWatch {
   push(piece: string): string {
     if (this.stopped) return '';
     const text = this.held + piece;
-    const cuts = this.stops.map((stop) => text.indexOf(stop)).filter((at) => at >= 0);
-    if (cuts.length) {
+    // The one that is complete first, so that it does not matter in which pieces the text comes; of two, the longer.
+    const found = this.stops
+      .map((stop) => ({start: text.indexOf(stop), length: stop.length}))
+      .filter(({start}) => start >= 0)
+      .sort((a, b) => a.start + a.length - (b.start + b.length) || a.start - b.start);
+    if (found.length) {
       this.stopped = true;
       this.held = '';
-      return text.slice(0, Math.min(...cuts));
+      return text.slice(0, found[0].start);
     }
     const held = Math.max(0, ...this.stops.map((stop) => overlap(text, stop)));
     this.held = text.slice(text.length - held);

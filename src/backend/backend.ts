@@ -171,7 +171,8 @@ export class SpecAttnBackend extends KernelBackend implements NativeBackend {
   assign(x: TensorInfo, values: BackendValues): void {
     const {storage, handle, elements} = this.tensors.get(x.dataId);
     const typed = typedArray(values, storage);
-    if (typed.length !== elements) throw new Error(`[assign] [${x.shape}] holds ${elements} numbers but ${typed.length} came`);
+    if (typed.length !== elements)
+      throw new Error(`[assign] [${x.shape}] holds ${elements} numbers but ${typed.length} came`);
     this.device.write(handle, 0, typed);
   }
 
@@ -218,7 +219,12 @@ export class SpecAttnBackend extends KernelBackend implements NativeBackend {
       throw new Error(`[write] [${shape}] holds ${elements} numbers but ${typed.length} came`);
     const handle = this.device.allocate(elements * BYTES[storage]);
     this.tensors.set(dataId, {dtype, elements, storage, handle, references: refCount});
-    if (typed) this.device.write(handle, 0, typed);
+    try {
+      if (typed) this.device.write(handle, 0, typed);
+    } catch (error) {
+      this.disposeData(dataId, true);
+      throw error;
+    }
   }
 
   override readSync(dataId: DataId): BackendValues {
