@@ -115,7 +115,7 @@ function checkOptions(options: LoadOptions): void {
   if (!Number.isSafeInteger(contextLength) || contextLength < 2)
     throw new Error(`[load] contextLength must be a whole number >= 2 but is ${contextLength}`);
   if (typeof layerMap !== 'string' && (typeof layerMap !== 'object' || layerMap === null))
-    throw new Error(`[load] layerMap must be a file or a layer map but is ${layerMap as unknown}`);
+    throw new Error(`[load] layerMap must be a file or a layer map but is ${String(layerMap)}`);
 }
 
 /** A map that was asked for must fit; the one beside the verifier is used if it does, and its refusal is told when it is needed. */

@@ -19,6 +19,9 @@ export interface DeviceReport {
   reason?: string;
 }
 
+// tfjs-backend-cpu greets the first user in Node with advice to install tfjs-node; graphs keep their shapes on it.
+(tf.findBackend('cpu') as unknown as {firstUse: boolean}).firstUse = false;
+
 const loaded = loadAddon();
 
 /** Opens the device that `SPECATTN_DEVICE` names, else the first that works, the GPU before the CPU. */

@@ -1,0 +1,57 @@
+/**
+ * `npm run bench [-- --tokens N --runs N --json]`: refcheck, then timings, on the embedded pair. The tables go to standard error, one JSON
+ * object to standard output.
+ */
+import {readFileSync} from 'node:fs';
+import * as path from 'node:path';
+import {Command} from 'commander';
+
+import {load} from '../src/index.js';
+import {packageRoot} from '../src/backend/addon.js';
+import {nativeBackend} from '../src/record.js';
+import {benchDecode, refcheckDecode} from './decode.js';
+import {benchKernels} from './kernels.js';
+import {machine} from './statistics.js';
+
+async function main(): Promise<void> {
+  const program = new Command('bench')
+    .description('refcheck, then timings of kernels and of decoding with the embedded pair')
+    .option('--tokens <n>', 'new tokens of a run', Number, 200)
+    .option('--runs <n>', 'runs of each mode', Number, 7)
+    .option('--json', 'print the JSON object alone')
+    .parse();
+  const {tokens, runs, json} = program.opts<{tokens: number; runs: number; json?: boolean}>();
+  const passage = readFileSync(path.join(packageRoot, 'test', 'data', 'passage_2.txt'), 'utf8');
+  const prompts = {short: 'The captain looked at the sea and', long: passage.slice(0, 6500)};
+  const show = (title: string, table: unknown) => {
+    if (json) return;
+    console.error(title);
+    console.error(table);
+  };
+
+  const lm = await load();
+  const kernels = nativeBackend() ? benchKernels() : [];
+  await refcheckDecode(lm, prompts);
+  const decode = await benchDecode(lm, prompts, {tokens, runs});
+  lm.dispose();
+
+  show('machine', machine());
+  if (!json) {
+    // console.table writes to standard output, which is the JSON's.
+    const {Console} = await import('node:console');
+    const table = new Console(process.stderr);
+    table.table(kernels);
+    table.table(
+      decode.map(({share, ...row}) => ({
+        ...row,
+        ...Object.fromEntries(Object.entries(share).map(([k, v]) => [`${k} %`, Math.round(v * 100)])),
+      })),
+    );
+  }
+  console.log(JSON.stringify({machine: machine(), refcheck: 'passed', kernels, decode}));
+}
+
+main().catch((error: Error) => {
+  console.error(`bench: ${error.message}`);
+  process.exitCode = 1;
+});

@@ -1,0 +1,140 @@
+/** The kernels that decide, checked against float64 and then timed against what this machine's memory and units can do. */
+import * as tf from '@tensorflow/tfjs-core';
+
+import {causalAttention, nucleusSelect, sparseAttention} from '../ops/index.js';
+import {nativeBackend} from '../src/record.js';
+import {round, time} from './statistics.js';
+
+export interface KernelRow {
+  kernel: string;
+  shape: string;
+  us: number;
+  gflops?: number;
+  /** Of weights or keys and values, each read once. */
+  gigabytesPerSecond?: number;
+}
+
+/** A tensor stored as bfloat16, as weights and caches are, and its values. */
+function half(shape: number[]): tf.Tensor {
+  const native = nativeBackend()!;
+  const values = tf.tidy(() => tf.randomNormal(shape).dataSync());
+  const info = native.upload([values as Float32Array], 'float32', shape, 'bfloat16');
+  return tf.engine().makeTensorFromTensorInfo(info) as tf.Tensor;
+}
+
+function close(what: string, got: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number): void {
+  for (let i = 0; i < expected.length; i++)
+    if (!(Math.abs(got[i] - expected[i]) <= tolerance))
+      throw new Error(
+        `[bench] ${what}: element ${i} is ${got[i]} but must be ${expected[i]} within ${tolerance}`,
+      );
+}
+
+/** rows × [N,K] weights in bfloat16: the layers of the embedded verifier, and one of Llama-2-7B's width. */
+function matMul(rows: number, n: number, k: number): KernelRow {
+  const a = tf.randomNormal([rows, k]);
+  const b = half([n, k]);
+  const [x, w] = [a.dataSync(), b.dataSync()];
+  const expected = new Float64Array(rows * n);
+  for (let r = 0; r < rows; r++)
+    for (let c = 0; c < n; c++)
+      for (let i = 0; i < k; i++) expected[r * n + c] += x[r * k + i] * w[c * k + i];
+  const product = tf.matMul(a as tf.Tensor2D, b as tf.Tensor2D, false, true);
+  close(`matMul [${rows},${n},${k}]`, product.dataSync(), expected, 1e-5 * k);
+  const ms = time(() => tf.dispose(tf.matMul(a as tf.Tensor2D, b as tf.Tensor2D, false, true)), 20);
+  tf.dispose([a, b, product]);
+  return {
+    kernel: 'BatchMatMul',
+    shape: `${rows} x [${n},${k}] bfloat16`,
+    us: round(ms * 1e3),
+    gflops: round((2 * rows * n * k) / ms / 1e6),
+    gigabytesPerSecond: round((2 * n * k) / ms / 1e6),
+  };
+}
+
+/** A block's dense attention against sparse attention with a share of the keys kept, at the embedded verifier's shape. */
+function attention(rows: number, context: number): KernelRow[] {
+  const [heads, groups, size] = [5, 5, 64];
+  const q = tf.randomNormal([rows, heads, size]) as tf.Tensor3D;
+  const [k, v] = [half([groups, context, size]), half([groups, context, size])] as tf.Tensor3D[];
+  const position = tf.tensor1d([context - rows], 'int32');
+  const flops = 4 * rows * heads * context * size;
+  const bytes = 2 * 2 * groups * context * size;
+  const dense = causalAttention(q, k, v, position);
+  const denseMs = time(() => tf.dispose(causalAttention(q, k, v, position)), 10);
+  const result: KernelRow[] = [
+    {
+      kernel: 'CausalAttention',
+      shape: `${rows} rows, ${context} keys`,
+      us: round(denseMs * 1e3),
+      gflops: round(flops / denseMs / 1e6),
+      gigabytesPerSecond: round(bytes / denseMs / 1e6),
+    },
+  ];
+  for (const share of [1, 0.31, 0.22]) {
+    const count = Math.round(context * share);
+    const list = Int32Array.from({length: context}, (_, i) =>
+      i < count ? Math.floor((i * context) / count) : 0,
+    );
+    const all = Int32Array.from({length: context}, (_, i) => {
+      let bits = 0;
+      for (let row = 0; row < rows; row++) if (list[i] <= context - rows + row) bits |= 1 << row;
+      return bits;
+    });
+    const selection = [
+      tf.tensor2d(list, [1, context], 'int32'),
+      tf.tensor2d(all, [1, context], 'int32'),
+      tf.tensor1d([count], 'int32'),
+    ] as const;
+    const run = () =>
+      sparseAttention(q, k, v, {keys: selection[0], bits: selection[1], counts: selection[2]});
+    const sparse = run();
+    if (share === 1) close('SparseAttention with every key', sparse.dataSync(), dense.dataSync(), 0);
+    const ms = time(() => tf.dispose(run()), 10);
+    result.push({
+      kernel: 'SparseAttention',
+      shape: `${rows} rows, ${Math.round(share * 100)}% of ${context} keys`,
+      us: round(ms * 1e3),
+      gflops: round((flops * share) / ms / 1e6),
+      gigabytesPerSecond: round((bytes * share) / ms / 1e6),
+    });
+    tf.dispose([sparse, ...selection]);
+  }
+  tf.dispose([q, k, v, position, dense]);
+  return result;
+}
+
+/** The selection of a round of four drafted tokens for three sets. */
+function select(context: number): KernelRow {
+  const steps = Array.from({length: 4}, () =>
+    tf.tidy(() => tf.softmax(tf.mul(tf.randomNormal([4, context]), 3)) as tf.Tensor2D),
+  );
+  const mix = tf.tensor2d([1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1], [3, 4]);
+  const p = tf.fill([3], 0.95);
+  const position = tf.tensor1d([context - 5], 'int32');
+  const run = () => nucleusSelect(steps, mix, p as tf.Tensor1D, position, {sinks: 4, recent: 16});
+  const first = run();
+  const counts = first.counts.dataSync();
+  if (!counts.every((count) => count > 0 && count < context))
+    throw new Error(`[bench] NucleusSelect kept ${counts} of ${context} keys`);
+  const ms = time(() => tf.dispose({...run()}), 10);
+  tf.dispose([...steps, mix, p, position, ...Object.values(first)]);
+  return {kernel: 'NucleusSelect', shape: `3 sets x 4 steps x ${context} keys`, us: round(ms * 1e3)};
+}
+
+export function benchKernels(): KernelRow[] {
+  return [
+    ...[1, 2, 5, 64].flatMap((rows) => [
+      matMul(rows, 1792, 320),
+      matMul(rows, 320, 896),
+      matMul(rows, 4096, 320),
+    ]),
+    matMul(1, 4096, 4096),
+    matMul(5, 4096, 4096),
+    ...attention(1, 2048),
+    ...attention(5, 2048),
+    ...attention(5, 4096),
+    select(2048),
+    select(4096),
+  ];
+}
