@@ -1,0 +1,205 @@
+/** What a model holds does not grow with what it writes, and is given back. */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import * as tf from '@tensorflow/tfjs-core';
+import {expect} from 'chai';
+
+import type {LanguageModel} from '../../src/language_model.js';
+import {disposeAll, generate, load} from '../../src/load.js';
+import type {GenerateOptions} from '../../src/options.js';
+import {forEachBackend, onBackend} from '../backends.js';
+import {linkModel, memory, refusal, replaceFile, tinyPair, withModel} from './models.js';
+
+const WAYS: Record<string, GenerateOptions> = {
+  plain: {draft: false},
+  dense: {verification: 'dense', gamma: 3},
+  sparse: {verification: 'sparse', gamma: 3, denseLayers: 0, p: 0.8},
+  'sparse by head': {verification: 'sparse', gamma: 3, granularity: 'head', union: 'row'},
+  refresh: {verification: 'refresh', refreshEvery: 2, gamma: 3},
+  'sampled sparse': {
+    verification: 'sparse',
+    gamma: 2,
+    temperature: 0.7,
+    topK: 50,
+    topP: 0.9,
+    minP: 0.01,
+    seed: 3,
+  },
+};
+
+/** Writes `rounds` rounds and returns the memory of each of them, seen while the session is busy. */
+async function memoryOf(lm: LanguageModel, rounds: number, options: GenerateOptions) {
+  const seen: ReturnType<typeof memory>[] = [];
+  const signal = new AbortController();
+  const onText = () => {
+    seen.push(memory());
+    if (seen.length >= rounds) signal.abort();
+  };
+  await lm.generate('Once upon a time', {maxNewTokens: 5000, ...options, onText, signal: signal.signal});
+  return seen;
+}
+
+onBackend('specattn', 'memory of the embedded pair', () => {
+  for (const [what, options] of Object.entries(WAYS)) {
+    it(`is the same after 50 rounds as after 5: ${what}`, () =>
+      withModel({}, async (lm) => {
+        const run = async (maxNewTokens: number) => {
+          const {stats} = await lm.generate('The captain looked at the sea and', {...options, maxNewTokens});
+          return {rounds: stats.rounds, memory: memory()};
+        };
+        const few = await run(20);
+        const many = await run(220);
+        expect(few.rounds).to.be.at.least(5);
+        expect(many.rounds).to.be.at.least(50);
+        expect(many.memory).to.deep.equal(few.memory);
+
+        const seen = await memoryOf(lm, 50, options);
+        expect(seen.length).to.be.at.least(50);
+        for (const one of seen) expect(one).to.deep.equal(seen[0]);
+      }));
+  }
+
+  it('is the same after the tenth answer as after the first, whatever their options', () =>
+    withModel({}, async (lm) => {
+      const write = async () => {
+        for (const options of [...Object.values(WAYS), {}])
+          await lm.generate('It was', {...options, maxNewTokens: 12});
+        return memory();
+      };
+      const first = await write();
+      for (let i = 0; i < 3; i++) expect(await write()).to.deep.equal(first);
+    }));
+});
+
+forEachBackend('memory of a tiny pair', (backend) => {
+  for (const [what, options] of Object.entries(WAYS)) {
+    it(`does not grow from round to round: ${what}`, () =>
+      withModel(tinyPair(), async (lm) => {
+        const run = async (maxNewTokens: number) => {
+          await lm.generate('Once upon a time', {...options, maxNewTokens});
+          return memory();
+        };
+        const few = await run(6);
+        expect(await run(backend === 'cpu' ? 18 : 60)).to.deep.equal(few);
+      }));
+  }
+
+  it('is given back after an error and after an abort', () =>
+    withModel(tinyPair(), async (lm) => {
+      const prompt = 'Once upon a time';
+      const options = {maxNewTokens: 12, gamma: 2};
+      await lm.generate(prompt, options);
+      const onText = () => {
+        throw new Error('the listener failed');
+      };
+      expect(await refusal(() => lm.generate(prompt, {...options, onText}))).to.equal('the listener failed');
+
+      const before = memory();
+      const {signal, abort} = controller();
+      await lm.generate(prompt, {...options, onText: abort, signal});
+      expect(memory()).to.deep.equal(before);
+    }));
+
+  it('takes a session more for overlapping answers, and gives it back', () =>
+    withModel(tinyPair(), async (lm) => {
+      const answer = (prompt: string, options: GenerateOptions = {}) =>
+        lm.generate(prompt, {maxNewTokens: 10, gamma: 2, denseLayers: 0, p: 0.6, ...options});
+      const prompts = ['Once upon a time', 'It was', ''];
+      const alone: number[][] = [];
+      for (const prompt of prompts) alone.push((await answer(prompt)).tokens);
+      const before = memory();
+
+      let most = 0;
+      const onText = () => (most = Math.max(most, memory().numTensors));
+      const together = await Promise.all(prompts.map((prompt) => answer(prompt, {onText})));
+      expect(together.map(({tokens}) => tokens)).to.deep.equal(alone);
+      expect(most, 'tensors of three sessions').to.be.greaterThan(before.numTensors);
+      // Any of the three may stay; one has recorded what the others have.
+      expect(memory().numTensors).to.be.at.most(before.numTensors);
+      expect(memory().numBytesInDevice ?? 0).to.be.at.most(before.numBytesInDevice ?? 0);
+    }));
+
+  it('is given back when the model is disposed of during an answer, which ends first', async () => {
+    const before = memory();
+    const lm = await load({...tinyPair(), backend});
+    const options = {maxNewTokens: 10, gamma: 2};
+    const {tokens} = await lm.generate('It was', options);
+    let held = 0;
+    const whole = await lm.generate('It was', {
+      ...options,
+      onText: () => {
+        lm.dispose();
+        held = memory().numTensors;
+      },
+    });
+    expect(whole.tokens).to.deep.equal(tokens);
+    expect(held, 'tensors while it writes').to.be.greaterThan(before.numTensors);
+    expect(memory()).to.deep.equal(before);
+    lm.dispose(); // once more does nothing
+    expect(await refusal(() => lm.generate('It was'))).to.equal('[generate] the model was disposed');
+    expect(await refusal(() => lm.stream('It was').next())).to.equal('[generate] the model was disposed');
+  });
+
+  it('is given back by disposeAll, when one call loaded the models', async () => {
+    const before = memory();
+    const options = {...tinyPair(), backend, maxNewTokens: 6, gamma: 2, seed: 1};
+    const first = await generate('It was', options);
+    const loaded = memory();
+    const second = await generate('It was', {...options, maxNewTokens: 4});
+    expect(second.tokens).to.deep.equal(first.tokens.slice(0, 4));
+    expect(memory(), 'loaded once').to.deep.equal(loaded);
+    const plain = await generate('It was', {
+      ...tinyPair(),
+      backend,
+      maxNewTokens: 4,
+      gamma: 2,
+      draft: tinyPair().draft,
+    });
+    expect(plain.tokens).to.deep.equal(second.tokens);
+    await disposeAll();
+    expect(memory()).to.deep.equal(before);
+  });
+});
+
+function controller(): {signal: AbortSignal; abort: () => void} {
+  const made = new AbortController();
+  return {signal: made.signal, abort: () => made.abort()};
+}
+
+onBackend('specattn', 'a model on another backend than its own', () => {
+  const REFUSAL = "[generate] the backend must be 'specattn', which the model was loaded on, but is 'cpu'";
+  const options = {maxNewTokens: 6, gamma: 2, verification: 'dense'} as const;
+
+  it('is refused, and works again on its own', () =>
+    withModel(tinyPair(), async (lm) => {
+      const {tokens} = await lm.generate('It was', options);
+      await tf.setBackend('cpu');
+      expect(await refusal(() => lm.generate('It was', options))).to.equal(REFUSAL);
+      await tf.setBackend('specattn');
+      // In the middle of an answer, too.
+      const onText = () => void tf.setBackend('cpu');
+      const message = await lm
+        .generate('It was', {...options, onText})
+        .catch((error: Error) => error.message);
+      expect(message).to.equal(REFUSAL);
+      await tf.setBackend('specattn');
+      expect((await lm.generate('It was', options)).tokens).to.deep.equal(tokens);
+    }));
+
+  afterEach(() => tf.setBackend('specattn'));
+});
+
+onBackend('specattn', 'caches that no memory holds', () => {
+  it('are refused with their size, and leave the model as it was', async () => {
+    const verifier = linkModel(tinyPair().verifier);
+    const config = JSON.parse(fs.readFileSync(path.join(verifier, 'config.json'), 'utf8')) as object;
+    replaceFile(verifier, 'config.json', JSON.stringify({...config, max_position_embeddings: 2 ** 40}));
+    await withModel({verifier}, async (lm) => {
+      const message = await refusal(() => lm.generate('It was'));
+      expect(message).to.match(/70368744177664 bytes/);
+    });
+    await withModel({verifier, contextLength: 32}, async (lm) => {
+      expect((await lm.generate('It was', {maxNewTokens: 3})).tokens).to.have.lengthOf(3);
+    });
+  });
+});

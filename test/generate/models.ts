@@ -1,0 +1,167 @@
+/** Pairs of models for the loop's tests, and what every one of them checks: nothing stays allocated. */
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import * as tf from '@tensorflow/tfjs-core';
+import {expect} from 'chai';
+
+import {readConfig, type LlamaConfig} from '../../models/config.js';
+import {writeLayerMap, type LayerMap} from '../../models/layer_map.js';
+import {parameters} from '../../models/parameters.js';
+import {packageRoot} from '../../src/backend/addon.js';
+import type {SpecAttnMemoryInfo} from '../../src/backend/index.js';
+import type {LanguageModel} from '../../src/language_model.js';
+import {load, type LoadOptions} from '../../src/load.js';
+
+export const PRETRAINED = path.join(packageRoot, 'models', 'pretrained');
+
+/** A text that the embedded verifier wrote: 1, 2 or 3. */
+export function passage(number: number): string {
+  return fs.readFileSync(path.join(packageRoot, 'test', 'data', `passage_${number}.txt`), 'utf8');
+}
+
+export function memory(): Pick<SpecAttnMemoryInfo, 'numTensors' | 'numDataBuffers' | 'numBytesInDevice'> {
+  const {numTensors, numDataBuffers, numBytesInDevice} = tf.memory() as SpecAttnMemoryInfo;
+  return {numTensors, numDataBuffers, numBytesInDevice};
+}
+
+/** Runs `body` with a pair loaded on the current backend; nothing is left of it afterwards. */
+export async function withModel(
+  options: LoadOptions,
+  body: (lm: LanguageModel) => Promise<void>,
+): Promise<void> {
+  const before = memory();
+  const lm = await load({backend: tf.getBackend(), ...options});
+  try {
+    await body(lm);
+  } finally {
+    lm.dispose();
+  }
+  expect(memory(), 'memory after dispose').to.deep.equal(before);
+}
+
+/** The error's message, or `accepted`; either way nothing more is allocated than before. */
+export async function refusal(work: () => Promise<unknown>): Promise<string> {
+  const before = memory();
+  const message = await work().then(
+    () => 'accepted',
+    (error: Error) => error.message,
+  );
+  expect(memory(), 'memory after the refusal').to.deep.equal(before);
+  return message;
+}
+
+let folder: string | undefined;
+after(() => {
+  if (folder) fs.rmSync(folder, {recursive: true});
+  folder = undefined;
+});
+
+/** A new folder, gone when all tests are done. */
+export function newFolder(): string {
+  folder ??= fs.mkdtempSync(path.join(os.tmpdir(), 'specattn-generate-'));
+  return fs.mkdtempSync(path.join(folder, 'model-'));
+}
+
+/** A folder with links to another's files, to be changed by writing files over them. */
+export function linkModel(from: string): string {
+  const to = newFolder();
+  for (const name of fs.readdirSync(from)) fs.symlinkSync(path.join(from, name), path.join(to, name));
+  return to;
+}
+
+/** Replaces a file of {@link linkModel}'s folder, not the one it links to. */
+export function replaceFile(dir: string, name: string, content: string | Uint8Array): void {
+  fs.rmSync(path.join(dir, name), {force: true});
+  fs.writeFileSync(path.join(dir, name), content);
+}
+
+const TINY = {
+  ...{architectures: ['LlamaForCausalLM'], model_type: 'llama', vocab_size: 4096, hidden_act: 'silu'},
+  ...{hidden_size: 32, intermediate_size: 48, num_attention_heads: 4, num_key_value_heads: 2, head_dim: 8},
+  ...{max_position_embeddings: 96, bos_token_id: 0, eos_token_id: 1},
+};
+const VERIFIER_LAYERS = 3;
+const DRAFT_LAYERS = 2;
+/** Of the embedded tokenizer: a random model is not to end its text by chance. */
+const SPECIAL_TOKENS = 8;
+
+let pair: {draft: string; verifier: string} | undefined;
+
+/**
+ * A random pair with the embedded tokenizer, small enough for the composed ops. The draft is the verifier without its last layer, so that
+ * some of its tokens are accepted and some are not. The verifier has 4 query heads on 2 key/value heads.
+ */
+export function tinyPair(): {draft: string; verifier: string} {
+  pair ??= writeTinyPair();
+  return pair;
+}
+
+function writeTinyPair(): {draft: string; verifier: string} {
+  const made = {draft: newFolder(), verifier: newFolder()};
+  for (const [role, layers] of [
+    ['draft', DRAFT_LAYERS],
+    ['verifier', VERIFIER_LAYERS],
+  ] as const) {
+    const dir = made[role];
+    fs.writeFileSync(path.join(dir, 'config.json'), JSON.stringify({...TINY, num_hidden_layers: layers}));
+    for (const name of ['tokenizer.json', 'tokenizer_config.json'])
+      fs.copyFileSync(path.join(PRETRAINED, 'verifier', name), path.join(dir, name));
+    fs.writeFileSync(path.join(dir, 'model.safetensors'), randomWeights(readConfig(dir)));
+  }
+  writeLayerMap(path.join(made.verifier, 'layer_map.json'), tinyLayerMap(made));
+  return made;
+}
+
+/** A layer map of the tiny pair. */
+export function tinyLayerMap({draft, verifier}: {draft: string; verifier: string}): LayerMap {
+  return {
+    version: 1,
+    kind: 'kl',
+    draft: {config: readConfig(draft).sha256},
+    verifier: {config: readConfig(verifier).sha256},
+    layers: [0, 0, 1],
+    heads: [
+      [0, 1, 2, 3],
+      [3, 1, 1, 0],
+      [2, 2, 0, 1],
+    ],
+    kl: [
+      [0.1, 0.2],
+      [0.2, 0.3],
+      [0.3, 0.2],
+    ],
+    text: {rows: 10, window: 10},
+  };
+}
+
+/** A safetensors file whose tensors depend on their names alone: models that share names share weights. */
+function randomWeights(config: LlamaConfig): Uint8Array {
+  const tensors = parameters(config).flatMap(({sources}) => sources);
+  const header: Record<string, unknown> = {};
+  const data: Uint8Array[] = [];
+  let at = 0;
+  for (const {name, shape} of tensors) {
+    const values = randomTensor(name, shape);
+    header[name] = {dtype: 'F32', shape, data_offsets: [at, at + values.byteLength]};
+    data.push(new Uint8Array(values.buffer));
+    at += values.byteLength;
+  }
+  const json = Buffer.from(JSON.stringify(header));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(json.length));
+  return Buffer.concat([length, json, ...data]);
+}
+
+function randomTensor(name: string, shape: number[]): Float32Array {
+  const size = tf.util.sizeFromShape(shape);
+  if (shape.length === 1) return new Float32Array(size).fill(1);
+  let seed = 1;
+  for (const letter of name) seed = (Math.imul(seed, 31) + letter.charCodeAt(0)) >>> 0;
+  const scale = name.includes('layers') ? 1.4 / Math.sqrt(shape[1]) : 1;
+  const values = tf
+    .tidy(() => tf.randomNormal(shape, 0, scale, 'float32', seed).dataSync() as Float32Array)
+    .slice();
+  if (name === 'lm_head.weight') values.fill(0, 0, SPECIAL_TOKENS * shape[1]);
+  return values;
+}

@@ -1,0 +1,77 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {expect} from 'chai';
+
+import type {LanguageModel} from '../../src/language_model.js';
+import {resolveOptions} from '../../src/options.js';
+import {CACHES} from '../../src/round.js';
+import {Session} from '../../src/session.js';
+import {onBackend} from '../backends.js';
+import {expectSame} from '../compare.js';
+import {passage, withModel} from './models.js';
+
+const noPause = () => Promise.resolve();
+
+/** Runs `body` with a session of its own. */
+async function withSession(lm: LanguageModel, body: (session: Session) => Promise<void>): Promise<void> {
+  const {draft, verifier, layerMap} = lm;
+  const session = new Session({draft, verifier, layerMap, contextLength: 512});
+  try {
+    await body(session);
+  } finally {
+    session.dispose();
+  }
+}
+
+/** Rows 0 … rows - 1 of the verifier's keys and values, layer by layer. */
+function cachedRows(session: Session, rows: number): Float32Array[] {
+  return session['state'].tensors.slice(CACHES, CACHES + session['verifierCaches']).map((cache) => {
+    const [groups, , size] = cache.shape;
+    return tf.tidy(() => tf.slice(cache, [0, 0, 0], [groups, rows, size]).dataSync() as Float32Array);
+  });
+}
+
+onBackend('specattn', 'Session', () => {
+  it('refreshes the keys and values that sparse rounds left, to what dense decoding gives', () =>
+    withModel({}, async (lm) => {
+      const prompt = lm.tokenizer.encode(passage(1).slice(0, 900));
+      const sequence = [...prompt];
+      const options = resolveOptions({p: 0.3, recent: 0, sinks: 1, denseLayers: 0, seed: 1});
+      let dense: Float32Array[] = [];
+      await withSession(lm, async (sparse) => {
+        await sparse.prefill(sequence, options.seed, true, noPause);
+        for (let round = 0; round < 3; round++) {
+          const [report] = sparse.speculative(3, options).steps.run();
+          sequence.push(...[...report.dataSync().subarray(0, 4)].filter((token) => token >= 0));
+        }
+        const rows = sequence.length - 1;
+        await withSession(lm, async (session) => {
+          await session.prefill(sequence, options.seed, false, noPause);
+          dense = cachedRows(session, rows);
+        });
+        const before = cachedRows(sparse, rows);
+        expect(before.some((values, i) => values.some((x, n) => x !== dense[i][n]))).to.equal(true);
+        sparse.refresh(sequence.slice(prompt.length - 1, -1), prompt.length - 1);
+        cachedRows(sparse, rows).forEach((values, i) => expectSame(values, dense[i]));
+      });
+    }));
+
+  it('keeps no more than a fixed number of recordings', () =>
+    withModel({}, (lm) =>
+      withSession(lm, async (session) => {
+        await session.prefill([0, 5, 6], 1, true, noPause);
+        const tensors: number[] = [];
+        for (let topK = 1; topK <= 28; topK++) {
+          session
+            .speculative(1, resolveOptions({verification: topK % 2 ? 'dense' : 'sparse', topK}))
+            .steps.run();
+          tensors.push(tf.memory().numTensors);
+        }
+        // Full after 24; each pair of recordings after that takes the place of another pair.
+        expect(tensors[25]).to.equal(tensors[23]);
+        expect(tensors[27]).to.equal(tensors[23]);
+        // What was dropped is made again.
+        const [report] = session.speculative(1, resolveOptions({verification: 'dense', topK: 1})).steps.run();
+        expect(report.dataSync()[0]).to.be.within(0, 4095);
+      }),
+    ));
+});
