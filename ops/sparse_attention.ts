@@ -103,7 +103,7 @@ const run = defineOp<Required<SparseAttentionOptions>>({
  *
  * Source: SpecAttn, arXiv 2510.27641.
  *
- * @param q float32 [T,H,D], T ≤ 31
+ * @param q float32 [T,H,D], T ≤ 31; natively D ≤ 256
  * @param k float32 [G,C,D], H a multiple of G
  * @param v float32 [G,C,D]
  * @param selection keys and bits int32 [S,C], counts int32 [S]; as {@link nucleusSelect} gives them

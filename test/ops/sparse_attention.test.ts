@@ -65,7 +65,7 @@ function everything(rows: number, capacity: number, position: number): Selection
   return nucleusSelect(steps, tf.ones([1, 1]), tf.ones([1]), at(position));
 }
 
-forEachBackend('SparseAttention', () => {
+forEachBackend('SparseAttention', (backend) => {
   const cases: [string, Shapes, {sets: number; set?: number; perGroup?: boolean}][] = [
     ['MHA', {rows: 5, heads: 5, groups: 5, size: 64, capacity: 333}, {sets: 1}],
     ['GQA', {rows: 5, heads: 8, groups: 2, size: 31, capacity: 989}, {sets: 3, set: 2}],
@@ -75,7 +75,7 @@ forEachBackend('SparseAttention', () => {
       {sets: 5, set: 1, perGroup: true},
     ],
     ['one row', {rows: 1, heads: 4, groups: 1, size: 40, capacity: 33}, {sets: 1}],
-    ['30 rows', {rows: 30, heads: 2, groups: 1, size: 16, capacity: 111}, {sets: 1}],
+    ['31 rows', {rows: 31, heads: 2, groups: 1, size: 16, capacity: 111}, {sets: 1}],
     ['one key', {rows: 2, heads: 2, groups: 2, size: 8, capacity: 1}, {sets: 1}],
   ];
   for (const [title, shapes, {sets, set = 0, perGroup = false}] of cases) {
@@ -139,6 +139,18 @@ forEachBackend('SparseAttention', () => {
     const none = {...selection, counts: tf.tensor1d([0], 'int32')};
     expectSame(sparseAttention(tf.ones([2, 1, 1]), ones, v, none).dataSync(), [0, 0]);
   });
+
+  if (backend === 'specattn') {
+    it('leaves nothing behind where the native kernel refuses', () => {
+      const [q, kv] = [tf.zeros<tf.Rank.R3>([1, 1, 257]), tf.zeros<tf.Rank.R3>([1, 4, 257])];
+      const every = everything(2, 4, 0);
+      const buffers = tf.engine().backend.numDataIds();
+      expect(() => sparseAttention(q, kv, kv, every)).to.throw(
+        '[SparseAttention] the head size must be at most 256',
+      );
+      expect(tf.engine().backend.numDataIds()).to.equal(buffers);
+    });
+  }
 
   it('names what does not fit', () => {
     const [q, kv] = [tf.zeros<tf.Rank.R3>([2, 6, 8]), tf.zeros<tf.Rank.R3>([3, 9, 8])];
