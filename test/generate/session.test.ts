@@ -55,6 +55,23 @@ onBackend('specattn', 'Session', () => {
       });
     }));
 
+  for (const refreshEvery of [1, 3]) {
+    it(`is refreshed row by row, all of them, every ${refreshEvery} rounds`, () =>
+      withModel({contextLength: 512}, async (lm) => {
+        const prompt = passage(1).slice(0, 900);
+        const options = {p: 0.3, recent: 0, sinks: 1, denseLayers: 0, gamma: 1, maxNewTokens: 24} as const;
+        const {tokens} = await lm.generate(prompt, {...options, verification: 'refresh', refreshEvery});
+        const sequence = [...lm.tokenizer.encode(prompt), ...tokens];
+        // All rows but those of the rounds since the last refresh, of two tokens at most, and the last token, which has none.
+        const rows = sequence.length - 1 - 2 * refreshEvery;
+        const refreshed = cachedRows(lm['idle']!, rows);
+        await withSession(lm, async (session) => {
+          await session.prefill(sequence, 1, false, noPause);
+          cachedRows(session, rows).forEach((values, i) => expectSame(refreshed[i], values));
+        });
+      }));
+  }
+
   it('keeps no more than a fixed number of recordings', () =>
     withModel({}, (lm) =>
       withSession(lm, async (session) => {
