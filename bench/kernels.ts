@@ -116,9 +116,9 @@ function select(context: number): KernelRow {
   const first = run();
   const counts = first.counts.dataSync();
   if (!counts.every((count) => count > 0 && count < context))
-    throw new Error(`[bench] NucleusSelect kept ${counts} of ${context} keys`);
+    throw new Error(`[bench] NucleusSelect kept ${Array.from(counts).join(', ')} of ${context} keys`);
   const ms = time(() => tf.dispose({...run()}), 10);
-  tf.dispose([...steps, mix, p, position, ...Object.values(first)]);
+  tf.dispose([...steps, mix, p, position, first.keys, first.bits, first.counts, first.kept]);
   return {kernel: 'NucleusSelect', shape: `3 sets x 4 steps x ${context} keys`, us: round(ms * 1e3)};
 }
 

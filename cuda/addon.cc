@@ -8,6 +8,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <map>
 #include <memory>
 #include <new>
@@ -333,29 +334,41 @@ napi_value Kernels(napi_env env) {
   return list;
 }
 
-napi_property_descriptor Method(const char* name, napi_callback callback) {
-  return {name, nullptr, callback, nullptr, nullptr, nullptr, napi_default_method, nullptr};
+// No C++ exception (no memory for a list, no thread) may reach Node, which would abort.
+template <napi_callback kCallback>
+napi_value Guarded(napi_env env, napi_callback_info info) {
+  try {
+    return kCallback(env, info);
+  } catch (const std::exception& error) {
+    return Throw(env, Error("[device] %s", error.what()));
+  }
+}
+
+template <napi_callback kCallback>
+napi_property_descriptor Method(const char* name) {
+  return {name, nullptr, Guarded<kCallback>, nullptr, nullptr, nullptr, napi_default_method, nullptr};
 }
 
 napi_value Init(napi_env env, napi_value exports) {
   const napi_property_descriptor methods[] = {
-      Method("launch", Launch),
-      Method("allocate", Allocate),
-      Method("free", Free),
-      Method("write", Transfer<true>),
-      Method("read", Transfer<false>),
-      Method("synchronize", Synchronize),
-      Method("beginCapture", BeginCapture),
-      Method("endCapture", EndCapture),
-      Method("replay", Replay),
-      Method("freeCapture", FreeCapture), Method("mark", Mark),
-      Method("memory", Memory),
-      Method("trim", Trim),
+      Method<Launch>("launch"),
+      Method<Allocate>("allocate"),
+      Method<Free>("free"),
+      Method<Transfer<true>>("write"),
+      Method<Transfer<false>>("read"),
+      Method<Synchronize>("synchronize"),
+      Method<BeginCapture>("beginCapture"),
+      Method<EndCapture>("endCapture"),
+      Method<Replay>("replay"),
+      Method<FreeCapture>("freeCapture"),
+      Method<Mark>("mark"),
+      Method<Memory>("memory"),
+      Method<Trim>("trim"),
   };
   napi_value device = nullptr, probe = nullptr;
-  napi_define_class(env, "Device", NAPI_AUTO_LENGTH, NewDevice, nullptr, sizeof methods / sizeof *methods,
-                    methods, &device);
-  napi_create_function(env, "probe", NAPI_AUTO_LENGTH, ProbeDevices, nullptr, &probe);
+  napi_define_class(env, "Device", NAPI_AUTO_LENGTH, Guarded<NewDevice>, nullptr,
+                    sizeof methods / sizeof *methods, methods, &device);
+  napi_create_function(env, "probe", NAPI_AUTO_LENGTH, Guarded<ProbeDevices>, nullptr, &probe);
   napi_set_named_property(env, exports, "Device", device);
   napi_set_named_property(env, exports, "probe", probe);
   napi_set_named_property(env, exports, "kernels", Kernels(env));

@@ -21,7 +21,8 @@ class Capture {
  public:
   virtual ~Capture() = default;
   virtual Status Replay() = 0;
-  // How long each stretch of the last replay took, up to its Mark: at most `capacity` numbers; returns how many.
+  // How long each stretch of the last replay took, up to its Mark: at most `capacity` numbers; returns how
+  // many.
   virtual int Times(double* milliseconds, int capacity) = 0;
 };
 

@@ -55,6 +55,8 @@ export async function* generateText(
   const {tokenizer, verifier, draft, contextLength} = engine;
   const sequence = encodePrompt(engine, prompt, options);
   const promptTokens = sequence.length;
+  if (given.draft && !draft)
+    throw new Error('[generate] draft must be false or left out: the model was loaded without one');
   const speculative = options.draft && draft !== undefined;
   if (speculative) sessionPlan(engine, options); // refused before anything is computed
   const stats = new StatsCollector(

@@ -29,6 +29,10 @@ export class Captured {
     try {
       tf.tidy(() => {
         const next = step(state);
+        if (next.state.length !== state.length)
+          throw new Error(
+            `[capture] the state has ${state.length} tensors but its next value has ${next.state.length}`,
+          );
         next.state.forEach((tensor, i) => {
           if (!tf.util.arraysEqual(tensor.shape, state[i].shape) || tensor.dtype !== state[i].dtype)
             throw new Error(

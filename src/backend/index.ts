@@ -1,6 +1,6 @@
 /** Registers the TF.js backend `specattn` where the native addon is there, and says what was found. */
 import * as tf from '@tensorflow/tfjs-core';
-import {getKernelsForBackend, registerKernel} from '@tensorflow/tfjs-core';
+import {getKernel, getKernelsForBackend, registerKernel} from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
 
 import {loadAddon, type DeviceProbe, type NativeDevice} from './addon.js';
@@ -54,7 +54,8 @@ if ('addon' in loaded) {
   const native = new Set(kernelConfigs.map(({kernelName}) => kernelName));
   kernelConfigs.forEach((config) => registerKernel(config));
   for (const {kernelName} of getKernelsForBackend('cpu')) {
-    if (!native.has(kernelName))
+    // Not over the kernels of ops/, which may be registered by now.
+    if (!native.has(kernelName) && !getKernel(kernelName, BACKEND))
       registerKernel({kernelName, backendName: BACKEND, kernelFunc: (args) => runFallback(kernelName, args)});
   }
 }
