@@ -20,14 +20,15 @@ template <>
 constexpr bool kPaired<BFloat16> = true;
 constexpr int64_t kPair = 2 * kLanes;
 
-// The even and the odd ones of 2 * kLanes elements.
-inline void LoadPair(const BFloat16* p, Vec* even, Vec* odd) {
-  const UVec words = *reinterpret_cast<const UVecU*>(p);
-  *even = reinterpret_cast<Vec>(words << 16);
-  *odd = reinterpret_cast<Vec>(words & 0xffff0000u);
+// The even ones and the odd ones of 2 * kLanes elements.
+inline Vec LoadEven(const BFloat16* p) {
+  return reinterpret_cast<Vec>(*reinterpret_cast<const UVecU*>(p) << 16);
+}
+inline Vec LoadOdd(const BFloat16* p) {
+  return reinterpret_cast<Vec>(*reinterpret_cast<const UVecU*>(p) & 0xffff0000u);
 }
 
-// to = scale * from, each full group of 2 * kLanes elements in the order of LoadPair if `paired`. In place
+// to = scale * from, each full group of 2 * kLanes elements with the even ones first if `paired`. In place
 // only if not paired.
 inline void Pair(const float* from, float scale, int64_t n, bool paired, float* to) {
   int64_t i = 0;
@@ -48,13 +49,16 @@ inline void DotTile(const float* a, int64_t lda, const W* b, int64_t ldb, int64_
   int64_t i = 0;
   if constexpr (kPaired<W>) {
     for (; i + kPair <= n; i += kPair) {
-      Vec even[kCols], odd[kCols];
-      for (int c = 0; c < kCols; ++c) LoadPair(b + c * ldb + i, &even[c], &odd[c]);
-      for (int r = 0; r < kRows; ++r) {
-        const Vec x = Load(a + r * lda + i), y = Load(a + r * lda + i + kLanes);
-        for (int c = 0; c < kCols; ++c) sum[r][c] += x * even[c];
-        for (int c = 0; c < kCols; ++c) sum[r][c] += y * odd[c];
-      }
+      // One half after the other: the accumulators leave no registers for both.
+      Vec weight[kCols];
+      for (int c = 0; c < kCols; ++c) weight[c] = LoadEven(b + c * ldb + i);
+      // The next tile's weights: their rows are too short for the hardware to see them coming.
+      for (int c = 0; c < kCols; ++c) __builtin_prefetch(b + (c + kCols) * ldb + i);
+      for (int r = 0; r < kRows; ++r)
+        for (int c = 0; c < kCols; ++c) sum[r][c] += Load(a + r * lda + i) * weight[c];
+      for (int c = 0; c < kCols; ++c) weight[c] = LoadOdd(b + c * ldb + i);
+      for (int r = 0; r < kRows; ++r)
+        for (int c = 0; c < kCols; ++c) sum[r][c] += Load(a + r * lda + i + kLanes) * weight[c];
     }
   }
   for (; i + kLanes <= n; i += kLanes) {
@@ -134,15 +138,14 @@ inline void AxpyTile(const float* x, int64_t ldx, const W* b, int64_t ldb, int64
     for (int v = 0; v < kVecs; ++v) Store(out + r * ldo + v * kLanes, sum[r][v]);
 }
 
-// The same for 2 * kLanes columns of bfloat16: sums in the order of LoadPair, put back in place at the end.
+// The same for 2 * kLanes columns of bfloat16: sums with the even ones first, put back in place at the end.
 template <int kRows, int kPairs>
 inline void AxpyPairs(const float* x, int64_t ldx, const BFloat16* b, int64_t ldb, int64_t n, float* out,
                       int64_t ldo) {
   Vec even[kRows][kPairs] = {}, odd[kRows][kPairs] = {};
   for (int64_t j = 0; j < n; ++j) {
     for (int v = 0; v < kPairs; ++v) {
-      Vec e, o;
-      LoadPair(b + j * ldb + v * kPair, &e, &o);
+      const Vec e = LoadEven(b + j * ldb + v * kPair), o = LoadOdd(b + j * ldb + v * kPair);
       for (int r = 0; r < kRows; ++r) {
         const Vec weight = Splat(x[r * ldx + j]);
         even[r][v] += weight * e;
