@@ -1,8 +1,8 @@
 /** How many tokens to draft next. */
 
 const MAX_ADAPTIVE = 8;
-/** Share of the estimate that a tested token leaves to those before it: a memory of about twenty. */
-const MEMORY = 0.95;
+/** Share of the estimate that a tested token leaves to those before it: a memory of about ten. */
+const MEMORY = 0.9;
 const PRIOR_ACCEPTANCE = 0.65;
 
 /**

@@ -198,6 +198,6 @@ function abortedBefore(reason: unknown): Error {
  * whose caches hold a small model (measured on the embedded pair), and above all in JavaScript.
  */
 function roundCost({draft, verifier, device}: Engine): number {
-  const row = device.startsWith('cuda') ? 0.03 : device.startsWith('cpu') ? 0.25 : 0.9;
+  const row = device.startsWith('cuda') ? 0.03 : device.startsWith('cpu') ? 0.15 : 0.9;
   return draft!.numBytes / verifier.numBytes + row;
 }
