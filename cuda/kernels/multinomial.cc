@@ -5,25 +5,16 @@
 // Sample s of row b is drawn by inversion with a hash of (seed, b, s), so that a seed reproduces on every
 // device.
 #include "../cpu/parallel.h"
+#include "../cpu/random.h"
 #include "../cpu/simd.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {
 namespace {
 
-// The mixer of SampleToken: docs/architecture.md.
-inline uint32_t Mix(uint32_t x) {
-  x ^= x >> 16;
-  x *= 0x21f0aaadu;
-  x ^= x >> 15;
-  x *= 0x735a2d97u;
-  x ^= x >> 15;
-  return x;
-}
-
 inline double Uniform(const uint32_t (&seed)[2], int64_t row, int64_t sample) {
-  const uint32_t h =
-      Mix(seed[0] ^ Mix(seed[1] ^ Mix(static_cast<uint32_t>(row) ^ Mix(static_cast<uint32_t>(sample)))));
+  const uint32_t h = Mix32(
+      seed[0] ^ Mix32(seed[1] ^ Mix32(static_cast<uint32_t>(row) ^ Mix32(static_cast<uint32_t>(sample)))));
   return static_cast<double>(h >> 8) * 0x1p-24;
 }
 

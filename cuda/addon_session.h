@@ -1,0 +1,94 @@
+// What the addon's methods share: a Device's session behind its JavaScript object, and values across the
+// border.
+#pragma once
+#include <node_api.h>
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "allocator.h"
+#include "device.h"
+
+namespace specattn {
+
+constexpr size_t kCommandLength = 8192;
+constexpr int kMaxTensors = 256;
+
+struct Session {
+  std::unique_ptr<Device> device;
+  std::unique_ptr<Allocator> allocator;
+  std::map<int, std::unique_ptr<Capture>> captures;
+  int next_capture = 1;
+  int recording = 0;
+  double* command = nullptr;  // of an ArrayBuffer that `command_buffer` keeps alive
+  napi_ref command_buffer = nullptr;
+  std::vector<Tensor> tensors = std::vector<Tensor>(kMaxTensors);
+
+  ~Session() {
+    captures.clear();
+    allocator.reset();
+    device.reset();
+  }
+};
+
+inline napi_value Throw(napi_env env, const char* message) {
+  napi_throw_error(env, nullptr, message);
+  return nullptr;
+}
+inline napi_value Throw(napi_env env, Status status) { return Throw(env, status.message); }
+
+inline napi_value String(napi_env env, const char* text) {
+  napi_value value = nullptr;
+  napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &value);
+  return value;
+}
+inline napi_value Number(napi_env env, double number) {
+  napi_value value = nullptr;
+  napi_create_double(env, number, &value);
+  return value;
+}
+inline napi_value Boolean(napi_env env, bool flag) {
+  napi_value value = nullptr;
+  napi_get_boolean(env, flag, &value);
+  return value;
+}
+
+// The call's arguments as numbers where they are numbers; `self` is the session behind `this`.
+struct Call {
+  Session* self = nullptr;
+  size_t count = 3;
+  napi_value values[3] = {};
+  double numbers[3] = {};
+
+  bool Parse(napi_env env, napi_callback_info info) {
+    napi_value receiver = nullptr;
+    if (napi_get_cb_info(env, info, &count, values, &receiver, nullptr) != napi_ok ||
+        napi_unwrap(env, receiver, reinterpret_cast<void**>(&self)) != napi_ok || !self || !self->device) {
+      Throw(env, "[device] not an open Device");
+      return false;
+    }
+    for (size_t i = 0; i < 3; ++i) napi_get_value_double(env, values[i], &numbers[i]);
+    return true;
+  }
+};
+
+// Any ArrayBufferView of the caller's as bytes.
+inline bool Bytes(napi_env env, napi_value value, void** data, size_t* bytes) {
+  bool is = false;
+  if (napi_is_typedarray(env, value, &is) == napi_ok && is) {
+    napi_typedarray_type type;
+    size_t length = 0;
+    if (napi_get_typedarray_info(env, value, &type, &length, data, nullptr, nullptr) != napi_ok) return false;
+    const size_t width =
+        type == napi_float64_array || type == napi_bigint64_array || type == napi_biguint64_array ? 8
+        : type == napi_float32_array || type == napi_int32_array || type == napi_uint32_array     ? 4
+        : type == napi_int16_array || type == napi_uint16_array                                   ? 2
+                                                                                                  : 1;
+    *bytes = length * width;
+    return true;
+  }
+  return false;
+}
+
+}  // namespace specattn
