@@ -31,7 +31,7 @@ export function calibrateCommand(): Command {
     .option('--window <n>', 'tokens of a window of text (default: 1024)', wholeNumber)
     .option('--rows <n>', 'most rows of attention to compare in all (default: the whole texts)', wholeNumber)
     .option('--out <file>', 'where to write the map (default: layer_map.json beside the verifier)')
-    .option('--svg <file>', 'draw the divergences and the map as a heatmap')
+    .option('--svg <file>', 'where to draw the divergences and the map (default: beside the map, with .svg)')
     .option('--json', 'print the map as one JSON object')
     .action(calibrateFiles);
 }
@@ -51,9 +51,10 @@ async function calibrateFiles({text, out, svg, json, window, rows, ...pair}: Fla
     );
     const file = out ?? path.join(resolveModel(pair.verifier ?? 'pretrained', 'verifier'), 'layer_map.json');
     writeLayerMap(file, map);
-    if (svg) writeFileSync(svg, await heatmap(map.kl, map.layers));
+    const picture = svg ?? file.replace(/(\.json)?$/, '.svg');
+    writeFileSync(picture, await heatmap(map.kl, map.layers));
     if (json) printJson(map);
-    say(dim(`verifier layers read by draft layers ${map.layers.join(' ')}: ${file} written`));
+    say(dim(`verifier layers read by draft layers ${map.layers.join(' ')}: ${file} and ${picture} written`));
   } finally {
     lm.dispose();
   }

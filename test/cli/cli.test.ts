@@ -169,7 +169,7 @@ describe('specattn', function () {
       text,
       'It was a dark and stormy night, and the rain fell upon the roof of the old house. '.repeat(12),
     );
-    const map = json(['calibrate', '--text', text, '--window', '128', '--out', out, '--svg', svg]);
+    const map = json(['calibrate', '--text', text, '--window', '128', '--out', out]);
     expect(JSON.parse(fs.readFileSync(out, 'utf8'))).to.deep.equal(map);
     expect(fs.readFileSync(svg, 'utf8')).to.match(/^<svg /);
     // What was written is what generate reads.
