@@ -22,7 +22,7 @@ export interface DecodeRow {
   acceptedPerRound: number;
   kvReduction: number;
   msPerRound: number;
-  /** Share of the decoding time by phase; `host` is what is left: reading tokens, text, the event loop. */
+  /** Share of the decoding time by phase; `host` is what is left: reading tokens, text, the event loop, and preparing rounds (once). */
   share: Record<'draft' | 'select' | 'verify' | 'accept' | 'host', number>;
 }
 

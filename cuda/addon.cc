@@ -107,15 +107,19 @@ napi_value BeginCapture(napi_env env, napi_callback_info info) {
 napi_value EndCapture(napi_env env, napi_callback_info info) {
   Call call;
   if (!call.Parse(env, info)) return nullptr;
+  Session& session = *call.self;
+  if (!session.recording) return Throw(env, "[capture] no launches are being recorded");
+  const int id = session.recording;
+  session.recording = 0;
   std::unique_ptr<Capture> capture;
-  const Status status = call.self->device->EndCapture(&capture);
-  call.self->allocator->EndPool();
+  const Status status = session.device->EndCapture(&capture);
+  session.allocator->EndPool();
   if (!status.ok()) {
-    call.self->allocator->FreePool(call.self->recording);
+    session.allocator->FreePool(id);
     return Throw(env, status);
   }
-  call.self->captures[call.self->recording] = std::move(capture);
-  return Number(env, call.self->recording);
+  session.captures[id] = std::move(capture);
+  return Number(env, id);
 }
 
 // Runs a capture; leaves the times of its stretches in `command` and returns how many there are.

@@ -71,7 +71,12 @@ Status Allocator::Allocate(size_t bytes, int* handle) {
   }
   if (Poison() && !recording_) {
     std::vector<unsigned char> ones(block.capacity, 0xff);
-    SPECATTN_RETURN_IF_ERROR(device_.CopyIn(block.data, ones.data(), block.capacity));
+    const Status status = device_.CopyIn(block.data, ones.data(), block.capacity);
+    if (!status.ok()) {
+      device_.Free(block.data, block.capacity);
+      reserved_ -= block.capacity;
+      return status;
+    }
   }
   if (free_handles_.empty()) {
     blocks_.push_back(block);
@@ -93,7 +98,7 @@ Status Allocator::Free(int handle) {
   in_use_ -= block.bytes;
   --buffers_;
   // A buffer that recorded launches may refer to stays with them, even if it was made before.
-  const int pool = recording_ ? recording_ : block.pool;
+  const int pool = block.pool ? block.pool : recording_;
   if (pool == 0 && cached_ + block.capacity > kMaxCached) {
     device_.Free(block.data, block.capacity);
     reserved_ -= block.capacity;

@@ -44,7 +44,8 @@ class Device {
   virtual Status CopyIn(void* device, const void* host, size_t bytes) = 0;
   virtual Status CopyOut(void* host, const void* device, size_t bytes) = 0;
 
-  // Validates, then queues. Between BeginCapture and EndCapture a launch is validated and recorded, not run.
+  // Validates, then queues. Between BeginCapture and EndCapture a launch is recorded and not run; a device may leave validating
+  // it to the first replay.
   virtual Status Launch(Kernel kernel, const Args& args) = 0;
   virtual Status Synchronize() = 0;
   virtual Status BeginCapture() = 0;

@@ -8,6 +8,7 @@ async function main(): Promise<void> {
     verification: 'sparse',
     p: 0.95,
     gamma: 4,
+    temperature: 0.7,
     seed: 1,
   });
   console.log(out.text);

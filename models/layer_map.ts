@@ -33,7 +33,7 @@ export function readLayerMap(source: string | LayerMap, draft: LlamaConfig, veri
     const hash = part(fields, role).get<string>('config', 'a text', (value) => typeof value === 'string');
     if (hash !== config.sha256)
       throw new Error(
-        `${file}: ${role}.config must be ${config.sha256}, the ${role}'s, but is ${hash}: the map is of another model; run 'specattn calibrate' again`,
+        `${file}: ${role}.config must be ${short(config.sha256)}, the hash of the ${role}'s configuration, but is ${short(hash)}: the map is of another model`,
       );
   }
   const [layers, draftLayers] = [verifier.numHiddenLayers, draft.numHiddenLayers];
@@ -64,6 +64,10 @@ export function readLayerMap(source: string | LayerMap, draft: LlamaConfig, veri
   if (map.layers.some((layer, i) => i > 0 && layer < map.layers[i - 1]))
     throw fields.error('layers', 'a list that never decreases');
   return map;
+}
+
+function short(hash: string): string {
+  return hash.length > 12 ? `${hash.slice(0, 12)}…` : hash;
 }
 
 function part(fields: Fields, name: string): Fields {

@@ -131,6 +131,10 @@ export class Llama {
     return made;
   }
 
+  get disposed(): boolean {
+    return this.weights.size === 0;
+  }
+
   /** Bytes that a key's or a value's number takes in the caches. */
   get cacheBytesPerElement(): number {
     return storedBytes(1, this.cacheStorage);
@@ -138,7 +142,7 @@ export class Llama {
 
   /** Runs T rows. Only what `outputs` name, and the caches, is computed. */
   forward({tokens, position, cache, outputs, attention, selection}: LlamaInput): LlamaResult {
-    if (this.weights.size === 0) throw new Error('[Llama] the model is disposed of');
+    if (this.disposed) throw new Error('[Llama] the model is disposed of');
     if (cache.length !== this.caches.inputs.length)
       throw new Error(`[Llama] cache must have ${this.caches.inputs.length} tensors but has ${cache.length}`);
     const unknown = outputs.filter((output) => !OUTPUTS.includes(output));

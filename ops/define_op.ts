@@ -32,8 +32,9 @@ export function launch(
   outputs: readonly (readonly [shape: number[], dtype: NativeDType])[],
   attrs?: number[],
 ): TensorInfo[] {
-  const allocated = outputs.map(([shape, dtype]) => backend.output(shape, dtype));
+  const allocated: TensorInfo[] = [];
   try {
+    for (const [shape, dtype] of outputs) allocated.push(backend.output(shape, dtype));
     backend.launch(kernel, inputs, allocated, attrs);
   } catch (error) {
     for (const output of allocated) backend.disposeIntermediateTensorInfo(output);

@@ -1,9 +1,10 @@
 /** How many tokens to draft next. */
 
-const MAX_ADAPTIVE = 8;
+/** What it chooses from: each value is another recording of the round, made when it is first used. */
+const CHOICES = [1, 2, 4, 8];
 /** Share of the estimate that a tested token leaves to those before it: a memory of about ten. */
 const MEMORY = 0.9;
-const PRIOR_ACCEPTANCE = 0.65;
+const PRIOR_ACCEPTANCE = 0.75;
 
 /**
  * Chooses gamma from the acceptance so far. With a token accepted with probability a, a round gives (1 - a^(gamma + 1)) / (1 - a) tokens
@@ -18,9 +19,9 @@ export class AdaptiveGamma {
 
   next(): number {
     const a = this.acceptance;
-    let best = 1;
+    let best = CHOICES[0];
     let bestRate = 0;
-    for (let gamma = 1; gamma <= MAX_ADAPTIVE; gamma++) {
+    for (const gamma of CHOICES) {
       const tokens = a > 0.999 ? gamma + 1 : (1 - a ** (gamma + 1)) / (1 - a);
       const rate = tokens / (1 + gamma * this.cost);
       if (rate > bestRate) [best, bestRate] = [gamma, rate];

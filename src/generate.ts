@@ -1,6 +1,7 @@
 /** The loop: prompt → rounds → text. */
 import * as tf from '@tensorflow/tfjs-core';
 
+import type {LlamaConfig} from '../models/config.js';
 import type {LlamaTokenizer} from '../models/tokenizer.js';
 import {AdaptiveGamma} from './gamma.js';
 import {resolveOptions, type GenerateOptions, type ResolvedOptions} from './options.js';
@@ -70,7 +71,7 @@ export async function* generateText(
   const adaptive = options.gamma === 'adaptive' && draft ? new AdaptiveGamma(roundCost(engine)) : undefined;
   const turn = async () => {
     await pause();
-    checkBackend(engine);
+    checkEngine(engine);
     if (options.signal?.aborted) throw new Aborted();
   };
   let text = '';
@@ -78,7 +79,7 @@ export async function* generateText(
   let refreshed = promptTokens - 1; // verifier's rows before this one were computed densely
   let roundsSinceRefresh = 0;
 
-  checkBackend(engine);
+  checkEngine(engine);
   const session = engine.borrow();
   try {
     if (!finishReason) await session.prefill(sequence, options.seed, speculative, turn);
@@ -98,7 +99,7 @@ export async function* generateText(
         speculative && position > 0 ? Math.min(adaptive?.next() ?? (options.gamma as number), room) : 0;
       const fresh: number[] = [];
       if (gamma > 0) {
-        const {steps, selection} = session.speculative(gamma, options);
+        const {steps, selection} = stats.recording(() => session.speculative(gamma, options));
         const report = (await steps.run()[0].data()) as Int32Array;
         const sets = selection?.plan.mix.length ?? 0;
         for (let i = 0; i <= gamma && report[i] >= 0; i++) fresh.push(report[i]);
@@ -114,7 +115,7 @@ export async function* generateText(
         );
         adaptive?.update(gamma, accepted);
       } else {
-        const {steps} = session.plain(options);
+        const {steps} = stats.recording(() => session.plain(options));
         fresh.push(((await steps.run()[0].data()) as Int32Array)[0]);
         stats.phase(steps.times);
         stats.plain(position);
@@ -140,7 +141,7 @@ export async function* generateText(
       ) {
         const start = performance.now();
         session.refresh(sequence.slice(refreshed, -1), refreshed);
-        stats.phase({refresh: performance.now() - start});
+        stats.refresh(performance.now() - start, refreshed, sequence.length - 1);
         refreshed = sequence.length - 1;
         roundsSinceRefresh = 0;
       }
@@ -176,8 +177,9 @@ function encodePrompt(
   return tokens;
 }
 
-/** Recordings and caches are of one backend; another would read other numbers. */
-function checkBackend({backend}: Engine): void {
+/** Recordings refer to the models' weights, and are of one backend: another would read other numbers. */
+function checkEngine({backend, verifier, draft}: Engine): void {
+  if (verifier.disposed || draft?.disposed) throw new Error('[generate] the model was disposed');
   if (tf.getBackend() !== backend)
     throw new Error(
       `[generate] the backend must be '${backend}', which the model was loaded on, but is '${tf.getBackend()}'`,
@@ -194,10 +196,24 @@ function abortedBefore(reason: unknown): Error {
 
 /**
  * What drafting and verifying one token more costs against one pass of the verifier: the draft's share of the weights, and a row of
- * the verifier's block. A row is nearly free where reading the weights is what takes the time, and dear where multiplying is: on a CPU,
- * whose caches hold a small model (measured on the embedded pair), and above all in JavaScript.
+ * the verifier's block. Rows are dearer on a CPU than on a GPU, but a seed must give the same text on both.
  */
-function roundCost({draft, verifier, device}: Engine): number {
-  const row = device.startsWith('cuda') ? 0.03 : device.startsWith('cpu') ? 0.15 : 0.9;
-  return draft!.numBytes / verifier.numBytes + row;
+function roundCost({draft, verifier}: Engine): number {
+  const ROW = 0.15; // measured on the embedded pair, on two cores
+  return parameterCount(draft!.config) / parameterCount(verifier.config) + ROW;
+}
+
+/** Of the matrices that every token passes, from the sizes alone: how the weights are stored must not matter. */
+function parameterCount(config: LlamaConfig): number {
+  const {
+    hiddenSize,
+    intermediateSize,
+    numHiddenLayers,
+    numAttentionHeads,
+    numKeyValueHeads,
+    headDim,
+    vocabSize,
+  } = config;
+  const attention = (2 * numAttentionHeads + 2 * numKeyValueHeads) * headDim;
+  return hiddenSize * (numHiddenLayers * (attention + 3 * intermediateSize) + vocabSize);
 }

@@ -11,7 +11,7 @@ import type {Spec} from 'vega';
  */
 export async function heatmap(divergence: number[][], layers: number[]): Promise<string> {
   checkShapes(divergence, layers);
-  const vega = await import('vega'); // an ES module, wanted by `calibrate --svg` alone
+  const vega = await import('vega'); // an ES module, wanted by `calibrate` alone
   const view = new vega.View(vega.parse(heatmapSpec(divergence, layers)), {renderer: 'none'});
   try {
     return await view.toSVG();

@@ -8,7 +8,7 @@ import {Llama} from '../models/llama.js';
 import {LlamaTokenizer, assertSameVocabulary} from '../models/tokenizer.js';
 import {packageRoot} from './backend/addon.js';
 import {BACKEND, describeDevices} from './backend/index.js';
-import type {GenerateOptions} from './options.js';
+import {resolveOptions, type GenerateOptions} from './options.js';
 import type {GenerateResult} from './generate.js';
 import {LanguageModel} from './language_model.js';
 import {nativeBackend} from './record.js';
@@ -28,7 +28,7 @@ export interface LoadOptions {
   draft?: string | null;
   /** A layer map or its file. Default: `layer_map.json` beside the verifier, where it is of this pair. */
   layerMap?: string | LayerMap;
-  /** How weights are stored: as in the file (`auto`), or converted. Caches are float32 with float32 weights, else bfloat16. */
+  /** How weights are stored: as in the file (`auto`), or converted. Caches are stored like the matrices. */
   dtype?: 'auto' | 'float32' | 'bfloat16' | 'float16';
   /** Positions that the caches hold. Default: what both models were made for. */
   contextLength?: number;
@@ -145,14 +145,19 @@ async function useBackend(wanted: string | undefined): Promise<void> {
     const reason = name === BACKEND ? `: ${describeDevices().reason}` : '';
     throw new Error(`[load] backend must be one of ${known} but is '${name}'${reason}`);
   }
+  const {device, reason} = describeDevices();
+  if (name === BACKEND && !device)
+    throw new Error(`[load] backend '${BACKEND}' could not be started: ${reason}`);
   if (engine.backendName !== name && !(await tf.setBackend(name)))
     throw new Error(`[load] backend '${name}' could not be started`);
   await tf.ready();
-  const {reason} = describeDevices();
   if (wanted === undefined && name === 'cpu' && reason && !told) {
     told = true;
+    const remedy = process.env.SPECATTN_DEVICE
+      ? 'Without SPECATTN_DEVICE the native device is used.'
+      : "To get the native device, install g++ and cmake, then run 'npm rebuild specattn' (in a clone: 'npm run build:native').";
     console.warn(
-      `specattn: running on the composed ops of tfjs-backend-cpu, which is slow (${reason}). With g++ and cmake installed, 'npm rebuild specattn' builds the native device.`,
+      `specattn: running on the composed ops of tfjs-backend-cpu, which is slow (${reason}). ${remedy}`,
     );
   }
 }
@@ -176,6 +181,7 @@ export async function generate(
   options: Omit<GenerateOptions & LoadOptions, 'draft'> & {draft?: string | boolean | null} = {},
 ): Promise<GenerateResult> {
   const {verifier, layerMap, dtype, contextLength, backend, onProgress, draft, ...rest} = options;
+  resolveOptions(rest as GenerateOptions); // refused before anything is loaded
   await useBackend(backend); // a model stays on the backend that it was loaded on
   const loading: LoadOptions = {
     verifier,

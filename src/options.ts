@@ -40,7 +40,7 @@ export interface GenerateOptions {
   topP?: number;
   /** Only tokens at least this share as likely as the likeliest; 0 keeps all. Default 0. */
   minP?: number;
-  /** Any whole number from 0 to 2^53 - 1; the same seed gives the same text. Default: drawn at random. */
+  /** Any whole number from 0 to 2^53 - 1; the same seed gives the same text again, on the same device. Default: drawn at random. */
   seed?: number;
   /** Texts that end the answer; they are not part of it. */
   stop?: string | string[];

@@ -2,14 +2,10 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import type {Llama} from '../models/llama.js';
-import {nucleusSelect, sampleToken, speculativeAccept} from '../ops/index.js';
+import {RandomStream, nucleusSelect, sampleToken, speculativeAccept} from '../ops/index.js';
 import type {ResolvedOptions} from './options.js';
 import type {Step} from './record.js';
 import type {Selection} from './selection.js';
-
-/** Hash streams of `SampleToken` (SpeculativeAccept's own are 2 and 3). */
-const DRAFT_STREAM = 0;
-const VERIFIER_STREAM = 1;
 
 export type Sampling = Pick<ResolvedOptions, 'temperature' | 'topK' | 'topP' | 'minP'>;
 
@@ -49,7 +45,7 @@ export function plainStep(verifier: Llama, sampling: Sampling): Step {
       outputs: ['lastLogits'],
     });
     mark('verify');
-    const {token: next} = sample(lastLogits!, seed, position, sampling, VERIFIER_STREAM);
+    const {token: next} = sample(lastLogits!, seed, position, sampling, RandomStream.plain);
     mark('accept');
     return {state: [tf.concat1d([token, next]), offset(position, 1), seed, ...cache], outputs: [next]};
   };
@@ -99,7 +95,7 @@ export function speculativeRound(
         seed,
         offset(position, i),
         sampling,
-        DRAFT_STREAM,
+        RandomStream.draft,
       );
       if (step.attention) attentionSteps.push(step.attention);
       drafted.push(token);
@@ -131,7 +127,13 @@ export function speculativeRound(
     mark('verify');
 
     // Accept the longest prefix that the verifier would have written as likely, and one token of its own.
-    const {probabilities: verifierProbabilities} = sample(logits!, seed, position, sampling, VERIFIER_STREAM);
+    const {probabilities: verifierProbabilities} = sample(
+      logits!,
+      seed,
+      position,
+      sampling,
+      RandomStream.plain,
+    );
     const next = speculativeAccept(
       block,
       tf.concat2d(draftProbabilities, 0),

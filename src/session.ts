@@ -68,7 +68,7 @@ export class Session {
   }
 
   /**
-   * Takes a sequence of two tokens or more up to its last one, whose turn comes with the first round. Between chunks of rows
+   * Takes a sequence up to its last token, whose turn comes with the first round. Between chunks of rows
    * `pause` is awaited; it throws to stop.
    */
   async prefill(

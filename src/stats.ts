@@ -21,7 +21,7 @@ export interface GenerateStats {
   kvReductionAll: number;
   /** Bytes of the verifier's keys and values, summed over rounds. */
   bytesRead: {
-    /** what attention read: a round's union of keys in sparse layers, every key in dense ones */
+    /** what attention read: a round's union of keys in sparse layers, every key in dense ones and in passes of `refresh` */
     keyValues: number;
     /** what dense attention would have read */
     keyValuesDense: number;
@@ -37,7 +37,10 @@ export interface GenerateStats {
     select: number;
     verify: number;
     accept: number;
+    /** dense passes of `refresh` */
     refresh: number;
+    /** preparing rounds: once for each gamma and set of options, then kept */
+    record: number;
   };
   /** Where it ran, in words. */
   device: string;
@@ -56,7 +59,7 @@ export class StatsCollector {
   private denseVisible = 0;
   private bytes = 0;
   private bytesDense = 0;
-  private readonly phases = {draft: 0, select: 0, verify: 0, accept: 0, refresh: 0};
+  private readonly phases = {draft: 0, select: 0, verify: 0, accept: 0, refresh: 0, record: 0};
 
   constructor(
     private readonly verifier: LlamaConfig,
@@ -71,6 +74,24 @@ export class StatsCollector {
 
   phase(times: Record<string, number>): void {
     for (const [name, ms] of Object.entries(times)) this.phases[name as keyof typeof this.phases] += ms;
+  }
+
+  /** Times the preparation of a round. */
+  recording<T>(prepare: () => T): T {
+    const start = performance.now();
+    try {
+      return prepare();
+    } finally {
+      this.phases.record += performance.now() - start;
+    }
+  }
+
+  /** A dense pass over the rows from `from` up to `to`, which reads every key before `to` once. */
+  refresh(milliseconds: number, from: number, to: number): void {
+    this.phases.refresh += milliseconds;
+    if (to <= from) return;
+    const {numHiddenLayers, numKeyValueHeads, headDim} = this.verifier;
+    this.bytes += numHiddenLayers * numKeyValueHeads * to * 2 * headDim * this.bytesPerElement;
   }
 
   /** A round of plain decoding: one row at `position` saw every key in every layer. */

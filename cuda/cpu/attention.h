@@ -2,7 +2,7 @@
 // share.
 //
 // Chunks start at fixed places of the list of keys, each gives a partial result, and partial results are
-// combined in order: the bits of a query's result depend neither on the number of threads nor on the other
+// combined in order: the bits of a query's result depend neither on the number of threads nor, for one list of keys, on the other
 // queries. Keys that a query doesn't see count as exactly nothing, so that sparse attention over all keys
 // equals dense attention.
 #pragma once
@@ -22,8 +22,8 @@ struct Partial {
 
 // e[m][j] = exp(q[m] . k[j] - max over visible keys) for the keys query m sees, else 0; partial[m] and out[m]
 // with it.
-//   q [queries,D] scaled and in the order of Pair, k [keys,D], v [keys,D], e [queries,kChunk], out
-//   [queries,D] visible(m, j): whether query m sees key j of the chunk
+//   q [queries,D] scaled and in the order of Pair, k [keys,D], v [keys,D], e [queries,kChunk], out [queries,D]
+//   visible(m, j): whether query m sees key j of the chunk
 template <class W, class Visible>
 inline void AttendChunk(const float* q, int64_t queries, const W* k, const W* v, int64_t keys,
                         int64_t head_size, const Visible& visible, float* e, Partial* partial, float* out) {

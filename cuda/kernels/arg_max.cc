@@ -54,6 +54,7 @@ template <class T, bool kSmallest>
 void Run(Stream& stream, const Tensor& x, const Tensor& y, int64_t n, int64_t inner) {
   const T* in = x.as<T>();
   int32_t* out = y.as<int32_t>();
+  if (y.size() == 0) return;
   if (inner == 1) {
     ParallelFor(stream, y.size(), 32768 / n + 1, [=](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) out[i] = OfRow<T, kSmallest>(in + i * n, n);

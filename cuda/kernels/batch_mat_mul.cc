@@ -1,11 +1,12 @@
 // BatchMatMul: out = activation(op(a) . op(b) + bias), in batches.
 //
-// inputs   a [B,M,K] (or [B,K,M] if transposeA) float32, b [B,K,N] (or [B,N,K] if transposeB) float32,
-// bfloat16 or float16,
-//          optional bias float32, broadcast to the output. a and b may have rank 2; one of them may have a
-//          batch of 1.
+// inputs   a [B,M,K] (or [B,K,M] if transposeA) float32
+//          b [B,K,N] (or [B,N,K] if transposeB) float32, bfloat16 or float16
+//          optional bias float32, broadcast to the output
+//          a and b may have rank 2; one of them may have a batch of 1
 // attrs    transposeA, transposeB, activation (0 linear, 1 relu, 2 relu6, 3 elu, 4 sigmoid, 5 leakyrelu),
-// alpha of leakyrelu outputs  out [B,M,N] float32
+//          alpha of leakyrelu
+// outputs  out [B,M,N] float32
 //
 // The case that decides is a few rows of activations times a layer's weights as they are stored, [N,K] in
 // bfloat16: there every weight is read once, widened in registers and used for all rows, so a block of five

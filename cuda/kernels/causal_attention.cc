@@ -1,5 +1,5 @@
-// CausalAttention: out[t,h] = softmax(scale * q[t,h] . k[g,j] over j <= position + t) . v[g], g = h / (H /
-// G).
+// CausalAttention: out[t,h] = softmax(scale * q[t,h] . k[g,j] over j <= position + t) . v[g]
+// where g = h / (H / G).
 //
 // inputs   q [T,H,D] float32; k, v [G,C,D] float32, bfloat16 or float16, both alike; position int32 [1]
 // attrs    scale, weights (0 none, 1 mean over heads, 2 per head)
@@ -107,7 +107,12 @@ Status CausalAttention(Stream& stream, const Args& args) {
   if (mode)
     SPECATTN_CHECK(args.outputs[1].size() == s.rows * s.capacity * (mode == 2 ? s.heads : 1),
                    "[CausalAttention] weights must be [T,C] or [H,T,C]");
-  if (s.rows == 0 || s.capacity == 0 || s.head_size == 0) return Ok();
+  if (s.rows == 0 || s.heads == 0) return Ok();
+  if (s.capacity == 0 || s.head_size == 0) {  // no key to see, or none to tell from another
+    std::memset(out.data, 0, out.bytes());
+    if (mode) std::memset(args.outputs[1].data, 0, args.outputs[1].bytes());
+    return Ok();
+  }
 
   const float scale = static_cast<float>(args.attrs[0]);
   const int64_t start = *position.as<int32_t>() < 0 ? 0 : *position.as<int32_t>();

@@ -1,8 +1,11 @@
 // KVCacheAppend: cache[g, position + t, :] = rows[t, g, :], narrowed to the cache's storage (to nearest, ties
 // to even). Rows outside [0, C) are dropped.
 //
-// inputs   cache [G,C,D] float32, bfloat16 or float16; rows [T,G,D] float32, bfloat16 or float16; position
-// [1] int32 attrs    none outputs  cache [G,C,D]: the SAME buffer as the input, which the caller donates
+// inputs   cache [G,C,D] float32, bfloat16 or float16
+//          rows [T,G,D] float32, bfloat16 or float16
+//          position [1] int32
+// attrs    none
+// outputs  cache [G,C,D]: the SAME buffer as the input, which the caller donates
 #if defined(__F16C__)
 #include <immintrin.h>
 #endif

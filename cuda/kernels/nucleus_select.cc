@@ -3,14 +3,15 @@
 //
 // Set s is drawn from the weighted rows sum_r mix[s,r] * step_i[r]. Nucleus i is the smallest set of keys <=
 // position + i with mass >= p[s] (ties to the lower index); p >= 1 keeps every one of them. Row i < N of the
-// block sees the nuclei of steps
-// <= i (causal), of step i (row) or of all steps (full); row N those of all steps (row: of step N - 1). Every
+// block sees the nuclei of
+// steps <= i (causal), of step i (row) or of all steps (full); row N those of all steps (row: of step N - 1). Every
 // row sees also the first `sinks` keys, the last `recent` keys (position + i - recent < key <= position + i)
 // and the block's own rows (position <= key <= position + i); never a key after position + i.
 //
-// inputs   mix [S,R] float32, p [S] float32, position [1] int32, step_0 ... step_{N-1}: N tensors [R,C]
-// float32, N <= 30 attrs    sinks, recent, union: 0 row, 1 causal, 2 full outputs  keys [S,C] int32: the keys
-// that any row sees, ascending, then zeros
+// inputs   mix [S,R] float32, p [S] float32, position [1] int32,
+//          step_0 ... step_{N-1}: N tensors [R,C] float32, N <= 30
+// attrs    sinks, recent, union: 0 row, 1 causal, 2 full
+// outputs  keys [S,C] int32: the keys that any row sees, ascending, then zeros
 //          bits [S,C] int32: bit i says whether row i sees the key; zeros past the count
 //          counts [S] int32: how many keys are listed
 //          kept [S,N+1] int32: how many keys row i sees

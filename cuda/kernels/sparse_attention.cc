@@ -1,11 +1,13 @@
 // SparseAttention: attention of a block of rows over a selection of keys.
 //
-//   out[t,h] = softmax(scale * q[t,h] . k[g,keys[j]] over j with bit t of bits[j]) . v[g,keys[j]],  g = h /
-//   (H / G)
+//   out[t,h] = softmax(scale * q[t,h] . k[g,keys[j]] over j with bit t of bits[j]) . v[g,keys[j]]
+//   where g = h / (H / G)
 //
-// inputs   q [T,H,D] float32, T <= 31; k, v [G,C,D] float32, bfloat16 or float16, both alike; keys, bits
-// int32 [S,C]; counts int32 [S] attrs    scale, set (the first of this layer's sets), sets (1: one for all,
-// or G: one a key/value head) outputs  out [T,H,D] float32; a row that sees no key gives zeros
+// inputs   q [T,H,D] float32, T <= 31
+//          k, v [G,C,D] float32, bfloat16 or float16, both alike
+//          keys, bits [S,C] int32; counts [S] int32
+// attrs    scale, set (the first of this layer's sets), sets (1: one for all, or G: one a key/value head)
+// outputs  out [T,H,D] float32; a row that sees no key gives zeros
 //
 // The union's keys are gathered once for all rows of the block, chunk by chunk, then go the way of
 // CausalAttention: with every key kept the result is the same to the bit. Keys outside [0,C) are passed over.
@@ -32,7 +34,7 @@ struct Set {
   int64_t count;
 };
 
-// One query's rows of keys are contiguous in `to`; a key outside the cache becomes zeros that no row sees.
+// The listed keys' rows, one after the other in `to`; a key outside the cache becomes zeros that no row sees.
 template <class W>
 inline void Gather(const W* from, const int32_t* keys, int64_t count, const Shape& s, W* to) {
   for (int64_t j = 0; j < count; ++j) {
@@ -110,7 +112,7 @@ Status SparseAttention(Stream& stream, const Args& args) {
                  "[SparseAttention] sets %lld to %lld of %lld can't serve %lld key/value heads",
                  static_cast<long long>(first), static_cast<long long>(first + set_count - 1),
                  static_cast<long long>(keys.dims[0]), static_cast<long long>(s.groups));
-  if (s.rows == 0 || s.head_size == 0) return Ok();
+  if (out.size() == 0) return Ok();
 
   const int64_t width = keys.dims[1];
   int64_t longest = 0;

@@ -9,8 +9,10 @@
 // acceptances one more token is drawn from verifier[N]. The draw of the token for position + i uses
 // uniform(seed, position + i, 3).
 //
-// inputs   block [N+1] int32, draft [N,V] float32, verifier [N+1,V] float32, seed [2] int32, position [1]
-// int32 attrs    none outputs  tokens [N+1] int32: the accepted ones and the drawn one, then -1
+// inputs   block [N+1] int32, draft [N,V] float32, verifier [N+1,V] float32, seed [2] int32,
+//          position [1] int32
+// attrs    none
+// outputs  tokens [N+1] int32: the accepted ones and the drawn one, then -1
 //          last [2] int32: the two last tokens of the sequence
 //          next position [1] int32: position + accepted + 1, that of last[1]
 #include "../cpu/check.h"

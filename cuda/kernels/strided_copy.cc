@@ -1,8 +1,9 @@
 // A strided view of x, made dense: Transpose, Slice, StridedSlice, Tile, Reverse, SplitV and Unpack.
 //   input   x: any storage
 //   attrs   offset, then (size, stride) of every loop, outermost first: at most 16 loops, strides in
-//   elements, any sign output  y: x's storage, as many elements as the loops make:  y[i0, i1, …] = x[offset +
-//   i0 stride0 + i1 stride1 + …]
+//           elements, any sign
+//   output  y: x's storage, as many elements as the loops make:
+//           y[i0, i1, …] = x[offset + i0 stride0 + i1 stride1 + …]
 #include <cstring>
 
 #include "../cpu/strided.h"

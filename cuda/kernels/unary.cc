@@ -1,7 +1,8 @@
 // Elementwise functions of one tensor.
 //   input   x, any shape, float32 | int32 | bool
-//   attrs   function (its place in elementwise.def); then p and q: LeakyRelu, Step: p = alpha; ClipByValue: p
-//   = min, q = max output  y, as many elements as x, float32 | int32 | bool
+//   attrs   function (its place in elementwise.def); then p and q: LeakyRelu, Step: p = alpha;
+//           ClipByValue: p = min, q = max
+//   output  y, as many elements as x, float32 | int32 | bool
 // float32 to float32 is computed in float32 vectors, the rest in float64, stored as a typed array stores it.
 #include "../cpu/convert.h"
 #include "../cpu/parallel.h"

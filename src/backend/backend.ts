@@ -80,19 +80,33 @@ export class SpecAttnBackend extends KernelBackend implements NativeBackend {
   launch(kernel: string, inputs: TensorInfo[], outputs: TensorInfo[], attrs: readonly number[] = []): void {
     const entry = this.kernels.get(kernel);
     if (!entry) throw new Error(`[${kernel}] is not a kernel of the native addon`);
-    let widened: TensorInfo[] | undefined;
-    if (!entry.half) {
-      for (let i = 0; i < inputs.length; i++) {
-        if (!isHalf(this.storageOf(inputs[i]))) continue;
-        if (!widened) inputs = inputs.slice();
-        const copy = this.output(inputs[i].shape, 'float32');
-        this.queue(this.kernels.get('Copy')!.number, [inputs[i]], [copy], []);
-        (widened ??= []).push(copy);
-        inputs[i] = copy;
-      }
+    if (entry.half || !inputs.some((x) => isHalf(this.storageOf(x)))) {
+      this.queue(entry.number, inputs, outputs, attrs);
+      return;
     }
-    this.queue(entry.number, inputs, outputs, attrs);
-    widened?.forEach((x) => this.disposeIntermediateTensorInfo(x));
+    const copies: TensorInfo[] = [];
+    try {
+      const wide = inputs.map((x) => {
+        if (!isHalf(this.storageOf(x))) return x;
+        copies.push(this.restored(x, 'float32'));
+        return copies[copies.length - 1];
+      });
+      this.queue(entry.number, wide, outputs, attrs);
+    } finally {
+      copies.forEach((x) => this.disposeIntermediateTensorInfo(x));
+    }
+  }
+
+  /** A copy of a float32 tensor in another storage. */
+  private restored(x: TensorInfo, storage: Storage): TensorInfo {
+    const copy = this.output(x.shape, 'float32', storage);
+    try {
+      this.queue(this.kernels.get('Copy')!.number, [x], [copy], []);
+    } catch (error) {
+      this.disposeIntermediateTensorInfo(copy);
+      throw error;
+    }
+    return copy;
   }
 
   private queue(kernel: number, inputs: TensorInfo[], outputs: TensorInfo[], attrs: readonly number[]): void {
@@ -154,10 +168,11 @@ export class SpecAttnBackend extends KernelBackend implements NativeBackend {
       throw error;
     }
     if (from === storage) return raw;
-    const stored = this.output(shape, 'float32', storage);
-    this.launch('Copy', [raw], [stored]);
-    this.disposeIntermediateTensorInfo(raw);
-    return stored;
+    try {
+      return this.restored(raw, storage);
+    } finally {
+      this.disposeIntermediateTensorInfo(raw);
+    }
   }
 
   /** A float32 tensor of zeros, stored as `storage`. */
@@ -231,12 +246,12 @@ export class SpecAttnBackend extends KernelBackend implements NativeBackend {
     const data = this.tensors.get(dataId);
     if (data.strings) return data.strings;
     if (isHalf(data.storage)) {
-      const x = {dataId, shape: [data.elements], dtype: data.dtype};
-      const wide = this.output(x.shape, 'float32');
-      this.launch('Copy', [x], [wide]);
-      const values = this.readSync(wide.dataId);
-      this.disposeIntermediateTensorInfo(wide);
-      return values;
+      const wide = this.restored({dataId, shape: [data.elements], dtype: data.dtype}, 'float32');
+      try {
+        return this.readSync(wide.dataId);
+      } finally {
+        this.disposeIntermediateTensorInfo(wide);
+      }
     }
     const values =
       data.storage === 'int32'

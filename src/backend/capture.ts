@@ -45,8 +45,12 @@ export class Captured {
       });
       this.id = device.endCapture();
     } catch (error) {
-      device.freeCapture(device.endCapture());
       tf.dispose(outputs);
+      try {
+        device.freeCapture(device.endCapture());
+      } catch {
+        // The recording is over either way; what went wrong first is what counts.
+      }
       throw error;
     }
     this.outputs = outputs;

@@ -27,11 +27,12 @@ const loaded = loadAddon();
 /** Opens the device that `SPECATTN_DEVICE` names, else the first that works, the GPU before the CPU. */
 function openDevice(): NativeDevice {
   if (!('addon' in loaded)) throw new Error(loaded.reason);
-  const wanted = process.env.SPECATTN_DEVICE;
-  if (wanted) return new loaded.addon.Device(wanted);
-  const found = loaded.addon.probe().find(({available}) => available);
-  if (!found) throw new Error('no native device answers');
-  return new loaded.addon.Device(found.name);
+  const {device, reason} = describeDevices();
+  if (!device) throw new Error(reason);
+  const threads = process.env.SPECATTN_THREADS;
+  if (threads !== undefined && !/^[1-9]\d{0,2}$/.test(threads))
+    throw new Error(`SPECATTN_THREADS must be a whole number from 1 to 999 but is '${threads}'`);
+  return new loaded.addon.Device(device);
 }
 
 /** What this machine offers, and why the rest is not used. */
@@ -40,11 +41,13 @@ export function describeDevices(): DeviceReport {
   const devices = loaded.addon.probe();
   const wanted = process.env.SPECATTN_DEVICE;
   const device = devices.find(({name, available}) => available && (!wanted || name === wanted))?.name;
-  return {
-    device,
-    devices,
-    ...(device ? {} : {reason: `SPECATTN_DEVICE=${wanted}: no such device is available`}),
-  };
+  if (device) return {device, devices};
+  const names = [...devices.map(({name}) => name), 'none'];
+  const asked = devices.find(({name}) => name === wanted);
+  const reason = asked
+    ? `SPECATTN_DEVICE asks for ${wanted}, but ${asked.reason}`
+    : `SPECATTN_DEVICE must be one of ${names.join(', ')} but is '${wanted}'`;
+  return {devices, reason};
 }
 
 if ('addon' in loaded) {

@@ -16,7 +16,10 @@ type Flags = Omit<LoadOptions, 'draft'> &
 export function generateCommand(): Command {
   const help = Object.entries({
     'Models:': [
-      new Option('--draft <dir>', 'Hugging Face folder of the draft (default: the embedded one)'),
+      new Option(
+        '--draft <dir>',
+        'Hugging Face folder of the draft (default: the embedded one for the embedded verifier, else none)',
+      ),
       new Option('--no-draft', 'plain decoding, one token a step'),
       new Option('--verifier <dir>', 'Hugging Face folder of the verifier (default: the embedded one)'),
       new Option(
@@ -58,7 +61,7 @@ export function generateCommand(): Command {
       new Option('--min-p <share>', 'keep tokens at least this likely, relative to the likeliest').argParser(
         number,
       ),
-      new Option('--seed <n>', 'the same seed gives the same text on every device').argParser(wholeNumber),
+      new Option('--seed <n>', 'the same seed gives the same text again').argParser(wholeNumber),
     ],
     'Text:': [
       new Option('--file <file>', 'read the prompt from a file; -: standard input'),
@@ -73,7 +76,7 @@ export function generateCommand(): Command {
     .description(
       `Continues a text. Without a prompt it continues a built-in passage, at temperature ${PASSAGE_TEMPERATURE}.`,
     )
-    .argument('[prompt]', 'text to continue');
+    .argument('[prompt]', 'text to continue; - reads standard input');
   for (const [group, options] of help) {
     for (const option of options) {
       const value = defaults[option.attributeName()];
@@ -88,7 +91,8 @@ export function generateCommand(): Command {
 async function generate(argument: string | undefined, flags: Flags): Promise<void> {
   const {draft, verifier, layerMap, dtype, contextLength, backend, file, json, ...options} = flags;
   if (argument !== undefined && file !== undefined) throw new UsageError('give a prompt or --file, not both');
-  const prompt = file !== undefined ? readText(file) : (argument ?? PASSAGE);
+  const source = argument === '-' ? '-' : file;
+  const prompt = source !== undefined ? readText(source) : (argument ?? PASSAGE);
 
   if (prompt === PASSAGE) options.temperature ??= PASSAGE_TEMPERATURE;
   checkOptions(options);
@@ -106,8 +110,14 @@ async function generate(argument: string | undefined, flags: Flags): Promise<voi
     }),
   );
   try {
-    if (!json) showPrompt(prompt);
-    const onText = json ? undefined : (piece: string) => void process.stdout.write(piece);
+    // With the first piece, so that a prompt that is refused is not shown first.
+    let shown = false;
+    const show = (piece: string) => {
+      if (!shown) showPrompt(prompt);
+      shown = true;
+      process.stdout.write(piece);
+    };
+    const onText = json ? undefined : show;
     const result = await withInterrupt((signal) => lm.generate(prompt, {...options, onText, signal}));
     if (json) {
       printJson(result);

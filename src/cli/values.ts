@@ -20,7 +20,11 @@ export function wholeNumber(text: string): number {
 
 /** `--gamma 4` or `--gamma adaptive`. */
 export function gamma(text: string): number | 'adaptive' {
-  return text === 'adaptive' ? text : wholeNumber(text);
+  if (text === 'adaptive') return text;
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isInteger(value))
+    throw new InvalidArgumentError("It must be a whole number or 'adaptive'.");
+  return value;
 }
 
 /** For options that may be given again and again. */

@@ -11,6 +11,7 @@ const EXAMPLES: [string, RegExp][] = [
     'quick_start',
     /^[^]*\w[^]*\n\d+ tokens\/s on .+; \d+% of the drafts accepted; \d+% of the keys of sparse layers not read\n$/,
   ],
+  ['graph_model', /^12288 logits: 3 rows of a vocabulary of 4096\n$/],
   ['stream', /^It was a dark and stormy night;[^]*\w[^]*\n$/],
   [
     'own_kernels',

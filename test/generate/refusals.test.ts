@@ -183,7 +183,7 @@ forEachBackend('load refuses', (backend) => {
     const file = path.join(newFolder(), 'map.json');
     writeLayerMap(file, map);
     const message =
-      /draft\.config must be [0-9a-f]{64}, the draft's, but is f00: the map is of another model; run 'specattn calibrate' again$/;
+      /draft\.config must be [0-9a-f]{12}…, the hash of the draft's configuration, but is f00: the map is of another model$/;
     const asFile = await refused({layerMap: file});
     expect(asFile).to.match(message).and.include(file);
     expect(await refused({layerMap: map})).to.match(message);
@@ -287,8 +287,10 @@ forEachBackend('generate refuses', () => {
       ...tinyLayerMap(tinyPair()),
       verifier: {config: 'f00'},
     });
-    await check(/verifier\.config must be [0-9a-f]{64}, the verifier's, but is f00/);
+    await check(
+      /verifier\.config must be [0-9a-f]{12}…, the hash of the verifier's configuration, but is f00/,
+    );
     fs.copyFileSync(path.join(PRETRAINED, 'verifier', 'layer_map.json'), path.join(other, 'layer_map.json'));
-    await check(/draft\.config must be [0-9a-f]{64}/);
+    await check(/draft\.config must be [0-9a-f]{12}…/);
   });
 });
