@@ -8,7 +8,7 @@ import {
 } from '@tensorflow/tfjs-core';
 
 import type {NativeBackend} from '../types.js';
-import {compute, createKernel, fallback, sameShape} from './kernel.js';
+import {compute, createKernel, fallback, sameShape, withTemporaries, type Keep} from './kernel.js';
 import {denseStrides, stridedCopy} from './stridedCopy.js';
 
 export interface MatMul extends BatchMatMulAttrs {
@@ -32,25 +32,19 @@ export function matMul(backend: NativeBackend, a: TensorInfo, b: TensorInfo, opt
       `[BatchMatMul] inner dimensions must agree but are ${inner} (of [${a.shape.join()}]) and ${innerB} (of [${b.shape.join()}])`,
     );
   const shape = [...batchShape(a, b), transposeA ? columnsA : rowsA, transposeB ? rowsB : columnsB];
-  const temporaries: TensorInfo[] = [];
-  const keep = (x: TensorInfo) => (temporaries.push(x), x);
-  try {
+  return withTemporaries(backend, (keep) => {
     const $a = toRank3(backend, widen(backend, a, keep), shape, keep);
     const $b = toRank3(backend, b, shape, keep);
     const inputs = bias ? [$a, $b, widen(backend, bias, keep)] : [$a, $b];
     const attrs = [transposeA ? 1 : 0, transposeB ? 1 : 0, activation, alpha];
     return compute(backend, 'BatchMatMul', inputs, shape, 'float32', attrs);
-  } finally {
-    for (const x of temporaries) backend.disposeIntermediateTensorInfo(x);
-  }
+  });
 }
 
 function batchShape(a: TensorInfo, b: TensorInfo): number[] {
   if (a.shape.length === 2 && b.shape.length === 2) return [];
   return broadcast_util.assertAndGetBroadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2));
 }
-
-type Keep = (x: TensorInfo) => TensorInfo;
 
 /** `x` in float32 storage. */
 function widen(backend: NativeBackend, x: TensorInfo, keep: Keep): TensorInfo {

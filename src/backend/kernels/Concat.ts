@@ -2,7 +2,7 @@
 import {backend_util, Concat, util, type ConcatAttrs, type TensorInfo} from '@tensorflow/tfjs-core';
 
 import type {NativeBackend} from '../types.js';
-import {cast, compute, createKernel, nativeDType} from './kernel.js';
+import {cast, compute, createKernel, nativeDType, withTemporaries} from './kernel.js';
 
 /** One launch: every input is seen as a matrix of `outer` rows. */
 export function concat(
@@ -14,10 +14,10 @@ export function concat(
   const dtype = nativeDType(inputs[0]);
   if (inputs.every((x) => x.dtype === dtype))
     return compute(backend, 'Concat', inputs, shape, dtype, [outer]);
-  const same = inputs.map((x) => cast(backend, x, dtype));
-  const result = compute(backend, 'Concat', same, shape, dtype, [outer]);
-  same.forEach((x) => backend.disposeIntermediateTensorInfo(x));
-  return result;
+  return withTemporaries(backend, (keep) => {
+    const same = inputs.map((x) => (x.dtype === dtype ? x : keep(cast(backend, x, dtype))));
+    return compute(backend, 'Concat', same, shape, dtype, [outer]);
+  });
 }
 
 export const concatConfig = createKernel<TensorInfo[], ConcatAttrs>(Concat, ({inputs, attrs, backend}) => {

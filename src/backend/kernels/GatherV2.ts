@@ -4,7 +4,7 @@
  */
 import {backend_util, GatherV2, util, type GatherV2Attrs, type TensorInfo} from '@tensorflow/tfjs-core';
 
-import {cast, compute, createKernel, nativeDType} from './kernel.js';
+import {cast, compute, createKernel, nativeDType, withTemporaries} from './kernel.js';
 
 export const gatherV2Config = createKernel<{x: TensorInfo; indices: TensorInfo}, GatherV2Attrs>(
   GatherV2,
@@ -13,9 +13,9 @@ export const gatherV2Config = createKernel<{x: TensorInfo; indices: TensorInfo},
     const given = attrs.batchDims ?? 0;
     const batchDims = given < 0 ? given + indices.shape.length : given;
     const {outputShape} = backend_util.segment_util.collectGatherOpShapeInfo(x, indices, axis, batchDims);
-    const $indices = cast(backend, indices, 'int32');
-    const result = compute(backend, 'Gather', [x, $indices], outputShape, nativeDType(x), [axis, batchDims]);
-    backend.disposeIntermediateTensorInfo($indices);
-    return result;
+    return withTemporaries(backend, (keep) => {
+      const $indices = keep(cast(backend, indices, 'int32'));
+      return compute(backend, 'Gather', [x, $indices], outputShape, nativeDType(x), [axis, batchDims]);
+    });
   },
 );

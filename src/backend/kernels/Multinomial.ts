@@ -4,17 +4,14 @@
  */
 import {Multinomial, type MultinomialAttrs, type TensorInfo} from '@tensorflow/tfjs-core';
 
-import {cast, compute, createKernel} from './kernel.js';
+import {cast, compute, createKernel, withTemporaries} from './kernel.js';
 
 export const multinomialConfig = createKernel<{logits: TensorInfo}, MultinomialAttrs>(
   Multinomial,
-  ({inputs: {logits}, attrs: {numSamples, seed, normalized}, backend}) => {
-    const $logits = cast(backend, logits, 'float32');
-    const result = compute(backend, 'Multinomial', [$logits], [logits.shape[0], numSamples], 'int32', [
-      seed,
-      normalized ? 1 : 0,
-    ]);
-    backend.disposeIntermediateTensorInfo($logits);
-    return result;
-  },
+  ({inputs: {logits}, attrs: {numSamples, seed, normalized}, backend}) =>
+    withTemporaries(backend, (keep) => {
+      const $logits = keep(cast(backend, logits, 'float32'));
+      const shape = [logits.shape[0], numSamples];
+      return compute(backend, 'Multinomial', [$logits], shape, 'int32', [seed, normalized ? 1 : 0]);
+    }),
 );

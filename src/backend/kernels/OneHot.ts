@@ -1,7 +1,7 @@
 /** A row of `depth` for every index: onValue at its place, offValue elsewhere. */
 import {OneHot, type OneHotAttrs, type TensorInfo} from '@tensorflow/tfjs-core';
 
-import {cast, compute, createKernel, fallback, isNativeDType} from './kernel.js';
+import {cast, compute, createKernel, fallback, isNativeDType, withTemporaries} from './kernel.js';
 
 export const oneHotConfig = createKernel<{indices: TensorInfo}, OneHotAttrs>(OneHot, (args) => {
   const {
@@ -10,11 +10,9 @@ export const oneHotConfig = createKernel<{indices: TensorInfo}, OneHotAttrs>(One
     backend,
   } = args;
   if (!isNativeDType(dtype)) return fallback(OneHot, args);
-  const $indices = cast(backend, indices, 'int32');
-  const result = compute(backend, 'OneHot', [$indices], [...indices.shape, depth], dtype, [
-    onValue,
-    offValue,
-  ]);
-  backend.disposeIntermediateTensorInfo($indices);
-  return result;
+  return withTemporaries(backend, (keep) => {
+    const $indices = keep(cast(backend, indices, 'int32'));
+    const shape = [...indices.shape, depth];
+    return compute(backend, 'OneHot', [$indices], shape, dtype, [onValue, offValue]);
+  });
 });

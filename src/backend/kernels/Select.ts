@@ -2,7 +2,7 @@
 import {Select, upcastType, type TensorInfo} from '@tensorflow/tfjs-core';
 
 import type {NativeDType} from '../types.js';
-import {cast, compute, createKernel} from './kernel.js';
+import {cast, compute, createKernel, withTemporaries} from './kernel.js';
 
 export const selectConfig = createKernel<Record<'condition' | 't' | 'e', TensorInfo>>(
   Select,
@@ -11,15 +11,14 @@ export const selectConfig = createKernel<Record<'condition' | 't' | 'e', TensorI
     const dtype = upcastType(t.dtype, e.dtype) as NativeDType;
     const rank = t.shape.length;
     const byRow = condition.shape.length === 1 && rank > 1;
-    const bools = cast(backend, condition, 'bool');
-    const picks = byRow
-      ? backend.alias(bools, [condition.shape[0], ...new Array<number>(rank - 1).fill(1)])
-      : bools;
-    const $t = cast(backend, t, dtype);
-    const $e = cast(backend, e, dtype);
-    const result = compute(backend, 'Select', [picks, $t, $e], t.shape, dtype);
-    for (const x of byRow ? [bools, picks, $t, $e] : [bools, $t, $e])
-      backend.disposeIntermediateTensorInfo(x);
-    return result;
+    return withTemporaries(backend, (keep) => {
+      const bools = keep(cast(backend, condition, 'bool'));
+      const picks = byRow
+        ? keep(backend.alias(bools, [condition.shape[0], ...new Array<number>(rank - 1).fill(1)]))
+        : bools;
+      const $t = keep(cast(backend, t, dtype));
+      const $e = keep(cast(backend, e, dtype));
+      return compute(backend, 'Select', [picks, $t, $e], t.shape, dtype);
+    });
   },
 );

@@ -1,7 +1,7 @@
 /** A tensor cut into pieces along an axis: tf.split. */
 import {backend_util, SplitV, util, type SplitVAttrs, type TensorInfo} from '@tensorflow/tfjs-core';
 
-import {createKernel} from './kernel.js';
+import {computeAll, createKernel} from './kernel.js';
 import {slice} from './stridedCopy.js';
 
 export const splitVConfig = createKernel<{x: TensorInfo}, SplitVAttrs>(
@@ -9,11 +9,12 @@ export const splitVConfig = createKernel<{x: TensorInfo}, SplitVAttrs>(
   ({inputs: {x}, attrs, backend}) => {
     const axis = util.parseAxisParam(attrs.axis, x.shape)[0];
     const begin = new Array<number>(x.shape.length).fill(0);
-    return backend_util.prepareSplitSize(x, attrs.numOrSizeSplits, axis).map((size) => {
+    const sizes = backend_util.prepareSplitSize(x, attrs.numOrSizeSplits, axis);
+    return computeAll(backend, sizes.length, (i) => {
       const shape = x.shape.slice();
-      shape[axis] = size;
+      shape[axis] = sizes[i];
       const piece = slice(backend, x, begin, shape, shape);
-      begin[axis] += size;
+      begin[axis] += sizes[i];
       return piece;
     });
   },

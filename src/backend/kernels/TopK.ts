@@ -1,14 +1,15 @@
 /** The k largest elements of the last axis with their indices, descending, ties to the lower index: tf.topk, always sorted. */
 import {TopK, type TensorInfo, type TopKAttrs} from '@tensorflow/tfjs-core';
 
-import {createKernel, nativeDType} from './kernel.js';
+import {computeAll, createKernel, nativeDType} from './kernel.js';
 
 export const topKConfig = createKernel<{x: TensorInfo}, TopKAttrs>(
   TopK,
   ({inputs: {x}, attrs: {k}, backend}) => {
     const shape = x.shape.slice();
     shape[shape.length - 1] = k;
-    const outputs = [backend.output(shape, nativeDType(x)), backend.output(shape.slice(), 'int32')];
+    const dtypes = [nativeDType(x), 'int32'] as const;
+    const outputs = computeAll(backend, 2, (i) => backend.output(shape.slice(), dtypes[i]));
     try {
       backend.launch('TopK', [x], outputs);
     } catch (error) {

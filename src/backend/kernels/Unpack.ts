@@ -1,7 +1,7 @@
 /** The slices of a tensor along an axis: tf.unstack. */
 import {Unpack, type TensorInfo, type UnpackAttrs} from '@tensorflow/tfjs-core';
 
-import {createKernel} from './kernel.js';
+import {computeAll, createKernel} from './kernel.js';
 import {slice} from './stridedCopy.js';
 
 export const unpackConfig = createKernel<{value: TensorInfo}, UnpackAttrs>(
@@ -12,7 +12,7 @@ export const unpackConfig = createKernel<{value: TensorInfo}, UnpackAttrs>(
     const size = value.shape.slice();
     const shape = value.shape.filter((_, i) => i !== axis);
     size[axis] = 1;
-    return Array.from({length: value.shape[axis]}, (_, i) => {
+    return computeAll(backend, value.shape[axis], (i) => {
       begin[axis] = i;
       return slice(backend, value, begin, size, shape.slice());
     });

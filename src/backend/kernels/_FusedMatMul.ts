@@ -3,7 +3,7 @@ import {_FusedMatMul, type _FusedMatMulAttrs, type TensorInfo} from '@tensorflow
 
 import {matMul} from './BatchMatMul.js';
 import {binary} from './binary.js';
-import {createKernel, fallback} from './kernel.js';
+import {createKernel, fallback, withTemporaries} from './kernel.js';
 
 interface Inputs {
   a: TensorInfo;
@@ -36,15 +36,9 @@ export const fusedMatMulConfig = createKernel<Inputs, _FusedMatMulAttrs>(_FusedM
     );
   for (const x of [a, b, bias, preluActivationWeights])
     if (x && x.dtype !== 'float32') return fallback(_FusedMatMul, args);
-  const product = matMul(backend, a, b, {
-    transposeA,
-    transposeB,
-    bias,
-    activation: number,
-    alpha: leakyreluAlpha,
-  });
-  if (activation !== 'prelu') return product;
-  const result = binary(backend, 'Prelu', product, preluActivationWeights!);
-  backend.disposeIntermediateTensorInfo(product);
-  return result;
+  const options = {transposeA, transposeB, bias, activation: number, alpha: leakyreluAlpha};
+  if (activation !== 'prelu') return matMul(backend, a, b, options);
+  return withTemporaries(backend, (keep) =>
+    binary(backend, 'Prelu', keep(matMul(backend, a, b, options)), preluActivationWeights!),
+  );
 });

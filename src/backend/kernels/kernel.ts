@@ -75,6 +75,35 @@ export function compute(
   return y;
 }
 
+/** Marks a tensor as a temporary of {@link withTemporaries}; returns it. */
+export type Keep = (x: TensorInfo) => TensorInfo;
+
+/** What `work` returns. The tensors that it kept are freed after it, also where it throws. */
+export function withTemporaries<T>(backend: NativeBackend, work: (keep: Keep) => T): T {
+  const temporaries: TensorInfo[] = [];
+  try {
+    return work((x) => (temporaries.push(x), x));
+  } finally {
+    for (const x of temporaries) backend.disposeIntermediateTensorInfo(x);
+  }
+}
+
+/** As many new tensors, made in turn; where one can't be made, those before it are freed. */
+export function computeAll(
+  backend: NativeBackend,
+  count: number,
+  make: (i: number) => TensorInfo,
+): TensorInfo[] {
+  const made: TensorInfo[] = [];
+  try {
+    for (let i = 0; i < count; i++) made.push(make(i));
+  } catch (error) {
+    for (const x of made) backend.disposeIntermediateTensorInfo(x);
+    throw error;
+  }
+  return made;
+}
+
 /** `x` as `dtype`: a new reference to it if it is that already. */
 export function cast(backend: NativeBackend, x: TensorInfo, dtype: NativeDType): TensorInfo {
   return x.dtype === dtype ? backend.alias(x) : compute(backend, 'Cast', [x], x.shape, dtype);

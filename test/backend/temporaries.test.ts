@@ -1,0 +1,112 @@
+/** Where a launch or an allocation fails, kernels give back what they made and keep no hold of the tensors they were given. */
+import * as tf from '@tensorflow/tfjs-core';
+import {expect} from 'chai';
+
+import type {SpecAttnBackend} from '../../src/backend/index.js';
+import {causalAttention, kvCacheAppend, nucleusSelect, sampleToken} from '../../ops/index.js';
+import {onBackend} from '../backends.js';
+
+const floats = (...shape: number[]) => tf.ones(shape);
+const integers = (...shape: number[]) => tf.ones(shape, 'int32');
+const bools = (...shape: number[]) => tf.ones(shape, 'bool');
+
+type Program = [inputs: () => tf.Tensor[], run: (...inputs: never[]) => unknown];
+
+const PROGRAMS: Record<string, Program> = {
+  'a sum': [() => [floats(2, 3)], (x: tf.Tensor) => tf.sum(x, 0)],
+  'a cast': [() => [floats(2, 3)], (x: tf.Tensor) => tf.cast(x, 'int32')],
+  'a concat of several dtypes': [
+    () => [floats(2), integers(2), bools(2)],
+    (...xs: tf.Tensor[]) => tf.engine().runKernel('Concat', xs as never, {axis: 0}),
+  ],
+  'a stack': [() => [floats(2), floats(2)], (...xs: tf.Tensor[]) => tf.stack(xs)],
+  'a split': [() => [floats(6, 2)], (x: tf.Tensor) => tf.split(x, 3)],
+  'an unstack': [() => [floats(3, 2)], (x: tf.Tensor) => tf.unstack(x)],
+  'a choice by row between two dtypes': [
+    () => [bools(2), floats(2, 3), integers(2, 3)],
+    (condition: tf.Tensor, t: tf.Tensor, e: tf.Tensor) =>
+      tf.engine().runKernel('Select', {condition, t, e} as never),
+  ],
+  'a gather by floats': [
+    () => [floats(3, 2), floats(4)],
+    (x: tf.Tensor, indices: tf.Tensor) =>
+      tf.engine().runKernel('GatherV2', {x, indices} as never, {axis: 0, batchDims: 0}),
+  ],
+  'a gather': [() => [floats(3, 2), integers(4)], (x: tf.Tensor, i: tf.Tensor1D) => tf.gather(x, i)],
+  'a one-hot': [() => [integers(4)], (x: tf.Tensor) => tf.oneHot(x, 3)],
+  'a draw': [() => [floats(2, 5)], (x: tf.Tensor2D) => tf.multinomial(x, 3, 1)],
+  'the top k': [() => [floats(2, 5)], (x: tf.Tensor) => tf.topk(x, 2)],
+  'a product of broadcast batches': [
+    () => [floats(2, 1, 3, 4), floats(1, 5, 4, 2)],
+    (a: tf.Tensor, b: tf.Tensor) => tf.matMul(a, b),
+  ],
+  'a fused product': [
+    () => [floats(2, 3), floats(3, 4), floats(4), floats(4)],
+    (a: tf.Tensor2D, b: tf.Tensor2D, bias: tf.Tensor, preluActivationWeights: tf.Tensor) =>
+      tf.fused.matMul({a, b, bias, activation: 'prelu', preluActivationWeights}),
+  ],
+  attention: [
+    () => [floats(2, 4, 8), floats(2, 6, 8), tf.tensor1d([1], 'int32')],
+    (q: tf.Tensor, kv: tf.Tensor, position: tf.Tensor) =>
+      causalAttention(q, kv, kv, position, {weights: 'head'}),
+  ],
+  'a selection': [
+    () => [floats(2, 6), floats(3, 2), floats(3), tf.tensor1d([1], 'int32')],
+    (step: tf.Tensor, mix: tf.Tensor, p: tf.Tensor, position: tf.Tensor) =>
+      nucleusSelect([step], mix, p, position),
+  ],
+  'a write into a cache': [
+    () => [floats(2, 6, 8), floats(3, 2, 8), tf.tensor1d([1], 'int32')],
+    (cache: tf.Tensor, rows: tf.Tensor, position: tf.Tensor) => kvCacheAppend(cache, rows, position),
+  ],
+  'a sampled token': [
+    () => [floats(1, 9), integers(2), tf.tensor1d([1], 'int32')],
+    (logits: tf.Tensor, seed: tf.Tensor, position: tf.Tensor) =>
+      sampleToken(logits, seed, position, {temperature: 1}),
+  ],
+};
+
+onBackend('specattn', 'kernels whose work fails half-way', () => {
+  /** Lets the call number `at` of a method of the backend fail; returns whether it came to that. */
+  function failing(method: 'launch' | 'output', at: number, work: () => unknown): boolean {
+    const backend = tf.backend() as SpecAttnBackend;
+    const original = backend[method].bind(backend) as (...args: unknown[]) => unknown;
+    let calls = 0;
+    let failed = false;
+    backend[method] = ((...args: unknown[]) => {
+      if (calls++ !== at) return original(...args);
+      failed = true;
+      throw new Error('it failed');
+    }) as never;
+    try {
+      tf.tidy(() => void work());
+    } catch (error) {
+      expect((error as Error).message).to.equal('it failed');
+    } finally {
+      delete (backend as Partial<SpecAttnBackend>)[method];
+    }
+    return failed;
+  }
+
+  const held = () => [tf.memory().numTensors, tf.engine().backend.numDataIds(), tf.memory().numBytes];
+
+  for (const [what, [inputs, run]] of Object.entries(PROGRAMS)) {
+    for (const method of ['launch', 'output'] as const) {
+      it(`${what}: any ${method} may fail`, () => {
+        const empty = held();
+        const given = inputs();
+        const before = held();
+        let failures = 0;
+        while (failing(method, failures, () => run(...(given as never[])))) {
+          expect(held(), `after failure ${failures}`).to.deep.equal(before);
+          failures++;
+        }
+        if (what !== 'a write into a cache' || method === 'launch') expect(failures).to.be.at.least(1);
+        expect(held(), 'after success').to.deep.equal(before);
+        // A reference left behind would keep a buffer of the caller's.
+        tf.dispose(given);
+        expect(held(), 'without the inputs').to.deep.equal(empty);
+      });
+    }
+  }
+});
