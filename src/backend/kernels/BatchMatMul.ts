@@ -32,6 +32,8 @@ export function matMul(backend: NativeBackend, a: TensorInfo, b: TensorInfo, opt
       `[BatchMatMul] inner dimensions must agree but are ${inner} (of [${a.shape.join()}]) and ${innerB} (of [${b.shape.join()}])`,
     );
   const shape = [...batchShape(a, b), transposeA ? columnsA : rowsA, transposeB ? rowsB : columnsB];
+  // Nothing to compute; the launcher would refuse to broadcast 1 batch to 0.
+  if (util.sizeFromShape(shape) === 0) return backend.output(shape, 'float32');
   return withTemporaries(backend, (keep) => {
     const $a = toRank3(backend, widen(backend, a, keep), shape, keep);
     const $b = toRank3(backend, b, shape, keep);
