@@ -1,0 +1,139 @@
+/** Recordings that fail, and whose memory is whose. */
+import * as tf from '@tensorflow/tfjs-core';
+import {expect} from 'chai';
+
+import type {CaptureStep} from '../../src/backend/capture.js';
+import type {SpecAttnBackend, SpecAttnMemoryInfo} from '../../src/backend/index.js';
+import {onBackend} from '../backends.js';
+
+const native = () => tf.backend() as SpecAttnBackend;
+const held = () => {
+  const {numTensors, numBytes, numBytesInDevice} = tf.memory() as SpecAttnMemoryInfo;
+  return {numTensors, numBytes, numBytesInDevice, buffers: native().numDataIds()};
+};
+const values = (tensor: tf.Tensor) => [...tensor.dataSync()];
+
+/** Large enough that the allocator has nothing else of the size. */
+const SIZE = 70_001;
+const filled = (value: number) => tf.fill([SIZE], value);
+const expectFilled = (tensor: tf.Tensor, value: number) =>
+  expect(new Set(tensor.dataSync())).to.deep.equal(new Set([value]));
+
+/** A number alone would be uploaded, which a recording refuses. */
+const plus = (x: tf.Tensor, value: number) => tf.add(x, tf.fill([1], value));
+
+const double: CaptureStep = ([x]) => ({state: [tf.add(x, x)], outputs: [plus(x, 1)]});
+
+onBackend('specattn', 'a capture', () => {
+  it('that fails gives everything back, throws the first error, and harms neither older nor later ones', () => {
+    const state = [tf.tensor1d([1, 2])];
+    const older = native().capture(state, double);
+    older.replay();
+    const before = held();
+    const bad: CaptureStep = ([x]) => {
+      const next = tf.add(tf.add(x, x), x);
+      native().device.mark();
+      expect(values.bind(undefined, next)).to.throw(/can't be read/); // a second error, caught by the step
+      throw new Error('the first error');
+    };
+    for (let i = 0; i < 3; i++) {
+      expect(() => native().capture(state, bad)).to.throw(/^the first error$/);
+      expect(held()).to.deep.equal(before);
+    }
+    older.replay();
+    expect(values(state[0])).to.deep.equal([4, 8]);
+    const later = native().capture(state, double);
+    later.replay();
+    older.replay();
+    expect(values(state[0])).to.deep.equal([16, 32]);
+    expect(values(later.outputs[0])).to.deep.equal([5, 9]);
+    expect(values(older.outputs[0])).to.deep.equal([9, 17]);
+    later.dispose();
+    older.dispose();
+  });
+
+  it('that the step itself ends still throws the first error', () => {
+    const state = [tf.tensor1d([1, 2])];
+    const before = held();
+    const ended: CaptureStep = () => {
+      native().device.freeCapture(native().device.endCapture());
+      throw new Error('the first error');
+    };
+    expect(() => native().capture(state, ended)).to.throw(/^the first error$/);
+    expect(held()).to.deep.equal(before);
+    const later = native().capture(state, double);
+    later.replay();
+    expect(values(state[0])).to.deep.equal([2, 4]);
+    later.dispose();
+  });
+
+  it('inside another is refused, and ends with it', () => {
+    const state = [tf.tensor1d([1, 2])];
+    const before = held();
+    expect(() =>
+      native().capture(state, (tensors) => {
+        native().capture(tensors, double);
+        return double(tensors);
+      }),
+    ).to.throw(/^\[capture\] /);
+    expect(held()).to.deep.equal(before);
+    const later = native().capture(state, double);
+    later.replay();
+    expect(values(state[0])).to.deep.equal([2, 4]);
+    later.dispose();
+  });
+
+  it('keeps its memory to itself where endCapture is called without a recording', () => {
+    const state = [filled(1)];
+    const captured = native().capture(state, ([x]) => {
+      // Two buffers that are free again when the recording ends, and that a replay writes.
+      const sum = tf.mul(plus(x, 2), plus(x, 3));
+      return {state: [x], outputs: [tf.sum(sum)]};
+    });
+    expect(() => native().device.endCapture()).to.throw('[capture] no launches are being recorded');
+    const others = [7, 8, 9].map(filled);
+    for (let i = 0; i < 3; i++) captured.replay();
+    others.forEach((other, i) => expectFilled(other, 7 + i));
+    expect(values(captured.outputs[0])).to.deep.equal([12 * SIZE]);
+    captured.dispose();
+  });
+
+  it('gets back the buffers that are freed while another is recorded', () => {
+    const [x, y] = [filled(2), filled(5)];
+    let kept: tf.Tensor | undefined;
+    const first = native().capture([x], () => {
+      kept = tf.keep(plus(x, 1));
+      return {state: [x], outputs: [tf.sum(kept)]};
+    });
+    const second = native().capture([y], () => {
+      kept!.dispose();
+      return {state: [y], outputs: [plus(y, 6)]};
+    });
+    const other = filled(9);
+    second.replay();
+    first.replay(); // writes what was `kept`
+    expectFilled(second.outputs[0], 11);
+    expectFilled(other, 9);
+    second.replay();
+    expect(values(first.outputs[0])).to.deep.equal([3 * SIZE]);
+    first.dispose();
+    expectFilled(filled(4), 4);
+    second.replay();
+    expectFilled(second.outputs[0], 11);
+    second.dispose();
+  });
+
+  it('holds on to a buffer that was made before it and freed by its step', () => {
+    const [x, constant] = [filled(2), filled(5)];
+    const captured = native().capture([x], () => {
+      const sum = tf.add(x, constant);
+      constant.dispose();
+      return {state: [x], outputs: [tf.sum(sum)]};
+    });
+    const others = [7, 8].map(filled);
+    captured.replay();
+    expect(values(captured.outputs[0])).to.deep.equal([7 * SIZE]);
+    others.forEach((other, i) => expectFilled(other, 7 + i));
+    captured.dispose();
+  });
+});
