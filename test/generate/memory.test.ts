@@ -89,15 +89,16 @@ forEachBackend('memory of a tiny pair', (backend) => {
       const prompt = 'Once upon a time';
       const options = {maxNewTokens: 12, gamma: 2};
       await lm.generate(prompt, options);
+      const before = memory();
       const onText = () => {
         throw new Error('the listener failed');
       };
       expect(await refusal(() => lm.generate(prompt, {...options, onText}))).to.equal('the listener failed');
+      expect(memory(), 'after the error').to.deep.equal(before);
 
-      const before = memory();
       const {signal, abort} = controller();
       await lm.generate(prompt, {...options, onText: abort, signal});
-      expect(memory()).to.deep.equal(before);
+      expect(memory(), 'after the abort').to.deep.equal(before);
     }));
 
   it('takes a session more for overlapping answers, and gives it back', () =>

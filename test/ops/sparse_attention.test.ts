@@ -111,12 +111,12 @@ forEachBackend('SparseAttention', (backend) => {
     });
   }
 
-  it('gives a row the same bits whatever other rows see', () => {
+  it('gives a row the same bits alone and among others that see other keys of one list', () => {
     const shapes = {rows: 5, heads: 4, groups: 2, size: 24, capacity: 500};
     const {tensors} = inputsOf(new Random('SparseAttention rows'), shapes);
     const [q, k, v] = tensors;
     const together = sparseAttention(q, k, v, everything(5, 500, 400)).dataSync();
-    // Row 1 alone: its bit moves to place 0 of a selection that lists later keys too, for no row.
+    // Row 1 alone: its bit moves to place 0. The list of keys is the same, later keys too, which no row sees now.
     const all = everything(5, 500, 400);
     const own = tf.tensor2d(
       all.bits.dataSync().map((bits) => (bits >> 1) & 1),
