@@ -33,7 +33,7 @@ struct Span {
 
 template <class W>
 void Attend(Stream& stream, const Shape& s, const Span& tile, const W* k, const W* v, bool keep_e) {
-  const int64_t work = tile.queries * kChunk * s.head_size * 2;
+  const int64_t work = tile.queries * kChunk * (s.head_size + 1) * 2;
   const int64_t grain = work >= kGrainWork ? 1 : kGrainWork / work;
   ParallelFor(stream, s.groups * tile.chunks, grain, [&](int64_t begin, int64_t end) {
     alignas(64) float local[kQueries * kChunk];
@@ -107,8 +107,7 @@ Status CausalAttention(Stream& stream, const Args& args) {
   if (mode)
     SPECATTN_CHECK(args.outputs[1].size() == s.rows * s.capacity * (mode == 2 ? s.heads : 1),
                    "[CausalAttention] weights must be [T,C] or [H,T,C]");
-  if (s.rows == 0 || s.heads == 0) return Ok();
-  if (s.capacity == 0 || s.head_size == 0) {  // no key to see, or none to tell from another
+  if (s.rows == 0 || s.heads == 0 || s.capacity == 0) {  // nobody who looks, or nothing to see
     std::memset(out.data, 0, out.bytes());
     if (mode) std::memset(args.outputs[1].data, 0, args.outputs[1].bytes());
     return Ok();
@@ -157,7 +156,7 @@ Status CausalAttention(Stream& stream, const Args& args) {
         break;
     }
 
-    const int64_t combine_work = tile.chunks * s.head_size;
+    const int64_t combine_work = tile.chunks * (s.head_size + 1);
     ParallelFor(stream, all, combine_work * all < kGrainWork ? all : 1 + kGrainWork / combine_work / 2,
                 [&](int64_t begin, int64_t end) {
                   for (int64_t i = begin; i < end; ++i) {

@@ -50,7 +50,7 @@ inline void Gather(const W* from, const int32_t* keys, int64_t count, const Shap
 template <class W>
 void Attend(Stream& stream, const Shape& s, const Set* sets, int64_t chunks, const float* q, const W* k,
             const W* v, Partial* partial, float* outs) {
-  const int64_t work = s.queries() * kChunk * s.head_size * 2;
+  const int64_t work = s.queries() * kChunk * (s.head_size + 1) * 2;
   const int64_t grain = work >= kGrainWork ? 1 : kGrainWork / work;
   ParallelFor(stream, s.groups * chunks, grain, [&](int64_t begin, int64_t end) {
     alignas(64) float e[kQueries * kChunk];
