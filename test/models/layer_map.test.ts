@@ -75,7 +75,7 @@ describe('layer_map.json', () => {
     ['another version', {version: 2}, 'version must be 1 but is 2'],
     ['another kind', {kind: 'mixture'}, 'kind must be "kl" but is "mixture"'],
     ['another draft', {draft: {config: 'abc'}}, 'draft.config must be'],
-    ['another verifier', {verifier: {config: 'abc'}}, "the map is of another model"],
+    ['another verifier', {verifier: {config: 'abc'}}, 'the map is of another model'],
     ['too few layers', {layers: [0, 1]}, 'layers must be 8 draft layers below 4 but is [0,1]'],
     [
       'a layer that is not there',
