@@ -54,8 +54,9 @@ void Attend(Stream& stream, const Shape& s, const Set* sets, int64_t chunks, con
   const int64_t grain = work >= kGrainWork ? 1 : kGrainWork / work;
   ParallelFor(stream, s.groups * chunks, grain, [&](int64_t begin, int64_t end) {
     alignas(64) float e[kQueries * kChunk];
-    alignas(64) W rows_k[kChunk * kMaxHeadSize];
-    alignas(64) W rows_v[kChunk * kMaxHeadSize];
+    // Not on the stack: some systems give threads little of it.
+    alignas(64) static thread_local W rows_k[kChunk * kMaxHeadSize];
+    alignas(64) static thread_local W rows_v[kChunk * kMaxHeadSize];
     for (int64_t i = begin; i < end; ++i) {
       const int64_t g = i / chunks, from = i % chunks * kChunk;
       const Set& set = sets[g];
