@@ -1,7 +1,7 @@
 /** Tensors from a file's bytes: as they are where the backend stores halves, widened elsewhere. */
 import * as tf from '@tensorflow/tfjs-core';
 
-import type {NativeBackend, Storage} from '../src/backend/types.js';
+import {BYTES, type NativeBackend, type Storage} from '../src/backend/types.js';
 
 /** How weights are stored. */
 export type FloatStorage = Extract<Storage, 'float32' | 'bfloat16' | 'float16'>;
@@ -12,7 +12,6 @@ export const STORAGE_OF_DTYPE: Record<string, FloatStorage> = {
   F16: 'float16',
   BF16: 'bfloat16',
 };
-const BYTES: Record<FloatStorage, number> = {float32: 4, bfloat16: 2, float16: 2};
 
 /** Numbers as they lie in a file. */
 export interface RawTensor {

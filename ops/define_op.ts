@@ -3,9 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type {KernelConfig, NamedAttrMap, NamedTensorInfoMap, Tensor, TensorInfo} from '@tensorflow/tfjs-core';
 import {registerOp} from '@tensorflow/tfjs-converter';
 
-import type {NativeBackend, NativeDType} from '../src/backend/types.js';
-
-const NATIVE_BACKEND = 'specattn';
+import {BACKEND, type NativeBackend, type NativeDType} from '../src/backend/types.js';
 
 /**
  * An op. Its inputs have one order everywhere: in `check`, in both implementations, in a GraphModel's node and (unless its file
@@ -54,7 +52,7 @@ export function defineOp<Attrs extends object>(config: OpConfig<Attrs>): RunOp<A
   const {name} = config;
   registerOnce({
     kernelName: name,
-    backendName: NATIVE_BACKEND,
+    backendName: BACKEND,
     kernelFunc: ({inputs, attrs, backend}) =>
       config.native(backend as NativeBackend, inputs as unknown as TensorInfo[], attrs as Attrs),
   });

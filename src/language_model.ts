@@ -38,16 +38,10 @@ export class LanguageModel {
    * @throws Error on a bad option, a prompt longer than the context, a signal that was aborted before, or no memory for the caches
    */
   async generate(prompt: string, options: GenerateOptions = {}): Promise<GenerateResult> {
-    const pieces = generateText(this.engine(), prompt, options);
+    const pieces = this.stream(prompt, options);
     for (;;) {
       const {done, value} = await pieces.next();
       if (done) return value;
-      try {
-        options.onText?.(value);
-      } catch (error) {
-        await pieces.return(undefined as never);
-        throw error;
-      }
     }
   }
 

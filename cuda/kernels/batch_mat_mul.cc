@@ -14,6 +14,7 @@
 #include "../cpu/dot.h"
 #include "../cpu/kernels.h"
 #include "../cpu/parallel.h"
+#include "../cpu/with_float.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {
@@ -84,14 +85,7 @@ void Columns(const Product& p, bool transpose_b, int64_t begin, int64_t end) {
 }
 
 void Multiply(const Product& p, DType storage, bool transpose_b, int64_t begin, int64_t end) {
-  switch (storage) {
-    case DType::kBFloat16:
-      return Columns<BFloat16>(p, transpose_b, begin, end);
-    case DType::kFloat16:
-      return Columns<Float16>(p, transpose_b, begin, end);
-    default:
-      return Columns<float>(p, transpose_b, begin, end);
-  }
+  WithFloat(storage, [&](auto element) { Columns<decltype(element)>(p, transpose_b, begin, end); });
 }
 
 // The stride of `bias` along each axis of [B,M,N]: 0 where it is broadcast. False: it does not fit.

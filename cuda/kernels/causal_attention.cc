@@ -11,17 +11,11 @@
 #include "../cpu/attention.h"
 #include "../cpu/kernels.h"
 #include "../cpu/parallel.h"
+#include "../cpu/with_float.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {
 namespace {
-
-constexpr int64_t kGrainWork = 32 * 1024;  // multiplications that are worth a thread's while
-
-struct Shape {
-  int64_t rows, heads, groups, head_size, capacity;
-  int64_t per_group() const { return heads / groups; }
-};
 
 // A tile of rows: its place, its scratch, and the sizes that index it. Query m of a group is (row m /
 // per_group, head m % per_group).
@@ -32,10 +26,8 @@ struct Span {
 };
 
 template <class W>
-void Attend(Stream& stream, const Shape& s, const Span& tile, const W* k, const W* v, bool keep_e) {
-  const int64_t work = tile.queries * kChunk * (s.head_size + 1) * 2;
-  const int64_t grain = work >= kGrainWork ? 1 : kGrainWork / work;
-  ParallelFor(stream, s.groups * tile.chunks, grain, [&](int64_t begin, int64_t end) {
+void Attend(Stream& stream, const AttentionShape& s, const Span& tile, const W* k, const W* v, bool keep_e) {
+  ParallelFor(stream, s.groups * tile.chunks, s.grain(tile.queries), [&](int64_t begin, int64_t end) {
     alignas(64) float local[kQueries * kChunk];
     for (int64_t i = begin; i < end; ++i) {
       const int64_t g = i / tile.chunks, from = i % tile.chunks * kChunk;
@@ -57,7 +49,7 @@ void Attend(Stream& stream, const Shape& s, const Span& tile, const W* k, const 
 }
 
 // weights of a tile's rows: mean over heads into [T,C], or each head's into [H,T,C].
-void Weights(Stream& stream, const Shape& s, const Span& tile, bool per_head, float* weights) {
+void Weights(Stream& stream, const AttentionShape& s, const Span& tile, bool per_head, float* weights) {
   const int64_t outer = per_head ? s.heads : 1;
   ParallelFor(stream, outer * tile.rows, tile.keys * s.heads * tile.rows < kGrainWork ? outer * tile.rows : 1,
               [&](int64_t begin, int64_t end) {
@@ -89,18 +81,10 @@ Status CausalAttention(Stream& stream, const Args& args) {
                  args.input_count, args.output_count, args.attr_count);
   const Tensor &q = args.inputs[0], &k = args.inputs[1], &v = args.inputs[2], &position = args.inputs[3];
   const Tensor& out = args.outputs[0];
-  SPECATTN_CHECK(q.dtype == DType::kFloat32 && q.rank == 3, "[CausalAttention] q must be float32 of rank 3");
-  SPECATTN_CHECK(IsFloat(k.dtype) && k.rank == 3 && v.dtype == k.dtype && v.rank == 3,
-                 "[CausalAttention] k and v must be of one float type and rank 3");
+  AttentionShape s;
+  SPECATTN_RETURN_IF_ERROR(CheckAttention("CausalAttention", q, k, v, out, &s));
   SPECATTN_CHECK(position.dtype == DType::kInt32 && position.size() == 1,
                  "[CausalAttention] position must be int32 [1]");
-  const Shape s{q.dims[0], q.dims[1], k.dims[0], q.dims[2], k.dims[1]};
-  SPECATTN_CHECK(s.groups > 0 && s.heads % s.groups == 0 && k.dims[2] == s.head_size &&
-                     v.dims[0] == s.groups && v.dims[1] == s.capacity && v.dims[2] == s.head_size,
-                 "[CausalAttention] k and v must be [G,C,%lld] with G a divisor of %lld",
-                 static_cast<long long>(s.head_size), static_cast<long long>(s.heads));
-  SPECATTN_CHECK(out.dtype == DType::kFloat32 && out.size() == q.size(),
-                 "[CausalAttention] the output must be like q");
   const int mode = static_cast<int>(args.attrs[1]);
   SPECATTN_CHECK(mode >= 0 && mode <= 2 && args.output_count == (mode ? 2 : 1),
                  "[CausalAttention] weights must be 0, 1 or 2, with an output of their own unless 0");
@@ -144,17 +128,10 @@ Status CausalAttention(Stream& stream, const Args& args) {
         Pair(from, scale, s.head_size, k.dtype == DType::kBFloat16, to);
       }
 
-    switch (k.dtype) {
-      case DType::kBFloat16:
-        Attend(stream, s, tile, k.as<BFloat16>(), v.as<BFloat16>(), mode != 0);
-        break;
-      case DType::kFloat16:
-        Attend(stream, s, tile, k.as<Float16>(), v.as<Float16>(), mode != 0);
-        break;
-      default:
-        Attend(stream, s, tile, k.as<float>(), v.as<float>(), mode != 0);
-        break;
-    }
+    WithFloat(k.dtype, [&](auto element) {
+      using W = decltype(element);
+      Attend(stream, s, tile, k.as<W>(), v.as<W>(), mode != 0);
+    });
 
     const int64_t combine_work = tile.chunks * (s.head_size + 1);
     ParallelFor(stream, all, combine_work * all < kGrainWork ? all : 1 + kGrainWork / combine_work / 2,

@@ -14,19 +14,13 @@
 #include "../cpu/attention.h"
 #include "../cpu/kernels.h"
 #include "../cpu/parallel.h"
+#include "../cpu/with_float.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {
 namespace {
 
-constexpr int64_t kGrainWork = 32 * 1024;  // multiplications that are worth a thread's while
 constexpr int64_t kMaxHeadSize = 256;
-
-struct Shape {
-  int64_t rows, heads, groups, head_size, capacity;
-  int64_t per_group() const { return heads / groups; }
-  int64_t queries() const { return rows * per_group(); }
-};
 
 // Group g's set: its keys, which row sees which, and how many chunks they make.
 struct Set {
@@ -36,7 +30,7 @@ struct Set {
 
 // The listed keys' rows, one after the other in `to`; a key outside the cache becomes zeros that no row sees.
 template <class W>
-inline void Gather(const W* from, const int32_t* keys, int64_t count, const Shape& s, W* to) {
+inline void Gather(const W* from, const int32_t* keys, int64_t count, const AttentionShape& s, W* to) {
   for (int64_t j = 0; j < count; ++j) {
     const bool inside = keys[j] >= 0 && keys[j] < s.capacity;
     if (inside)
@@ -48,11 +42,9 @@ inline void Gather(const W* from, const int32_t* keys, int64_t count, const Shap
 }
 
 template <class W>
-void Attend(Stream& stream, const Shape& s, const Set* sets, int64_t chunks, const float* q, const W* k,
-            const W* v, Partial* partial, float* outs) {
-  const int64_t work = s.queries() * kChunk * (s.head_size + 1) * 2;
-  const int64_t grain = work >= kGrainWork ? 1 : kGrainWork / work;
-  ParallelFor(stream, s.groups * chunks, grain, [&](int64_t begin, int64_t end) {
+void Attend(Stream& stream, const AttentionShape& s, const Set* sets, int64_t chunks, const float* q,
+            const W* k, const W* v, Partial* partial, float* outs) {
+  ParallelFor(stream, s.groups * chunks, s.grain(s.queries()), [&](int64_t begin, int64_t end) {
     alignas(64) float e[kQueries * kChunk];
     // Not on the stack: some systems give threads little of it.
     alignas(64) static thread_local W rows_k[kChunk * kMaxHeadSize];
@@ -88,14 +80,8 @@ Status SparseAttention(Stream& stream, const Args& args) {
   const Tensor &q = args.inputs[0], &k = args.inputs[1], &v = args.inputs[2];
   const Tensor &keys = args.inputs[3], &bits = args.inputs[4], &counts = args.inputs[5],
                &out = args.outputs[0];
-  SPECATTN_CHECK(q.dtype == DType::kFloat32 && q.rank == 3, "[SparseAttention] q must be float32 of rank 3");
-  SPECATTN_CHECK(IsFloat(k.dtype) && k.rank == 3 && v.dtype == k.dtype && v.rank == 3,
-                 "[SparseAttention] k and v must be of one float type and rank 3");
-  const Shape s{q.dims[0], q.dims[1], k.dims[0], q.dims[2], k.dims[1]};
-  SPECATTN_CHECK(s.groups > 0 && s.heads % s.groups == 0 && k.dims[2] == s.head_size &&
-                     v.dims[0] == s.groups && v.dims[1] == s.capacity && v.dims[2] == s.head_size,
-                 "[SparseAttention] k and v must be [G,C,%lld] with G a divisor of %lld",
-                 static_cast<long long>(s.head_size), static_cast<long long>(s.heads));
+  AttentionShape s;
+  SPECATTN_RETURN_IF_ERROR(CheckAttention("SparseAttention", q, k, v, out, &s));
   SPECATTN_CHECK(s.rows <= 31, "[SparseAttention] a block has at most 31 rows but has %lld",
                  static_cast<long long>(s.rows));
   SPECATTN_CHECK(s.head_size <= kMaxHeadSize,
@@ -106,8 +92,6 @@ Status SparseAttention(Stream& stream, const Args& args) {
                      bits.dims[0] == keys.dims[0] && bits.dims[1] == keys.dims[1] &&
                      counts.dims[0] == keys.dims[0],
                  "[SparseAttention] keys and bits must be int32 [S,C] and counts int32 [S]");
-  SPECATTN_CHECK(out.dtype == DType::kFloat32 && out.size() == q.size(),
-                 "[SparseAttention] the output must be like q");
   const int64_t first = static_cast<int64_t>(args.attrs[1]), set_count = static_cast<int64_t>(args.attrs[2]);
   SPECATTN_CHECK((set_count == 1 || set_count == s.groups) && first >= 0 && first + set_count <= keys.dims[0],
                  "[SparseAttention] sets %lld to %lld of %lld can't serve %lld key/value heads",
@@ -151,17 +135,10 @@ Status SparseAttention(Stream& stream, const Args& args) {
       Pair(from, scale, s.head_size, k.dtype == DType::kBFloat16, to);
     }
   }
-  switch (k.dtype) {
-    case DType::kBFloat16:
-      Attend(stream, s, sets, chunks, packed, k.as<BFloat16>(), v.as<BFloat16>(), partial, outs);
-      break;
-    case DType::kFloat16:
-      Attend(stream, s, sets, chunks, packed, k.as<Float16>(), v.as<Float16>(), partial, outs);
-      break;
-    default:
-      Attend(stream, s, sets, chunks, packed, k.as<float>(), v.as<float>(), partial, outs);
-      break;
-  }
+  WithFloat(k.dtype, [&](auto element) {
+    using W = decltype(element);
+    Attend(stream, s, sets, chunks, packed, k.as<W>(), v.as<W>(), partial, outs);
+  });
   for (int64_t i = 0; i < all; ++i) {
     const int64_t g = i / queries, m = i % queries, at = g * chunks * queries + m;
     Combine(partial + at, queries, outs + at * s.head_size, queries * s.head_size, chunks, s.head_size,

@@ -11,12 +11,11 @@ import {
 
 import type {Addon, NativeDevice} from './addon.js';
 import {Captured, type CaptureStep} from './capture.js';
-import type {NativeBackend, NativeDType, Storage} from './types.js';
+import {BYTES, type NativeBackend, type NativeDType, type Storage} from './types.js';
 
 /** In the order of DType in `cuda/tensor.h`. */
 const STORAGES: readonly Storage[] = ['float32', 'bfloat16', 'float16', 'int32', 'bool'];
 const STORAGE_NUMBER = Object.fromEntries(STORAGES.map((name, i) => [name, i])) as Record<Storage, number>;
-const BYTES: Record<Storage, number> = {float32: 4, bfloat16: 2, float16: 2, int32: 4, bool: 1};
 
 interface NativeData {
   dtype: DataType;

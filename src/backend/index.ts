@@ -6,9 +6,8 @@ import '@tensorflow/tfjs-backend-cpu';
 import {loadAddon, type DeviceProbe, type NativeDevice} from './addon.js';
 import {SpecAttnBackend} from './backend.js';
 import {runFallback} from './fallback.js';
+import {BACKEND} from './types.js';
 import {kernelConfigs} from './kernels/index.js';
-
-export const BACKEND = 'specattn';
 
 /** What `specattn doctor` reports. */
 export interface DeviceReport {
@@ -65,5 +64,5 @@ if ('addon' in loaded) {
 
 export {SpecAttnBackend, type SpecAttnMemoryInfo} from './backend.js';
 export {Captured, type CaptureStep} from './capture.js';
-export type {NativeBackend, Storage} from './types.js';
+export {BACKEND, type NativeBackend, type Storage} from './types.js';
 export type {DeviceProbe} from './addon.js';

@@ -4,6 +4,18 @@ import type {TensorInfo} from '@tensorflow/tfjs-core';
 /** How a tensor's elements lie in native memory. A float32 tensor may be stored in any of the three float types. */
 export type Storage = 'float32' | 'bfloat16' | 'float16' | 'int32' | 'bool';
 
+/** Bytes of one element. */
+export const BYTES: Readonly<Record<Storage, number>> = {
+  float32: 4,
+  bfloat16: 2,
+  float16: 2,
+  int32: 4,
+  bool: 1,
+};
+
+/** The native backend's name: without `_`, where tfjs-core's kernel registry splits its keys. */
+export const BACKEND = 'specattn';
+
 /** The dtypes that native kernels write. */
 export type NativeDType = 'float32' | 'int32' | 'bool';
 

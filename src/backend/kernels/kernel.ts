@@ -2,7 +2,7 @@
 import type {KernelConfig, NamedTensorInfoMap, TensorInfo} from '@tensorflow/tfjs-core';
 
 import {runFallback} from '../fallback.js';
-import type {NativeBackend, NativeDType, Storage} from '../types.js';
+import {BACKEND, type NativeBackend, type NativeDType, type Storage} from '../types.js';
 
 export interface KernelArgs<Inputs, Attrs> {
   inputs: Inputs;
@@ -19,7 +19,7 @@ export function createUntypedKernel<Inputs, Attrs = object>(
 ): KernelConfig {
   return {
     kernelName,
-    backendName: 'specattn',
+    backendName: BACKEND,
     kernelFunc: (args) => run(args as unknown as KernelArgs<Inputs, Attrs>),
   };
 }
