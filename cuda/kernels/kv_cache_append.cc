@@ -10,7 +10,7 @@
 #include <immintrin.h>
 #endif
 
-#include "../cpu/check.h"
+#include "../check.h"
 #include "../cpu/kernels.h"
 #include "../cpu/parallel.h"
 #include "../cpu/with_float.h"

@@ -5,7 +5,7 @@
 // inputs   weights [R,C] float32, position [1] int32
 // attrs    p, in (0, 1]
 // outputs  mask [R,C] bool
-#include "../cpu/check.h"
+#include "../check.h"
 #include "../cpu/kernels.h"
 #include "../cpu/nucleus.h"
 #include "../cpu/parallel.h"

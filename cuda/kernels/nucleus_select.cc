@@ -15,7 +15,7 @@
 //          bits [S,C] int32: bit i says whether row i sees the key; zeros past the count
 //          counts [S] int32: how many keys are listed
 //          kept [S,N+1] int32: how many keys row i sees
-#include "../cpu/check.h"
+#include "../check.h"
 #include "../cpu/compact.h"
 #include "../cpu/kernels.h"
 #include "../cpu/nucleus.h"

@@ -3,7 +3,7 @@
 // inputs   x [T,E], weight [E]: each float32, bfloat16 or float16
 // attrs    epsilon
 // outputs  y [T,E] float32
-#include "../cpu/check.h"
+#include "../check.h"
 #include "../cpu/kernels.h"
 #include "../cpu/parallel.h"
 #include "../cpu/with_float.h"

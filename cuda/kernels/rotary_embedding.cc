@@ -6,7 +6,7 @@
 // inputs   x [T,H,D] float32, position [1] int32, frequencies [D/2] float32
 // attrs    scale (YaRN's, else 1)
 // outputs  y [T,H,D] float32
-#include "../cpu/check.h"
+#include "../check.h"
 #include "../cpu/kernels.h"
 #include "../cpu/parallel.h"
 #include "../cpu/simd.h"

@@ -6,7 +6,7 @@
 // inputs   logits [T,V] float32, seed [2] int32, position [1] int32
 // attrs    temperature, topK (0: off), topP (1: off), minP (0: off), stream (0 to 3)
 // outputs  token [T] int32, probabilities [T,V] float32
-#include "../cpu/check.h"
+#include "../check.h"
 #include "../cpu/kernels.h"
 #include "../cpu/nucleus.h"
 #include "../cpu/parallel.h"

@@ -15,7 +15,7 @@
 // outputs  tokens [N+1] int32: the accepted ones and the drawn one, then -1
 //          last [2] int32: the two last tokens of the sequence
 //          next position [1] int32: position + accepted + 1, that of last[1]
-#include "../cpu/check.h"
+#include "../check.h"
 #include "../cpu/kernels.h"
 #include "../cpu/random.h"
 

@@ -4,7 +4,7 @@
 // inputs   x [T,2F] float32: gate, then up
 // attrs    none
 // outputs  y [T,F] float32
-#include "../cpu/check.h"
+#include "../check.h"
 #include "../cpu/kernels.h"
 #include "../cpu/parallel.h"
 #include "../cpu/simd.h"

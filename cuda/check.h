@@ -3,7 +3,7 @@
 #pragma once
 #include <cstdio>
 
-#include "../tensor.h"
+#include "tensor.h"
 
 namespace specattn {
 namespace {
