@@ -33,9 +33,9 @@ Status LaunchKernel(CudaStream& stream, const char* op, Start start, void (*kern
                     dim3 block, size_t shared_bytes, const Values&... values) {
   constexpr size_t kSharedWithoutAsking = 48 << 10;
   if (shared_bytes > kSharedWithoutAsking) {
-    const cudaError_t error = cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                                                   cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                   static_cast<int>(shared_bytes));
+    const cudaError_t error =
+        cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                             cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
     SPECATTN_CHECK(error == cudaSuccess, "[%s] %zu bytes of shared memory a block: %s", op, shared_bytes,
                    cudaGetErrorString(error));
   }
@@ -50,8 +50,8 @@ Status LaunchKernel(CudaStream& stream, const char* op, Start start, void (*kern
   config.attrs = &attribute;
   config.numAttrs = start == Start::kEarly && stream.starts_early() ? 1 : 0;
   const cudaError_t error = cudaLaunchKernelEx(&config, kernel, static_cast<Params>(values)...);
-  SPECATTN_CHECK(error == cudaSuccess, "[%s] could not be launched on %u x %u x %u blocks of %u threads: %s", op,
-                 grid.x, grid.y, grid.z, block.x * block.y * block.z, cudaGetErrorString(error));
+  SPECATTN_CHECK(error == cudaSuccess, "[%s] could not be launched on %u x %u x %u blocks of %u threads: %s",
+                 op, grid.x, grid.y, grid.z, block.x * block.y * block.z, cudaGetErrorString(error));
   return Ok();
 }
 

@@ -9,17 +9,21 @@ namespace gpu {
 
 class Blas;
 
+constexpr int kCounters = 16384;
+
 // The CUDA device's stream: launches are queued in order, and recorded as a CUDA graph's nodes while the device captures.
 class CudaStream : public Stream {
  public:
   virtual cudaStream_t stream() const = 0;
-  virtual int processors() const = 0;                 // streaming multiprocessors
+  virtual int processors() const = 0;                  // streaming multiprocessors
   virtual int64_t shared_bytes_per_block() const = 0;  // at most, with the attribute set (LaunchKernel does)
   // Whether kernels may start early (launch.cuh).
   virtual bool starts_early() const = 0;
   // Whether `data` was complete before the previous launch was queued, so that a kernel which starts early may
   // read it before WaitForPrevious: weights and such.
   virtual bool Settled(const void* data) const = 0;
+  // `count` (at most kCounters) zeros for blocks of one launch to count each other with; the launch leaves them zero.
+  virtual unsigned* Counters(int count) = 0;
   // cuBLASLt, or null where it can't be loaded.
   virtual Blas* blas() = 0;
 };
