@@ -22,6 +22,7 @@ class CudaStream : public Stream {
   // Whether `data` was complete before the previous launch was queued, so that a kernel which starts early may
   // read it before WaitForPrevious: weights and such.
   virtual bool Settled(const void* data) const = 0;
+  virtual void Launched() = 0;  // LaunchKernel says that it queued a kernel
   // `count` (at most kCounters) zeros for blocks of one launch to count each other with; the launch leaves them zero.
   virtual unsigned* Counters(int count) = 0;
   // cuBLASLt, or null where it can't be loaded.

@@ -1,0 +1,347 @@
+// The CUDA device: launches queue on one stream; recordings are CUDA graphs.
+#include <cuda_runtime_api.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "../device.h"
+#include "blas.h"
+#include "check_cuda.h"
+#include "kernels.h"
+#include "staging.h"
+#include "stream.h"
+
+namespace specattn {
+namespace gpu {
+
+// The PTX version that this GPU's code was compiled from (kernel_version.cu): 90 for sm_90's.
+Status KernelVersion(int* version);
+
+namespace {
+
+constexpr Launcher kLaunchers[] = {
+#define KERNEL(name, half) name,
+#include "../kernels.def"
+#undef KERNEL
+};
+
+// The oldest architecture that kernels are compiled for, as major * 10 + minor.
+constexpr int kOldest = 80;
+
+// Device memory that is freed with its last user: the stream, or a recording made while it was the stream's.
+class Buffer {
+ public:
+  static std::shared_ptr<Buffer> Make(size_t bytes) {
+    void* data = nullptr;
+    if (cudaMalloc(&data, bytes) != cudaSuccess) {
+      cudaGetLastError();
+      return nullptr;
+    }
+    return std::shared_ptr<Buffer>(new Buffer(data, bytes));
+  }
+  ~Buffer() { cudaFree(data_); }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+
+  void* data() const { return data_; }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  Buffer(void* data, size_t bytes) : data_(data), bytes_(bytes) {}
+  void* data_;
+  size_t bytes_;
+};
+using Buffers = std::vector<std::shared_ptr<Buffer>>;
+
+class Queue final : public CudaStream {
+ public:
+  ~Queue() override {
+    if (stream_) cudaStreamDestroy(stream_);
+  }
+
+  Status Open(const cudaDeviceProp& properties) {
+    processors_ = properties.multiProcessorCount;
+    shared_bytes_ = static_cast<int64_t>(properties.sharedMemPerBlockOptin);
+    SPECATTN_CUDA("make a stream", cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+    counters_ = Buffer::Make(kCounters * sizeof(unsigned));
+    SPECATTN_CHECK(counters_, "[cuda] no memory for %d counters", kCounters);
+    SPECATTN_CUDA("clear the counters", cudaMemsetAsync(counters_->data(), 0, counters_->bytes(), stream_));
+    int version = 0;
+    SPECATTN_RETURN_IF_ERROR(KernelVersion(&version));
+    const char* early = std::getenv("SPECATTN_EARLY_START");
+    starts_early_ = version >= 90 && !(early && *early == '0');
+    blas_ = Blas::Open(blas_reason_, sizeof blas_reason_);
+    return Ok();
+  }
+
+  void* Scratch(size_t bytes) override {
+    if (!scratch_ || scratch_->bytes() < bytes) {
+      // Launches that are queued or recorded may still use the old buffer: cudaFree waits for the former, the
+      // recordings hold it for the latter.
+      constexpr size_t kLeast = size_t{4} << 20;
+      std::shared_ptr<Buffer> larger = Buffer::Make(bytes + bytes / 4 < kLeast ? kLeast : bytes + bytes / 4);
+      if (!larger) larger = Buffer::Make(bytes);
+      if (!larger) return nullptr;
+      if (capturing_ && scratch_) recorded_.push_back(scratch_);
+      scratch_ = larger;
+    }
+    return scratch_->data();
+  }
+  cudaStream_t stream() const override { return stream_; }
+  int processors() const override { return processors_; }
+  int64_t shared_bytes_per_block() const override { return shared_bytes_; }
+  bool starts_early() const override { return starts_early_; }
+  void Launched() override { launched_ = true; }
+  bool Settled(const void* data) const override {
+    const auto* at = static_cast<const char*>(data);
+    for (const Range& range : written_)
+      if (at >= range.begin && at < range.end) return false;
+    return true;
+  }
+  unsigned* Counters(int count) override {
+    return count <= kCounters ? static_cast<unsigned*>(counters_->data()) : nullptr;
+  }
+  Blas* blas() override { return blas_.get(); }
+  const char* blas_reason() const { return blas_reason_; }
+
+  // Launches, and keeps in mind what the launch writes.
+  Status Run(Kernel kernel, const Args& args) {
+    launched_ = false;
+    const Status status = kLaunchers[kernel](*this, args);
+    if (launched_) {
+      written_.clear();
+      for (int i = 0; i < args.output_count; ++i) {
+        const auto* begin = args.outputs[i].as<char>();
+        written_.push_back({begin, begin + args.outputs[i].bytes()});
+      }
+    }
+    return status;
+  }
+
+  void BeginCapture() {
+    capturing_ = true;
+    if (scratch_) recorded_.push_back(scratch_);
+  }
+  // The buffers that the recorded launches use.
+  Buffers EndCapture() {
+    capturing_ = false;
+    if (scratch_) recorded_.push_back(scratch_);
+    recorded_.push_back(counters_);
+    return std::move(recorded_);
+  }
+
+ private:
+  struct Range {
+    const char *begin, *end;
+  };
+  cudaStream_t stream_ = nullptr;
+  int processors_ = 0;
+  int64_t shared_bytes_ = 0;
+  bool starts_early_ = false, launched_ = false, capturing_ = false;
+  std::vector<Range> written_;  // by the last launch that ran a kernel
+  std::shared_ptr<Buffer> scratch_, counters_;
+  Buffers recorded_;
+  std::unique_ptr<Blas> blas_;
+  char blas_reason_[128] = "";
+};
+
+// A CUDA graph, with an event at its beginning and at each mark.
+class Graph final : public Capture {
+ public:
+  explicit Graph(cudaStream_t stream) : stream_(stream) {}
+  ~Graph() override {
+    if (executable_) cudaGraphExecDestroy(executable_);
+    for (cudaEvent_t event : events_) cudaEventDestroy(event);
+    // Its buffers may go back to the system with it: not before the last replay has ended.
+    if (!buffers_.empty()) cudaStreamSynchronize(stream_);
+  }
+
+  // Records an event in the graph.
+  Status Mark() {
+    cudaEvent_t event = nullptr;
+    SPECATTN_CUDA("make an event", cudaEventCreate(&event));
+    events_.push_back(event);
+    SPECATTN_CUDA("record a mark", cudaEventRecordWithFlags(event, stream_, cudaEventRecordExternal));
+    return Ok();
+  }
+  Status Instantiate(cudaGraph_t graph, Buffers buffers) {
+    buffers_ = std::move(buffers);
+    SPECATTN_CUDA("make a graph", cudaGraphInstantiate(&executable_, graph, 0));
+    SPECATTN_CUDA("upload a graph", cudaGraphUpload(executable_, stream_));
+    return Ok();
+  }
+
+  Status Replay() override {
+    SPECATTN_CUDA("launch a graph", cudaGraphLaunch(executable_, stream_));
+    replayed_ = true;
+    return Ok();
+  }
+  int Times(double* milliseconds, int capacity) override {
+    if (!replayed_ || events_.size() < 2 || cudaEventSynchronize(events_.back()) != cudaSuccess) return 0;
+    int count = 0;
+    for (size_t i = 1; i < events_.size() && count < capacity; ++i) {
+      float elapsed = 0;
+      if (cudaEventElapsedTime(&elapsed, events_[i - 1], events_[i]) != cudaSuccess) break;
+      milliseconds[count++] = static_cast<double>(elapsed);
+    }
+    return count;
+  }
+
+ private:
+  cudaStream_t stream_;
+  cudaGraphExec_t executable_ = nullptr;
+  std::vector<cudaEvent_t> events_;
+  Buffers buffers_;
+  bool replayed_ = false;
+};
+
+class CudaDevice final : public Device {
+ public:
+  ~CudaDevice() override {
+    if (queue_.stream()) cudaStreamSynchronize(queue_.stream());
+    FreeDeferred();
+  }
+
+  Status Open() {
+    cudaDeviceProp properties;
+    SPECATTN_CUDA("look at the GPU", cudaGetDeviceProperties(&properties, 0));
+    SPECATTN_CUDA("open the GPU", cudaSetDevice(0));
+    SPECATTN_RETURN_IF_ERROR(queue_.Open(properties));
+    staging_.reset(new Staging(queue_.stream()));
+    Describe(properties, description_, sizeof description_);
+    const size_t used = std::strlen(description_);
+    std::snprintf(description_ + used, sizeof description_ - used, ", %s",
+                  queue_.blas() ? "cuBLASLt" : "own matrix products");
+    return Ok();
+  }
+
+  static void Describe(const cudaDeviceProp& properties, char* text, size_t size) {
+    std::snprintf(text, size, "%s, %.0f GiB, compute capability %d.%d", properties.name,
+                  static_cast<double>(properties.totalGlobalMem) / (1 << 30), properties.major,
+                  properties.minor);
+  }
+
+  const char* name() const override { return "cuda"; }
+  const char* description() const override { return description_; }
+
+  void* Allocate(size_t bytes) override {
+    void* data = nullptr;
+    if (cudaMalloc(&data, bytes) == cudaSuccess) return data;
+    cudaGetLastError();
+    return nullptr;
+  }
+  void Free(void* data, size_t) override {
+    if (graph_)
+      deferred_.push_back(data);  // cudaFree waits for the device, which ends a recording
+    else
+      cudaFree(data);
+  }
+  size_t FreeBytes() const override {
+    size_t free = 0, total = 0;
+    return cudaMemGetInfo(&free, &total) == cudaSuccess ? free : 0;
+  }
+
+  Status CopyIn(void* device, const void* host, size_t bytes) override {
+    if (graph_) return Error("[capture] data can't be written to the device while launches are recorded");
+    return staging_->In(device, host, bytes);
+  }
+  Status CopyOut(void* host, const void* device, size_t bytes) override {
+    if (graph_) return Error("[capture] data can't be read from the device while launches are recorded");
+    return staging_->Out(host, device, bytes);
+  }
+
+  Status Launch(Kernel kernel, const Args& args) override { return queue_.Run(kernel, args); }
+  Status Synchronize() override {
+    if (graph_) return Error("[capture] the device can't be waited for while launches are recorded");
+    SPECATTN_CUDA("wait for the device", cudaStreamSynchronize(queue_.stream()));
+    return Ok();
+  }
+
+  Status BeginCapture() override {
+    if (graph_) return Error("[capture] launches are being recorded already");
+    // Relaxed: the allocator may ask for memory meanwhile.
+    SPECATTN_CUDA("record launches", cudaStreamBeginCapture(queue_.stream(), cudaStreamCaptureModeRelaxed));
+    graph_.reset(new Graph(queue_.stream()));
+    queue_.BeginCapture();
+    return graph_->Mark();
+  }
+  Status Mark() override {
+    if (!graph_) return Error("[mark] no launches are being recorded");
+    return graph_->Mark();
+  }
+  Status EndCapture(std::unique_ptr<Capture>* capture) override {
+    if (!graph_) return Error("[capture] no launches are being recorded");
+    std::unique_ptr<Graph> recording = std::move(graph_);
+    Buffers buffers = queue_.EndCapture();
+    cudaGraph_t graph = nullptr;
+    Status status = CheckCuda(cudaStreamEndCapture(queue_.stream(), &graph), "end a recording");
+    FreeDeferred();
+    if (status.ok()) status = recording->Instantiate(graph, std::move(buffers));
+    if (graph) cudaGraphDestroy(graph);
+    SPECATTN_RETURN_IF_ERROR(status);
+    *capture = std::move(recording);
+    return Ok();
+  }
+
+ private:
+  void FreeDeferred() {
+    for (void* data : deferred_) cudaFree(data);
+    deferred_.clear();
+  }
+
+  Queue queue_;
+  std::unique_ptr<Staging> staging_;
+  std::unique_ptr<Graph> graph_;  // while launches are recorded
+  std::vector<void*> deferred_;   // freed meanwhile
+  char description_[256] = "";
+};
+
+// Why there is no GPU to use, or Ok.
+Status FindGpu(cudaDeviceProp* properties) {
+  int driver = 0, count = 0;
+  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
+    return Error("no NVIDIA driver was found on this machine");
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  cudaGetLastError();
+  if (error == cudaErrorInsufficientDriver)
+    return Error("the NVIDIA driver supports CUDA %d.%d at most, but this build needs %d.%d", driver / 1000,
+                 driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+  if (error == cudaErrorNoDevice || (error == cudaSuccess && count == 0))
+    return Error("the NVIDIA driver found no GPU");
+  if (error != cudaSuccess) return Error("the NVIDIA driver failed: %s", cudaGetErrorString(error));
+  SPECATTN_CUDA("look at the GPU", cudaGetDeviceProperties(properties, 0));
+  SPECATTN_CHECK(properties->major * 10 + properties->minor >= kOldest,
+                 "%s has compute capability %d.%d, but 8.0 or later is needed", properties->name,
+                 properties->major, properties->minor);
+  return Ok();
+}
+
+}  // namespace
+}  // namespace gpu
+
+void ProbeCuda(Probe* probe) {
+  *probe = {"cuda", "", ""};
+  cudaDeviceProp properties;
+  const Status status = gpu::FindGpu(&properties);
+  if (status.ok())
+    gpu::CudaDevice::Describe(properties, probe->description, sizeof probe->description);
+  else
+    std::snprintf(probe->reason, sizeof probe->reason, "%s", status.message);
+}
+
+Status OpenCuda(std::unique_ptr<Device>* device) {
+  cudaDeviceProp properties;
+  const Status found = gpu::FindGpu(&properties);
+  if (!found.ok()) return Error("[cuda] %s", std::string(found.message).c_str());
+  std::unique_ptr<gpu::CudaDevice> cuda(new (std::nothrow) gpu::CudaDevice);
+  SPECATTN_CHECK(cuda, "[cuda] out of memory");
+  SPECATTN_RETURN_IF_ERROR(cuda->Open());
+  *device = std::move(cuda);
+  return Ok();
+}
+
+}  // namespace specattn
