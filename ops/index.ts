@@ -1,6 +1,7 @@
 /** The ops that tfjs-core lacks. Importing this registers them: op functions, kernels of every backend, GraphModel ops. */
 export {causalAttention, type AttentionWeights, type CausalAttentionOptions} from './causal_attention.js';
 export {kvCacheAppend} from './kv_cache_append.js';
+export {linear, type LinearOptions} from './linear.js';
 export {nucleusMask} from './nucleus_mask.js';
 export {
   nucleusSelect,
@@ -9,6 +10,7 @@ export {
   type Selection,
 } from './nucleus_select.js';
 export {rmsNorm} from './rms_norm.js';
+export {rotaryAppend} from './rotary_append.js';
 export {rotaryEmbedding} from './rotary_embedding.js';
 export {sampleToken, type SampleTokenOptions} from './sample_token.js';
 export {sparseAttention, type SparseAttentionOptions} from './sparse_attention.js';

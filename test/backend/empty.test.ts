@@ -136,6 +136,11 @@ function own([rows, heads, groups, capacity, size]: number[]): Programs {
   const cache = () => tf.ones([groups, capacity, size]);
   const programs: Programs = {
     kvCacheAppend: () => ops.kvCacheAppend(cache(), tf.ones([rows, groups, size]), position()),
+    rotaryAppend: () =>
+      ops.rotaryAppend(
+        ...([tf.ones([rows, (heads + 2 * groups) * size]), position()] as const),
+        ...([tf.ones([size / 2]), cache(), cache()] as const),
+      ),
     rmsNorm: () => ops.rmsNorm(tf.ones([rows, size]), tf.ones([size])),
     swiGLU: () => ops.swiGLU(tf.ones([rows, size])),
     rotaryEmbedding: () => ops.rotaryEmbedding(q(), position(), tf.ones([size / 2])),

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
 import type {SpecAttnBackend} from '../../src/backend/index.js';
-import {causalAttention, kvCacheAppend, nucleusSelect, sampleToken} from '../../ops/index.js';
+import {causalAttention, kvCacheAppend, nucleusSelect, rotaryAppend, sampleToken} from '../../ops/index.js';
 import {onBackend} from '../backends.js';
 
 const floats = (...shape: number[]) => tf.ones(shape);
@@ -58,6 +58,11 @@ const PROGRAMS: Record<string, Program> = {
   'a write into a cache': [
     () => [floats(2, 6, 8), floats(3, 2, 8), tf.tensor1d([1], 'int32')],
     (cache: tf.Tensor, rows: tf.Tensor, position: tf.Tensor) => kvCacheAppend(cache, rows, position),
+  ],
+  'rotated rows and a write into both caches': [
+    () => [floats(3, 48), tf.tensor1d([1], 'int32'), floats(4), floats(2, 6, 8), floats(2, 6, 8)],
+    (qkv: tf.Tensor, position: tf.Tensor, frequencies: tf.Tensor, k: tf.Tensor, v: tf.Tensor) =>
+      rotaryAppend(qkv, position, frequencies, k, v),
   ],
   'a sampled token': [
     () => [floats(1, 9), integers(2), tf.tensor1d([1], 'int32')],

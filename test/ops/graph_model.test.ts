@@ -29,6 +29,9 @@ const SHAPES = {
   heads: [2, 2, 4],
   frequencies: [2],
   cache: [2, 16, 4],
+  qkv: [2, 24],
+  kCache: [2, 16, 4],
+  vCache: [2, 16, 4],
   step: [3, 16],
   mix: [2, 3],
   p: [2],
@@ -41,6 +44,9 @@ const NODES = [
   node('norm', 'RMSNorm', ['x', 'weight'], {epsilon: {f: 0.01}}),
   node('rotated', 'RotaryEmbedding', ['heads', 'position', 'frequencies'], {scale: {f: 1.5}}),
   node('appended', 'KVCacheAppend', ['cache', 'heads', 'position']),
+  node('projected', 'RotaryAppend', ['qkv', 'position', 'frequencies', 'kCache', 'vCache'], {
+    scale: {f: 1.5},
+  }),
   node('dense', 'CausalAttention', ['heads', 'appended', 'appended', 'position'], {
     weights: {s: base64('layer')},
   }),
@@ -115,6 +121,8 @@ function inputsOf(): Record<string, tf.Tensor> {
 function expectedOf(x: Record<string, tf.Tensor>): Record<string, tf.Tensor> {
   const norm = ops.rmsNorm(x.x, x.weight, 0.01);
   const appended = ops.kvCacheAppend(x.cache.clone(), x.heads, x.position);
+  const caches = [x.kCache.clone(), x.vCache.clone()] as const;
+  const projected = ops.rotaryAppend(x.qkv, x.position, x.frequencies, ...caches, 1.5);
   const [dense, weights] = ops.causalAttention(x.heads, appended, appended, x.position, {weights: 'layer'});
   const selected = ops.nucleusSelect([x.step], x.mix, x.p, x.position, {sinks: 1, recent: 2, union: 'row'});
   const options = {temperature: 0.5, topK: 5, topP: 0.75, stream: ops.RandomStream.draft};
@@ -124,6 +132,9 @@ function expectedOf(x: Record<string, tf.Tensor>): Record<string, tf.Tensor> {
     norm,
     rotated: ops.rotaryEmbedding(x.heads, x.position, x.frequencies, 1.5),
     appended,
+    projected: projected[0],
+    'projected:1': projected[1],
+    'projected:2': projected[2],
     dense,
     'dense:1': weights,
     mask: ops.nucleusMask(x.step, x.position, 0.75),
@@ -147,7 +158,7 @@ forEachBackend('GraphModel', () => {
     const inputs = inputsOf();
     const expected = expectedOf(inputs);
     const names = Object.keys(expected);
-    expect(new Set(NODES.map(({op}) => op)).size).to.equal(10);
+    expect(new Set(NODES.map(({op}) => op)).size).to.equal(11);
 
     const before = tf.memory().numTensors;
     const outputs = model.execute(inputs, names) as tf.Tensor[];

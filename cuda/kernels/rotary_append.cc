@@ -1,0 +1,59 @@
+#include "rotary_append.h"
+
+#include "../cpu/copy_row.h"
+#include "../cpu/kernels.h"
+#include "../cpu/parallel.h"
+#include "../cpu/rotary.h"
+#include "../cpu/with_float.h"
+
+namespace specattn {
+namespace SPECATTN_ISA {
+
+Status RotaryAppend(Stream& stream, const Args& args) {
+  RotaryAppendSizes sizes;
+  SPECATTN_RETURN_IF_ERROR(CheckRotaryAppend(args, &sizes));
+  const int64_t rows = sizes.rows, heads = sizes.heads, groups = sizes.groups, capacity = sizes.capacity;
+  const int64_t size = sizes.size, half = size / 2, width = (heads + 2 * groups) * size;
+  if (rows * width == 0) return Ok();
+  const float* qkv = args.inputs[0].as<float>();
+  const float* frequencies = args.inputs[2].as<float>();
+  const float scale = static_cast<float>(args.attrs[0]);
+  float* q = args.outputs[0].as<float>();
+
+  // Each row's cosines, sines and, before it is narrowed, a rotated key.
+  float* scratch = static_cast<float*>(stream.Scratch(static_cast<size_t>(rows * 2 * size) * sizeof(float)));
+  SPECATTN_CHECK(scratch != nullptr, "[RotaryAppend] no memory for %lld angles",
+                 static_cast<long long>(rows * half));
+
+  const int64_t first = args.inputs[1].as<int32_t>()[0];
+  WithFloat(args.inputs[3].dtype, [&](auto k_type) {
+    WithFloat(args.inputs[4].dtype, [&](auto v_type) {
+      auto* k_cache = args.inputs[3].as<decltype(k_type)>();
+      auto* v_cache = args.inputs[4].as<decltype(v_type)>();
+      ParallelFor(stream, rows, 1 + 16384 / width, [&](int64_t begin, int64_t end) {
+        for (int64_t t = begin; t < end; ++t) {
+          const float* x = qkv + t * width;
+          float* cosine = scratch + t * 2 * size;
+          float* sine = cosine + half;
+          float* rotated = cosine + size;
+          CosSin(frequencies, half, static_cast<float>(first + t), scale, cosine, sine);
+          for (int64_t h = 0; h < heads; ++h)
+            RotateHead(x + h * size, cosine, sine, half, q + (t * heads + h) * size);
+          if (first + t < 0 || first + t >= capacity) continue;
+          const float* keys = x + heads * size;
+          const float* values = keys + groups * size;
+          for (int64_t g = 0; g < groups; ++g) {
+            const int64_t to = (g * capacity + first + t) * size;
+            RotateHead(keys + g * size, cosine, sine, half, rotated);
+            CopyRow(rotated, k_cache + to, size);
+            CopyRow(values + g * size, v_cache + to, size);
+          }
+        }
+      });
+    });
+  });
+  return Ok();
+}
+
+}  // namespace SPECATTN_ISA
+}  // namespace specattn
