@@ -20,8 +20,9 @@ class Blas {
 
   // c [rows,cols] float32 = a [rows,inner] . b [cols,inner]^T + beta * c; a and b are stored as `storage`, bfloat16 or
   // float16. Queued on `stream`, which may be recording. The algorithm is cuBLASLt's choice, made once a shape.
-  Status Multiply(cudaStream_t stream, DType storage, int64_t rows, int64_t cols, int64_t inner, const void* a,
-                  const void* b, float beta, float* c, void* workspace, size_t workspace_bytes);
+  Status Multiply(cudaStream_t stream, DType storage, int64_t rows, int64_t cols, int64_t inner,
+                  const void* a, const void* b, float beta, float* c, void* workspace,
+                  size_t workspace_bytes);
 
  private:
   struct Library;
