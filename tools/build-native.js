@@ -12,6 +12,7 @@ const path = require('node:path');
 const ROOT = path.join(__dirname, '..');
 const BUILD = path.join(ROOT, 'build');
 const LOG = path.join(BUILD, 'build.log');
+const CUDA_LOG = path.join(BUILD, 'build-cuda.log');
 const ADDON = path.join(BUILD, 'Release', 'specattn.node');
 const OLDEST_CMAKE = [3, 18];
 const COMPILERS = {win32: "Visual Studio's C++ build tools", darwin: "Xcode's command line tools"};
@@ -70,8 +71,9 @@ function run(command, args) {
   }
 }
 
-function configure(headers) {
+function configure(headers, cuda) {
   const args = ['-S', ROOT, '-B', BUILD, '-DCMAKE_BUILD_TYPE=Release', `-DNODE_API_HEADERS=${headers}`];
+  args.push(`-DSPECATTN_CUDA=${cuda ? 'ON' : 'OFF'}`);
   if (run('cmake', args)) return;
   // A cache made by another compiler, generator or folder (a moved checkout) is refused: once more from nothing.
   fs.rmSync(path.join(BUILD, 'CMakeCache.txt'), {force: true});
@@ -94,6 +96,17 @@ function checkAddon() {
   throw new NotBuilt(`the addon was built but does not load: ${firstError()}`);
 }
 
+function build(headers, cuda) {
+  configure(headers, cuda);
+  compile();
+  checkAddon();
+}
+
+/** Whether cmake found a CUDA compiler, or was told of one: the log says so. */
+function triedCuda() {
+  return /CUDA/.test(fs.readFileSync(LOG, 'utf8'));
+}
+
 /** The first line of the log that tells of an error, and where the rest is. */
 function firstError() {
   const lines = fs.readFileSync(LOG, 'utf8').split('\n');
@@ -113,9 +126,15 @@ function main() {
     checkCompiler();
     const headers = nodeApiHeaders();
     fs.mkdirSync(BUILD, {recursive: true});
-    configure(headers);
-    compile();
-    checkAddon();
+    try {
+      build(headers, true);
+    } catch (error) {
+      if (strict || !triedCuda()) throw error;
+      // A compiler that nvcc does not know, a toolkit without its parts: no reason to go without the CPU device.
+      console.error(`specattn: CUDA device not built (${error.message}); building without it.`);
+      fs.renameSync(LOG, CUDA_LOG);
+      build(headers, false);
+    }
   } catch (error) {
     // Not only NotBuilt: a read-only folder, for one, must not fail the install either.
     const left = fs.existsSync(ADDON)

@@ -212,15 +212,15 @@ class CudaDevice final : public Device {
     SPECATTN_CUDA("open the GPU", cudaSetDevice(0));
     SPECATTN_RETURN_IF_ERROR(queue_.Open(properties));
     staging_.reset(new Staging(queue_.stream()));
-    Describe(properties, description_, sizeof description_);
-    const size_t used = std::strlen(description_);
-    std::snprintf(description_ + used, sizeof description_ - used, ", %s",
+    char gpu[256];
+    Describe(properties, gpu, sizeof gpu);
+    std::snprintf(description_, sizeof description_, "%s, %s", gpu,
                   queue_.blas() ? "cuBLASLt" : "own matrix products");
     return Ok();
   }
 
   static void Describe(const cudaDeviceProp& properties, char* text, size_t size) {
-    std::snprintf(text, size, "%s, %.0f GiB, compute capability %d.%d", properties.name,
+    std::snprintf(text, size, "%.120s, %.0f GiB, compute capability %d.%d", properties.name,
                   static_cast<double>(properties.totalGlobalMem) / (1 << 30), properties.major,
                   properties.minor);
   }
@@ -297,7 +297,7 @@ class CudaDevice final : public Device {
   std::unique_ptr<Staging> staging_;
   std::unique_ptr<Graph> graph_;  // while launches are recorded
   std::vector<void*> deferred_;   // freed meanwhile
-  char description_[256] = "";
+  char description_[320] = "";
 };
 
 // Why there is no GPU to use, or Ok.
