@@ -39,6 +39,16 @@ inline void Pair(const float* from, float scale, int64_t n, bool paired, float* 
     }
   for (; i < n; ++i) to[i] = from[i] * scale;
 }
+// The same of scale * from[i] * gain[i].
+inline void PairScaled(const float* from, float scale, const float* gain, int64_t n, bool paired, float* to) {
+  int64_t i = 0;
+  for (; paired && i + kPair <= n; i += kPair)
+    for (int lane = 0; lane < kLanes; ++lane) {
+      to[i + lane] = from[i + 2 * lane] * scale * gain[i + 2 * lane];
+      to[i + kLanes + lane] = from[i + 2 * lane + 1] * scale * gain[i + 2 * lane + 1];
+    }
+  for (; i < n; ++i) to[i] = from[i] * scale * gain[i];
+}
 
 // out[r][c] = a[r] . b[c] for r < kRows, c < kCols; a [., lda], in the order of Pair if kPaired<W>, b [.,
 // ldb], both over n elements.

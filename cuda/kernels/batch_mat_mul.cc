@@ -11,19 +11,13 @@
 // The case that decides is a few rows of activations times a layer's weights as they are stored, [N,K] in
 // bfloat16: there every weight is read once, widened in registers and used for all rows, so a block of five
 // tokens costs hardly more than one. A row's results don't depend on M (see dot.h).
-#include "../cpu/dot.h"
 #include "../cpu/kernels.h"
-#include "../cpu/parallel.h"
+#include "../cpu/product.h"
 #include "../cpu/with_float.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {
 namespace {
-
-// Multiplications that are worth a thread's while: about 2 us.
-constexpr int64_t kGrainWork = 48 * 1024;
-// Columns of weights that stay in the second-level cache while all rows pass by.
-constexpr int64_t kPanelCols = 64;
 
 struct Product {
   const float* a;  // [M,K]
@@ -159,34 +153,23 @@ Status BatchMatMul(Stream& stream, const Args& args) {
       packed += numbers;
     }
     if (paired) {
-      ParallelFor(stream, batch_a * rows, 1 + kGrainWork / (inner + 1), [&](int64_t from, int64_t to) {
+      ForRows(stream, batch_a * rows, inner, [&](int64_t from, int64_t to) {
         for (int64_t r = from; r < to; ++r) Pair(left + r * inner, 1.0f, inner, true, packed + r * inner);
       });
       left = packed;
     }
   }
 
-  // One loop over panels of columns of all batches; a panel is a thread's smallest piece.
-  const int64_t work = rows * inner > 0 ? rows * inner : 1;
-  int64_t panel = (kGrainWork / work + 7) / 8 * 8;
-  panel = panel < 8 ? 8 : panel > cols ? cols : panel;
-  if (panel == 0) return Ok();
-  const int64_t panels = (cols + panel - 1) / panel;
-  const bool small = work * cols * batches <= kGrainWork;
-  ParallelFor(stream, batches * panels, small ? batches * panels : 1, [&](int64_t from, int64_t to) {
-    for (int64_t i = from; i < to; ++i) {
-      const int64_t batch = i / panels, begin = i % panels * panel;
-      const int64_t end = begin + panel < cols ? begin + panel : cols;
-      const size_t b_offset = static_cast<size_t>(batch_b == 1 ? 0 : batch * cols * inner) * SizeOf(b.dtype);
-      const Product product{left + (batch_a == 1 ? 0 : batch * rows * inner),
-                            static_cast<const char*>(b.data) + b_offset,
-                            out.as<float>() + batch * rows * cols,
-                            rows,
-                            cols,
-                            inner};
-      Multiply(product, b.dtype, transpose_b, begin, end);
-      if (epilogue.any()) epilogue.Apply(product.out, batch, rows, cols, begin, end);
-    }
+  ForPanels(stream, batches, cols, rows * inner, [&](int64_t batch, int64_t begin, int64_t end) {
+    const size_t b_offset = static_cast<size_t>(batch_b == 1 ? 0 : batch * cols * inner) * SizeOf(b.dtype);
+    const Product product{left + (batch_a == 1 ? 0 : batch * rows * inner),
+                          static_cast<const char*>(b.data) + b_offset,
+                          out.as<float>() + batch * rows * cols,
+                          rows,
+                          cols,
+                          inner};
+    Multiply(product, b.dtype, transpose_b, begin, end);
+    if (epilogue.any()) epilogue.Apply(product.out, batch, rows, cols, begin, end);
   });
   return Ok();
 }

@@ -3,6 +3,8 @@
 // inputs   x [T,E], weight [E]: each float32, bfloat16 or float16
 // attrs    epsilon
 // outputs  y [T,E] float32
+#include "../cpu/rms_norm.h"
+
 #include "../check.h"
 #include "../cpu/kernels.h"
 #include "../cpu/parallel.h"
@@ -11,29 +13,9 @@
 namespace specattn {
 namespace {
 
-// Four accumulators hide the latency of the additions; each lane adds at most E / (4 kLanes) squares.
-template <class X>
-float SumOfSquares(const X* x, int64_t width) {
-  Vec sum[4] = {};
-  int64_t e = 0;
-  for (; e + 4 * kLanes <= width; e += 4 * kLanes) {
-    for (int i = 0; i < 4; ++i) {
-      const Vec v = Load(x + e + i * kLanes);
-      sum[i] += v * v;
-    }
-  }
-  for (; e + kLanes <= width; e += kLanes) {
-    const Vec v = Load(x + e);
-    sum[0] += v * v;
-  }
-  float tail = 0;
-  for (; e < width; ++e) tail += ToFloat(x[e]) * ToFloat(x[e]);
-  return Sum((sum[0] + sum[1]) + (sum[2] + sum[3])) + tail;
-}
-
 template <class X, class W>
 void NormRow(const X* x, const W* weight, float epsilon, float* y, int64_t width) {
-  const float scale = 1.0f / std::sqrt(SumOfSquares(x, width) / static_cast<float>(width) + epsilon);
+  const float scale = RMSScale(x, width, epsilon);
   int64_t e = 0;
   for (; e + kLanes <= width; e += kLanes) Store(y + e, Load(x + e) * scale * Load(weight + e));
   for (; e < width; ++e) y[e] = ToFloat(x[e]) * scale * ToFloat(weight[e]);

@@ -4,32 +4,13 @@
 // inputs   x [T,2F] float32: gate, then up
 // attrs    none
 // outputs  y [T,F] float32
+#include "../cpu/swiglu.h"
+
 #include "../check.h"
 #include "../cpu/kernels.h"
 #include "../cpu/parallel.h"
-#include "../cpu/simd.h"
 
 namespace specattn {
-namespace {
-
-inline Vec Gated(Vec gate, Vec up) { return gate / (1.0f + Exp(-gate)) * up; }
-
-void GateRow(const float* x, float* y, int64_t width) {
-  const float* up = x + width;
-  int64_t f = 0;
-  for (; f + kLanes <= width; f += kLanes) Store(y + f, Gated(Load(x + f), Load(up + f)));
-  const size_t tail = static_cast<size_t>(width - f) * sizeof(float);
-  if (tail > 0) {  // through a full vector, so that an element's value does not depend on where it stands
-    float gates[kLanes] = {}, ups[kLanes] = {}, out[kLanes];
-    std::memcpy(gates, x + f, tail);
-    std::memcpy(ups, up + f, tail);
-    Store(out, Gated(Load(gates), Load(ups)));
-    std::memcpy(y + f, out, tail);
-  }
-}
-
-}  // namespace
-
 namespace SPECATTN_ISA {
 
 Status SwiGLU(Stream& stream, const Args& args) {
@@ -44,8 +25,10 @@ Status SwiGLU(Stream& stream, const Args& args) {
   if (y.size() == 0) return Ok();
 
   ParallelFor(stream, rows, 1 + 16384 / width, [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t)
-      GateRow(x.as<float>() + t * 2 * width, y.as<float>() + t * width, width);
+    for (int64_t t = begin; t < end; ++t) {
+      const float* gate = x.as<float>() + t * 2 * width;
+      GateRow(gate, gate + width, y.as<float>() + t * width, width);
+    }
   });
   return Ok();
 }

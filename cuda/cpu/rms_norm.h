@@ -1,0 +1,35 @@
+// What RMSNorm and Linear share: a row's scale.
+#pragma once
+#include "simd.h"
+
+namespace specattn {
+namespace {
+
+// Four accumulators hide the latency of the additions; each lane adds at most E / (4 kLanes) squares.
+template <class X>
+inline float SumOfSquares(const X* x, int64_t width) {
+  Vec sum[4] = {};
+  int64_t e = 0;
+  for (; e + 4 * kLanes <= width; e += 4 * kLanes) {
+    for (int i = 0; i < 4; ++i) {
+      const Vec v = Load(x + e + i * kLanes);
+      sum[i] += v * v;
+    }
+  }
+  for (; e + kLanes <= width; e += kLanes) {
+    const Vec v = Load(x + e);
+    sum[0] += v * v;
+  }
+  float tail = 0;
+  for (; e < width; ++e) tail += ToFloat(x[e]) * ToFloat(x[e]);
+  return Sum((sum[0] + sum[1]) + (sum[2] + sum[3])) + tail;
+}
+
+// 1 / sqrt(mean(x^2) + epsilon)
+template <class X>
+inline float RMSScale(const X* x, int64_t width, float epsilon) {
+  return 1.0f / std::sqrt(SumOfSquares(x, width) / static_cast<float>(width) + epsilon);
+}
+
+}  // namespace
+}  // namespace specattn

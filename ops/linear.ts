@@ -1,0 +1,129 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type {Tensor, Tensor2D, TensorInfo} from '@tensorflow/tfjs-core';
+
+import type {NativeBackend} from '../src/backend/types.js';
+import {ANY, checkAttr, checkTensor} from './check.js';
+import {defineOp, launch} from './define_op.js';
+import {rmsNorm} from './rms_norm.js';
+import {swiGLU} from './swiglu.js';
+
+const name = 'Linear';
+
+/** Which of the optional inputs are there, in this order after x and weight; and what is done with the product. */
+const ATTRS = {epsilon: 1e-5, norm: false, bias: false, gated: false, residual: false};
+type Attrs = typeof ATTRS;
+
+/** The inputs by name. */
+function named<T>([x, weight, ...rest]: readonly T[], {norm, bias, residual}: Attrs) {
+  let at = 0;
+  return {
+    x,
+    weight,
+    norm: norm ? rest[at++] : undefined,
+    bias: bias ? rest[at++] : undefined,
+    residual: residual ? rest[at++] : undefined,
+    count: 2 + at,
+  };
+}
+
+const outputShape = (x: TensorInfo, weight: TensorInfo, {gated}: Attrs): number[] => [
+  x.shape[0],
+  gated ? weight.shape[0] / 2 : weight.shape[0],
+];
+
+const run = defineOp({
+  name,
+  attrs: ATTRS,
+
+  check(inputs, attrs) {
+    const {x, weight, norm, bias, residual, count} = named(inputs, attrs);
+    checkTensor(name, 'x', x, 'float32', [ANY, ANY]);
+    const inner = x.shape[1];
+    checkTensor(name, 'weight', weight, 'float32', [ANY, inner]);
+    const [columns] = weight.shape;
+    if (attrs.gated && columns % 2 !== 0)
+      throw new Error(`[${name}] weight must have an even number of rows (gate, up) but has ${columns}`);
+    if (attrs.norm) checkTensor(name, 'norm', norm!, 'float32', [inner]);
+    if (attrs.bias) checkTensor(name, 'bias', bias!, 'float32', [columns]);
+    if (attrs.residual) checkTensor(name, 'residual', residual!, 'float32', outputShape(x, weight, attrs));
+    if (inputs.length !== count)
+      throw new Error(`[${name}] takes ${count} inputs with these attributes but got ${inputs.length}`);
+    const {epsilon} = attrs;
+    checkAttr(name, 'epsilon', epsilon >= 0 && epsilon < Infinity, '0 or more', epsilon);
+  },
+
+  native(backend, inputs, attrs) {
+    const {epsilon, norm, bias, gated, residual} = attrs;
+    const flags = [norm, bias, gated, residual].map(Number);
+    return widened(backend, inputs, (wide) =>
+      launch(backend, name, wide, [[outputShape(wide[0], wide[1], attrs), 'float32']], [epsilon, ...flags]),
+    )[0];
+  },
+
+  composed(inputs: Tensor[], attrs) {
+    const {x, weight, norm, bias, residual} = named(inputs, attrs);
+    const rows = norm ? rmsNorm(x, norm, attrs.epsilon) : (x as Tensor2D);
+    let y: Tensor = tf.matMul(rows, weight as Tensor2D, false, true);
+    if (bias) y = tf.add(y, bias);
+    if (attrs.gated) y = swiGLU(y);
+    return residual ? tf.add(y, residual) : y;
+  },
+});
+
+/** Calls `body` with the inputs, of which all but the weights are in float32 storage. */
+function widened<T>(backend: NativeBackend, inputs: TensorInfo[], body: (inputs: TensorInfo[]) => T): T {
+  const copies: TensorInfo[] = [];
+  try {
+    return body(
+      inputs.map((input, i) => {
+        if (i === 1 || backend.storageOf(input) === 'float32') return input;
+        const [copy] = launch(backend, 'Copy', [input], [[input.shape, 'float32']]);
+        copies.push(copy);
+        return copy;
+      }),
+    );
+  } finally {
+    for (const copy of copies) backend.disposeIntermediateTensorInfo(copy);
+  }
+}
+
+export interface LinearOptions {
+  /** float32 [K]: the weight of an RMSNorm of x. */
+  norm?: Tensor;
+  /** Of that norm, 0 or more; 1e-5 by default. */
+  epsilon?: number;
+  /** float32 [N] */
+  bias?: Tensor;
+  /** Whether the product is gate and up projection side by side. */
+  gated?: boolean;
+  /** float32 [T,N'] */
+  residual?: Tensor;
+}
+
+/**
+ * A projection with what a Llama has around it: the norm before it, its bias, the gate of the MLP, the residual sum after it.
+ *
+ *     y   = (norm ? rmsNorm(x, norm, epsilon) : x) · weightᵀ + bias
+ *     out = (gated ? swiGLU(y) : y) + residual
+ *
+ * ```ts
+ * const x = tf.tensor2d([[3, 4]]);
+ * const weight = tf.tensor2d([[1, 0], [0, 1]]);
+ * linear(x, weight, {bias: tf.tensor1d([0.5, 0])}).print(); // [[3.5, 4]]
+ * linear(x, weight, {norm: tf.tensor1d([1, 1]), epsilon: 0}).print(); // [[0.8485281, 1.1313709]]
+ * linear(tf.tensor2d([[1, 2]]), weight, {gated: true, residual: tf.tensor2d([[10]])}).print(); // [[11.4621172]]: silu(1) · 2 + 10
+ * ```
+ *
+ * Source: `rmsNorm` and `swiGLU` name theirs; the weights lie as in PyTorch's nn.Linear.
+ *
+ * @param x float32 [T,K]
+ * @param weight float32 [N,K], in any storage; with `gated` N is even: the gate's rows, then up's
+ * @returns float32 [T,N'], N' = gated ? N/2 : N
+ * @throws Error where a shape or dtype does not fit
+ */
+export function linear(x: Tensor, weight: Tensor, options: LinearOptions = {}): Tensor2D {
+  const {norm, bias, residual, gated = false, epsilon} = options;
+  const inputs = [x, weight, norm, bias, residual].filter((input) => input !== undefined);
+  const given = {norm: norm !== undefined, bias: bias !== undefined, residual: residual !== undefined};
+  return run(inputs, {...given, gated, epsilon}) as Tensor2D;
+}
