@@ -1,6 +1,6 @@
 // ManyRows: cuBLASLt where it was found and knows the shape, else our own GEMM on the tensor cores.
 #include "blas.h"
-#include "gemm.cuh"
+#include "half_gemm.cuh"
 #include "many_rows.h"
 
 namespace specattn {

@@ -1,14 +1,11 @@
-// Our own matrix products: one on the tensor cores for 16-bit floats, where cuBLASLt is missing, and a plain one in
-// float32 for every layout. Both add along the inner dimension in its order, so that a number depends on its row
-// and column alone.
+// HalfGemm: a . b^T of 16-bit floats on the tensor cores, where cuBLASLt is missing. Sums run along the inner
+// dimension in its order, so that a number depends on its row and column alone.
 #pragma once
 #include "launch.cuh"
 #include "mma.cuh"
 
 namespace specattn {
 namespace gpu {
-
-// ---- a . b^T in 16-bit floats ----
 
 struct HalfGemm {
   const void *a, *b;          // [rows,inner], [cols,inner]: addresses of 16 bytes, inner a multiple of 8
@@ -142,98 +139,6 @@ inline Status RunHalfGemm(CudaStream& stream, const char* op, DType storage, con
   return LaunchKernel(stream, op, Start::kInOrder,
                       storage == DType::kBFloat16 ? HalfGemmKernel<BFloat16> : HalfGemmKernel<Float16>,
                       dim3(static_cast<unsigned>(blocks)), dim3(kGemmThreads), kGemmSharedBytes, p);
-}
-
-// ---- any layout, in float32 ----
-
-// How many numbers apart neighbours are.
-struct Strides {
-  int64_t batch, outer, inner;  // outer: rows of a, columns of b
-};
-
-struct FloatGemm {
-  const float* a;
-  const void* b;  // float32, bfloat16 or float16
-  float* out;     // [batches,rows,cols]
-  int64_t batches, rows, cols, inner;
-  Strides a_strides, b_strides;
-};
-
-// A block computes 64 x 64 numbers, a thread 4 x 4 of them: rows and columns t, t + 16, t + 32, t + 48.
-constexpr int kFloatTile = 64, kFloatPiece = 16, kFloatThreads = 256, kFloatEach = 4;
-
-// A piece of an operand into shared [piece][tile + 1]. Neighbouring threads read neighbouring numbers, whichever way the operand
-// lies.
-template <class W>
-__device__ __forceinline__ void LoadFloatPiece(const W* from, const Strides& strides, int64_t first,
-                                               int64_t outer, int64_t at, int64_t inner,
-                                               float (&to)[kFloatPiece][kFloatTile + 1]) {
-#pragma unroll
-  for (int i = 0; i < kFloatTile * kFloatPiece / kFloatThreads; ++i) {
-    const int n = i * kFloatThreads + threadIdx.x;
-    const bool by_inner = strides.inner == 1;
-    const int k = by_inner ? n % kFloatPiece : n / kFloatTile,
-              o = by_inner ? n / kFloatPiece : n % kFloatTile;
-    const bool inside = first + o < outer && at + k < inner;
-    to[k][o] = inside ? ToFloat(from[(first + o) * strides.outer + (at + k) * strides.inner]) : 0.0f;
-  }
-}
-
-// Epilogue: float operator()(float sum, int64_t batch, int64_t row, int64_t col)
-template <class W, class Epilogue>
-__global__ void __launch_bounds__(kFloatThreads) FloatGemmKernel(FloatGemm p, Epilogue epilogue) {
-  __shared__ float left[kFloatPiece][kFloatTile + 1], right[kFloatPiece][kFloatTile + 1];
-  const int x = threadIdx.x % 16, y = threadIdx.x / 16;
-  const int64_t row_tiles = CeilDiv<int64_t>(p.rows, kFloatTile),
-                col_tiles = CeilDiv<int64_t>(p.cols, kFloatTile);
-  for (int64_t tile = blockIdx.x; tile < p.batches * row_tiles * col_tiles; tile += gridDim.x) {
-    const int64_t first_col = tile % col_tiles * kFloatTile,
-                  first_row = tile / col_tiles % row_tiles * kFloatTile;
-    const int64_t batch = tile / col_tiles / row_tiles;
-    const float* a = p.a + batch * p.a_strides.batch;
-    const W* b = static_cast<const W*>(p.b) + batch * p.b_strides.batch;
-    float sums[kFloatEach][kFloatEach] = {};
-    for (int64_t at = 0; at < p.inner; at += kFloatPiece) {
-      LoadFloatPiece(a, p.a_strides, first_row, p.rows, at, p.inner, left);
-      LoadFloatPiece(b, p.b_strides, first_col, p.cols, at, p.inner, right);
-      __syncthreads();
-#pragma unroll
-      for (int k = 0; k < kFloatPiece; ++k) {
-        float rows[kFloatEach], cols[kFloatEach];
-#pragma unroll
-        for (int i = 0; i < kFloatEach; ++i) {
-          rows[i] = left[k][y + i * 16];
-          cols[i] = right[k][x + i * 16];
-        }
-#pragma unroll
-        for (int i = 0; i < kFloatEach; ++i)
-#pragma unroll
-          for (int j = 0; j < kFloatEach; ++j) sums[i][j] = fmaf(rows[i], cols[j], sums[i][j]);
-      }
-      __syncthreads();
-    }
-#pragma unroll
-    for (int i = 0; i < kFloatEach; ++i)
-#pragma unroll
-      for (int j = 0; j < kFloatEach; ++j) {
-        const int64_t row = first_row + y + i * 16, col = first_col + x + j * 16;
-        if (row < p.rows && col < p.cols)
-          p.out[(batch * p.rows + row) * p.cols + col] = epilogue(sums[i][j], batch, row, col);
-      }
-  }
-}
-
-template <class Epilogue>
-Status RunFloatGemm(CudaStream& stream, const char* op, DType storage, const FloatGemm& p,
-                    const Epilogue& epilogue) {
-  const int64_t tiles =
-      p.batches * CeilDiv<int64_t>(p.rows, kFloatTile) * CeilDiv<int64_t>(p.cols, kFloatTile);
-  constexpr int64_t kMostBlocks = 1 << 30;
-  const dim3 grid(static_cast<unsigned>(tiles < kMostBlocks ? tiles : kMostBlocks));
-  return WithFloat(storage, [&](auto element) {
-    return LaunchKernel(stream, op, Start::kInOrder, FloatGemmKernel<decltype(element), Epilogue>, grid,
-                        dim3(kFloatThreads), 0, p, epilogue);
-  });
 }
 
 }  // namespace gpu
