@@ -1,13 +1,10 @@
-// CausalAttention: out[t,h] = softmax(scale * q[t,h] . k[g,j] over j <= position + t) . v[g]
-// where g = h / (H / G).
-//
-// inputs   q [T,H,D] float32; k, v [G,C,D] float32, bfloat16 or float16, both alike; position int32 [1]
-// attrs    scale, weights (0 none, 1 mean over heads, 2 per head)
-// outputs  out [T,H,D] float32; where asked for, weights [T,C] or [H,T,C] float32, 0 past position + t
+// The CPU side of causal_attention.h.
 //
 // Keys are split into chunks that threads share (flash decoding); a key is read once for all rows and heads
 // of its group. The weights come from the same pass: the exponentials are kept and rescaled when the row's
 // sum is known.
+#include "causal_attention.h"
+
 #include "../cpu/attention.h"
 #include "../cpu/kernels.h"
 #include "../cpu/parallel.h"
@@ -27,7 +24,7 @@ struct Span {
 
 template <class W>
 void Attend(Stream& stream, const AttentionShape& s, const Span& tile, const W* k, const W* v, bool keep_e) {
-  ParallelFor(stream, s.groups * tile.chunks, s.grain(tile.queries), [&](int64_t begin, int64_t end) {
+  ParallelFor(stream, s.groups * tile.chunks, ChunksAtOnce(s, tile.queries), [&](int64_t begin, int64_t end) {
     alignas(64) float local[kQueries * kChunk];
     for (int64_t i = begin; i < end; ++i) {
       const int64_t g = i / tile.chunks, from = i % tile.chunks * kChunk;
@@ -76,29 +73,19 @@ void Weights(Stream& stream, const AttentionShape& s, const Span& tile, bool per
 }  // namespace
 
 Status CausalAttention(Stream& stream, const Args& args) {
-  SPECATTN_CHECK(args.input_count == 4 && args.output_count >= 1 && args.attr_count == 2,
-                 "[CausalAttention] expected 4 inputs, 1 or 2 outputs and 2 attributes but got %d, %d and %d",
-                 args.input_count, args.output_count, args.attr_count);
-  const Tensor &q = args.inputs[0], &k = args.inputs[1], &v = args.inputs[2], &position = args.inputs[3];
-  const Tensor& out = args.outputs[0];
-  AttentionShape s;
-  SPECATTN_RETURN_IF_ERROR(CheckAttention("CausalAttention", q, k, v, out, &s));
-  SPECATTN_CHECK(position.dtype == DType::kInt32 && position.size() == 1,
-                 "[CausalAttention] position must be int32 [1]");
-  const int mode = static_cast<int>(args.attrs[1]);
-  SPECATTN_CHECK(mode >= 0 && mode <= 2 && args.output_count == (mode ? 2 : 1),
-                 "[CausalAttention] weights must be 0, 1 or 2, with an output of their own unless 0");
-  if (mode)
-    SPECATTN_CHECK(args.outputs[1].size() == s.rows * s.capacity * (mode == 2 ? s.heads : 1),
-                   "[CausalAttention] weights must be [T,C] or [H,T,C]");
-  if (s.rows == 0 || s.heads == 0 || s.capacity == 0) {  // nobody who looks, or nothing to see
+  CausalAttentionCall call;
+  SPECATTN_RETURN_IF_ERROR(CheckCausalAttention(args, &call));
+  const Tensor &q = *call.q, &k = *call.k, &v = *call.v, &out = *call.out;
+  const AttentionShape& s = call.shape;
+  const int mode = call.mode;
+  if (call.empty()) {
     std::memset(out.data, 0, out.bytes());
-    if (mode) std::memset(args.outputs[1].data, 0, args.outputs[1].bytes());
+    if (mode) std::memset(call.weights->data, 0, call.weights->bytes());
     return Ok();
   }
 
-  const float scale = static_cast<float>(args.attrs[0]);
-  const int64_t start = *position.as<int32_t>() < 0 ? 0 : *position.as<int32_t>();
+  const int32_t position = *call.position->as<int32_t>();
+  const int64_t start = position < 0 ? 0 : position;
   const int64_t per_group = s.per_group();
   for (int64_t first = 0; first < s.rows; first += kTileTokens) {
     Span tile{};
@@ -125,7 +112,7 @@ Status CausalAttention(Stream& stream, const Args& args) {
       for (int64_t h = 0; h < s.heads; ++h) {
         const float* from = q.as<float>() + ((first + t) * s.heads + h) * s.head_size;
         float* to = tile.q + (h / per_group * tile.queries + t * per_group + h % per_group) * s.head_size;
-        Pair(from, scale, s.head_size, k.dtype == DType::kBFloat16, to);
+        Pair(from, call.scale, s.head_size, k.dtype == DType::kBFloat16, to);
       }
 
     WithFloat(k.dtype, [&](auto element) {
@@ -146,7 +133,7 @@ Status CausalAttention(Stream& stream, const Args& args) {
                             out.as<float>() + ((first + t) * s.heads + h) * s.head_size);
                   }
                 });
-    if (mode) Weights(stream, s, tile, mode == 2, args.outputs[1].as<float>());
+    if (mode) Weights(stream, s, tile, mode == kHeadWeights, call.weights->as<float>());
   }
   return Ok();
 }

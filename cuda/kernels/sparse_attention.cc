@@ -1,16 +1,9 @@
-// SparseAttention: attention of a block of rows over a selection of keys.
-//
-//   out[t,h] = softmax(scale * q[t,h] . k[g,keys[j]] over j with bit t of bits[j]) . v[g,keys[j]]
-//   where g = h / (H / G)
-//
-// inputs   q [T,H,D] float32, T <= 31
-//          k, v [G,C,D] float32, bfloat16 or float16, both alike
-//          keys, bits [S,C] int32; counts [S] int32
-// attrs    scale, set (the first of this layer's sets), sets (1: one for all, or G: one a key/value head)
-// outputs  out [T,H,D] float32; a row that sees no key gives zeros
+// The CPU side of sparse_attention.h.
 //
 // The union's keys are gathered once for all rows of the block, chunk by chunk, then go the way of
 // CausalAttention: with every key kept the result is the same to the bit. Keys outside [0,C) are passed over.
+#include "sparse_attention.h"
+
 #include "../cpu/attention.h"
 #include "../cpu/kernels.h"
 #include "../cpu/parallel.h"
@@ -19,8 +12,6 @@
 namespace specattn {
 namespace SPECATTN_ISA {
 namespace {
-
-constexpr int64_t kMaxHeadSize = 256;
 
 // Group g's set: its keys, which row sees which, and how many chunks they make.
 struct Set {
@@ -44,11 +35,11 @@ inline void Gather(const W* from, const int32_t* keys, int64_t count, const Atte
 template <class W>
 void Attend(Stream& stream, const AttentionShape& s, const Set* sets, int64_t chunks, const float* q,
             const W* k, const W* v, Partial* partial, float* outs) {
-  ParallelFor(stream, s.groups * chunks, s.grain(s.queries()), [&](int64_t begin, int64_t end) {
+  ParallelFor(stream, s.groups * chunks, ChunksAtOnce(s, s.queries()), [&](int64_t begin, int64_t end) {
     alignas(64) float e[kQueries * kChunk];
     // Not on the stack: some systems give threads little of it.
-    alignas(64) static thread_local W rows_k[kChunk * kMaxHeadSize];
-    alignas(64) static thread_local W rows_v[kChunk * kMaxHeadSize];
+    alignas(64) static thread_local W rows_k[kChunk * kMaxSparseHeadSize];
+    alignas(64) static thread_local W rows_v[kChunk * kMaxSparseHeadSize];
     for (int64_t i = begin; i < end; ++i) {
       const int64_t g = i / chunks, from = i % chunks * kChunk;
       const Set& set = sets[g];
@@ -74,35 +65,18 @@ void Attend(Stream& stream, const AttentionShape& s, const Set* sets, int64_t ch
 }  // namespace
 
 Status SparseAttention(Stream& stream, const Args& args) {
-  SPECATTN_CHECK(args.input_count == 6 && args.output_count == 1 && args.attr_count == 3,
-                 "[SparseAttention] expected 6 inputs, 1 output and 3 attributes but got %d, %d and %d",
-                 args.input_count, args.output_count, args.attr_count);
-  const Tensor &q = args.inputs[0], &k = args.inputs[1], &v = args.inputs[2];
-  const Tensor &keys = args.inputs[3], &bits = args.inputs[4], &counts = args.inputs[5],
-               &out = args.outputs[0];
-  AttentionShape s;
-  SPECATTN_RETURN_IF_ERROR(CheckAttention("SparseAttention", q, k, v, out, &s));
-  SPECATTN_CHECK(s.rows <= 31, "[SparseAttention] a block has at most 31 rows but has %lld",
-                 static_cast<long long>(s.rows));
-  SPECATTN_CHECK(s.head_size <= kMaxHeadSize,
-                 "[SparseAttention] the head size must be at most %lld but is %lld",
-                 static_cast<long long>(kMaxHeadSize), static_cast<long long>(s.head_size));
-  SPECATTN_CHECK(keys.dtype == DType::kInt32 && keys.rank == 2 && bits.dtype == DType::kInt32 &&
-                     bits.rank == 2 && counts.dtype == DType::kInt32 && counts.rank == 1 &&
-                     bits.dims[0] == keys.dims[0] && bits.dims[1] == keys.dims[1] &&
-                     counts.dims[0] == keys.dims[0],
-                 "[SparseAttention] keys and bits must be int32 [S,C] and counts int32 [S]");
-  const int64_t first = static_cast<int64_t>(args.attrs[1]), set_count = static_cast<int64_t>(args.attrs[2]);
-  SPECATTN_CHECK((set_count == 1 || set_count == s.groups) && first >= 0 && first + set_count <= keys.dims[0],
-                 "[SparseAttention] sets %lld to %lld of %lld can't serve %lld key/value heads",
-                 static_cast<long long>(first), static_cast<long long>(first + set_count - 1),
-                 static_cast<long long>(keys.dims[0]), static_cast<long long>(s.groups));
+  SparseAttentionCall call;
+  SPECATTN_RETURN_IF_ERROR(CheckSparseAttention(args, &call));
+  const Tensor &q = *call.q, &k = *call.k, &v = *call.v, &out = *call.out;
+  const AttentionShape& s = call.shape;
+  const int32_t *keys = call.keys->as<int32_t>(), *bits = call.bits->as<int32_t>();
+  const int32_t* counts = call.counts->as<int32_t>();
   if (out.size() == 0) return Ok();
 
-  const int64_t width = keys.dims[1];
+  const int64_t width = call.width;
   int64_t longest = 0;
-  for (int64_t i = 0; i < set_count; ++i) {
-    const int64_t count = counts.as<int32_t>()[first + i];
+  for (int64_t i = 0; i < call.sets; ++i) {
+    const int64_t count = counts[call.first + i];
     longest = count > longest ? count : longest;
   }
   longest = longest > width ? width : longest;
@@ -121,18 +95,16 @@ Status SparseAttention(Stream& stream, const Args& args) {
   float* factor = outs + all * chunks * s.head_size;
   Partial* partial = reinterpret_cast<Partial*>(factor + all * chunks);
 
-  const float scale = static_cast<float>(args.attrs[0]);
   const int64_t per_group = s.per_group();
   for (int64_t g = 0; g < s.groups; ++g) {
-    const int64_t set = first + (set_count == 1 ? 0 : g);
-    const int64_t count = counts.as<int32_t>()[set];
-    sets[g] = {keys.as<int32_t>() + set * width, bits.as<int32_t>() + set * width,
-               count > width ? width : count};
+    const int64_t set = call.first + (call.sets == 1 ? 0 : g);
+    const int64_t count = counts[set];
+    sets[g] = {keys + set * width, bits + set * width, count > width ? width : count};
     for (int64_t m = 0; m < queries; ++m) {
       const float* from =
           q.as<float>() + (m / per_group * s.heads + g * per_group + m % per_group) * s.head_size;
       float* to = packed + (g * queries + m) * s.head_size;
-      Pair(from, scale, s.head_size, k.dtype == DType::kBFloat16, to);
+      Pair(from, call.scale, s.head_size, k.dtype == DType::kBFloat16, to);
     }
   }
   WithFloat(k.dtype, [&](auto element) {

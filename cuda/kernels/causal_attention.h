@@ -1,0 +1,50 @@
+// CausalAttention: out[t,h] = softmax(scale * q[t,h] . k[g,j] over j <= position + t) . v[g]
+// where g = h / (H / G).
+//
+// inputs   q [T,H,D] float32; k, v [G,C,D] float32, bfloat16 or float16, both alike; position int32 [1]
+// attrs    scale, weights (0 none, 1 mean over heads, 2 per head)
+// outputs  out [T,H,D] float32; where asked for, weights [T,C] or [H,T,C] float32, 0 past position + t
+#pragma once
+#include "../attention_shape.h"
+
+namespace specattn {
+namespace {
+
+// Which weights are returned: the values of the attribute.
+enum AttentionWeights { kNoWeights = 0, kMeanWeights = 1, kHeadWeights = 2 };
+
+struct CausalAttentionCall {
+  const Tensor *q, *k, *v, *position, *out;
+  const Tensor* weights;  // null: not asked for
+  AttentionShape shape;
+  float scale;
+  int mode;  // AttentionWeights
+
+  // Nobody who looks, or nothing to see: every output is zeros.
+  bool empty() const { return shape.rows == 0 || shape.heads == 0 || shape.capacity == 0; }
+};
+
+inline Status CheckCausalAttention(const Args& args, CausalAttentionCall* call) {
+  SPECATTN_CHECK(args.input_count == 4 && args.output_count >= 1 && args.attr_count == 2,
+                 "[CausalAttention] expected 4 inputs, 1 or 2 outputs and 2 attributes but got %d, %d and %d",
+                 args.input_count, args.output_count, args.attr_count);
+  const Tensor &q = args.inputs[0], &k = args.inputs[1], &v = args.inputs[2], &position = args.inputs[3];
+  const Tensor& out = args.outputs[0];
+  AttentionShape s{};
+  SPECATTN_RETURN_IF_ERROR(CheckAttention("CausalAttention", q, k, v, out, &s));
+  SPECATTN_CHECK(position.dtype == DType::kInt32 && position.size() == 1,
+                 "[CausalAttention] position must be int32 [1]");
+  const int mode = static_cast<int>(args.attrs[1]);
+  SPECATTN_CHECK(mode >= kNoWeights && mode <= kHeadWeights && args.output_count == (mode ? 2 : 1),
+                 "[CausalAttention] weights must be 0, 1 or 2, with an output of their own unless 0");
+  if (mode)
+    SPECATTN_CHECK(args.outputs[1].size() == s.rows * s.capacity * (mode == kHeadWeights ? s.heads : 1),
+                   "[CausalAttention] weights must be [T,C] or [H,T,C]");
+  *call = {
+      &q,  &k, &v, &position, &out, mode ? &args.outputs[1] : nullptr, s, static_cast<float>(args.attrs[0]),
+      mode};
+  return Ok();
+}
+
+}  // namespace
+}  // namespace specattn

@@ -1,0 +1,58 @@
+// SparseAttention: attention of a block of rows over a selection of keys.
+//
+//   out[t,h] = softmax(scale * q[t,h] . k[g,keys[j]] over j with bit t of bits[j]) . v[g,keys[j]]
+//   where g = h / (H / G)
+//
+// inputs   q [T,H,D] float32, T <= 31
+//          k, v [G,C,D] float32, bfloat16 or float16, both alike
+//          keys, bits [S,C] int32; counts [S] int32
+// attrs    scale, set (the first of this layer's sets), sets (1: one for all, or G: one a key/value head)
+// outputs  out [T,H,D] float32; a row that sees no key gives zeros
+#pragma once
+#include "../attention_shape.h"
+
+namespace specattn {
+namespace {
+
+constexpr int64_t kMaxSparseRows = 31;  // a row has one bit of an int32, the sign's apart
+constexpr int64_t kMaxSparseHeadSize = 256;
+
+struct SparseAttentionCall {
+  const Tensor *q, *k, *v, *keys, *bits, *counts, *out;
+  AttentionShape shape;
+  float scale;
+  int64_t first, sets;  // this layer's sets
+  int64_t width;        // of the lists
+};
+
+inline Status CheckSparseAttention(const Args& args, SparseAttentionCall* call) {
+  SPECATTN_CHECK(args.input_count == 6 && args.output_count == 1 && args.attr_count == 3,
+                 "[SparseAttention] expected 6 inputs, 1 output and 3 attributes but got %d, %d and %d",
+                 args.input_count, args.output_count, args.attr_count);
+  const Tensor &q = args.inputs[0], &k = args.inputs[1], &v = args.inputs[2];
+  const Tensor &keys = args.inputs[3], &bits = args.inputs[4], &counts = args.inputs[5],
+               &out = args.outputs[0];
+  AttentionShape s{};
+  SPECATTN_RETURN_IF_ERROR(CheckAttention("SparseAttention", q, k, v, out, &s));
+  SPECATTN_CHECK(s.rows <= kMaxSparseRows, "[SparseAttention] a block has at most 31 rows but has %lld",
+                 static_cast<long long>(s.rows));
+  SPECATTN_CHECK(s.head_size <= kMaxSparseHeadSize,
+                 "[SparseAttention] the head size must be at most %lld but is %lld",
+                 static_cast<long long>(kMaxSparseHeadSize), static_cast<long long>(s.head_size));
+  SPECATTN_CHECK(keys.dtype == DType::kInt32 && keys.rank == 2 && bits.dtype == DType::kInt32 &&
+                     bits.rank == 2 && counts.dtype == DType::kInt32 && counts.rank == 1 &&
+                     bits.dims[0] == keys.dims[0] && bits.dims[1] == keys.dims[1] &&
+                     counts.dims[0] == keys.dims[0],
+                 "[SparseAttention] keys and bits must be int32 [S,C] and counts int32 [S]");
+  const int64_t first = static_cast<int64_t>(args.attrs[1]), sets = static_cast<int64_t>(args.attrs[2]);
+  SPECATTN_CHECK((sets == 1 || sets == s.groups) && first >= 0 && first + sets <= keys.dims[0],
+                 "[SparseAttention] sets %lld to %lld of %lld can't serve %lld key/value heads",
+                 static_cast<long long>(first), static_cast<long long>(first + sets - 1),
+                 static_cast<long long>(keys.dims[0]), static_cast<long long>(s.groups));
+  *call = {&q,    &k,   &v,          &keys, &bits, &counts, &out, s, static_cast<float>(args.attrs[0]),
+           first, sets, keys.dims[1]};
+  return Ok();
+}
+
+}  // namespace
+}  // namespace specattn
