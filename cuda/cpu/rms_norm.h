@@ -20,9 +20,12 @@ inline float SumOfSquares(const X* x, int64_t width) {
     const Vec v = Load(x + e);
     sum[0] += v * v;
   }
-  float tail = 0;
-  for (; e < width; ++e) tail += ToFloat(x[e]) * ToFloat(x[e]);
-  return Sum((sum[0] + sum[1]) + (sum[2] + sum[3])) + tail;
+  if (e <
+      width) {  // as a vector too: a scalar loop's multiply-adds may be fused in one kernel and not in another
+    const Vec v = LoadFirst(x + e, width - e);
+    sum[0] += v * v;
+  }
+  return Sum((sum[0] + sum[1]) + (sum[2] + sum[3]));
 }
 
 // 1 / sqrt(mean(x^2) + epsilon)
