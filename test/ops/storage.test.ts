@@ -8,23 +8,12 @@ import {
   sparseAttention,
   swiGLU,
 } from '../../ops/index.js';
-import type {NativeBackend} from '../../src/backend/index.js';
 import {onBackend} from '../backends.js';
 import {expectClose, expectSame} from '../compare.js';
 import {Random} from '../random.js';
+import {narrow, widen} from '../storage.js';
 
 const at = (position: number): tf.Tensor1D => tf.tensor1d([position], 'int32');
-
-/** The same tensor, narrowed to half the bytes. */
-function narrow<T extends tf.Tensor>(x: T, storage: 'bfloat16' | 'float16'): T {
-  const backend = tf.backend() as unknown as NativeBackend;
-  const stored = backend.output(x.shape, 'float32', storage);
-  backend.launch('Copy', [x], [stored]);
-  return tf.engine().makeTensorFromTensorInfo(stored) as T;
-}
-
-/** The same values, stored in float32. */
-const widen = <T extends tf.Tensor>(x: T): T => tf.tensor(x.dataSync(), x.shape) as T;
 
 onBackend('specattn', 'Tensors stored in half the bytes', () => {
   for (const storage of ['bfloat16', 'float16'] as const) {

@@ -1,0 +1,200 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {expect} from 'chai';
+
+import {linear, rmsNorm, swiGLU, type LinearOptions} from '../../ops/index.js';
+import {forEachBackend, onBackend} from '../backends.js';
+import {expectClose, expectSame} from '../compare.js';
+import {Random} from '../random.js';
+import * as reference from '../reference.js';
+import {narrow, widen} from '../storage.js';
+
+const EPSILON = 1e-4;
+
+/** What may be fused: every combination. */
+const COMBINATIONS = Array.from({length: 16}, (_, i) => ({
+  norm: (i & 1) > 0,
+  bias: (i & 2) > 0,
+  gated: (i & 4) > 0,
+  residual: (i & 8) > 0,
+}));
+type Combination = (typeof COMBINATIONS)[number];
+
+const EVERYTHING: Combination = {norm: true, bias: true, gated: true, residual: true};
+
+const words = (combination: Combination): string =>
+  Object.entries(combination)
+    .flatMap(([name, there]) => (there ? [name] : []))
+    .join(', ') || 'the product alone';
+
+/** Random inputs; the weights scaled so that results are about 1. */
+function inputsOf(rows: number, inner: number, cols: number, {norm, bias, gated, residual}: Combination) {
+  const random = new Random(`Linear ${rows} ${inner} ${cols}`);
+  const tensor = (scale: number, ...shape: number[]) =>
+    tf.tensor(random.normals(tf.util.sizeFromShape(shape), scale), shape);
+  const x = tensor(2, rows, inner);
+  const weight = tensor(1 / Math.sqrt(inner), cols, inner);
+  const options: LinearOptions = {
+    ...(norm && {norm: tensor(1, inner)}),
+    ...(bias && {bias: tensor(1, cols)}),
+    ...(residual && {residual: tensor(1, rows, gated ? cols / 2 : cols)}),
+    gated,
+    epsilon: EPSILON,
+  };
+  return {x, weight, options};
+}
+
+/** In float64. */
+function expectedOf(x: tf.Tensor, weight: tf.Tensor, {norm, bias, residual, gated}: LinearOptions) {
+  const [rows, inner] = x.shape;
+  const [cols] = weight.shape;
+  const values = {x: x.dataSync(), weight: weight.dataSync(), bias: bias?.dataSync()};
+  const a = norm ? reference.rmsNorm(values.x, norm.dataSync(), EPSILON) : values.x;
+  const product = new Float64Array(rows * cols);
+  for (let t = 0; t < rows; t++)
+    for (let c = 0; c < cols; c++) {
+      let sum = values.bias?.[c] ?? 0;
+      for (let k = 0; k < inner; k++) sum += a[t * inner + k] * values.weight[c * inner + k];
+      product[t * cols + c] = sum;
+    }
+  const y = gated ? reference.swiGLU(product, cols / 2) : product;
+  const add = residual?.dataSync();
+  return add ? y.map((value, i) => value + add[i]) : y;
+}
+
+/** Sums of K products in float32. */
+const TOLERANCE = {relative: 1e-5, absolute: 1e-5};
+
+forEachBackend('Linear', () => {
+  for (const combination of COMBINATIONS)
+    it(`equals the reference: ${words(combination)}`, () => {
+      const {x, weight, options} = inputsOf(5, 111, 62, combination);
+      const y = linear(x, weight, options);
+      expect(y.shape).to.deep.equal([5, combination.gated ? 31 : 62]);
+      expectClose(y.dataSync(), expectedOf(x, weight, options), TOLERANCE);
+    });
+
+  for (const [rows, inner, cols] of [
+    [1, 1, 2],
+    [1, 7, 6],
+    [5, 33, 70],
+    [17, 31, 34],
+    [40, 160, 30],
+    [1, 989, 130],
+    [3, 64, 514],
+  ])
+    it(`equals the reference on [${rows},${inner}] · [${cols},${inner}]ᵀ`, () => {
+      for (const gated of [false, true]) {
+        const {x, weight, options} = inputsOf(rows, inner, cols, {...EVERYTHING, gated});
+        expectClose(linear(x, weight, options).dataSync(), expectedOf(x, weight, options), TOLERANCE);
+      }
+    });
+
+  it('gives nothing for no rows or no columns, and what is added where nothing is multiplied', () => {
+    for (const gated of [false, true]) {
+      const {x, weight, options} = inputsOf(0, 8, 6, {...EVERYTHING, gated});
+      expect(linear(x, weight, options).shape).to.deep.equal([0, gated ? 3 : 6]);
+      expect(linear(tf.ones([3, 8]), tf.ones([0, 8]), {gated}).shape).to.deep.equal([3, 0]);
+    }
+    const residual = tf.tensor2d([[1, 2]]);
+    const sum = linear(tf.zeros([1, 0]), tf.zeros([2, 0]), {bias: tf.tensor1d([3, 4]), residual});
+    expectSame(sum.dataSync(), [4, 6]);
+  });
+
+  it('spoils no other row or column with NaN or infinity', () => {
+    const x = tf.tensor2d([1, NaN, 1, 2, Infinity, 1], [3, 2]);
+    const weight = tf.tensor2d([1, 1, 1, -1, 0.5, 2, NaN, 1], [4, 2]);
+    for (const gated of [false, true]) {
+      const options = {norm: tf.ones([2]), gated, epsilon: EPSILON};
+      expectClose(linear(x, weight, options).dataSync(), expectedOf(x, weight, options), TOLERANCE);
+    }
+  });
+
+  it('names what does not fit', () => {
+    const [x, weight] = [tf.zeros([2, 8]), tf.zeros([6, 8])];
+    expect(() => linear(tf.zeros([8]), weight)).to.throw('[Linear] x must have shape [?,?] but has [8]');
+    expect(() => linear(x, tf.zeros([6, 7]))).to.throw('[Linear] weight must have shape [?,8] but has [6,7]');
+    expect(() => linear(x, tf.zeros([5, 8]), {gated: true})).to.throw(
+      '[Linear] weight must have an even number of rows (gate, up) but has 5',
+    );
+    expect(() => linear(x, weight, {norm: tf.zeros([6])})).to.throw(
+      '[Linear] norm must have shape [8] but has [6]',
+    );
+    expect(() => linear(x, weight, {bias: tf.zeros([3]), gated: true})).to.throw(
+      '[Linear] bias must have shape [6] but has [3]',
+    );
+    expect(() => linear(x, weight, {residual: tf.zeros([2, 6]), gated: true})).to.throw(
+      '[Linear] residual must have shape [2,3] but has [2,6]',
+    );
+    expect(() => linear(x, weight, {bias: tf.zeros([6], 'int32')})).to.throw(
+      '[Linear] bias must be float32 but is int32',
+    );
+    expect(() => linear(x, weight, {epsilon: NaN})).to.throw('[Linear] epsilon must be 0 or more but is NaN');
+  });
+});
+
+onBackend('specattn', 'Linear, natively,', () => {
+  const SIZES = [
+    [40, 320, 134],
+    [40, 33, 30],
+    [40, 7, 4],
+    [40, 1, 2],
+  ];
+
+  for (const storage of ['float32', 'bfloat16', 'float16'] as const) {
+    const stored = <T extends tf.Tensor>(x: T) => (storage === 'float32' ? x : narrow(x, storage));
+
+    it(`reads weights stored as ${storage} as the values they stand for`, () => {
+      for (const [rows, inner, cols] of SIZES)
+        for (const gated of [false, true]) {
+          const {x, weight, options} = inputsOf(rows, inner, cols, {...EVERYTHING, gated});
+          const narrowed = stored(weight);
+          const expected = expectedOf(x, narrowed, options);
+          expectClose(linear(x, narrowed, options).dataSync(), expected, TOLERANCE);
+        }
+    });
+
+    it(`gives the bits of the ops that it is made of, and a row the same bits in any block: ${storage}`, () => {
+      for (const [rows, inner, cols] of SIZES)
+        for (const combination of COMBINATIONS) {
+          const {x, weight: wide, options} = inputsOf(rows, inner, cols, combination);
+          const weight = stored(wide);
+          const all = linear(x, weight, options);
+          const normed = options.norm ? rmsNorm(x, options.norm, EPSILON) : x;
+          let y: tf.Tensor = tf.matMul(normed as tf.Tensor2D, weight as tf.Tensor2D, false, true);
+          if (options.bias) y = tf.add(y, options.bias);
+          if (combination.gated) y = swiGLU(y);
+          if (options.residual) y = tf.add(y, options.residual);
+          expectSame(all.dataSync(), y.dataSync());
+
+          for (const block of [1, 5, 17]) {
+            const at = [rows - block, 0];
+            const {residual} = options;
+            const alone = linear(tf.slice(x, at, [block, inner]), weight, {
+              ...options,
+              ...(residual && {residual: tf.slice(residual, at, [block, residual.shape[1]!])}),
+            });
+            expectSame(alone.dataSync(), tf.slice(all, at, alone.shape).dataSync());
+          }
+        }
+    });
+  }
+
+  it('reads every other input in any storage', () => {
+    const {x, weight, options} = inputsOf(3, 40, 12, EVERYTHING);
+    const narrowed = {
+      norm: narrow(options.norm!, 'bfloat16'),
+      bias: narrow(options.bias!, 'float16'),
+      residual: narrow(options.residual!, 'bfloat16'),
+    };
+    const wide = {
+      norm: widen(narrowed.norm),
+      bias: widen(narrowed.bias),
+      residual: widen(narrowed.residual),
+    };
+    const rows = narrow(x, 'bfloat16');
+    expectSame(
+      linear(rows, weight, {...options, ...narrowed}).dataSync(),
+      linear(widen(rows), weight, {...options, ...wide}).dataSync(),
+    );
+  });
+});
