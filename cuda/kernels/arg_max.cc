@@ -1,8 +1,5 @@
-// The index of the largest (or smallest) element along an axis, the lowest of equals.
-//   input   x: float32 | int32 | bool
-//   attrs   axis, 1 for the smallest
-//   output  x's shape without the axis, int32
-// NaN is never larger, unless it comes first: then the index is 0, as on tfjs-backend-cpu.
+#include "arg_max.h"
+
 #include "../cpu/parallel.h"
 
 namespace specattn {
@@ -72,37 +69,25 @@ void Run(Stream& stream, const Tensor& x, const Tensor& y, int64_t n, int64_t in
 }
 
 template <class T>
-void Run(Stream& stream, const Tensor& x, const Tensor& y, int64_t n, int64_t inner, bool smallest) {
-  if (smallest) return Run<T, true>(stream, x, y, n, inner);
-  Run<T, false>(stream, x, y, n, inner);
+void Run(Stream& stream, const Tensor& x, const Tensor& y, const ArgMaxCall& call) {
+  if (call.smallest) return Run<T, true>(stream, x, y, call.n, call.inner);
+  Run<T, false>(stream, x, y, call.n, call.inner);
 }
 
 }  // namespace
 
 Status ArgMax(Stream& stream, const Args& args) {
-  SPECATTN_CHECK(args.input_count == 1 && args.output_count == 1 && args.attr_count == 2,
-                 "[ArgMax] expected 1 input, 1 output and 2 attributes but has %d, %d and %d",
-                 args.input_count, args.output_count, args.attr_count);
+  ArgMaxCall call;
+  SPECATTN_RETURN_IF_ERROR(CheckArgMax(args, &call));
   const Tensor &x = args.inputs[0], &y = args.outputs[0];
-  const int axis = static_cast<int>(args.attrs[0]);
-  const bool smallest = args.attrs[1] != 0;
-  SPECATTN_CHECK(axis >= 0 && axis < x.rank, "[ArgMax] axis %d of a tensor of rank %d", axis, x.rank);
-  SPECATTN_CHECK(y.dtype == DType::kInt32, "[ArgMax] the output must be int32 but is of dtype %d",
-                 static_cast<int>(y.dtype));
-  int64_t outer = 1, inner = 1;
-  for (int i = 0; i < axis; ++i) outer *= x.dims[i];
-  for (int i = axis + 1; i < x.rank; ++i) inner *= x.dims[i];
-  SPECATTN_CHECK(y.size() == outer * inner, "[ArgMax] the output must have %lld elements but has %lld",
-                 static_cast<long long>(outer * inner), static_cast<long long>(y.size()));
-  const int64_t n = x.dims[axis];
-  if (n == 0) {
+  if (call.n == 0) {
     for (int64_t i = 0; i < y.size(); ++i) y.as<int32_t>()[i] = 0;
   } else if (x.dtype == DType::kFloat32) {
-    Run<float>(stream, x, y, n, inner, smallest);
+    Run<float>(stream, x, y, call);
   } else if (x.dtype == DType::kInt32) {
-    Run<int32_t>(stream, x, y, n, inner, smallest);
+    Run<int32_t>(stream, x, y, call);
   } else {
-    Run<uint8_t>(stream, x, y, n, inner, smallest);
+    Run<uint8_t>(stream, x, y, call);
   }
   return Ok();
 }

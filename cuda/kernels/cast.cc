@@ -1,8 +1,6 @@
-// Conversion between dtypes.
-//   input   x: any storage (float32, bfloat16, float16, int32, bool)
-//   output  y, as many elements: float32 | int32 | bool
-// To int32 as a JavaScript Int32Array converts (towards zero, modulo 2^32, NaN is 0); to bool: x != 0.
-#include "../cpu/convert.h"
+#include "cast.h"
+
+#include "../convert.h"
 #include "../cpu/parallel.h"
 #include "../cpu/simd.h"
 
@@ -63,13 +61,8 @@ void From(Stream& stream, const Tensor& x, const Tensor& y) {
 }  // namespace
 
 Status Cast(Stream& stream, const Args& args) {
-  SPECATTN_CHECK(args.input_count == 1 && args.output_count == 1,
-                 "[Cast] expected 1 input and 1 output but has %d and %d", args.input_count,
-                 args.output_count);
+  SPECATTN_RETURN_IF_ERROR(CheckCast(args));
   const Tensor &x = args.inputs[0], &y = args.outputs[0];
-  SPECATTN_CHECK(x.size() == y.size(), "[Cast] y must have %lld elements but has %lld",
-                 static_cast<long long>(x.size()), static_cast<long long>(y.size()));
-  SPECATTN_CHECK(SizeOf(y.dtype) != 2, "[Cast] y must be float32, int32 or bool; Copy writes the half types");
   switch (x.dtype) {
     case DType::kFloat32:
       From<float>(stream, x, y);

@@ -1,7 +1,5 @@
-// Concatenation along an axis: Concat and Pack.
-//   inputs  N tensors of one storage, each seen as [outer, columns_i]
-//   attrs   outer: the product of the dimensions before the axis
-//   output  the same storage, [outer, sum of columns_i]
+#include "concat.h"
+
 #include <cstring>
 
 #include "../cpu/parallel.h"
@@ -10,28 +8,14 @@ namespace specattn {
 namespace SPECATTN_ISA {
 
 Status Concat(Stream& stream, const Args& args) {
-  SPECATTN_CHECK(args.input_count >= 1 && args.output_count == 1 && args.attr_count == 1,
-                 "[Concat] expected inputs, 1 output and 1 attribute but has %d, %d and %d", args.input_count,
-                 args.output_count, args.attr_count);
-  const Tensor& out = args.outputs[0];
-  const int64_t outer = static_cast<int64_t>(args.attrs[0]);
-  size_t row = 0;
-  for (int i = 0; i < args.input_count; ++i) {
-    const Tensor& x = args.inputs[i];
-    SPECATTN_CHECK(x.dtype == out.dtype, "[Concat] input %d must be of dtype %d but is of %d", i,
-                   static_cast<int>(out.dtype), static_cast<int>(x.dtype));
-    SPECATTN_CHECK(outer > 0 ? x.size() % outer == 0 : x.size() == 0,
-                   "[Concat] input %d: %lld elements do not make %lld rows", i,
-                   static_cast<long long>(x.size()), static_cast<long long>(outer));
-    if (outer > 0) row += x.bytes() / static_cast<size_t>(outer);
-  }
-  SPECATTN_CHECK(row * static_cast<size_t>(outer) == out.bytes(),
-                 "[Concat] the output must have %zu bytes but has %zu", row * static_cast<size_t>(outer),
-                 out.bytes());
+  ConcatSizes sizes;
+  SPECATTN_RETURN_IF_ERROR(CheckConcat(args, &sizes));
+  const int64_t outer = sizes.outer;
+  const size_t row = sizes.row;
   if (row == 0) return Ok();
   const int64_t grain = static_cast<int64_t>(65536 / row) + 1;
   ParallelFor(stream, outer, grain, [&](int64_t begin, int64_t end) {
-    char* to = out.as<char>() + static_cast<size_t>(begin) * row;
+    char* to = args.outputs[0].as<char>() + static_cast<size_t>(begin) * row;
     for (int64_t r = begin; r < end; ++r) {
       for (int i = 0; i < args.input_count; ++i) {
         const size_t bytes = args.inputs[i].bytes() / static_cast<size_t>(outer);

@@ -1,7 +1,5 @@
-// A copy, perhaps into another of the float storages: how float inputs are widened and weights are narrowed.
-//   input   x: any storage
-//   output  y, as many elements: x's storage, or any float storage where x's is one
-// Narrowing rounds to nearest, ties to even.
+#include "copy.h"
+
 #include "../cpu/parallel.h"
 #include "../cpu/simd.h"
 
@@ -30,15 +28,8 @@ void From(Stream& stream, const Tensor& x, const Tensor& y) {
 }  // namespace
 
 Status Copy(Stream& stream, const Args& args) {
-  SPECATTN_CHECK(args.input_count == 1 && args.output_count == 1,
-                 "[Copy] expected 1 input and 1 output but has %d and %d", args.input_count,
-                 args.output_count);
+  SPECATTN_RETURN_IF_ERROR(CheckCopy(args));
   const Tensor &x = args.inputs[0], &y = args.outputs[0];
-  SPECATTN_CHECK(x.size() == y.size(), "[Copy] y must have %lld elements but has %lld",
-                 static_cast<long long>(x.size()), static_cast<long long>(y.size()));
-  SPECATTN_CHECK(x.dtype == y.dtype || (IsFloat(x.dtype) && IsFloat(y.dtype)),
-                 "[Copy] dtype %d cannot be copied to dtype %d; Cast converts", static_cast<int>(x.dtype),
-                 static_cast<int>(y.dtype));
   if (x.dtype == y.dtype) {
     const char* in = x.as<char>();
     char* out = y.as<char>();

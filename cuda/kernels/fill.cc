@@ -1,7 +1,6 @@
-// One value everywhere.
-//   attrs   value
-//   output  any storage
-#include "../cpu/convert.h"
+#include "fill.h"
+
+#include "../convert.h"
 #include "../cpu/parallel.h"
 #include "../cpu/simd.h"
 
@@ -28,9 +27,7 @@ void Run(Stream& stream, const Tensor& out, double value) {
 }  // namespace
 
 Status Fill(Stream& stream, const Args& args) {
-  SPECATTN_CHECK(args.input_count == 0 && args.output_count == 1 && args.attr_count == 1,
-                 "[Fill] expected 1 output and a value but has %d inputs, %d outputs, %d attributes",
-                 args.input_count, args.output_count, args.attr_count);
+  SPECATTN_RETURN_IF_ERROR(CheckFill(args));
   const Tensor& out = args.outputs[0];
   switch (out.dtype) {
     case DType::kFloat32:

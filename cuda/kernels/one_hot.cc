@@ -1,8 +1,6 @@
-// One row an index, `on` at its place and `off` elsewhere; all `off` for an index out of range.
-//   input   indices [...]: int32
-//   attrs   on, off
-//   output  [..., depth]: float32 | int32 | bool
-#include "../cpu/convert.h"
+#include "one_hot.h"
+
+#include "../convert.h"
 #include "../cpu/parallel.h"
 
 namespace specattn {
@@ -29,15 +27,8 @@ void Run(Stream& stream, const Tensor& indices, const Tensor& out, double on_val
 }  // namespace
 
 Status OneHot(Stream& stream, const Args& args) {
-  SPECATTN_CHECK(args.input_count == 1 && args.output_count == 1 && args.attr_count == 2,
-                 "[OneHot] expected 1 input, 1 output, on and off but has %d, %d and %d attributes",
-                 args.input_count, args.output_count, args.attr_count);
+  SPECATTN_RETURN_IF_ERROR(CheckOneHot(args));
   const Tensor &indices = args.inputs[0], &out = args.outputs[0];
-  SPECATTN_CHECK(indices.dtype == DType::kInt32, "[OneHot] indices must be int32 but are of dtype %d",
-                 static_cast<int>(indices.dtype));
-  SPECATTN_CHECK(out.rank >= 1 && out.size() == indices.size() * out.dims[out.rank - 1],
-                 "[OneHot] the output must have a row for each of %lld indices",
-                 static_cast<long long>(indices.size()));
   if (out.size() == 0) return Ok();
   if (out.dtype == DType::kFloat32) {
     Run<float>(stream, indices, out, args.attrs[0], args.attrs[1]);

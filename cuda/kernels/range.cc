@@ -1,7 +1,6 @@
-// start, start + step, start + 2 step, …
-//   attrs   start, step
-//   output  [N], float32 | int32; computed in float64, so that the error of a step is not summed
-#include "../cpu/convert.h"
+#include "range.h"
+
+#include "../convert.h"
 #include "../cpu/parallel.h"
 
 namespace specattn {
@@ -19,12 +18,8 @@ void Run(Stream& stream, const Tensor& out, double start, double step) {
 }  // namespace
 
 Status Range(Stream& stream, const Args& args) {
-  SPECATTN_CHECK(args.input_count == 0 && args.output_count == 1 && args.attr_count == 2,
-                 "[Range] expected 1 output, start and step but has %d inputs, %d outputs, %d attributes",
-                 args.input_count, args.output_count, args.attr_count);
+  SPECATTN_RETURN_IF_ERROR(CheckRange(args));
   const Tensor& out = args.outputs[0];
-  SPECATTN_CHECK(out.dtype == DType::kFloat32 || out.dtype == DType::kInt32,
-                 "[Range] the output must be float32 or int32");
   if (out.dtype == DType::kFloat32) {
     Run<float>(stream, out, args.attrs[0], args.attrs[1]);
   } else {

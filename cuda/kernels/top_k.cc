@@ -1,8 +1,5 @@
-// The k largest elements of the last axis, in descending order; ties to the lower index, NaN after
-// everything.
-//   input    x [..., n]: float32 | int32 | bool
-//   outputs  values [..., k]: x's dtype; indices [..., k]: int32;  k <= n
-// A heap of the k best so far, its worst on top: most elements are refused by one comparison.
+#include "top_k.h"
+
 #include "../cpu/parallel.h"
 
 namespace specattn {
@@ -61,11 +58,12 @@ void Row(const T* x, int64_t n, T* values, int32_t* indices, int64_t k) {
 }
 
 template <class T>
-void Run(Stream& stream, const Args& args, int64_t rows, int64_t n, int64_t k) {
+void Run(Stream& stream, const Args& args, const TopKSizes& sizes) {
+  const int64_t n = sizes.n, k = sizes.k;
   const T* x = args.inputs[0].as<T>();
   T* values = args.outputs[0].as<T>();
   int32_t* indices = args.outputs[1].as<int32_t>();
-  ParallelFor(stream, rows, 8192 / n + 1, [=](int64_t begin, int64_t end) {
+  ParallelFor(stream, sizes.rows, 8192 / n + 1, [=](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) Row(x + r * n, n, values + r * k, indices + r * k, k);
   });
 }
@@ -73,30 +71,15 @@ void Run(Stream& stream, const Args& args, int64_t rows, int64_t n, int64_t k) {
 }  // namespace
 
 Status TopK(Stream& stream, const Args& args) {
-  SPECATTN_CHECK(args.input_count == 1 && args.output_count == 2,
-                 "[TopK] expected 1 input and 2 outputs but has %d and %d", args.input_count,
-                 args.output_count);
-  const Tensor &x = args.inputs[0], &values = args.outputs[0], &indices = args.outputs[1];
-  SPECATTN_CHECK(x.rank >= 1 && values.rank == x.rank,
-                 "[TopK] x and values must have one rank >= 1 but have %d and %d", x.rank, values.rank);
-  SPECATTN_CHECK(values.dtype == x.dtype && indices.dtype == DType::kInt32,
-                 "[TopK] values must be of dtype %d and indices int32 but are of %d and %d",
-                 static_cast<int>(x.dtype), static_cast<int>(values.dtype), static_cast<int>(indices.dtype));
-  const int64_t n = x.dims[x.rank - 1], k = values.dims[x.rank - 1];
-  SPECATTN_CHECK(k <= n, "[TopK] k must be at most %lld but is %lld", static_cast<long long>(n),
-                 static_cast<long long>(k));
-  const int64_t rows = n > 0 ? x.size() / n : 0;
-  SPECATTN_CHECK(values.size() == rows * k && indices.size() == rows * k,
-                 "[TopK] values and indices must have %lld elements but have %lld and %lld",
-                 static_cast<long long>(rows * k), static_cast<long long>(values.size()),
-                 static_cast<long long>(indices.size()));
-  if (rows * k == 0) return Ok();
-  if (x.dtype == DType::kFloat32) {
-    Run<float>(stream, args, rows, n, k);
-  } else if (x.dtype == DType::kInt32) {
-    Run<int32_t>(stream, args, rows, n, k);
+  TopKSizes sizes;
+  SPECATTN_RETURN_IF_ERROR(CheckTopK(args, &sizes));
+  if (sizes.rows * sizes.k == 0) return Ok();
+  if (args.inputs[0].dtype == DType::kFloat32) {
+    Run<float>(stream, args, sizes);
+  } else if (args.inputs[0].dtype == DType::kInt32) {
+    Run<int32_t>(stream, args, sizes);
   } else {
-    Run<uint8_t>(stream, args, rows, n, k);
+    Run<uint8_t>(stream, args, sizes);
   }
   return Ok();
 }

@@ -1,0 +1,36 @@
+// The index of the largest (or smallest) element along an axis, the lowest of equals.
+//   input   x: float32 | int32 | bool
+//   attrs   axis, 1 for the smallest
+//   output  x's shape without the axis, int32
+// NaN is never larger, unless it comes first: then the index is 0, as on tfjs-backend-cpu.
+#pragma once
+#include "../tensor.h"
+
+namespace specattn {
+namespace {
+
+struct ArgMaxCall {
+  int64_t outer = 0, n = 0, inner = 0;  // x as [outer, n, inner]
+  bool smallest = false;
+};
+
+inline Status CheckArgMax(const Args& args, ArgMaxCall* call) {
+  SPECATTN_CHECK(args.input_count == 1 && args.output_count == 1 && args.attr_count == 2,
+                 "[ArgMax] expected 1 input, 1 output and 2 attributes but has %d, %d and %d",
+                 args.input_count, args.output_count, args.attr_count);
+  const Tensor &x = args.inputs[0], &y = args.outputs[0];
+  const int axis = static_cast<int>(args.attrs[0]);
+  SPECATTN_CHECK(axis >= 0 && axis < x.rank, "[ArgMax] axis %d of a tensor of rank %d", axis, x.rank);
+  SPECATTN_CHECK(y.dtype == DType::kInt32, "[ArgMax] the output must be int32 but is of dtype %d",
+                 static_cast<int>(y.dtype));
+  int64_t outer = 1, inner = 1;
+  for (int i = 0; i < axis; ++i) outer *= x.dims[i];
+  for (int i = axis + 1; i < x.rank; ++i) inner *= x.dims[i];
+  SPECATTN_CHECK(y.size() == outer * inner, "[ArgMax] the output must have %lld elements but has %lld",
+                 static_cast<long long>(outer * inner), static_cast<long long>(y.size()));
+  *call = {outer, x.dims[axis], inner, args.attrs[1] != 0};
+  return Ok();
+}
+
+}  // namespace
+}  // namespace specattn

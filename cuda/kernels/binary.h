@@ -1,0 +1,151 @@
+// Elementwise functions of two tensors, broadcast against each other.
+//   inputs  a, b: float32 | int32 | bool, both of one dtype
+//   attrs   function (its place in elementwise.def)
+//   output  the broadcast shape; bool for comparisons and logical functions, int32 for FloorDiv, else the
+//   inputs' dtype
+// int32 wraps; what is not an integer (division by zero, NaN) is stored as a typed array stores it.
+#pragma once
+#include <type_traits>
+
+#include "../convert.h"
+#include "../strided.h"
+
+namespace specattn {
+namespace {
+namespace binary {
+
+enum Function : int {
+#define BINARY(Name) k##Name,
+#include "../elementwise.def"
+  kFunctions
+};
+
+// What sums and products of T are computed in.
+template <class T>
+struct Wide {
+  using Type = T;
+};
+template <>
+struct Wide<int32_t> {
+  using Type = int64_t;
+};
+template <>
+struct Wide<uint8_t> {
+  using Type = int32_t;
+};
+
+template <class T>
+SPECATTN_HOST_DEVICE inline T Narrow(typename Wide<T>::Type x) {
+  return static_cast<T>(x);
+}
+template <class T>
+SPECATTN_HOST_DEVICE inline T Round(double x) {
+  T out;
+  Convert(x, &out);
+  return out;
+}
+
+SPECATTN_HOST_DEVICE inline double ModOf(double a, double b) {
+  const double remainder = ::fmod(a, b);
+  return (a < 0 && b < 0) || (a >= 0 && b >= 0) ? remainder : ::fmod(remainder + b, b);
+}
+SPECATTN_HOST_DEVICE inline double PowOfDoubles(double a, double b) {
+  // C says 1^NaN = (-1)^inf = 1, JavaScript says NaN.
+  if (b != b || ((a == 1 || a == -1) && b - b != 0)) return static_cast<double>(NAN);
+  return ::pow(a, b);
+}
+// pow may be off by its last bit, and a power of integers must not be cut to the integer below. (Negative exponents:
+// 0.5 at most, which is 0 either way.)
+template <class T>
+SPECATTN_HOST_DEVICE inline double PowOf(T a, T b) {
+  const double power = PowOfDoubles(static_cast<double>(a), static_cast<double>(b));
+  return std::is_integral<T>::value ? ::rint(power) : power;
+}
+
+enum Kind { kSame, kCompare, kInteger };  // the output's dtype: the inputs', bool, int32
+
+#define SPECATTN_FUNCTION(Name, kind, expression) \
+  struct Name {                                   \
+    static constexpr Kind kKind = kind;           \
+    template <class T, class U>                   \
+    SPECATTN_HOST_DEVICE static U Of(T x, T y) {  \
+      using W = typename Wide<T>::Type;           \
+      [[maybe_unused]] const W a = x, b = y;      \
+      [[maybe_unused]] const double s = a, t = b; \
+      return expression;                          \
+    }                                             \
+  };
+SPECATTN_FUNCTION(Add, kSame, Narrow<T>(a + b))
+SPECATTN_FUNCTION(Sub, kSame, Narrow<T>(a - b))
+SPECATTN_FUNCTION(Multiply, kSame, Narrow<T>(a* b))
+SPECATTN_FUNCTION(Mod, kSame, Round<T>(ModOf(s, t)))
+SPECATTN_FUNCTION(Pow, kSame, Round<T>(PowOf(x, y)))
+SPECATTN_FUNCTION(Atan2, kSame, Round<T>(::atan2(s, t)))
+SPECATTN_FUNCTION(Maximum, kSame, (x > y) | (x != x) ? x : y)  // NaN if either is
+SPECATTN_FUNCTION(Minimum, kSame, (x < y) | (x != x) ? x : y)
+SPECATTN_FUNCTION(Prelu, kSame, a < 0 ? Narrow<T>(a * b) : x)
+SPECATTN_FUNCTION(FloorDiv, kInteger, ToInt32(::floor(s / t)))
+SPECATTN_FUNCTION(Equal, kCompare, x == y)
+SPECATTN_FUNCTION(NotEqual, kCompare, x != y)
+SPECATTN_FUNCTION(Greater, kCompare, x > y)
+SPECATTN_FUNCTION(GreaterEqual, kCompare, x >= y)
+SPECATTN_FUNCTION(Less, kCompare, x < y)
+SPECATTN_FUNCTION(LessEqual, kCompare, x <= y)
+SPECATTN_FUNCTION(LogicalAnd, kCompare, (x != 0) & (y != 0))
+SPECATTN_FUNCTION(LogicalOr, kCompare, (x != 0) | (y != 0))
+#undef SPECATTN_FUNCTION
+
+struct RealDiv {
+  static constexpr Kind kKind = kSame;
+  template <class T, class U>
+  SPECATTN_HOST_DEVICE static U Of(T x, T y) {
+    return Round<T>(static_cast<double>(x) / static_cast<double>(y));
+  }
+};
+template <>
+SPECATTN_HOST_DEVICE inline float RealDiv::Of<float, float>(float x, float y) {
+  return x / y;
+}
+
+struct SquaredDifference {
+  static constexpr Kind kKind = kSame;
+  template <class T, class U>
+  SPECATTN_HOST_DEVICE static U Of(T x, T y) {
+    using W = typename Wide<T>::Type;
+    const W d = static_cast<T>(static_cast<W>(x) - static_cast<W>(y));  // narrowed first: d * d must fit W
+    return static_cast<T>(d * d);
+  }
+};
+
+constexpr Kind kKinds[] = {
+#define BINARY(Name) Name::kKind,
+#include "../elementwise.def"
+};
+
+}  // namespace binary
+
+inline Status CheckBinary(const Args& args, int* function, Loops<2>* loops) {
+  SPECATTN_CHECK(args.input_count == 2 && args.output_count == 1 && args.attr_count == 1,
+                 "[Binary] expected 2 inputs, 1 output and a function but has %d, %d and %d attributes",
+                 args.input_count, args.output_count, args.attr_count);
+  const Tensor &a = args.inputs[0], &b = args.inputs[1], &out = args.outputs[0];
+  *function = static_cast<int>(args.attrs[0]);
+  SPECATTN_CHECK(*function >= 0 && *function < binary::kFunctions, "[Binary] no function %d", *function);
+  SPECATTN_CHECK(a.dtype == b.dtype, "[Binary] a and b must have one dtype but have %d and %d",
+                 static_cast<int>(a.dtype), static_cast<int>(b.dtype));
+  int64_t sa[kMaxRank], sb[kMaxRank];
+  SPECATTN_CHECK(BroadcastStrides(a, out, sa), "[Binary] a does not broadcast to the output's shape");
+  SPECATTN_CHECK(BroadcastStrides(b, out, sb), "[Binary] b does not broadcast to the output's shape");
+  const binary::Kind kind = binary::kKinds[*function];
+  const DType expected = kind == binary::kCompare   ? DType::kBool
+                         : kind == binary::kInteger ? DType::kInt32
+                                                    : a.dtype;
+  SPECATTN_CHECK(out.dtype == expected, "[Binary] the output must be of dtype %d but is of %d",
+                 static_cast<int>(expected), static_cast<int>(out.dtype));
+  for (int i = 0; i < out.rank; ++i) loops->Add(out.dims[i], {sa[i], sb[i]});
+  loops->Close();
+  return Ok();
+}
+
+}  // namespace
+}  // namespace specattn

@@ -1,0 +1,41 @@
+// Running sums or products along an axis: Cumsum and Cumprod.
+//   input   x: float32 | int32 | bool
+//   attrs   axis, exclusive, reverse, product
+//   output  x's shape; x's dtype, int32 for bool
+// Accumulates in float64 (integers too: exact below 2^53; wrapped when stored).
+#pragma once
+#include "../tensor.h"
+
+namespace specattn {
+namespace {
+
+struct CumsumCall {
+  int64_t outer = 0, n = 0, inner = 0;  // x as [outer, n, inner]
+  bool exclusive = false, reverse = false, product = false;
+};
+
+inline Status CheckCumsum(const Args& args, CumsumCall* call) {
+  SPECATTN_CHECK(args.input_count == 1 && args.output_count == 1 && args.attr_count == 4,
+                 "[Cumsum] expected 1 input, 1 output and 4 attributes but has %d, %d and %d",
+                 args.input_count, args.output_count, args.attr_count);
+  const Tensor &x = args.inputs[0], &y = args.outputs[0];
+  const int axis = static_cast<int>(args.attrs[0]);
+  SPECATTN_CHECK(x.rank == 0 ? axis == 0 : axis >= 0 && axis < x.rank,
+                 "[Cumsum] axis %d of a tensor of rank %d", axis, x.rank);
+  SPECATTN_CHECK(x.size() == y.size(), "[Cumsum] the output must have %lld elements but has %lld",
+                 static_cast<long long>(x.size()), static_cast<long long>(y.size()));
+  const DType expected = x.dtype == DType::kBool ? DType::kInt32 : x.dtype;
+  SPECATTN_CHECK(y.dtype == expected, "[Cumsum] the output must be of dtype %d but is of %d",
+                 static_cast<int>(expected), static_cast<int>(y.dtype));
+  call->outer = call->inner = 1;
+  for (int i = 0; i < axis; ++i) call->outer *= x.dims[i];
+  for (int i = axis + 1; i < x.rank; ++i) call->inner *= x.dims[i];
+  call->n = x.rank > 0 ? x.dims[axis] : 1;
+  call->exclusive = args.attrs[1] != 0;
+  call->reverse = args.attrs[2] != 0;
+  call->product = args.attrs[3] != 0;
+  return Ok();
+}
+
+}  // namespace
+}  // namespace specattn

@@ -1,0 +1,49 @@
+// Slices of x along an axis, picked by indices: embedding rows.
+//   inputs  x: any storage; indices: int32. The first batchDims dimensions of both are the same
+//   attrs   axis, batchDims (0 <= batchDims <= axis)
+//   output  x.shape[:axis] + indices.shape[batchDims:] + x.shape[axis + 1:]; float32 where x is stored as a
+//   float, else x's dtype
+// An index out of range gives zeros: a queued kernel cannot fail.
+#pragma once
+#include "../tensor.h"
+
+namespace specattn {
+namespace {
+
+struct GatherSizes {  // x [batch, outer, dim, inner], indices [batch, count], y [batch, outer, count, inner]
+  int64_t batch = 1, outer = 1, dim = 1, inner = 1, count = 1;
+};
+
+inline Status CheckGather(const Args& args, GatherSizes* sizes) {
+  SPECATTN_CHECK(args.input_count == 2 && args.output_count == 1 && args.attr_count == 2,
+                 "[Gather] expected 2 inputs, 1 output and 2 attributes but has %d, %d and %d",
+                 args.input_count, args.output_count, args.attr_count);
+  const Tensor &x = args.inputs[0], &indices = args.inputs[1], &y = args.outputs[0];
+  const int axis = static_cast<int>(args.attrs[0]), batch_dims = static_cast<int>(args.attrs[1]);
+  SPECATTN_CHECK(
+      axis >= 0 && axis < x.rank && batch_dims >= 0 && batch_dims <= axis && batch_dims <= indices.rank,
+      "[Gather] axis %d and batchDims %d do not fit ranks %d and %d", axis, batch_dims, x.rank, indices.rank);
+  SPECATTN_CHECK(indices.dtype == DType::kInt32, "[Gather] indices must be int32 but are of dtype %d",
+                 static_cast<int>(indices.dtype));
+  const DType expected = IsFloat(x.dtype) ? DType::kFloat32 : x.dtype;
+  SPECATTN_CHECK(y.dtype == expected, "[Gather] the output must be of dtype %d but is of %d",
+                 static_cast<int>(expected), static_cast<int>(y.dtype));
+  int64_t batch = 1, outer = 1, inner = 1, count = 1;
+  for (int i = 0; i < batch_dims; ++i) {
+    SPECATTN_CHECK(x.dims[i] == indices.dims[i],
+                   "[Gather] batch dimension %d is %lld in x but %lld in indices", i,
+                   static_cast<long long>(x.dims[i]), static_cast<long long>(indices.dims[i]));
+    batch *= x.dims[i];
+  }
+  for (int i = batch_dims; i < axis; ++i) outer *= x.dims[i];
+  for (int i = axis + 1; i < x.rank; ++i) inner *= x.dims[i];
+  for (int i = batch_dims; i < indices.rank; ++i) count *= indices.dims[i];
+  SPECATTN_CHECK(y.size() == batch * outer * count * inner,
+                 "[Gather] the output must have %lld elements but has %lld",
+                 static_cast<long long>(batch * outer * count * inner), static_cast<long long>(y.size()));
+  *sizes = {batch, outer, x.dims[axis], inner, count};
+  return Ok();
+}
+
+}  // namespace
+}  // namespace specattn

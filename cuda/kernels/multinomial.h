@@ -1,0 +1,34 @@
+// Draws with replacement from every row of a matrix of logits or probabilities.
+//   input   logits [B, V], float32
+//   attrs   seed (any number; its 64 bits are used), 1 if the rows are probabilities
+//   output  [B, S], int32
+// Sample s of row b is drawn by inversion with a hash of (seed, b, s), so that a seed reproduces on every
+// device.
+#pragma once
+#include "../tensor.h"
+
+namespace specattn {
+namespace {
+
+struct MultinomialSizes {
+  int64_t rows = 0, n = 0, samples = 0;
+};
+
+inline Status CheckMultinomial(const Args& args, MultinomialSizes* sizes) {
+  SPECATTN_CHECK(args.input_count == 1 && args.output_count == 1 && args.attr_count == 2,
+                 "[Multinomial] expected 1 input, 1 output and 2 attributes but has %d, %d and %d",
+                 args.input_count, args.output_count, args.attr_count);
+  const Tensor &x = args.inputs[0], &y = args.outputs[0];
+  SPECATTN_CHECK(x.dtype == DType::kFloat32 && y.dtype == DType::kInt32,
+                 "[Multinomial] logits must be float32 and the output int32 but are of dtypes %d and %d",
+                 static_cast<int>(x.dtype), static_cast<int>(y.dtype));
+  SPECATTN_CHECK(x.rank == 2 && y.rank == 2 && x.dims[0] == y.dims[0],
+                 "[Multinomial] logits and the output must be matrices of as many rows");
+  const int64_t rows = x.dims[0], n = x.dims[1], samples = y.dims[1];
+  SPECATTN_CHECK(y.size() == 0 || n > 0, "[Multinomial] logits have no columns");
+  *sizes = {rows, n, samples};
+  return Ok();
+}
+
+}  // namespace
+}  // namespace specattn

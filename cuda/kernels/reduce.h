@@ -1,0 +1,142 @@
+// Reductions over any axes.
+//   input   x: float32 | int32 | bool
+//   attrs   function (its place in elementwise.def), then the axes, ascending; none: nothing is reduced
+//   output  the axes left, in order (1s among them or not); Mean: float32; Sum and Prod: x's dtype, int32 for
+//   bool;
+//           Max, Min, Any, All: x's dtype
+// Max and Min are NaN where any element is. Over no elements Sum, Mean, Any and All are 0, Prod is 1, Max and
+// Min NaN (0 for integers), as on tfjs-backend-cpu. Sums run in float64 (integers: int64, wrapped when
+// stored), in a fixed order whatever the threads.
+#pragma once
+#include "../convert.h"
+#include "../strided.h"
+
+namespace specattn {
+namespace {
+namespace reduce {
+
+enum Function : int {
+#define REDUCE(Name) k##Name,
+#include "../elementwise.def"
+  kFunctions
+};
+
+template <class T>
+struct SumType {
+  using Type = int64_t;
+};
+template <>
+struct SumType<float> {
+  using Type = double;
+};
+
+template <class In>
+struct Sum {
+  using Acc = typename SumType<In>::Type;
+  SPECATTN_HOST_DEVICE static Acc First(In) { return 0; }
+  SPECATTN_HOST_DEVICE static Acc Step(Acc acc, In x) { return acc + static_cast<Acc>(x); }
+  SPECATTN_HOST_DEVICE static Acc Merge(Acc a, Acc b) { return a + b; }
+  SPECATTN_HOST_DEVICE static double Finish(Acc acc, int64_t) { return static_cast<double>(acc); }
+  SPECATTN_HOST_DEVICE static double Empty() { return 0; }
+};
+template <class In>
+struct Mean : Sum<In> {
+  SPECATTN_HOST_DEVICE static double Finish(typename Sum<In>::Acc acc, int64_t n) {
+    return static_cast<double>(acc) / static_cast<double>(n);
+  }
+};
+template <class In>
+struct Prod {
+  using Acc = double;
+  SPECATTN_HOST_DEVICE static Acc First(In) { return 1; }
+  SPECATTN_HOST_DEVICE static Acc Step(Acc acc, In x) { return acc * static_cast<Acc>(x); }
+  SPECATTN_HOST_DEVICE static Acc Merge(Acc a, Acc b) { return a * b; }
+  SPECATTN_HOST_DEVICE static double Finish(Acc acc, int64_t) { return acc; }
+  SPECATTN_HOST_DEVICE static double Empty() { return 1; }
+};
+template <class In>
+struct Max {
+  using Acc = In;
+  SPECATTN_HOST_DEVICE static Acc First(In x) { return x; }
+  SPECATTN_HOST_DEVICE static Acc Step(Acc acc, In x) { return (x > acc) | (x != x) ? x : acc; }
+  SPECATTN_HOST_DEVICE static Acc Merge(Acc a, Acc b) { return Step(a, b); }
+  SPECATTN_HOST_DEVICE static double Finish(Acc acc, int64_t) { return static_cast<double>(acc); }
+  SPECATTN_HOST_DEVICE static double Empty() { return static_cast<double>(NAN); }
+};
+template <class In>
+struct Min : Max<In> {
+  SPECATTN_HOST_DEVICE static In Step(In acc, In x) { return (x < acc) | (x != x) ? x : acc; }
+  SPECATTN_HOST_DEVICE static In Merge(In a, In b) { return Step(a, b); }
+};
+template <class In>
+struct Any {
+  using Acc = In;
+  SPECATTN_HOST_DEVICE static Acc First(In) { return 0; }
+  SPECATTN_HOST_DEVICE static Acc Step(Acc acc, In x) { return (acc != 0) | (x != 0); }
+  SPECATTN_HOST_DEVICE static Acc Merge(Acc a, Acc b) { return Step(a, b); }
+  SPECATTN_HOST_DEVICE static double Finish(Acc acc, int64_t) { return static_cast<double>(acc); }
+  SPECATTN_HOST_DEVICE static double Empty() { return 0; }
+};
+template <class In>
+struct All : Any<In> {
+  SPECATTN_HOST_DEVICE static In First(In) { return 1; }
+  SPECATTN_HOST_DEVICE static In Step(In acc, In x) { return (acc != 0) & (x != 0); }
+  SPECATTN_HOST_DEVICE static In Merge(In a, In b) { return Step(a, b); }
+};
+
+// The output's dtypes: x's, x's or int32 for bool, float32.
+enum Kind { kSame, kNumeric, kFloat };
+
+constexpr Kind kSumKind = kNumeric, kMeanKind = kFloat, kProdKind = kNumeric, kMaxKind = kSame,
+               kMinKind = kSame, kAnyKind = kSame, kAllKind = kSame;
+constexpr Kind kKinds[] = {
+#define REDUCE(Name) k##Name##Kind,
+#include "../elementwise.def"
+};
+
+}  // namespace reduce
+
+struct ReducePlan {
+  int function = 0;
+  Loops<1> kept, reduced;  // strides of x
+  int64_t outputs = 1, n = 1;
+};
+
+inline Status CheckReduce(const Args& args, ReducePlan* plan) {
+  SPECATTN_CHECK(args.input_count == 1 && args.output_count == 1 && args.attr_count >= 1,
+                 "[Reduce] expected 1 input, 1 output and a function but has %d, %d and %d attributes",
+                 args.input_count, args.output_count, args.attr_count);
+  const Tensor &x = args.inputs[0], &y = args.outputs[0];
+  const int function = static_cast<int>(args.attrs[0]);
+  SPECATTN_CHECK(function >= 0 && function < reduce::kFunctions, "[Reduce] no function %d", function);
+  const reduce::Kind kind = reduce::kKinds[function];
+  const DType expected = kind == reduce::kFloat                                ? DType::kFloat32
+                         : kind == reduce::kNumeric && x.dtype == DType::kBool ? DType::kInt32
+                                                                               : x.dtype;
+  SPECATTN_CHECK(y.dtype == expected, "[Reduce] the output must be of dtype %d but is of %d",
+                 static_cast<int>(expected), static_cast<int>(y.dtype));
+  bool is_reduced[kMaxRank] = {};
+  for (int i = 1; i < args.attr_count; ++i) {
+    const int axis = static_cast<int>(args.attrs[i]);
+    SPECATTN_CHECK(axis >= 0 && axis < x.rank, "[Reduce] axis %d of a tensor of rank %d", axis, x.rank);
+    is_reduced[axis] = true;
+  }
+  int64_t strides[kMaxRank], stride = 1;
+  for (int i = x.rank - 1; i >= 0; --i) {
+    strides[i] = stride;
+    stride *= x.dims[i];
+  }
+  for (int i = 0; i < x.rank; ++i) {
+    (is_reduced[i] ? plan->reduced : plan->kept).Add(x.dims[i], {strides[i]});
+    (is_reduced[i] ? plan->n : plan->outputs) *= x.dims[i];
+  }
+  plan->function = function;
+  plan->kept.Close();
+  plan->reduced.Close();
+  SPECATTN_CHECK(y.size() == plan->outputs, "[Reduce] the output must have %lld elements but has %lld",
+                 static_cast<long long>(plan->outputs), static_cast<long long>(y.size()));
+  return Ok();
+}
+
+}  // namespace
+}  // namespace specattn

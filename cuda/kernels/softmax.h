@@ -1,0 +1,32 @@
+// Softmax of the last axis, or its logarithm.
+//   input   x [..., n], float32
+//   attrs   1 for the logarithm
+//   output  x's shape, float32: e^(x - max) / sum, or x - max - log(sum)
+// A row with NaN or +inf, or of -inf alone, is NaN (the logarithm of one with +inf in part).
+#pragma once
+#include "../tensor.h"
+
+namespace specattn {
+namespace {
+
+struct SoftmaxSizes {
+  int64_t rows = 0, n = 0;
+};
+
+inline Status CheckSoftmax(const Args& args, SoftmaxSizes* sizes) {
+  SPECATTN_CHECK(args.input_count == 1 && args.output_count == 1 && args.attr_count == 1,
+                 "[Softmax] expected 1 input, 1 output and 1 attribute but has %d, %d and %d",
+                 args.input_count, args.output_count, args.attr_count);
+  const Tensor &x = args.inputs[0], &y = args.outputs[0];
+  SPECATTN_CHECK(x.dtype == DType::kFloat32 && y.dtype == DType::kFloat32,
+                 "[Softmax] x and the output must be float32 but are of dtypes %d and %d",
+                 static_cast<int>(x.dtype), static_cast<int>(y.dtype));
+  SPECATTN_CHECK(x.size() == y.size(), "[Softmax] the output must have %lld elements but has %lld",
+                 static_cast<long long>(x.size()), static_cast<long long>(y.size()));
+  const int64_t n = x.rank > 0 ? x.dims[x.rank - 1] : 1;
+  *sizes = {n > 0 ? x.size() / n : 0, n};
+  return Ok();
+}
+
+}  // namespace
+}  // namespace specattn

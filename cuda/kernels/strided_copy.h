@@ -1,0 +1,51 @@
+// A strided view of x, made dense: Transpose, Slice, StridedSlice, Tile, Reverse, SplitV and Unpack.
+//   input   x: any storage
+//   attrs   offset, then (size, stride) of every loop, outermost first: at most 16 loops, strides in
+//           elements, any sign
+//   output  y: x's storage, as many elements as the loops make:
+//           y[i0, i1, …] = x[offset + i0 stride0 + i1 stride1 + …]
+#pragma once
+#include "../strided.h"
+
+namespace specattn {
+namespace {
+
+struct StridedCopyCall {
+  int64_t offset = 0;
+  Loops<1> loops;
+};
+
+inline Status CheckStridedCopy(const Args& args, StridedCopyCall* call) {
+  SPECATTN_CHECK(
+      args.input_count == 1 && args.output_count == 1 && args.attr_count % 2 == 1,
+      "[StridedCopy] expected 1 input, 1 output, an offset and pairs but has %d, %d and %d attributes",
+      args.input_count, args.output_count, args.attr_count);
+  const Tensor &x = args.inputs[0], &y = args.outputs[0];
+  const int rank = (args.attr_count - 1) / 2;
+  SPECATTN_CHECK(rank <= kMaxLoops, "[StridedCopy] expected at most %d loops but has %d", kMaxLoops, rank);
+  SPECATTN_CHECK(x.dtype == y.dtype, "[StridedCopy] y must be stored as x (dtype %d) but is %d",
+                 static_cast<int>(x.dtype), static_cast<int>(y.dtype));
+  const int64_t offset = static_cast<int64_t>(args.attrs[0]);
+  Loops<1> loops;
+  int64_t size = 1, lowest = offset, highest = offset;
+  for (int i = 0; i < rank; ++i) {
+    const int64_t dim = static_cast<int64_t>(args.attrs[1 + 2 * i]),
+                  stride = static_cast<int64_t>(args.attrs[2 + 2 * i]);
+    SPECATTN_CHECK(dim >= 0, "[StridedCopy] size %d is negative: %lld", i, static_cast<long long>(dim));
+    size *= dim;
+    (stride < 0 ? lowest : highest) += (dim - 1) * stride;
+    loops.Add(dim, {stride});
+  }
+  SPECATTN_CHECK(size == y.size(), "[StridedCopy] y must have %lld elements but has %lld",
+                 static_cast<long long>(size), static_cast<long long>(y.size()));
+  if (size == 0) return Ok();
+  SPECATTN_CHECK(lowest >= 0 && highest < x.size(), "[StridedCopy] reads elements %lld to %lld of %lld",
+                 static_cast<long long>(lowest), static_cast<long long>(highest),
+                 static_cast<long long>(x.size()));
+  loops.Close();
+  *call = {offset, loops};
+  return Ok();
+}
+
+}  // namespace
+}  // namespace specattn

@@ -1,0 +1,39 @@
+// The k largest elements of the last axis, in descending order; ties to the lower index, NaN after
+// everything.
+//   input    x [..., n]: float32 | int32 | bool
+//   outputs  values [..., k]: x's dtype; indices [..., k]: int32;  k <= n
+// A heap of the k best so far, its worst on top: most elements are refused by one comparison.
+#pragma once
+#include "../tensor.h"
+
+namespace specattn {
+namespace {
+
+struct TopKSizes {
+  int64_t rows = 0, n = 0, k = 0;
+};
+
+inline Status CheckTopK(const Args& args, TopKSizes* sizes) {
+  SPECATTN_CHECK(args.input_count == 1 && args.output_count == 2,
+                 "[TopK] expected 1 input and 2 outputs but has %d and %d", args.input_count,
+                 args.output_count);
+  const Tensor &x = args.inputs[0], &values = args.outputs[0], &indices = args.outputs[1];
+  SPECATTN_CHECK(x.rank >= 1 && values.rank == x.rank,
+                 "[TopK] x and values must have one rank >= 1 but have %d and %d", x.rank, values.rank);
+  SPECATTN_CHECK(values.dtype == x.dtype && indices.dtype == DType::kInt32,
+                 "[TopK] values must be of dtype %d and indices int32 but are of %d and %d",
+                 static_cast<int>(x.dtype), static_cast<int>(values.dtype), static_cast<int>(indices.dtype));
+  const int64_t n = x.dims[x.rank - 1], k = values.dims[x.rank - 1];
+  SPECATTN_CHECK(k <= n, "[TopK] k must be at most %lld but is %lld", static_cast<long long>(n),
+                 static_cast<long long>(k));
+  const int64_t rows = n > 0 ? x.size() / n : 0;
+  SPECATTN_CHECK(values.size() == rows * k && indices.size() == rows * k,
+                 "[TopK] values and indices must have %lld elements but have %lld and %lld",
+                 static_cast<long long>(rows * k), static_cast<long long>(values.size()),
+                 static_cast<long long>(indices.size()));
+  *sizes = {rows, n, k};
+  return Ok();
+}
+
+}  // namespace
+}  // namespace specattn
