@@ -11,33 +11,33 @@ namespace specattn {
 namespace gpu {
 namespace {
 
-constexpr int kMaxThreads = 1024;
+constexpr int kMaxThreads = 512;
 constexpr int kHeld = 2;  // fours of elements in a thread's registers
 
 __device__ __forceinline__ float SumOfSquares(const float (&v)[4]) {
   return v[0] * v[0] + v[1] * v[1] + (v[2] * v[2] + v[3] * v[3]);
 }
 
-__device__ __forceinline__ void StoreScaled(float* y, int64_t e, int64_t width, bool aligned,
-                                            const float (&v)[4], float scale, const float (&gain)[4]) {
+template <bool kAligned>
+__device__ __forceinline__ void StoreScaled(float* y, int64_t e, int64_t width, const float (&v)[4],
+                                            float scale, const float (&gain)[4]) {
   float out[4];
 #pragma unroll
   for (int i = 0; i < 4; ++i) out[i] = v[i] * scale * gain[i];
-  StoreFour(y, e, width, aligned, out);
+  StoreFour<kAligned>(y, e, width, out);
 }
 
 // settled: weight may be read before the previous kernel is done (launch.cuh).
-template <class X, class W>
-__global__ void __launch_bounds__(kMaxThreads)
+template <class X, class W, bool kAligned>
+__global__ void __launch_bounds__(kMaxThreads, 2)
     NormRows(const X* x, const W* weight, bool settled, float epsilon, float* y, int64_t rows,
              int64_t width) {
   __shared__ float shared[kWarp];
-  const bool aligned = width % 4 == 0;
   const int64_t stride = 4 * int64_t{blockDim.x}, first = 4 * int64_t{threadIdx.x};
   float gain[kHeld][4];
   const auto load_gain = [&] {
 #pragma unroll
-    for (int n = 0; n < kHeld; ++n) LoadFour(weight, first + n * stride, width, aligned, gain[n]);
+    for (int n = 0; n < kHeld; ++n) LoadFour<kAligned>(weight, first + n * stride, width, gain[n]);
   };
   if (settled) load_gain();
   WaitForPrevious();
@@ -49,24 +49,24 @@ __global__ void __launch_bounds__(kMaxThreads)
     float* out = y + t * width;
     float held[kHeld][4];
 #pragma unroll
-    for (int n = 0; n < kHeld; ++n) LoadFour(row, first + n * stride, width, aligned, held[n]);
+    for (int n = 0; n < kHeld; ++n) LoadFour<kAligned>(row, first + n * stride, width, held[n]);
     float sum = 0;
 #pragma unroll
     for (int n = 0; n < kHeld; ++n) sum += SumOfSquares(held[n]);
     float v[4], w[4];
     for (int64_t e = first + kHeld * stride; e < width; e += stride) {
-      LoadFour(row, e, width, aligned, v);
+      LoadFour<kAligned>(row, e, width, v);
       sum += SumOfSquares(v);
     }
     sum = BlockReduce(sum, Plus(), 0.0f, shared);
     const float scale = 1.0f / sqrtf(sum / static_cast<float>(width) + epsilon);
 #pragma unroll
     for (int n = 0; n < kHeld; ++n)
-      StoreScaled(out, first + n * stride, width, aligned, held[n], scale, gain[n]);
+      StoreScaled<kAligned>(out, first + n * stride, width, held[n], scale, gain[n]);
     for (int64_t e = first + kHeld * stride; e < width; e += stride) {
-      LoadFour(row, e, width, aligned, v);
-      LoadFour(weight, e, width, aligned, w);
-      StoreScaled(out, e, width, aligned, v, scale, w);
+      LoadFour<kAligned>(row, e, width, v);
+      LoadFour<kAligned>(weight, e, width, w);
+      StoreScaled<kAligned>(out, e, width, v, scale, w);
     }
   }
 }
@@ -88,9 +88,10 @@ Status RMSNorm(Stream& stream, const Args& args) {
     return WithFloat(weight.dtype, [&](auto w_type) {
       using X = decltype(x_type);
       using W = decltype(w_type);
-      return LaunchKernel(cuda, "RMSNorm", Start::kEarly, NormRows<X, W>, grid, block, 0, x.as<X>(),
-                          weight.as<W>(), cuda.Settled(weight.data), static_cast<float>(args.attrs[0]),
-                          y.as<float>(), rows, width);
+      const auto kernel = width % 4 == 0 ? NormRows<X, W, true> : NormRows<X, W, false>;
+      return LaunchKernel(cuda, "RMSNorm", Start::kEarly, kernel, grid, block, 0, x.as<X>(), weight.as<W>(),
+                          cuda.Settled(weight.data), static_cast<float>(args.attrs[0]), y.as<float>(), rows,
+                          width);
     });
   });
 }

@@ -12,19 +12,19 @@ namespace {
 
 constexpr int kThreads = 128;
 
+template <bool kAligned>
 __global__ void __launch_bounds__(kThreads) GateRows(const float* x, float* y, int64_t rows, int64_t width) {
   WaitForPrevious();
   LetNextStart();
-  const bool aligned = width % 4 == 0;
   for (int64_t t = blockIdx.x; t < rows; t += gridDim.x) {
     for (int64_t f = 4 * (int64_t{blockIdx.y} * kThreads + threadIdx.x); f < width;
          f += 4 * int64_t{gridDim.y} * kThreads) {
       float gate[4], up[4];
-      LoadFour(x + t * 2 * width, f, width, aligned, gate);
-      LoadFour(x + t * 2 * width + width, f, width, aligned, up);
+      LoadFour<kAligned>(x + t * 2 * width, f, width, gate);
+      LoadFour<kAligned>(x + t * 2 * width + width, f, width, up);
 #pragma unroll
       for (int i = 0; i < 4; ++i) up[i] *= gate[i] / (1.0f + expf(-gate[i]));
-      StoreFour(y + t * width, f, width, aligned, up);
+      StoreFour<kAligned>(y + t * width, f, width, up);
     }
   }
 }
@@ -39,8 +39,9 @@ Status SwiGLU(Stream& stream, const Args& args) {
   const int64_t rows = y.dims[0], width = y.dims[1];
   const dim3 grid(static_cast<unsigned>(std::min<int64_t>(rows, 2147483647)),
                   static_cast<unsigned>(std::min<int64_t>(CeilDiv<int64_t>(width, 4 * kThreads), 65535)));
-  return LaunchKernel(static_cast<CudaStream&>(stream), "SwiGLU", Start::kEarly, GateRows, grid,
-                      dim3(kThreads), 0, x.as<float>(), y.as<float>(), rows, width);
+  return LaunchKernel(static_cast<CudaStream&>(stream), "SwiGLU", Start::kEarly,
+                      width % 4 == 0 ? GateRows<true> : GateRows<false>, grid, dim3(kThreads), 0,
+                      x.as<float>(), y.as<float>(), rows, width);
 }
 
 }  // namespace gpu
