@@ -142,6 +142,11 @@ function own([rows, heads, groups, capacity, size]: number[]): Programs {
         ...([tf.ones([size / 2]), cache(), cache()] as const),
       ),
     rmsNorm: () => ops.rmsNorm(tf.ones([rows, size]), tf.ones([size])),
+    linear: () =>
+      ops.linear(tf.ones([rows, size]), tf.ones([2 * heads, size]), {
+        ...{norm: tf.ones([size]), bias: tf.ones([2 * heads])},
+        ...{gated: true, residual: tf.ones([rows, heads])},
+      }),
     swiGLU: () => ops.swiGLU(tf.ones([rows, size])),
     rotaryEmbedding: () => ops.rotaryEmbedding(q(), position(), tf.ones([size / 2])),
     nucleusMask: () => ops.nucleusMask(tf.ones([rows, capacity]), position(), 0.5),

@@ -3,8 +3,16 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
 import type {SpecAttnBackend} from '../../src/backend/index.js';
-import {causalAttention, kvCacheAppend, nucleusSelect, rotaryAppend, sampleToken} from '../../ops/index.js';
+import {
+  causalAttention,
+  kvCacheAppend,
+  linear,
+  nucleusSelect,
+  rotaryAppend,
+  sampleToken,
+} from '../../ops/index.js';
 import {onBackend} from '../backends.js';
+import {narrow} from '../storage.js';
 
 const floats = (...shape: number[]) => tf.ones(shape);
 const integers = (...shape: number[]) => tf.ones(shape, 'int32');
@@ -44,6 +52,17 @@ const PROGRAMS: Record<string, Program> = {
     () => [floats(2, 3), floats(3, 4), floats(4), floats(4)],
     (a: tf.Tensor2D, b: tf.Tensor2D, bias: tf.Tensor, preluActivationWeights: tf.Tensor) =>
       tf.fused.matMul({a, b, bias, activation: 'prelu', preluActivationWeights}),
+  ],
+  'a projection whose inputs are widened': [
+    () =>
+      tf.tidy(() => [
+        floats(2, 3),
+        floats(4, 3),
+        narrow(floats(3), 'bfloat16'),
+        narrow(floats(4), 'float16'),
+      ]),
+    (x: tf.Tensor, weight: tf.Tensor, norm: tf.Tensor, bias: tf.Tensor) =>
+      linear(x, weight, {norm, bias, gated: true}),
   ],
   attention: [
     () => [floats(2, 4, 8), floats(2, 6, 8), tf.tensor1d([1], 'int32')],

@@ -7,7 +7,7 @@ import {forEachBackend} from '../backends.js';
 import {expectSame} from '../compare.js';
 import {Random} from '../random.js';
 
-type Attr = {f: number} | {i: number} | {s: string};
+type Attr = {f: number} | {i: number} | {s: string} | {b: boolean};
 interface Node {
   name: string;
   op: string;
@@ -26,6 +26,9 @@ const node = (name: string, op: string, input: string[], attr: Record<string, At
 const SHAPES = {
   x: [2, 8],
   weight: [8],
+  matrix: [6, 8],
+  bias: [6],
+  rest: [2, 3],
   heads: [2, 2, 4],
   frequencies: [2],
   cache: [2, 16, 4],
@@ -42,6 +45,10 @@ const INTS = {position: [1], seed: [2], block: [3]} as const;
 /** Every op once; NucleusSelect's outputs feed SparseAttention. */
 const NODES = [
   node('norm', 'RMSNorm', ['x', 'weight'], {epsilon: {f: 0.01}}),
+  node('plain', 'Linear', ['x', 'matrix']),
+  node('fused', 'Linear', ['x', 'matrix', 'weight', 'bias', 'rest'], {
+    ...{epsilon: {f: 0.01}, norm: {b: true}, bias: {b: true}, gated: {b: true}, residual: {b: true}},
+  }),
   node('rotated', 'RotaryEmbedding', ['heads', 'position', 'frequencies'], {scale: {f: 1.5}}),
   node('appended', 'KVCacheAppend', ['cache', 'heads', 'position']),
   node('projected', 'RotaryAppend', ['qkv', 'position', 'frequencies', 'kCache', 'vCache'], {
@@ -130,6 +137,10 @@ function expectedOf(x: Record<string, tf.Tensor>): Record<string, tf.Tensor> {
   const accepted = ops.speculativeAccept(x.block, sampled.probabilities, x.three, x.seed, x.position);
   return {
     norm,
+    plain: ops.linear(x.x, x.matrix),
+    fused: ops.linear(x.x, x.matrix, {
+      ...{norm: x.weight, bias: x.bias, residual: x.rest, gated: true, epsilon: 0.01},
+    }),
     rotated: ops.rotaryEmbedding(x.heads, x.position, x.frequencies, 1.5),
     appended,
     projected: projected[0],
@@ -158,7 +169,7 @@ forEachBackend('GraphModel', () => {
     const inputs = inputsOf();
     const expected = expectedOf(inputs);
     const names = Object.keys(expected);
-    expect(new Set(NODES.map(({op}) => op)).size).to.equal(11);
+    expect(new Set(NODES.map(({op}) => op)).size).to.equal(12);
 
     const before = tf.memory().numTensors;
     const outputs = model.execute(inputs, names) as tf.Tensor[];
@@ -178,6 +189,8 @@ forEachBackend('GraphModel', () => {
       }),
       node('norm', 'RMSNorm', ['x', 'frequencies']),
       node('gated', 'SwiGLU', []),
+      node('product', 'Linear', ['x', 'matrix'], {bias: {b: true}}),
+      node('projection', 'Linear', ['x', 'matrix', 'bias']),
     ]);
     const inputs = inputsOf();
     const running = (name: string) => () => model.execute(inputs, name);
@@ -186,6 +199,8 @@ forEachBackend('GraphModel', () => {
       '[CausalAttention] weights must be one of none, layer, head but is "all"',
     );
     expect(running('norm')).to.throw('[RMSNorm] weight must have shape [8] but has [2]');
+    expect(running('product')).to.throw('[Linear] bias must be a tensor but is undefined');
+    expect(running('projection')).to.throw('[Linear] takes 2 inputs with these attributes but got 3');
     expect(running('gated')).to.throw('[SwiGLU] x must be a tensor but is undefined');
     model.dispose();
   });
