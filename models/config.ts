@@ -52,11 +52,13 @@ export interface LlamaConfig {
 }
 
 /**
- * Reads `dir/config.json`.
+ * Reads the config.json of a folder, or a file of that form whose name ends in .json.
  * @throws Error naming the file, the field, what was expected and what came
  */
-export function readConfig(dir: string): LlamaConfig {
-  const fields = Fields.read(path.join(dir, 'config.json'));
+export function readConfig(source: string): LlamaConfig {
+  const file = path.extname(source) === '.json' ? source : path.join(source, 'config.json');
+  const dir = path.dirname(file);
+  const fields = Fields.read(file);
   if (fields.has('architectures')) {
     const holds = (value: unknown) => Array.isArray(value) && value.includes('LlamaForCausalLM');
     fields.get('architectures', '["LlamaForCausalLM"]', holds);
@@ -75,8 +77,7 @@ export function readConfig(dir: string): LlamaConfig {
   if (!fields.has('head_dim') && hiddenSize % numAttentionHeads !== 0)
     throw fields.error('hidden_size', `a multiple of num_attention_heads (${numAttentionHeads})`);
   const headDim = fields.whole('head_dim', 2, hiddenSize / numAttentionHeads);
-  if (headDim % 2 !== 0)
-    throw new Error(`${path.join(dir, 'config.json')}: head_dim must be even but is ${headDim}`);
+  if (headDim % 2 !== 0) throw new Error(`${file}: head_dim must be even but is ${headDim}`);
   const maxPositionEmbeddings = fields.whole('max_position_embeddings', 1, 2048);
 
   return {

@@ -7,9 +7,9 @@ import {loadGraphModelSync, type GraphModel} from '@tensorflow/tfjs-converter';
 import '../ops/index.js'; // registers the graph's ops
 import {readConfig, type LlamaConfig} from './config.js';
 import {buildLlamaGraph, cacheNames, type GraphConstant, type GraphOptions} from './graph.js';
-import {readParameters} from './parameters.js';
+import {parameters, readParameters} from './parameters.js';
 import {Safetensors} from './safetensors.js';
-import {makeWeight, makeZeros, storedBytes, type FloatStorage} from './weights.js';
+import {makeRandom, makeWeight, makeZeros, storedBytes, type FloatStorage} from './weights.js';
 
 export interface LlamaLoadOptions {
   /**
@@ -113,6 +113,35 @@ export class Llama {
       throw error;
     } finally {
       await file.close();
+    }
+  }
+
+  /**
+   * A model of random weights, for timings and tests: the same for a seed on every native device. Norms are 1, biases 0; a matrix's
+   * scale gives products of normed rows a variance of 1.
+   * @param options.seed a whole number from 0 to 2^32 - 1
+   */
+  static random(
+    config: LlamaConfig,
+    {seed = 0, dtype = 'bfloat16'}: {seed?: number; dtype?: FloatStorage} = {},
+  ): Llama {
+    const weights = new Map<string, tf.Tensor>();
+    let numBytes = 0;
+    try {
+      for (const [i, {name, shape}] of parameters(config).entries()) {
+        const matrix = shape.length > 1;
+        const weight = matrix
+          ? makeRandom(shape, dtype, (seed + i) % 2 ** 32, Math.sqrt(3 / shape[1]))
+          : tf.keep(tf.fill(shape, name.endsWith('.bias') ? 0 : 1));
+        weights.set(name, weight);
+        numBytes += storedBytes(tf.util.sizeFromShape(shape), matrix ? dtype : 'float32');
+      }
+      const llama = new Llama(config, weights, dtype, numBytes);
+      llama.graph({});
+      return llama;
+    } catch (error) {
+      tf.dispose([...weights.values()]);
+      throw error;
     }
   }
 

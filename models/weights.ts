@@ -65,6 +65,20 @@ export function makeZeros(shape: [number, number, number], storage: FloatStorage
   return tf.engine().makeTensorFromTensorInfo(backend.zeros(shape, storage)) as tf.Tensor3D;
 }
 
+/** Kept uniform numbers in [-scale, scale), stored as `storage` where the backend can; made on its device where it is native. */
+export function makeRandom(shape: number[], storage: FloatStorage, seed: number, scale: number): tf.Tensor {
+  const backend = halfBackend();
+  if (!backend) return tf.keep(tf.randomUniform(shape, -scale, scale, 'float32', seed));
+  const made = backend.output(shape, 'float32', storage);
+  try {
+    backend.launch('Random', [], [made], [seed, scale]);
+  } catch (error) {
+    backend.disposeIntermediateTensorInfo(made);
+    throw error;
+  }
+  return tf.keep(tf.engine().makeTensorFromTensorInfo(made));
+}
+
 function* allChunks(parts: RawTensor[]): Generator<Uint8Array> {
   for (const part of parts) yield* part.chunks();
 }
