@@ -2,11 +2,12 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
 import {kvCacheAppend, rotaryAppend, rotaryEmbedding} from '../../ops/index.js';
-import type {NativeBackend, Storage} from '../../src/backend/index.js';
+import type {Storage} from '../../src/backend/index.js';
 import {forEachBackend, onBackend} from '../backends.js';
 import {expectClose, expectSame} from '../compare.js';
 import {Random} from '../random.js';
 import * as reference from '../reference.js';
+import {narrow, widen} from '../storage.js';
 
 const at = (position: number): tf.Tensor1D => tf.tensor1d([position], 'int32');
 
@@ -164,12 +165,9 @@ forEachBackend('RotaryAppend', (backend) => {
 onBackend('specattn', 'RotaryAppend with caches of any storage', () => {
   const storages: Storage[] = ['float32', 'bfloat16', 'float16'];
 
-  function stored(x: tf.Tensor, storage: Storage): tf.Tensor {
-    const backend = tf.backend() as unknown as NativeBackend;
-    const result = backend.output(x.shape, 'float32', storage);
-    backend.launch('Copy', [x], [result]);
-    return tf.engine().makeTensorFromTensorInfo(result);
-  }
+  /** A copy, in this storage. */
+  const stored = (x: tf.Tensor, storage: Storage): tf.Tensor =>
+    storage === 'bfloat16' || storage === 'float16' ? narrow(x, storage) : widen(x);
 
   for (const kStorage of storages) {
     for (const vStorage of storages) {
