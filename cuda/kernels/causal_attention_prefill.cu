@@ -1,0 +1,54 @@
+// CausalAttention of many rows: FlashAttention on the tensor cores for half caches and head sizes that suit it,
+// PlainAttention for the rest. Weights, which `calibrate` asks for, come from PlainAttention's passes in every case:
+// they are float32's, and a row's sum is 1.
+#include "../gpu/flash_attention.cuh"
+#include "../gpu/plain_attention.cuh"
+#include "../gpu/prefill_attention.h"
+
+namespace specattn {
+namespace gpu {
+
+Status PrefillAttention(CudaStream& stream, const CausalAttentionCall& call) {
+  const char* op = "CausalAttention";
+  const AttentionShape& s = call.shape;
+  const DType storage = call.k->dtype;
+  const bool flash = SuitsFlashAttention(storage, s.head_size);
+  if (flash) {
+    const FlashAttention p{call.q->as<float>(),
+                           call.k->data,
+                           call.v->data,
+                           call.position->as<int32_t>(),
+                           call.out->as<float>(),
+                           s.rows,
+                           s.heads,
+                           s.groups,
+                           s.capacity,
+                           static_cast<int>(s.head_size),
+                           call.scale};
+    SPECATTN_RETURN_IF_ERROR(storage == DType::kBFloat16 ? RunFlashAttention<BFloat16>(stream, op, p)
+                                                         : RunFlashAttention<Float16>(stream, op, p));
+    if (!call.weights) return Ok();
+  }
+  const size_t bytes = static_cast<size_t>(s.heads * s.rows) * sizeof(float2);
+  float2* stats = static_cast<float2*>(stream.Scratch(bytes));
+  SPECATTN_CHECK(stats, "[%s] no scratch memory for %zu bytes", op, bytes);
+  const PlainAttention p{call.q->as<float>(),
+                         call.k->data,
+                         call.v->data,
+                         call.position->as<int32_t>(),
+                         stats,
+                         flash ? nullptr : call.out->as<float>(),
+                         call.weights ? call.weights->as<float>() : nullptr,
+                         call.mode == kHeadWeights,
+                         s.rows,
+                         s.heads,
+                         s.groups,
+                         s.capacity,
+                         s.head_size,
+                         call.scale};
+  return WithFloat(storage,
+                   [&](auto element) { return RunPlainAttention<decltype(element)>(stream, op, p); });
+}
+
+}  // namespace gpu
+}  // namespace specattn
