@@ -11,7 +11,16 @@
  * | keys, bits, counts | int32 [S,C], [S,C], [S]: sparse graphs' | attention | [R,C]: row T-1's weights, a row a layer or a head |
  * | | | attention_rows_i | [T,C] or [H,T,C]: all rows' |
  *
- * Outputs that are not asked for are not computed.
+ * Outputs that are not asked for are not computed. A layer is six launches, and the head is one with its norm:
+ *
+ * | node | op | what it does |
+ * |---|---|---|
+ * | qkv | Linear | norm, product, bias |
+ * | rotary | RotaryAppend | rotation of queries and keys, both caches' new rows |
+ * | attention | CausalAttention, SparseAttention | |
+ * | out | Linear | product, bias, residual |
+ * | gate_up | Linear | norm, product, bias, gate |
+ * | down | Linear | product, bias, residual |
  */
 import type {LlamaConfig} from './config.js';
 import {EMBEDDING, FINAL_NORM, headParameter, layerParameters, parameters} from './parameters.js';
@@ -60,6 +69,16 @@ export function cacheNames({numHiddenLayers}: LlamaConfig): {inputs: string[]; o
 const string = (text: string): AttrValue => ({s: Buffer.from(text).toString('base64')});
 const DTYPES = {int32: 'DT_INT32', float32: 'DT_FLOAT'};
 
+/** What Linear does beside its product. */
+interface Around {
+  /** Of x, with `epsilon`. */
+  norm?: string;
+  epsilon?: number;
+  bias?: string;
+  gated?: boolean;
+  residual?: string;
+}
+
 /** Collects nodes; every method returns the new node's name, which other nodes take as an input. */
 class GraphBuilder {
   readonly nodes: NodeDef[] = [];
@@ -93,11 +112,15 @@ class GraphBuilder {
     return this.constant(name, Int32Array.from(list), Array.isArray(values) ? [list.length] : []);
   }
 
-  /** x · wᵀ (+ bias). */
-  linear(name: string, x: string, weight: string, bias?: string): string {
-    const attr = {transpose_a: {b: false}, transpose_b: {b: true}};
-    if (!bias) return this.node(name, 'MatMul', [x, weight], attr);
-    return this.node(name, 'AddV2', [this.node(`${name}/MatMul`, 'MatMul', [x, weight], attr), bias]);
+  linear(name: string, x: string, weight: string, around: Around = {}): string {
+    const {norm, epsilon, bias, gated, residual} = around;
+    const given = Object.entries({norm, bias, residual}).filter(([, input]) => input !== undefined);
+    const inputs = [x, weight, ...given.map(([, input]) => input!)];
+    return this.node(name, 'Linear', inputs, {
+      ...Object.fromEntries(given.map(([key]) => [key, {b: true}])),
+      ...(gated && {gated: {b: true}}),
+      ...(norm !== undefined && {epsilon: {f: epsilon!}}),
+    });
   }
 
   reshape(name: string, x: string, shape: number[]): string {
@@ -139,10 +162,7 @@ export function buildLlamaGraph(config: LlamaConfig, options: GraphOptions = {})
   const rope = ropeFrequencies(config);
   const frequencies = g.constant('rotary/frequencies', rope.frequencies, [headDim / 2]);
 
-  const norm = (name: string, x: string, weight: string) =>
-    g.node(name, 'RMSNorm', [x, weight], {epsilon: {f: config.rmsNormEps}});
-  const rotate = (name: string, x: string) =>
-    g.node(name, 'RotaryEmbedding', [x, position, frequencies], {scale: {f: rope.scale}});
+  const normed = (norm: string) => ({norm, epsilon: config.rmsNormEps});
 
   let x = g.node('embed', 'GatherV2', [EMBEDDING, tokens, g.ints(0)], {batch_dims: {i: 0}});
   for (let i = 0; i < numHiddenLayers; i++) {
@@ -150,16 +170,17 @@ export function buildLlamaGraph(config: LlamaConfig, options: GraphOptions = {})
     const at = (name: string) => `layer_${i}/${name}`;
     const bias = (condition: boolean, name: string) => (condition ? name : undefined);
 
-    const normed = norm(at('input_norm'), x, names.inputNorm);
-    const qkv = g.linear(at('qkv'), normed, names.qkv, bias(config.attentionBias, names.qkvBias));
-    const byHead = g.reshape(at('qkv_heads'), qkv, [-1, heads + 2 * groups, headDim]);
-    const split = g.node(at('split'), 'SplitV', [byHead, g.ints([heads, groups, groups]), g.ints(1)], {
-      num_split: {i: 3},
+    const qkv = g.linear(at('qkv'), x, names.qkv, {
+      ...normed(names.inputNorm),
+      bias: bias(config.attentionBias, names.qkvBias),
     });
-    const q = rotate(at('q'), split);
-    const k = rotate(at('k'), `${split}:1`);
-    const keys = g.node(`next_k_cache_${i}`, 'KVCacheAppend', [caches[2 * i], k, position]);
-    const values = g.node(`next_v_cache_${i}`, 'KVCacheAppend', [caches[2 * i + 1], `${split}:2`, position]);
+    const [keyCache, valueCache] = caches.slice(2 * i);
+    const q = g.node(at('rotary'), 'RotaryAppend', [qkv, position, frequencies, keyCache, valueCache], {
+      scale: {f: rope.scale},
+    });
+    const [keys, values] = [`${q}:1`, `${q}:2`];
+    g.node(`next_k_cache_${i}`, 'Identity', [keys]);
+    g.node(`next_v_cache_${i}`, 'Identity', [values]);
 
     const set = sparse?.sets[i] ?? -1;
     const weights = attentionLayers.includes(i) ? attention : 'none';
@@ -173,18 +194,23 @@ export function buildLlamaGraph(config: LlamaConfig, options: GraphOptions = {})
     if (weights !== 'none') g.node(`attention_rows_${i}`, 'Identity', [`${attended}:1`]);
 
     const flat = g.reshape(at('attention_flat'), attended, [-1, heads * headDim]);
-    const out = g.linear(at('out'), flat, names.out, bias(config.attentionBias, names.outBias));
-    x = g.node(at('residual'), 'AddV2', [x, out]);
-
-    const mlpNormed = norm(at('mlp_norm'), x, names.mlpNorm);
-    const gateUp = g.linear(at('gate_up'), mlpNormed, names.gateUp, bias(config.mlpBias, names.gateUpBias));
-    const gated = g.node(at('swiglu'), 'SwiGLU', [gateUp]);
-    const down = g.linear(at('down'), gated, names.down, bias(config.mlpBias, names.downBias));
-    x = g.node(at('mlp_residual'), 'AddV2', [x, down]);
+    x = g.linear(at('out'), flat, names.out, {
+      bias: bias(config.attentionBias, names.outBias),
+      residual: x,
+    });
+    const gated = g.linear(at('gate_up'), x, names.gateUp, {
+      ...normed(names.mlpNorm),
+      bias: bias(config.mlpBias, names.gateUpBias),
+      gated: true,
+    });
+    x = g.linear(at('down'), gated, names.down, {
+      bias: bias(config.mlpBias, names.downBias),
+      residual: x,
+    });
   }
 
   const head = (name: string, rows: string) =>
-    g.linear(name, norm(`${name}/norm`, rows, FINAL_NORM), headParameter(config));
+    g.linear(name, rows, headParameter(config), normed(FINAL_NORM));
   head('logits', x);
   head('last_logits', g.last('last_row', x, 2, 0));
   if (attention !== 'none') addAttention(g, attention, attentionLayers, heads);

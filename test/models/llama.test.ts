@@ -289,6 +289,19 @@ onBackend(BACKEND, 'Llama, natively', () => {
       {},
     ));
 
+  it('runs six kernels a layer, and one for the head', () =>
+    withLlama(readGolden('biases_f32').model, async (llama) => {
+      const {kernels} = await tf.profile(
+        () => run(llama, [1, 2], 0, llama.newCache(4), {outputs: ['logits']}).cache,
+      );
+      const launches = kernels
+        .map(({name}) => name)
+        .filter((name) => !['Identity', 'Reshape'].includes(name));
+      const layer = ['Linear', 'RotaryAppend', 'CausalAttention', 'Linear', 'Linear', 'Linear'];
+      const layers = Array.from({length: llama.config.numHiddenLayers}, () => layer).flat();
+      expect(launches.slice(launches.indexOf('Linear'))).to.deep.equal([...layers, 'Linear']);
+    }));
+
   for (const dtype of ['bfloat16', 'float16'] as const) {
     it(`stores matrices as ${dtype} in half the bytes, near enough`, async () => {
       const golden = readGolden('pretrained_draft');
