@@ -4,12 +4,14 @@
 // one call without arguments:
 //   kernel, inputs, outputs, attrs, { handle, dtype, rank, dims... } per input and output, attrs...
 // Errors become JavaScript exceptions; nothing here aborts or prints.
+#include <cmath>
 #include <cstring>
 #include <exception>
 #include <memory>
 #include <new>
 
 #include "addon_session.h"
+#include "file_source.h"
 
 namespace specattn {
 namespace {
@@ -84,6 +86,30 @@ napi_value Transfer(napi_env env, napi_callback_info info) {
   data += static_cast<size_t>(offset);
   const Status status =
       kWrite ? call.self->device->CopyIn(data, host, bytes) : call.self->device->CopyOut(host, data, bytes);
+  return status.ok() ? nullptr : Throw(env, status);
+}
+
+// writeFromFile(handle, byteOffset, fd, position, bytes): an error of reading is to follow the file's name.
+napi_value WriteFromFile(napi_env env, napi_callback_info info) {
+  Call call;
+  if (!call.Parse(env, info)) return nullptr;
+  for (double number : call.numbers)
+    if (!(number >= 0 && number < 0x1p53) || number != std::floor(number))
+      return Throw(env, "[writeFromFile] expects a buffer's handle, an offset, a file and a stretch of it");
+  size_t held = 0;
+  char* data = static_cast<char*>(call.self->allocator->Data(static_cast<int>(call.numbers[0]), &held));
+  if (!data)
+    return Throw(env,
+                 Error("[writeFromFile] no buffer has the handle %d", static_cast<int>(call.numbers[0])));
+  const double offset = call.numbers[1], bytes = call.numbers[4];
+  if (offset + bytes > static_cast<double>(held))
+    return Throw(env, Error("[writeFromFile] %.0f bytes at offset %.0f do not fit a buffer of %zu", bytes,
+                            offset, held));
+  if (!call.self->readers) call.self->readers = ThreadPool::Get();
+  FileSource source(static_cast<int>(call.numbers[2]), static_cast<int64_t>(call.numbers[3]),
+                    static_cast<size_t>(bytes), call.self->readers);
+  const Status status =
+      call.self->device->CopyInFrom(data + static_cast<size_t>(offset), source, static_cast<size_t>(bytes));
   return status.ok() ? nullptr : Throw(env, status);
 }
 
@@ -274,6 +300,7 @@ napi_value Init(napi_env env, napi_value exports) {
       Method<Free>("free"),
       Method<Transfer<true>>("write"),
       Method<Transfer<false>>("read"),
+      Method<WriteFromFile>("writeFromFile"),
       Method<Synchronize>("synchronize"),
       Method<BeginCapture>("beginCapture"),
       Method<EndCapture>("endCapture"),

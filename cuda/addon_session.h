@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "allocator.h"
+#include "cpu/thread_pool.h"
 #include "device.h"
 
 namespace specattn {
@@ -23,6 +24,7 @@ struct Session {
   int recording = 0;
   double* command = nullptr;  // of an ArrayBuffer that `command_buffer` keeps alive
   napi_ref command_buffer = nullptr;
+  std::shared_ptr<ThreadPool> readers;  // of files, once one was read
   std::vector<Tensor> tensors = std::vector<Tensor>(kMaxTensors);
 
   ~Session() {
@@ -57,9 +59,9 @@ inline napi_value Boolean(napi_env env, bool flag) {
 // The call's arguments as numbers where they are numbers; `self` is the session behind `this`.
 struct Call {
   Session* self = nullptr;
-  size_t count = 3;
-  napi_value values[3] = {};
-  double numbers[3] = {};
+  size_t count = 5;
+  napi_value values[5] = {};
+  double numbers[5] = {};
 
   bool Parse(napi_env env, napi_callback_info info) {
     napi_value receiver = nullptr;
@@ -68,7 +70,7 @@ struct Call {
       Throw(env, "[device] not an open Device");
       return false;
     }
-    for (size_t i = 0; i < 3; ++i) napi_get_value_double(env, values[i], &numbers[i]);
+    for (size_t i = 0; i < 5; ++i) napi_get_value_double(env, values[i], &numbers[i]);
     return true;
   }
 };

@@ -26,6 +26,14 @@ class Capture {
   virtual int Times(double* milliseconds, int capacity) = 0;
 };
 
+// Bytes that are not in memory yet: a file's.
+class Source {
+ public:
+  virtual ~Source() = default;
+  // Bytes [at, at + bytes) to host memory.
+  virtual Status Read(void* to, size_t at, size_t bytes) = 0;
+};
+
 class Device {
  public:
   virtual ~Device() = default;
@@ -43,6 +51,8 @@ class Device {
   // again.
   virtual Status CopyIn(void* device, const void* host, size_t bytes) = 0;
   virtual Status CopyOut(void* host, const void* device, size_t bytes) = 0;
+  // CopyIn from a source, which writes where the device tells it to, part by part.
+  virtual Status CopyInFrom(void* device, Source& source, size_t bytes) = 0;
 
   // Validates, then queues. Between BeginCapture and EndCapture a launch is recorded and not run; a device may leave validating
   // it to the first replay.

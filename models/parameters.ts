@@ -116,6 +116,7 @@ export function* readParameters(
       storage: STORAGE_OF_DTYPE[entries[i].dtype],
       size: source.shape.reduce((product, n) => product * n, 1),
       chunks: () => file.chunks(source.name),
+      place: () => file.place(source.name),
     }));
     loaded += entries.reduce((sum, {bytes}) => sum + bytes, 0);
     yield {name, shape, parts, loaded, total};

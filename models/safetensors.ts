@@ -8,6 +8,7 @@ import {existsSync, readSync} from 'node:fs';
 import {open, type FileHandle} from 'node:fs/promises';
 import * as path from 'node:path';
 
+import type {FilePart} from '../src/backend/types.js';
 import {Fields} from './json_file.js';
 
 /** Bits an element of every dtype of the format. */
@@ -84,17 +85,31 @@ export class Safetensors {
    * fresh memory for each tensor.
    */
   *chunks(name: string): Generator<Uint8Array> {
-    const entry = this.entries.get(name);
-    if (!entry) throw new Error(`[Safetensors] there is no tensor '${name}'`);
-    const {file, begin, bytes} = entry;
+    const {file, begin, bytes} = this.entry(name);
     this.buffer ??= Buffer.allocUnsafeSlow(CHUNK_BYTES);
     for (let done = 0; done < bytes; done += CHUNK_BYTES) {
-      const handle = this.handles.get(file);
-      if (!handle) throw new Error(`[Safetensors] ${file} is closed`);
       const chunk = this.buffer.subarray(0, Math.min(CHUNK_BYTES, bytes - done));
-      fill(chunk, handle, file, begin + done);
+      fill(chunk, this.handle(file), file, begin + done);
       yield chunk;
     }
+  }
+
+  /** Where the tensor's bytes lie, for native code to read; valid until `close`. */
+  place(name: string): FilePart {
+    const {file, begin, bytes} = this.entry(name);
+    return {file, fd: this.handle(file).fd, position: begin, byteLength: bytes};
+  }
+
+  private entry(name: string): TensorEntry {
+    const entry = this.entries.get(name);
+    if (!entry) throw new Error(`[Safetensors] there is no tensor '${name}'`);
+    return entry;
+  }
+
+  private handle(file: string): FileHandle {
+    const handle = this.handles.get(file);
+    if (!handle) throw new Error(`[Safetensors] ${file} is closed`);
+    return handle;
   }
 
   async close(): Promise<void> {

@@ -1,7 +1,7 @@
 /** Tensors from a file's bytes: as they are where the backend stores halves, widened elsewhere. */
 import * as tf from '@tensorflow/tfjs-core';
 
-import {BYTES, type NativeBackend, type Storage} from '../src/backend/types.js';
+import {BYTES, type FilePart, type NativeBackend, type Storage} from '../src/backend/types.js';
 
 /** How weights are stored. */
 export type FloatStorage = Extract<Storage, 'float32' | 'bfloat16' | 'float16'>;
@@ -20,11 +20,18 @@ export interface RawTensor {
   size: number;
   /** Their bytes, whole numbers at a time; a chunk is valid until the next is asked for. */
   chunks(): Iterable<Uint8Array>;
+  /** Where they lie, if it is a file that native code can read. */
+  place?(): FilePart;
 }
 
 /** What a backend offers that stores float32 tensors in half the bytes. */
 interface HalfBackend extends NativeBackend {
-  upload(parts: Iterable<Uint8Array>, from: Storage, shape: number[], storage: Storage): tf.TensorInfo;
+  upload(
+    parts: Iterable<Uint8Array | FilePart>,
+    from: Storage,
+    shape: number[],
+    storage: Storage,
+  ): tf.TensorInfo;
   zeros(shape: number[], storage: Storage): tf.TensorInfo;
 }
 
@@ -49,7 +56,7 @@ export function makeWeight(parts: RawTensor[], shape: number[], storage: FloatSt
   const from = parts[0].storage;
   if (backend && parts.every((part) => part.storage === from)) {
     return tf.keep(
-      tf.engine().makeTensorFromTensorInfo(backend.upload(allChunks(parts), from, shape, storage)),
+      tf.engine().makeTensorFromTensorInfo(backend.upload(allBytes(parts), from, shape, storage)),
     );
   }
   const values = concatenate(parts);
@@ -79,8 +86,11 @@ export function makeRandom(shape: number[], storage: FloatStorage, seed: number,
   return tf.keep(tf.engine().makeTensorFromTensorInfo(made));
 }
 
-function* allChunks(parts: RawTensor[]): Generator<Uint8Array> {
-  for (const part of parts) yield* part.chunks();
+function* allBytes(parts: RawTensor[]): Generator<Uint8Array | FilePart> {
+  for (const part of parts) {
+    if (part.place) yield part.place();
+    else yield* part.chunks();
+  }
 }
 
 /** All parts' numbers as float32. */

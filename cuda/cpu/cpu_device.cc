@@ -185,6 +185,10 @@ class CpuDevice final : public Device {
     if (bytes) std::memcpy(device, host, bytes);
     return Ok();
   }
+  Status CopyInFrom(void* device, Source& source, size_t bytes) override {
+    if (capture_) return Error("[capture] data can't be written to the device while launches are recorded");
+    return source.Read(device, 0, bytes);
+  }
   Status CopyOut(void* host, const void* device, size_t bytes) override {
     if (capture_) return Error("[capture] data can't be read from the device while launches are recorded");
     if (bytes) std::memcpy(host, device, bytes);

@@ -249,6 +249,10 @@ class CudaDevice final : public Device {
     if (graph_) return Error("[capture] data can't be written to the device while launches are recorded");
     return staging_->In(device, host, bytes);
   }
+  Status CopyInFrom(void* device, Source& source, size_t bytes) override {
+    if (graph_) return Error("[capture] data can't be written to the device while launches are recorded");
+    return staging_->In(device, source, bytes);
+  }
   Status CopyOut(void* host, const void* device, size_t bytes) override {
     if (graph_) return Error("[capture] data can't be read from the device while launches are recorded");
     return staging_->Out(host, device, bytes);

@@ -57,6 +57,18 @@ Status Staging::In(void* device, const void* host, size_t bytes) {
   return Ok();
 }
 
+Status Staging::In(void* device, Source& source, size_t bytes) {
+  for (size_t at = 0; at < bytes;) {
+    Slot* slot = nullptr;
+    SPECATTN_RETURN_IF_ERROR(Next(bytes - at, &slot));
+    const size_t part = std::min(bytes - at, slot->bytes);
+    SPECATTN_RETURN_IF_ERROR(source.Read(slot->data, at, part));
+    SPECATTN_RETURN_IF_ERROR(Send(static_cast<char*>(device) + at, slot, part));
+    at += part;
+  }
+  return Ok();
+}
+
 Status Staging::Out(void* host, const void* device, size_t bytes) {
   // One copy ahead of the one that is read.
   Slot* pending = nullptr;

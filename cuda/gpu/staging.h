@@ -3,6 +3,7 @@
 #pragma once
 #include <cstddef>
 
+#include "../device.h"
 #include "check_cuda.h"
 
 namespace specattn {
@@ -17,25 +18,21 @@ class Staging {
 
   // Host to device, in order with the stream; `host` may be used again at the return.
   Status In(void* device, const void* host, size_t bytes);
+  // The same from a source, which fills a slot while the one before is under way.
+  Status In(void* device, Source& source, size_t bytes);
   // Device to host; waits for everything before it.
   Status Out(void* host, const void* device, size_t bytes);
 
-  // The parts of In, for a producer that fills the pinned memory itself: a slot that no copy uses, of at least
-  // min(bytes, kLarge), and its way to the device.
+ private:
+  static constexpr size_t kLarge = size_t{8} << 20;
+  static constexpr size_t kSmall = size_t{64} << 10;
+  static constexpr int kSmallSlots = 16, kLargeSlots = 4;
+
   struct Slot {
     void* data = nullptr;
     size_t bytes = 0;
     cudaEvent_t free = nullptr;  // recorded after the slot's last copy
   };
-  Status Next(size_t bytes, Slot** slot);
-  Status Send(void* device, Slot* slot, size_t bytes);
-
-  static constexpr size_t kLarge = size_t{8} << 20;
-
- private:
-  static constexpr size_t kSmall = size_t{64} << 10;
-  static constexpr int kSmallSlots = 16, kLargeSlots = 4;
-
   // Slots of one size, taken in turns.
   struct Ring {
     Slot slots[kSmallSlots];
@@ -43,6 +40,9 @@ class Staging {
     int next = 0;
   };
   Status Make(Ring* ring, int slots, size_t bytes);
+  // A slot that no copy uses, of at least min(bytes, kLarge), and its way to the device.
+  Status Next(size_t bytes, Slot** slot);
+  Status Send(void* device, Slot* slot, size_t bytes);
 
   cudaStream_t stream_;
   Ring small_, large_;

@@ -13,6 +13,8 @@ export interface NativeDevice {
   allocate(bytes: number): number;
   free(handle: number): void;
   write(handle: number, byteOffset: number, from: ArrayBufferView): void;
+  /** Bytes of an open file; an error's text is to follow the file's name. */
+  writeFromFile(handle: number, byteOffset: number, fd: number, position: number, bytes: number): void;
   read(handle: number, byteOffset: number, into: ArrayBufferView): void;
   synchronize(): void;
   beginCapture(): void;

@@ -11,7 +11,7 @@ import {
 
 import type {Addon, NativeDevice} from './addon.js';
 import {Captured, type CaptureStep} from './capture.js';
-import {BYTES, type NativeBackend, type NativeDType, type Storage} from './types.js';
+import {BYTES, type FilePart, type NativeBackend, type NativeDType, type Storage} from './types.js';
 
 /** In the order of DType in `cuda/tensor.h`. */
 const STORAGES: readonly Storage[] = ['float32', 'bfloat16', 'float16', 'int32', 'bool'];
@@ -142,11 +142,11 @@ export class SpecAttnBackend extends KernelBackend implements NativeBackend {
   /**
    * A float32 tensor from raw little-endian bytes, stored as `storage`.
    * @param parts one after the other they hold the tensor row by row; a part need only be valid until the next is asked for, so that a
-   *     file can be read through one small buffer
+   *     file can be read through one small buffer; a part in a file is read by native code, straight to the device
    * @param from how the bytes are to be read
    */
   upload(
-    parts: Iterable<ArrayBufferView>,
+    parts: Iterable<ArrayBufferView | FilePart>,
     from: Storage,
     shape: number[],
     storage: Storage = from,
@@ -157,7 +157,7 @@ export class SpecAttnBackend extends KernelBackend implements NativeBackend {
       const {handle} = this.tensors.get(raw.dataId);
       let bytes = 0;
       for (const part of parts) {
-        if (bytes + part.byteLength <= expected) this.device.write(handle, bytes, part);
+        if (bytes + part.byteLength <= expected) this.writePart(handle, bytes, part);
         bytes += part.byteLength;
       }
       if (bytes !== expected)
@@ -171,6 +171,19 @@ export class SpecAttnBackend extends KernelBackend implements NativeBackend {
       return this.restored(raw, storage);
     } finally {
       this.disposeIntermediateTensorInfo(raw);
+    }
+  }
+
+  private writePart(handle: number, at: number, part: ArrayBufferView | FilePart): void {
+    if (!('fd' in part)) {
+      this.device.write(handle, at, part);
+      return;
+    }
+    const {file, fd, position, byteLength} = part;
+    try {
+      this.device.writeFromFile(handle, at, fd, position, byteLength);
+    } catch (error) {
+      throw new Error(`${file}: ${(error as Error).message}`, {cause: error});
     }
   }
 

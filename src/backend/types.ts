@@ -13,6 +13,16 @@ export const BYTES: Readonly<Record<Storage, number>> = {
   bool: 1,
 };
 
+/** Bytes that lie in an open file. */
+export interface FilePart {
+  /** For errors. */
+  file: string;
+  fd: number;
+  /** Of the first byte. */
+  position: number;
+  byteLength: number;
+}
+
 /** The native backend's name: without `_`, where tfjs-core's kernel registry splits its keys. */
 export const BACKEND = 'specattn';
 
