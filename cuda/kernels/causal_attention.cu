@@ -1,0 +1,31 @@
+// The CUDA side of causal_attention.h: few rows, a decoding step, are bound by memory, many by arithmetic.
+#include "causal_attention.h"
+
+#include "../gpu/check_cuda.h"
+#include "../gpu/decode_attention.cuh"
+#include "../gpu/kernels.h"
+#include "../gpu/prefill_attention.h"
+
+namespace specattn {
+namespace gpu {
+
+Status CausalAttention(Stream& stream, const Args& args) {
+  auto& cuda = static_cast<CudaStream&>(stream);
+  CausalAttentionCall call{};
+  SPECATTN_RETURN_IF_ERROR(CheckCausalAttention(args, &call));
+  if (call.empty()) {
+    for (const Tensor* output : {call.out, call.weights})
+      if (output && output->size() > 0)
+        SPECATTN_CUDA("clear a tensor", cudaMemsetAsync(output->data, 0, output->bytes(), cuda.stream()));
+    return Ok();
+  }
+  if (call.shape.rows > kDecodingRows) return PrefillAttention(cuda, call);
+  DecodeCall decode{"CausalAttention", call.shape, call.scale, call.q, call.k, call.v, call.out};
+  decode.position = call.position;
+  decode.weights = call.weights;
+  decode.per_head = call.mode == kHeadWeights;
+  return DecodeAttention<false>(cuda, decode);
+}
+
+}  // namespace gpu
+}  // namespace specattn

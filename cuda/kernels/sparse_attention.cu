@@ -1,0 +1,32 @@
+// The CUDA side of sparse_attention.h: the listed keys go the way of CausalAttention's (decode_attention.cuh), with
+// every key listed to the same bits.
+#include "sparse_attention.h"
+
+#include "../gpu/check_cuda.h"
+#include "../gpu/decode_attention.cuh"
+#include "../gpu/kernels.h"
+
+namespace specattn {
+namespace gpu {
+
+Status SparseAttention(Stream& stream, const Args& args) {
+  auto& cuda = static_cast<CudaStream&>(stream);
+  SparseAttentionCall call{};
+  SPECATTN_RETURN_IF_ERROR(CheckSparseAttention(args, &call));
+  const Tensor& out = *call.out;
+  if (out.size() == 0) return Ok();
+  if (call.shape.capacity == 0 || call.width == 0) {  // no keys
+    SPECATTN_CUDA("clear a tensor", cudaMemsetAsync(out.data, 0, out.bytes(), cuda.stream()));
+    return Ok();
+  }
+  DecodeCall decode{"SparseAttention", call.shape, call.scale, call.q, call.k, call.v, call.out};
+  decode.keys = call.keys->as<int32_t>() + call.first * call.width;
+  decode.bits = call.bits->as<int32_t>() + call.first * call.width;
+  decode.counts = call.counts->as<int32_t>() + call.first;
+  decode.width = call.width;
+  decode.set_a_group = call.sets > 1;
+  return DecodeAttention<true>(cuda, decode);
+}
+
+}  // namespace gpu
+}  // namespace specattn
