@@ -18,13 +18,14 @@ inline void ForRows(Stream& stream, int64_t rows, int64_t inner, const Fn& fn) {
   ParallelFor(stream, rows, 1 + kGrainWork / (inner + 1), fn);
 }
 
-// fn(batch, begin, end) over all batches' columns, where a column takes `work` multiplications. A piece is a
-// whole number of cache lines of outputs where it can be.
+// fn(batch, begin, end) over pieces of all batches' columns, where a column takes `work` multiplications; of `least`
+// columns or more, where there are so many.
 template <class Fn>
-inline void ForPanels(Stream& stream, int64_t batches, int64_t cols, int64_t work, const Fn& fn) {
+inline void ForPanels(Stream& stream, int64_t batches, int64_t cols, int64_t least, int64_t work,
+                      const Fn& fn) {
   if (work < 1) work = 1;
   int64_t panel = (kGrainWork / work + 7) / 8 * 8;
-  panel = panel < 8 ? 8 : panel > cols ? cols : panel;
+  panel = panel < least ? least : panel > cols ? cols : panel;
   if (panel == 0) return;
   const int64_t panels = (cols + panel - 1) / panel;
   const bool small = work * cols * batches <= kGrainWork;

@@ -99,7 +99,7 @@ Status BatchMatMul(Stream& stream, const Args& args) {
     }
   }
 
-  ForPanels(stream, call.batches, cols, rows * inner, [&](int64_t batch, int64_t begin, int64_t end) {
+  ForPanels(stream, call.batches, cols, 8, rows * inner, [&](int64_t batch, int64_t begin, int64_t end) {
     const size_t b_offset =
         static_cast<size_t>(call.batch_b == 1 ? 0 : batch * cols * inner) * SizeOf(call.b->dtype);
     const Product product{left + (call.batch_a == 1 ? 0 : batch * rows * inner),

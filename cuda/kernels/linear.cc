@@ -17,9 +17,12 @@ namespace {
 constexpr int64_t kBlockRows = 24;
 static_assert(kBlockRows % kTileRows == 0, "a block is made of whole tiles");
 
-// Not inlined: a product that y was stored from must not be fused with the addition here and there.
-__attribute__((noinline)) void AddTo(float* y, const float* x, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) y[i] += x[i];
+// y += x, row by row; ldx 0: the same x for all. Not inlined: a product that y was stored from must not be fused with
+// the addition here and there.
+__attribute__((noinline)) void AddTo(float* y, int64_t ldy, const float* x, int64_t ldx, int64_t rows,
+                                     int64_t cols) {
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t c = 0; c < cols; ++c) y[r * ldy + c] += x[r * ldx + c];
 }
 
 // Columns [begin, end) of the output, for all rows of x: normalised, in the order of the products.
@@ -42,20 +45,14 @@ void Columns(const LinearCall& call, const float* x, int64_t begin, int64_t end)
       if (call.gated) {
         Dots(a, rows, inner, weight + c * inner, cols, inner, inner, gate, cols);
         Dots(a, rows, inner, weight + (ldo + c) * inner, cols, inner, inner, up, cols);
+        if (bias) AddTo(gate, cols, bias + c, 0, rows, cols);
+        if (bias) AddTo(up, cols, bias + ldo + c, 0, rows, cols);
+        for (int64_t i = 0; i < rows; ++i) GateRow(gate + i * cols, up + i * cols, y + i * ldo, cols);
       } else {
         Dots(a, rows, inner, weight + c * inner, cols, inner, inner, y, ldo);
+        if (bias) AddTo(y, ldo, bias + c, 0, rows, cols);
       }
-      for (int64_t i = 0; i < rows; ++i) {
-        float* row = y + i * ldo;
-        if (call.gated) {
-          if (bias) AddTo(gate + i * cols, bias + c, cols);
-          if (bias) AddTo(up + i * cols, bias + ldo + c, cols);
-          GateRow(gate + i * cols, up + i * cols, row, cols);
-        } else if (bias) {
-          AddTo(row, bias + c, cols);
-        }
-        if (residual) AddTo(row, residual + (r + i) * ldo + c, cols);
-      }
+      if (residual) AddTo(y, ldo, residual + r * ldo + c, ldo, rows, cols);
     }
   }
 }
@@ -91,7 +88,7 @@ Status Linear(Stream& stream, const Args& args) {
   }
 
   const int64_t work = call.rows * inner * (call.gated ? 2 : 1);
-  ForPanels(stream, 1, call.out_cols(), work, [&](int64_t, int64_t begin, int64_t end) {
+  ForPanels(stream, 1, call.out_cols(), 16, work, [&](int64_t, int64_t begin, int64_t end) {
     WithFloat(call.weight->dtype, [&](auto element) { Columns<decltype(element)>(call, x, begin, end); });
   });
   return Ok();
