@@ -20,7 +20,7 @@ export interface Pair {
 }
 
 /** Rows of the prompt that go through a model at once: enough to keep its products busy, few enough to bound their memory. */
-const PREFILL_ROWS = 256;
+export const PREFILL_ROWS = 256;
 /** Recordings kept: one for each gamma of an adaptive draft, and some more for other options. */
 const MAX_RECORDINGS = 24;
 

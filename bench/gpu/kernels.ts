@@ -1,0 +1,181 @@
+/** Bandwidth, the nucleus and attention: single kernels. */
+import * as tf from '@tensorflow/tfjs-core';
+
+import {
+  causalAttention,
+  nucleusMask,
+  nucleusSelect,
+  sparseAttention,
+  type Selection,
+} from '../../ops/index.js';
+import {round} from '../statistics.js';
+import {BLOCK, GAMMA, HALF, position, type Bench} from './bench.js';
+import type {Row, Section} from './report.js';
+
+/** Llama-2-7B's attention and TinyLlama's. */
+export const SHAPES = {
+  'llama-2-7b': {heads: 32, groups: 32, size: 128},
+  'tinyllama-1.1b': {heads: 32, groups: 4, size: 64},
+} as const;
+type Shape = (typeof SHAPES)[keyof typeof SHAPES];
+
+const SHARES = [0.05, 0.1, 0.22, 0.31, 0.5, 1];
+const P = 0.95;
+
+/** How fast this device reads and copies: what every floor is measured by. Comes first. */
+export function bandwidth(bench: Bench): Section {
+  const {report, timer, sizes} = bench;
+  const bytes = sizes.bandwidthBytes;
+  const x = bench.random([bytes / 4096, 1024]);
+  const y = tf.zeros([bytes / 4096, 1024]);
+  const ways: [string, number, () => unknown][] = [
+    ['maximum of rows', bytes, () => tf.max(x, 1)],
+    ['maximum of all', bytes, () => tf.max(x)],
+    ['sum of all', bytes, () => tf.sum(x)],
+    ['copy', 2 * bytes, () => bench.backend.launch('Copy', [x], [y])],
+  ];
+  const rows = ways.map(([what, moved, call]) => {
+    const us = timer.time([call]);
+    return {
+      row: report.row(`bandwidth/${what}`, us, undefined, {'TB/s': round(moved / us / 1e6)}),
+      rate: moved / us,
+    };
+  });
+  report.bandwidth = Math.max(...rows.map(({rate}) => rate));
+  tf.dispose([x, y]);
+  return {
+    name: 'bandwidth',
+    note: `Over ${round(bytes / 2 ** 30)} GiB. The fastest, ${round(report.bandwidth / 1e6)} TB/s, is what floors are measured by.`,
+    rows: rows.map(({row}) => row),
+  };
+}
+
+/** Figure 3: the nucleus of rows, and the selection of a round. */
+export function mask(bench: Bench): Section {
+  const {report, timer, sizes} = bench;
+  const rows: Row[] = [];
+  for (const count of [1, 32]) {
+    for (const keys of sizes.maskKeys) {
+      const bytes = count * keys * (4 + 1);
+      const inputs = bench.copies(bytes, () => bench.softmaxRows(count, keys));
+      const at = position(keys - 1);
+      const us = timer.time(inputs.map((weights) => () => nucleusMask(weights, at, P)));
+      rows.push(report.row(`mask/${count}x${keys}`, us, bytes));
+      tf.dispose([...inputs, at]);
+    }
+  }
+  // A round's: Llama-2-7B's 30 sparse layers look at 21 layers of TinyLlama.
+  const sets = 21;
+  for (const keys of sizes.maskKeys.slice(1)) {
+    const bytes = sets * keys * (4 * GAMMA + 4 + 4);
+    const inputs = bench.copies(bytes, () =>
+      Array.from({length: GAMMA}, () => bench.softmaxRows(sets, keys)),
+    );
+    const mix = tf.eye(sets);
+    const p = tf.fill<tf.Rank.R1>([sets], P);
+    const at = position(keys - BLOCK);
+    const us = timer.time(
+      inputs.map((steps) => () => nucleusSelect(steps, mix, p, at, {sinks: 4, recent: 16})),
+    );
+    rows.push(report.row(`select/${sets}x${GAMMA}x${keys}`, us, bytes));
+    tf.dispose([...inputs.flat(), mix, p, at]);
+  }
+  return {
+    name: 'mask',
+    note: `NucleusMask of rows of softmax weights, p = ${P}, rows x keys; NucleusSelect: sets x steps x keys. Floor: the weights read once, the mask or the lists written.`,
+    rows,
+  };
+}
+
+/** `share` of the keys before a block, anywhere, and the block's own. */
+function selectionOf(share: number, keys: number, random: () => number): Selection & {count: number} {
+  const past = keys - BLOCK;
+  const list = new Int32Array(keys);
+  const bits = new Int32Array(keys);
+  let count = 0;
+  const wanted = Math.round(share * past);
+  // Each key is taken with the chance that leaves exactly `wanted`.
+  for (let key = 0; key < past; key++) {
+    if (random() * (past - key) >= wanted - count) continue;
+    list[count] = key;
+    bits[count++] = 2 ** BLOCK - 1;
+  }
+  for (let row = 0; row < BLOCK; row++) {
+    list[count] = past + row;
+    bits[count++] = 2 ** BLOCK - 2 ** row;
+  }
+  return {
+    keys: tf.tensor2d(list, [1, keys], 'int32'),
+    bits: tf.tensor2d(bits, [1, keys], 'int32'),
+    counts: tf.tensor1d([count], 'int32'),
+    count,
+  };
+}
+
+/** Numbers in [0, 1), the same in every run. */
+export function sequence(): () => number {
+  let state = 1;
+  return () => (state = (state * 48271) % 2147483647) / 2147483647;
+}
+
+/** Figure 4: attention of one row and of a block, dense and over selected keys. */
+export function attention(bench: Bench): Section {
+  const rows: Row[] = [];
+  for (const [name, shape] of Object.entries(SHAPES))
+    for (const keys of bench.sizes.attentionKeys) {
+      rows.push(...attentionOver(bench, name, shape, keys));
+      bench.trim();
+    }
+  return {
+    name: 'attention',
+    note: `One layer, caches in bfloat16, rows x keys; sparse: the share of the keys that is listed, anywhere in the cache, every row sees all of them. 'with rows' also gives the mean attention row, as a draft's steps do. Floor: the keys and values that are looked at, once.`,
+    rows,
+  };
+}
+
+function attentionOver(bench: Bench, name: string, {heads, groups, size}: Shape, keys: number): Row[] {
+  const {report, timer} = bench;
+  const bytes = 2 * groups * keys * size * HALF;
+  const caches = bench.copies(bytes, () => [
+    bench.random<tf.Tensor3D>([groups, keys, size], 'bfloat16'),
+    bench.random<tf.Tensor3D>([groups, keys, size], 'bfloat16'),
+  ]);
+  const rows: Row[] = [];
+  const dense = (count: number, weights: 'none' | 'layer') => {
+    const q = bench.random<tf.Tensor3D>([count, heads, size]);
+    const at = position(keys - count);
+    // The overloads of causalAttention tell results apart, which nobody looks at here.
+    const options = {weights} as {weights: 'none'};
+    const us = timer.time(
+      caches.map(
+        ([k, v]) =>
+          () =>
+            causalAttention(q, k, v, at, options),
+      ),
+    );
+    const kind = weights === 'none' ? 'dense' : 'dense with rows';
+    rows.push(report.row(`attention/${name}/${kind}/${count}x${keys}`, us, bytes));
+    tf.dispose([q, at]);
+    return us;
+  };
+  dense(1, 'none');
+  dense(1, 'layer');
+  const denseUs = dense(BLOCK, 'none');
+  const q = bench.random<tf.Tensor3D>([BLOCK, heads, size]);
+  const random = sequence();
+  for (const share of SHARES) {
+    const {count, ...selection} = selectionOf(share, keys, random);
+    const us = timer.time(
+      caches.map(
+        ([k, v]) =>
+          () =>
+            sparseAttention(q, k, v, selection),
+      ),
+    );
+    const id = `attention/${name}/sparse ${Math.round(share * 100)}%/${BLOCK}x${keys}`;
+    rows.push(report.row(id, us, (bytes / keys) * count, {'faster than dense ×': round(denseUs / us)}));
+    tf.dispose([selection.keys, selection.bits, selection.counts]);
+  }
+  tf.dispose([...caches.flat(), q]);
+  return rows;
+}

@@ -1,0 +1,243 @@
+/** Whole models of random weights: a step and its parts, a prompt, loading a folder. */
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import * as tf from '@tensorflow/tfjs-core';
+
+import {Llama} from '../../models/llama.js';
+import {causalAttention, linear, rotaryAppend} from '../../ops/index.js';
+import {parameters} from '../../models/parameters.js';
+import {PREFILL_ROWS} from '../../src/session.js';
+import {median, round} from '../statistics.js';
+import {BLOCK, layerKeyBytes, position, weightBytes, type Bench, type NamedConfig} from './bench.js';
+import type {Row, Section} from './report.js';
+
+const ROWS = [1, BLOCK];
+
+const tokensOf = (count: number, vocabulary: number): tf.Tensor1D =>
+  tf.tensor1d(
+    Int32Array.from({length: count}, (_, i) => (i * 7919 + 11) % vocabulary),
+    'int32',
+  );
+
+/** One forward of each model over a filled cache. */
+export function step(bench: Bench): Section {
+  const rows: Row[] = [];
+  for (const named of bench.configs) {
+    const model = bench.model(named);
+    for (const keys of bench.sizes.stepKeys) {
+      const cache = bench.filledCache(model, keys);
+      for (const count of ROWS) {
+        const us = stepTime(bench, model, cache, count, keys);
+        const bytes = weightBytes(model) + model.config.numHiddenLayers * layerKeyBytes(model, keys);
+        rows.push(bench.report.row(`step/${named.name}/${count}x${keys}`, us, bytes));
+        if (keys === bench.sizes.stepKeys[0]) rows.push(...parts(bench, named, count, keys, us));
+      }
+      tf.dispose(cache);
+      bench.trim();
+    }
+  }
+  return {
+    name: 'step',
+    note: 'One forward, rows x keys: the cache holds that many keys, the last ones the rows’ own; logits of every row. Below a step its parts, each timed alone at its shape with its inputs out of cache, and what they make of the step together. Floor: the weights (the embedding left out) and the keys and values, once.',
+    rows,
+  };
+}
+
+function stepTime({timer}: Bench, model: Llama, cache: tf.Tensor3D[], count: number, keys: number): number {
+  const tokens = tokensOf(count, model.config.vocabSize);
+  const at = position(keys - count);
+  const [us] = timer.stretches((mark) => {
+    tf.tidy(() => void model.forward({tokens, position: at, cache, outputs: ['logits']}));
+    mark();
+  });
+  tf.dispose([tokens, at]);
+  return us;
+}
+
+/** The launches of a layer and of the head. */
+function parts(bench: Bench, {name, config}: NamedConfig, rows: number, keys: number, stepUs: number): Row[] {
+  const {timer, report} = bench;
+  const {hiddenSize, intermediateSize, numAttentionHeads, numKeyValueHeads, headDim} = config;
+  const {numHiddenLayers: layers, vocabSize} = config;
+  const queries = numAttentionHeads * headDim;
+  const width = queries + 2 * numKeyValueHeads * headDim;
+  const norm = tf.ones<tf.Rank.R1>([hiddenSize]);
+  const residual = bench.random<tf.Tensor2D>([rows, hiddenSize]);
+  const list: Row[] = [];
+  let sum = 0;
+  const add = (part: string, times: number, bytes: number, calls: (() => unknown)[]) => {
+    const us = timer.time(calls);
+    sum += times * us;
+    const id = `step/${name}/${rows}x${keys}/${part}`;
+    list.push(
+      report.row(id, us, bytes, {'times a step': times, 'share %': round((100 * times * us) / stepUs)}),
+    );
+  };
+  const product = (part: string, times: number, n: number, k: number, options: object) => {
+    const bytes = 2 * n * k;
+    const weights = bench.copies(bytes, () => bench.random([n, k], 'bfloat16', Math.sqrt(3 / k)));
+    const x = bench.random([rows, k]);
+    add(
+      part,
+      times,
+      bytes,
+      weights.map((weight) => () => linear(x, weight, options)),
+    );
+    tf.dispose([...weights, x]);
+  };
+  product('qkv', layers, width, hiddenSize, {norm});
+
+  const cacheBytes = 2 * 2 * numKeyValueHeads * headDim * keys;
+  const caches = bench.copies(cacheBytes, () =>
+    [0, 1].map(() => bench.random<tf.Tensor3D>([numKeyValueHeads, keys, headDim], 'bfloat16')),
+  );
+  const qkv = bench.random<tf.Tensor2D>([rows, width]);
+  const q = bench.random<tf.Tensor3D>([rows, numAttentionHeads, headDim]);
+  const frequencies = tf.fill<tf.Rank.R1>([headDim / 2], 0.1);
+  const at = position(keys - rows);
+  add(
+    'append',
+    layers,
+    4 * rows * width,
+    caches.map(
+      ([k, v]) =>
+        () =>
+          rotaryAppend(qkv, at, frequencies, k, v),
+    ),
+  );
+  add(
+    'attention',
+    layers,
+    cacheBytes,
+    caches.map(
+      ([k, v]) =>
+        () =>
+          causalAttention(q, k, v, at),
+    ),
+  );
+  tf.dispose([...caches.flat(), qkv, q, frequencies, at]);
+
+  product('out', layers, hiddenSize, queries, {residual});
+  product('gate_up', layers, 2 * intermediateSize, hiddenSize, {norm, gated: true});
+  product('down', layers, hiddenSize, intermediateSize, {residual});
+  product('head', 1, vocabSize, hiddenSize, {norm});
+  tf.dispose([norm, residual]);
+  list.push(
+    report.row(`step/${name}/${rows}x${keys}/all parts`, sum, undefined, {
+      'share %': round((100 * sum) / stepUs),
+    }),
+  );
+  return list;
+}
+
+/** A prompt through each model, in the chunks that a session takes, on the host's clock. */
+export async function prefill(bench: Bench): Promise<Section> {
+  const rows: Row[] = [];
+  for (const named of bench.configs) {
+    const model = bench.model(named);
+    for (const count of bench.sizes.prefillTokens) {
+      const cache = model.newCache(count);
+      const us = await bench.timer.wall(() => {
+        for (let from = 0; from < count; from += PREFILL_ROWS)
+          tf.tidy(() => {
+            const size = Math.min(PREFILL_ROWS, count - from);
+            const last = from + size === count;
+            model.forward({
+              tokens: tokensOf(size, named.config.vocabSize),
+              position: position(from),
+              cache,
+              outputs: last ? ['lastLogits'] : [],
+            });
+          });
+      });
+      const {numHiddenLayers, numAttentionHeads, headDim} = named.config;
+      // Two operations a parameter of two bytes; one row goes through the head.
+      const products = (weightBytes(model) - 2 * named.config.vocabSize * named.config.hiddenSize) * count;
+      const attention = 2 * numHiddenLayers * numAttentionHeads * headDim * count * count; // half of the square
+      const extra = {TFLOPS: round((products + attention) / us / 1e6), 'tokens/s': round((count * 1e6) / us)};
+      rows.push(bench.report.row(`prefill/${named.name}/${count}`, us, undefined, extra));
+      tf.dispose(cache);
+      bench.trim();
+    }
+  }
+  return {
+    name: 'prefill',
+    note: `A prompt in chunks of ${PREFILL_ROWS} rows, op by op, the last row's logits at the end; median of 3 on the host's clock.`,
+    rows,
+  };
+}
+
+/** A Hugging Face folder of the largest model's shape, or one that is there, from a file that the system has cached. */
+export async function loading(bench: Bench, folder: string | undefined): Promise<Section> {
+  bench.disposeModels();
+  const [{name, config}] = bench.configs;
+  const dir = folder ?? writeFolder(bench.configs[0]);
+  try {
+    let bytes = 0;
+    const samples: number[] = [];
+    for (let run = -1; run < 3; run++) {
+      const start = performance.now();
+      const model = await Llama.load(dir, {onProgress: ({total}) => (bytes = total)});
+      bench.backend.synchronize();
+      if (run >= 0) samples.push((performance.now() - start) * 1e3);
+      model.dispose();
+      bench.trim();
+    }
+    const us = median(samples);
+    const extra = {seconds: round(us / 1e6), GB: round(bytes / 1e9), 'GB/s': round(bytes / us / 1e3)};
+    return {
+      name: 'loading',
+      note: `Llama.load of ${folder ?? `a folder of the shape of ${name}, ${parameters(config).length} weights in one file`}, which the system has in memory; median of 3 after one, each into memory fresh from the device.`,
+      rows: [bench.report.row(`loading/${folder ? path.basename(folder) : name}`, us, undefined, extra)],
+    };
+  } finally {
+    if (!folder) fs.rmSync(dir, {recursive: true});
+  }
+}
+
+/** config.json, and a file of the weights' size with anything in it. */
+function writeFolder({config, name}: NamedConfig): string {
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), `specattn-${name}-`));
+  try {
+    fs.writeFileSync(
+      path.join(dir, 'config.json'),
+      JSON.stringify({
+        architectures: ['LlamaForCausalLM'],
+        vocab_size: config.vocabSize,
+        hidden_size: config.hiddenSize,
+        intermediate_size: config.intermediateSize,
+        num_hidden_layers: config.numHiddenLayers,
+        num_attention_heads: config.numAttentionHeads,
+        num_key_value_heads: config.numKeyValueHeads,
+        head_dim: config.headDim,
+        tie_word_embeddings: config.tieWordEmbeddings,
+        attention_bias: config.attentionBias,
+        mlp_bias: config.mlpBias,
+      }),
+    );
+    let end = 0;
+    const header: Record<string, unknown> = {};
+    for (const source of parameters(config).flatMap(({sources}) => sources)) {
+      const begin = end;
+      end += 2 * tf.util.sizeFromShape(source.shape);
+      header[source.name] = {dtype: 'BF16', shape: source.shape, data_offsets: [begin, end]};
+    }
+    const json = Buffer.from(JSON.stringify(header));
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(json.length));
+    const chunk = Buffer.alloc(Math.min(end, 2 ** 26));
+    for (let i = 0; i < chunk.length; i++) chunk[i] = i % 251;
+    const fd = fs.openSync(path.join(dir, 'model.safetensors'), 'w');
+    try {
+      fs.writeSync(fd, Buffer.concat([length, json]));
+      for (let at = 0; at < end;) at += fs.writeSync(fd, chunk, 0, Math.min(chunk.length, end - at));
+    } finally {
+      fs.closeSync(fd);
+    }
+    return dir;
+  } catch (error) {
+    fs.rmSync(dir, {recursive: true});
+    throw error;
+  }
+}

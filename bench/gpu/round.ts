@@ -1,0 +1,137 @@
+/** Whole rounds of speculative decoding: dense against sparse verification. */
+import * as tf from '@tensorflow/tfjs-core';
+
+import type {Llama} from '../../models/llama.js';
+import type {Captured} from '../../src/backend/index.js';
+import {POSITION, speculativeRound} from '../../src/round.js';
+import {Selection, type SelectionPlan} from '../../src/selection.js';
+import {round as rounded} from '../statistics.js';
+import {BLOCK, GAMMA, layerKeyBytes, position, weightBytes, type Bench} from './bench.js';
+import type {Row, Section} from './report.js';
+
+const SHARES = [0.22, 0.31];
+/** What stays dense by default, and what every row sees. */
+const DENSE_LAYERS = 2;
+const OPTIONS = {sinks: 4, recent: 16, union: 'causal', granularity: 'layer'} as const;
+const GREEDY = {temperature: 0, topK: 0, topP: 1, minP: 0};
+const PHASES = ['draft', 'select', 'verify', 'accept'] as const;
+/** Halvings of the interval that p is searched in. */
+const SEARCH = 12;
+
+export function round(bench: Bench): Section {
+  const note = `gamma ${GAMMA}, greedy, first ${DENSE_LAYERS} layers dense, one set of keys a draft layer, everything as in generate. Attention of random weights is flat, so p cannot be 0.95: each set's p is searched (${SEARCH} rounds, not timed) until the union of its keys is the wanted share of the context. So NucleusSelect works at full cost on real attention rows, and the kept keys lie anywhere. Every replay starts from the same position. Floor: the weights and the keys and values that are looked at, once a pass.`;
+  const rows: Row[] = [];
+  if (bench.configs.length < 2)
+    return {name: 'round', note: 'Left out: it needs a verifier and a draft.', rows};
+  const [verifier, draft] = bench.configs.map((named) => bench.model(named));
+  for (const keys of bench.sizes.roundKeys) {
+    rows.push(...roundsOver(bench, verifier, draft, keys));
+    bench.trim();
+  }
+  return {name: 'round', note, rows};
+}
+
+/** A map without calibration: draft layers spread evenly over the verifier's. */
+function evenPlan(verifier: Llama, draft: Llama): SelectionPlan {
+  const layers = verifier.config.numHiddenLayers;
+  const dense = Math.min(DENSE_LAYERS, layers - 1);
+  const mapped = Array.from({length: layers}, (_, i) =>
+    Math.floor((i * draft.config.numHiddenLayers) / layers),
+  );
+  const attentionLayers = [...new Set(mapped.slice(dense))];
+  return {
+    attentionLayers,
+    sets: mapped.map((layer, i) => (i < dense ? -1 : attentionLayers.indexOf(layer))),
+    setsPerLayer: 1,
+    mix: attentionLayers.map((_, i) => attentionLayers.map((_, j) => Number(i === j))),
+  };
+}
+
+function roundsOver(bench: Bench, verifier: Llama, draft: Llama, keys: number): Row[] {
+  const {backend, timer, report} = bench;
+  const start = keys - BLOCK;
+  const state = [
+    tf.tensor1d([1, 2], 'int32'),
+    position(start),
+    tf.tensor1d([3, 4], 'int32'),
+    ...bench.filledCache(verifier, keys),
+    ...bench.filledCache(draft, keys),
+  ];
+  const reset = () => backend.assign(state[POSITION], Int32Array.of(start));
+  const capture = (selection: Selection | undefined): Captured => {
+    const step = speculativeRound(draft, verifier, GAMMA, GREEDY, selection, OPTIONS);
+    return backend.capture(state, (tensors) => step(tensors, () => backend.device.mark()));
+  };
+  const layers = verifier.config.numHiddenLayers;
+  const passes =
+    GAMMA * (weightBytes(draft) + draft.config.numHiddenLayers * layerKeyBytes(draft, keys)) +
+    weightBytes(verifier);
+  const measure = (captured: Captured, kind: string, bytes: number, extra: Record<string, number> = {}) => {
+    const times = timer.replays(captured, reset);
+    const us = times.reduce((sum, x) => sum + x, 0);
+    const phases = Object.fromEntries(PHASES.map((phase, i) => [`${phase} µs`, rounded(times[i])]));
+    return report.row(`round/${kind}/${keys}`, us, bytes, {...phases, ...extra});
+  };
+
+  const rows: Row[] = [];
+  let captured = capture(undefined);
+  try {
+    rows.push(measure(captured, 'dense', passes + layers * layerKeyBytes(verifier, keys)));
+  } finally {
+    captured.dispose();
+  }
+  const plan = evenPlan(verifier, draft);
+  const selection = new Selection(plan, 0.5);
+  captured = capture(selection);
+  try {
+    for (const share of SHARES) {
+      const found = searchShare(bench, captured, selection, share, keys, reset);
+      const sparse = plan.sets.filter((set) => set >= 0).length;
+      const bytes =
+        passes +
+        (layers - sparse) * layerKeyBytes(verifier, keys) +
+        sparse * layerKeyBytes(verifier, keys * found.share);
+      rows.push(
+        measure(captured, `sparse ${Math.round(share * 100)}%`, bytes, {
+          'share kept %': rounded(100 * found.share),
+          p: rounded(found.p),
+        }),
+      );
+      const last = rows[rows.length - 1];
+      last['faster than dense ×'] = rounded(rows[0].us / last.us);
+    }
+  } finally {
+    captured.dispose();
+    selection.dispose();
+    tf.dispose(state);
+  }
+  return rows;
+}
+
+/** Leaves in `selection.p` what makes each set's union `share` of the context; returns the means that came out. */
+function searchShare(
+  {backend}: Bench,
+  captured: Captured,
+  {p, plan}: Selection,
+  share: number,
+  keys: number,
+  reset: () => void,
+): {share: number; p: number} {
+  const sets = plan.mix.length;
+  const low = new Float32Array(sets);
+  const high = new Float32Array(sets).fill(1);
+  const middle = () => low.map((x, i) => (x + high[i]) / 2);
+  let counts = new Int32Array(0);
+  for (let i = 0; i <= SEARCH; i++) {
+    backend.assign(p, middle());
+    reset();
+    captured.replay();
+    const report = captured.outputs[0].dataSync() as Int32Array;
+    counts = report.slice(BLOCK, BLOCK + sets);
+    if (i === SEARCH) break;
+    const tried = middle();
+    tried.forEach((x, set) => ((counts[set] > share * keys ? high : low)[set] = x));
+  }
+  const mean = (list: ArrayLike<number>) => Array.from(list).reduce((sum, x) => sum + x, 0) / sets;
+  return {share: mean(counts) / keys, p: mean(middle())};
+}
