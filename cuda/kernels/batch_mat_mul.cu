@@ -44,18 +44,23 @@ __global__ void __launch_bounds__(kThreads)
       out[r * cols + c] = finish(out[r * cols + c], r / rows, r % rows, c);
 }
 
-// b is [N,K] in half, and one for all batches: a's rows, of all batches, are one matrix.
-Status TimesWeights(CudaStream& stream, const BatchMatMulCall& call) {
-  const int64_t rows = call.batches * call.rows;
+// The product as FewRows takes it, where b is one matrix [N,K] for all batches: a's rows, of all batches, are one too.
+FewRowsCall FewRowsOf(const BatchMatMulCall& call) {
+  FewRowsCall few{"BatchMatMul", call.batches * call.rows, call.inner,
+                  call.cols,     call.a->as<float>(),      call.b->data,
+                  call.b->dtype};
+  few.out = call.out->as<float>();
+  return few;
+}
+
+Status TimesWeights(CudaStream& stream, const BatchMatMulCall& call, FewRowsCall few) {
+  const int64_t rows = few.rows;
   const MatMulEpilogue& e = call.epilogue;
-  FewRowsCall few{"BatchMatMul",       rows,         call.inner,   call.cols,
-                  call.a->as<float>(), call.b->data, call.b->dtype};
-  const bool is_few = SuitsFewRows(few);
+  const bool is_few = rows <= kFewRows;
   const bool bias_of_columns = e.bias && (call.cols == 1 || e.col_stride == 1) &&
                                (call.rows == 1 || e.row_stride == 0) &&
                                (call.batches == 1 || e.batch_stride == 0);
   few.bias = bias_of_columns ? e.bias : nullptr;
-  few.out = call.out->as<float>();
   if (is_few) {
     SPECATTN_RETURN_IF_ERROR(FewRows(stream, few));
   } else {
@@ -84,10 +89,11 @@ Status BatchMatMul(Stream& base, const Args& args) {
   BatchMatMulCall call;
   SPECATTN_RETURN_IF_ERROR(CheckBatchMatMul(args, &call));
   if (call.out->size() == 0) return Ok();
-  const bool half = call.b->dtype != DType::kFloat32;
-  if (half && call.transpose_b && !call.transpose_a && call.batch_b == 1 && call.inner > 0 &&
-      call.inner % 8 == 0)
-    return TimesWeights(stream, call);
+  if (call.b->dtype != DType::kFloat32 && call.transpose_b && !call.transpose_a && call.batch_b == 1 &&
+      call.inner > 0 && call.inner % 8 == 0) {
+    const FewRowsCall few = FewRowsOf(call);
+    if (few.rows > kFewRows || SuitsFewRows(few)) return TimesWeights(stream, call, few);
+  }
   const int64_t a_size = call.batch_a == 1 ? 0 : call.rows * call.inner;
   const int64_t b_size = call.batch_b == 1 ? 0 : call.cols * call.inner;
   FloatGemm p{call.a->as<float>(), call.b->data, call.out->as<float>(),   call.batches,          call.rows,
