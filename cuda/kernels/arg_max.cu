@@ -15,7 +15,7 @@ struct Best {
 };
 
 template <class T>
-__global__ void __launch_bounds__(kAxisThreads)
+__global__ void __launch_bounds__(kAxisThreads, 4)
     Elements(const __grid_constant__ AxisPlan plan, const ArgMaxCall call, const T* x, int32_t* y) {
   const auto beats = [&](T a, T b) { return call.smallest ? a < b : a > b; };
   ReduceAxis<Best<T>>(
