@@ -126,8 +126,9 @@ __global__ void __launch_bounds__(kFlashThreads, kSize <= 128 ? 2 : 1)
     __syncthreads();  // the keys are there, and nobody reads the values before them any more
     copy(p.v, v_at, first_key);
     const bool any = first_key < warp_seen + Shape::kWarpRows;  // does a row of the warp see any?
-    float scores[kTiles][kScoreTiles][4] = {};
+    uint32_t shares[kTiles][kScoreTiles][2];                    // the exponentials, in pairs
     if (any) {
+      float scores[kTiles][kScoreTiles][4] = {};
 #pragma unroll
       for (int d = 0; d < kSize / 16; ++d) {
         uint32_t left[kTiles][4];
@@ -175,13 +176,13 @@ __global__ void __launch_bounds__(kFlashThreads, kSize <= 128 ? 2 : 1)
           max[i][half] = top;
           float added = 0;
 #pragma unroll
-          for (int n = 0; n < kScoreTiles; ++n)
-#pragma unroll
-            for (int e = 0; e < 2; ++e) {
-              float& score = scores[i][n][half * 2 + e];
-              score = PowerOfTwo(score - base);
-              added += score;
-            }
+          for (int n = 0; n < kScoreTiles; ++n) {
+            const float first = PowerOfTwo(scores[i][n][half * 2] - base);
+            const float second = PowerOfTwo(scores[i][n][half * 2 + 1] - base);
+            added += first;
+            added += second;
+            shares[i][n][half] = PackPair(first, second, T{});
+          }
           sum[i][half] = sum[i][half] * factor + added;
 #pragma unroll
           for (int n = 0; n < kOutTiles; ++n) {
@@ -201,10 +202,7 @@ __global__ void __launch_bounds__(kFlashThreads, kSize <= 128 ? 2 : 1)
 #pragma unroll
       for (int i = 0; i < kTiles; ++i)
 #pragma unroll
-        for (int r = 0; r < 4; ++r) {
-          const float* pair = scores[i][j * 2 + r / 2] + r % 2 * 2;
-          left[i][r] = PackPair(pair[0], pair[1], T{});
-        }
+        for (int r = 0; r < 4; ++r) left[i][r] = shares[i][j * 2 + r / 2][r % 2];
 #pragma unroll
       for (int d = 0; d < kSize / 16; ++d) {
         uint32_t right[4];
