@@ -1,11 +1,5 @@
-// NucleusMask: the smallest set of the keys that row r sees (key <= position + r) whose mass reaches p of the
-// row's, ties to the lower index. Negative and NaN weights count as 0; a row without a positive weight keeps
-// nothing. Found without sorting: cpu/nucleus.h.
-//
-// inputs   weights [R,C] float32, position [1] int32
-// attrs    p, in (0, 1]
-// outputs  mask [R,C] bool
-#include "../check.h"
+#include "nucleus_mask.h"
+
 #include "../cpu/kernels.h"
 #include "../cpu/nucleus.h"
 #include "../cpu/parallel.h"
@@ -14,16 +8,11 @@ namespace specattn {
 namespace SPECATTN_ISA {
 
 Status NucleusMask(Stream& stream, const Args& args) {
-  SPECATTN_RETURN_IF_ERROR(CheckCounts("NucleusMask", args, 2, 1, 1));
-  const Tensor& weights = args.inputs[0];
-  const Tensor& mask = args.outputs[0];
-  const double p = args.attrs[0];
-  SPECATTN_RETURN_IF_ERROR(
-      CheckTensor("NucleusMask", "weights", weights, DType::kFloat32, {kAnySize, kAnySize}));
-  SPECATTN_RETURN_IF_ERROR(CheckTensor("NucleusMask", "position", args.inputs[1], DType::kInt32, {1}));
-  SPECATTN_CHECK(p > 0 && p <= 1, "[NucleusMask] p must be in (0, 1] but is %g", p);
-  const int64_t rows = weights.dims[0], capacity = weights.dims[1];
-  SPECATTN_RETURN_IF_ERROR(CheckTensor("NucleusMask", "output", mask, DType::kBool, {rows, capacity}));
+  NucleusMaskCall call = {};
+  SPECATTN_RETURN_IF_ERROR(CheckNucleusMask(args, &call));
+  const Tensor &weights = *call.weights, &mask = *call.mask;
+  const int64_t rows = call.rows, capacity = call.capacity;
+  const double p = call.p;
   if (mask.size() == 0) return Ok();
 
   // A slice of scratch for each worker, not for each row: rows may be many and long.
@@ -35,7 +24,7 @@ Status NucleusMask(Stream& stream, const Args& args) {
   SPECATTN_CHECK(scratch != nullptr, "[NucleusMask] no memory for %lld candidates",
                  static_cast<long long>(workers * room));
 
-  const int64_t first = args.inputs[1].as<int32_t>()[0];
+  const int64_t first = call.position->as<int32_t>()[0];
   ParallelFor(stream, workers, 1, [&](int64_t begin, int64_t end) {
     for (int64_t worker = begin; worker < end; ++worker) {
       for (int64_t r = worker; r < rows; r += workers) {

@@ -1,0 +1,91 @@
+// A block has a row, or a cluster of blocks a long one. The search for the cut (gpu/nucleus.cuh) keeps its candidates in
+// shared memory; the mask is written from a second reading of the row, out of the L2 cache.
+#include "../gpu/kernels.h"
+#include "../gpu/nucleus.cuh"
+#include "nucleus_mask.h"
+
+namespace specattn {
+namespace gpu {
+namespace {
+
+struct MaskArgs {
+  const float* weights;
+  const int32_t* position;
+  bool* mask;
+  int capacity;
+  double p;
+  uint32_t* columns;  // null: they are in shared memory
+  int64_t columns_stride;
+};
+
+template <bool kCluster>
+__device__ __forceinline__ void MaskRow(const MaskArgs& args) {
+  extern __shared__ __align__(16) unsigned char dynamic_shared[];
+  Team<kCluster> team(reinterpret_cast<NucleusShared*>(dynamic_shared));
+  uint32_t* columns = args.columns ? args.columns + blockIdx.x * args.columns_stride
+                                   : reinterpret_cast<uint32_t*>(dynamic_shared + kNucleusShared);
+  if constexpr (kCluster) ClusterSync();  // all blocks are there to be written to
+  WaitForPrevious();
+  LetNextStart();
+
+  const int64_t r = blockIdx.x / team.kBlocks;
+  const int capacity = args.capacity;
+  const int64_t end = int64_t{args.position[0]} + r + 1;
+  const int visible = static_cast<int>(end < 0 ? 0 : end < capacity ? end : capacity);
+  const float* row = args.weights + r * capacity;
+  bool* mask = args.mask + r * capacity;
+  const bool aligned = capacity % 4 == 0;
+
+  const PlainRow source = {row, capacity, aligned};
+  Cut cut = {};
+  if (visible > 0) cut = FindCut(source, visible, args.p, 0, columns, team);
+  ForFours(source, SliceOf(capacity, team.Rank(), team.kBlocks), [&](int j, const float(&x)[4]) {
+    bool kept[4];
+#pragma unroll
+    for (int c = 0; c < 4; ++c) kept[c] = j + c < visible && cut.Keeps(x[c], j + c);
+    if (aligned) {
+      *reinterpret_cast<uchar4*>(mask + j) = make_uchar4(kept[0], kept[1], kept[2], kept[3]);
+    } else {
+#pragma unroll
+      for (int c = 0; c < 4; ++c)
+        if (j + c < capacity) mask[j + c] = kept[c];
+    }
+  });
+}
+
+__global__ void __launch_bounds__(1024) MaskRows(MaskArgs args) { MaskRow<false>(args); }
+__global__ void __launch_bounds__(kClusterThreads, 2) SPECATTN_CLUSTER MaskRowsInClusters(MaskArgs args) {
+  MaskRow<true>(args);
+}
+
+}  // namespace
+
+Status NucleusMask(Stream& stream, const Args& args) {
+  NucleusMaskCall call = {};
+  SPECATTN_RETURN_IF_ERROR(CheckNucleusMask(args, &call));
+  if (call.mask->size() == 0) return Ok();
+  SPECATTN_CHECK(call.capacity <= kLongestRow, "[NucleusMask] rows may have up to %lld weights but have %lld",
+                 static_cast<long long>(kLongestRow), static_cast<long long>(call.capacity));
+  auto& cuda = static_cast<CudaStream&>(stream);
+  static const bool clusters = InClusters(MaskRowsInClusters);
+  const NucleusPlan plan = PlanNucleus(cuda, call.capacity, clusters);
+  const int64_t blocks = call.rows * plan.blocks;
+  MaskArgs mask = {call.weights->as<float>(),
+                   call.position->as<int32_t>(),
+                   call.mask->as<bool>(),
+                   static_cast<int>(call.capacity),
+                   call.p,
+                   nullptr,
+                   plan.columns};
+  if (!plan.in_shared) {
+    mask.columns = static_cast<uint32_t*>(stream.Scratch(static_cast<size_t>(blocks) * plan.scratch_bytes()));
+    SPECATTN_CHECK(mask.columns, "[NucleusMask] no memory for %lld candidates",
+                   static_cast<long long>(blocks * plan.columns));
+  }
+  return LaunchKernel(cuda, "NucleusMask", Start::kEarly, plan.blocks > 1 ? MaskRowsInClusters : MaskRows,
+                      dim3(static_cast<unsigned>(blocks)), dim3(static_cast<unsigned>(plan.threads)),
+                      plan.shared_bytes, mask);
+}
+
+}  // namespace gpu
+}  // namespace specattn
