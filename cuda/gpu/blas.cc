@@ -40,6 +40,10 @@ constexpr int kCompute32F = 68;             // CUBLAS_COMPUTE_32F
 constexpr int kDescTransposeA = 3;          // CUBLASLT_MATMUL_DESC_TRANSA
 constexpr int32_t kTranspose = 1;           // CUBLAS_OP_T
 constexpr int kPreferenceMaxWorkspace = 1;  // CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES
+constexpr int kPreferenceMinAlignmentA =
+    5;  // CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES; 6, 7, 8 are b's, c's, d's
+
+constexpr uint32_t kMostAlignment = 256;  // more makes no difference to cuBLASLt
 
 // How many shapes are remembered: prompts come in any length.
 constexpr size_t kMaxPlans = 1024;
@@ -73,8 +77,8 @@ struct Blas::Library {
     Algorithm algorithm;
     LtStatus status = 0;  // not 0: there is no algorithm for this shape
   };
-  // rows, cols, inner, type, whether c is added, workspace
-  using Shape = std::tuple<int64_t, int64_t, int64_t, int, bool, size_t>;
+  // rows, cols, inner, type, whether c is added, workspace, what all addresses are multiples of
+  using Shape = std::tuple<int64_t, int64_t, int64_t, int, bool, size_t, uint32_t>;
   std::map<Shape, Plan> plans;
 
   ~Library() {
@@ -129,7 +133,7 @@ struct Blas::Library {
   }
 
   LtStatus Choose(const Shape& shape, Plan* plan) {
-    const auto [rows, cols, inner, type, adds, workspace_bytes] = shape;
+    const auto [rows, cols, inner, type, adds, workspace_bytes, alignment] = shape;
     const auto layout = [&](MatrixLayout* out, int of, int64_t r, int64_t c) {
       return MatrixLayoutCreate(out, of, static_cast<uint64_t>(r), static_cast<uint64_t>(c), r);
     };
@@ -142,6 +146,9 @@ struct Blas::Library {
     Heuristic best{};
     int found = 0;
     LtStatus status = MatmulPreferenceSetAttribute(preference, kPreferenceMaxWorkspace, &most, sizeof most);
+    for (int matrix = 0; matrix < 4 && !status; ++matrix)
+      status = MatmulPreferenceSetAttribute(preference, kPreferenceMinAlignmentA + matrix, &alignment,
+                                            sizeof alignment);
     if (!status)
       status = MatmulAlgoGetHeuristic(handle, product, plan->b, plan->a, plan->c, plan->c, preference, 1,
                                       &best, &found);
@@ -187,7 +194,11 @@ Status Blas::Multiply(cudaStream_t stream, DType storage, int64_t rows, int64_t 
                       const void* a, const void* b, float beta, float* c, void* workspace,
                       size_t workspace_bytes) {
   const int type = storage == DType::kBFloat16 ? CUDA_R_16BF : CUDA_R_16F;
-  const Library::Plan& plan = library_->PlanOf({rows, cols, inner, type, beta != 0, workspace_bytes});
+  const auto addresses = reinterpret_cast<uintptr_t>(a) | reinterpret_cast<uintptr_t>(b) |
+                         reinterpret_cast<uintptr_t>(c) | kMostAlignment;
+  const auto alignment = static_cast<uint32_t>(addresses & ~(addresses - 1));  // the lowest bit that is set
+  const Library::Plan& plan =
+      library_->PlanOf({rows, cols, inner, type, beta != 0, workspace_bytes, alignment});
   const float alpha = 1;
   LtStatus status = plan.status;
   if (!status)
