@@ -70,10 +70,9 @@ class Queue final : public CudaStream {
     counters_ = Buffer::Make(kCounters * sizeof(unsigned));
     SPECATTN_CHECK(counters_, "[cuda] no memory for %d counters", kCounters);
     SPECATTN_CUDA("clear the counters", cudaMemsetAsync(counters_->data(), 0, counters_->bytes(), stream_));
-    int version = 0;
-    SPECATTN_RETURN_IF_ERROR(KernelVersion(&version));
+    SPECATTN_RETURN_IF_ERROR(KernelVersion(&architecture_));
     const char* early = std::getenv("SPECATTN_EARLY_START");
-    starts_early_ = version >= 90 && !(early && *early == '0');
+    starts_early_ = architecture_ >= 90 && !(early && *early == '0');
     blas_ = Blas::Open(blas_reason_, sizeof blas_reason_);
     return Ok();
   }
@@ -94,6 +93,7 @@ class Queue final : public CudaStream {
   cudaStream_t stream() const override { return stream_; }
   int processors() const override { return processors_; }
   int64_t shared_bytes_per_block() const override { return shared_bytes_; }
+  int architecture() const override { return architecture_; }
   bool starts_early() const override { return starts_early_; }
   void Launched() override { launched_ = true; }
   bool Settled(const void* data) const override {
@@ -139,7 +139,7 @@ class Queue final : public CudaStream {
     const char *begin, *end;
   };
   cudaStream_t stream_ = nullptr;
-  int processors_ = 0;
+  int processors_ = 0, architecture_ = 0;
   int64_t shared_bytes_ = 0;
   bool starts_early_ = false, launched_ = false, capturing_ = false;
   std::vector<Range> written_;  // by the last launch that ran a kernel
@@ -149,54 +149,126 @@ class Queue final : public CudaStream {
   char blas_reason_[128] = "";
 };
 
-// A CUDA graph, with an event at its beginning and at each mark.
+// A CUDA graph, with an event at its beginning and at each mark. There are two of it, launched in turns, with events of their own: while one
+// runs, the other's times can be read.
 class Graph final : public Capture {
  public:
   explicit Graph(cudaStream_t stream) : stream_(stream) {}
   ~Graph() override {
-    if (executable_) cudaGraphExecDestroy(executable_);
-    for (cudaEvent_t event : events_) cudaEventDestroy(event);
+    for (Instance& instance : instances_) {
+      if (instance.executable) cudaGraphExecDestroy(instance.executable);
+      for (cudaEvent_t event : instance.events) cudaEventDestroy(event);
+    }
     // Its buffers may go back to the system with it: not before the last replay has ended.
     if (!buffers_.empty()) cudaStreamSynchronize(stream_);
   }
 
   // Records an event in the graph.
   Status Mark() {
-    cudaEvent_t event = nullptr;
-    SPECATTN_CUDA("make an event", cudaEventCreate(&event));
-    events_.push_back(event);
-    SPECATTN_CUDA("record a mark", cudaEventRecordWithFlags(event, stream_, cudaEventRecordExternal));
+    for (Instance& instance : instances_) {
+      cudaEvent_t event = nullptr;
+      SPECATTN_CUDA("make an event", cudaEventCreate(&event));
+      instance.events.push_back(event);
+    }
+    SPECATTN_CUDA("record a mark",
+                  cudaEventRecordWithFlags(instances_[0].events.back(), stream_, cudaEventRecordExternal));
     return Ok();
   }
   Status Instantiate(cudaGraph_t graph, Buffers buffers) {
     buffers_ = std::move(buffers);
-    SPECATTN_CUDA("make a graph", cudaGraphInstantiate(&executable_, graph, 0));
-    SPECATTN_CUDA("upload a graph", cudaGraphUpload(executable_, stream_));
+    for (Instance& instance : instances_)
+      SPECATTN_CUDA("make a graph", cudaGraphInstantiate(&instance.executable, graph, 0));
+    SPECATTN_RETURN_IF_ERROR(SetEvents(graph));
+    for (Instance& instance : instances_)
+      SPECATTN_CUDA("upload a graph", cudaGraphUpload(instance.executable, stream_));
     return Ok();
   }
 
   Status Replay() override {
-    SPECATTN_CUDA("launch a graph", cudaGraphLaunch(executable_, stream_));
-    replayed_ = true;
+    Instance& instance = instances_[(replays_ + 1) % 2];
+    SPECATTN_CUDA("launch a graph", cudaGraphLaunch(instance.executable, stream_));
+    ++replays_;
     return Ok();
   }
-  int Times(double* milliseconds, int capacity) override {
-    if (!replayed_ || events_.size() < 2 || cudaEventSynchronize(events_.back()) != cudaSuccess) return 0;
+  int Times(int back, double* milliseconds, int capacity) override {
+    if (back < 0 || back > 1 || replays_ <= back) return 0;
+    const std::vector<cudaEvent_t>& events = instances_[(replays_ - back) % 2].events;
+    if (cudaEventSynchronize(events.back()) != cudaSuccess) return 0;
     int count = 0;
-    for (size_t i = 1; i < events_.size() && count < capacity; ++i) {
+    for (size_t i = 1; i < events.size() && count < capacity; ++i) {
       float elapsed = 0;
-      if (cudaEventElapsedTime(&elapsed, events_[i - 1], events_[i]) != cudaSuccess) break;
+      if (cudaEventElapsedTime(&elapsed, events[i - 1], events[i]) != cudaSuccess) break;
       milliseconds[count++] = static_cast<double>(elapsed);
     }
     return count;
   }
 
  private:
+  struct Instance {
+    cudaGraphExec_t executable = nullptr;
+    std::vector<cudaEvent_t> events;
+  };
+
+  // The second instance's events, in place of the first's that were recorded.
+  Status SetEvents(cudaGraph_t graph) {
+    size_t count = 0;
+    SPECATTN_CUDA("look at a graph", cudaGraphGetNodes(graph, nullptr, &count));
+    std::vector<cudaGraphNode_t> nodes(count);
+    SPECATTN_CUDA("look at a graph", cudaGraphGetNodes(graph, nodes.data(), &count));
+    for (cudaGraphNode_t node : nodes) {
+      cudaGraphNodeType type;
+      SPECATTN_CUDA("look at a graph", cudaGraphNodeGetType(node, &type));
+      if (type != cudaGraphNodeTypeEventRecord) continue;
+      cudaEvent_t recorded = nullptr;
+      SPECATTN_CUDA("look at a graph", cudaGraphEventRecordNodeGetEvent(node, &recorded));
+      for (size_t i = 0; i < instances_[0].events.size(); ++i)
+        if (instances_[0].events[i] == recorded)
+          SPECATTN_CUDA("set an event", cudaGraphExecEventRecordNodeSetEvent(instances_[1].executable, node,
+                                                                             instances_[1].events[i]));
+    }
+    return Ok();
+  }
+
   cudaStream_t stream_;
-  cudaGraphExec_t executable_ = nullptr;
-  std::vector<cudaEvent_t> events_;
+  Instance instances_[2];
   Buffers buffers_;
-  bool replayed_ = false;
+  int64_t replays_ = 0;
+};
+
+// Pinned host memory that small results are copied to while the device goes on.
+class PinnedReadback final : public Readback {
+ public:
+  explicit PinnedReadback(cudaStream_t stream) : stream_(stream) {}
+  ~PinnedReadback() override {
+    if (arrived_) {
+      cudaEventSynchronize(arrived_);
+      cudaEventDestroy(arrived_);
+    }
+    if (data_) cudaFreeHost(data_);
+  }
+  Status Open(size_t bytes) {
+    bytes_ = bytes;
+    SPECATTN_CUDA("allocate pinned host memory", cudaMallocHost(&data_, bytes ? bytes : 1));
+    SPECATTN_CUDA("make an event", cudaEventCreateWithFlags(&arrived_, cudaEventDisableTiming));
+    return Ok();
+  }
+  Status Start(const void* device) override {
+    SPECATTN_CUDA("copy from the device",
+                  cudaMemcpyAsync(data_, device, bytes_, cudaMemcpyDeviceToHost, stream_));
+    SPECATTN_CUDA("record an event", cudaEventRecord(arrived_, stream_));
+    return Ok();
+  }
+  Status Finish(void* host) override {
+    SPECATTN_CUDA("read from the device", cudaEventSynchronize(arrived_));
+    if (bytes_) std::memcpy(host, data_, bytes_);
+    return Ok();
+  }
+
+ private:
+  cudaStream_t stream_;
+  size_t bytes_ = 0;
+  void* data_ = nullptr;
+  cudaEvent_t arrived_ = nullptr;
 };
 
 class CudaDevice final : public Device {
@@ -226,6 +298,7 @@ class CudaDevice final : public Device {
   }
 
   const char* name() const override { return "cuda"; }
+  bool asynchronous() const override { return true; }
   const char* description() const override { return description_; }
 
   void* Allocate(size_t bytes) override {
@@ -256,6 +329,25 @@ class CudaDevice final : public Device {
   Status CopyOut(void* host, const void* device, size_t bytes) override {
     if (graph_) return Error("[capture] data can't be read from the device while launches are recorded");
     return staging_->Out(host, device, bytes);
+  }
+
+  Status CopyInFrom(void* device, Source& source, size_t bytes) override {
+    if (graph_) return Error("[capture] data can't be written to the device while launches are recorded");
+    for (size_t at = 0; at < bytes;) {
+      Staging::Slot* slot = nullptr;
+      SPECATTN_RETURN_IF_ERROR(staging_->Next(bytes - at, &slot));
+      const size_t part = bytes - at < slot->bytes ? bytes - at : slot->bytes;
+      SPECATTN_RETURN_IF_ERROR(source.Read(slot->data, at, part));
+      SPECATTN_RETURN_IF_ERROR(staging_->Send(static_cast<char*>(device) + at, slot, part));
+      at += part;
+    }
+    return Ok();
+  }
+  Status NewReadback(size_t bytes, std::unique_ptr<Readback>* readback) override {
+    std::unique_ptr<PinnedReadback> pinned(new PinnedReadback(queue_.stream()));
+    SPECATTN_RETURN_IF_ERROR(pinned->Open(bytes));
+    *readback = std::move(pinned);
+    return Ok();
   }
 
   Status Launch(Kernel kernel, const Args& args) override { return queue_.Run(kernel, args); }

@@ -31,7 +31,7 @@ __device__ __forceinline__ void LetNextStart() {
 template <class... Params, class... Values>
 Status LaunchKernel(CudaStream& stream, const char* op, Start start, void (*kernel)(Params...), dim3 grid,
                     dim3 block, size_t shared_bytes, const Values&... values) {
-  constexpr size_t kSharedWithoutAsking = 48 << 10;
+  constexpr size_t kSharedWithoutAsking = 16 << 10;  // 48 KB with what the kernel declares
   if (shared_bytes > kSharedWithoutAsking) {
     const cudaError_t error =
         cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
@@ -52,6 +52,7 @@ Status LaunchKernel(CudaStream& stream, const char* op, Start start, void (*kern
   const cudaError_t error = cudaLaunchKernelEx(&config, kernel, static_cast<Params>(values)...);
   SPECATTN_CHECK(error == cudaSuccess, "[%s] could not be launched on %u x %u x %u blocks of %u threads: %s",
                  op, grid.x, grid.y, grid.z, block.x * block.y * block.z, cudaGetErrorString(error));
+  stream.Launched();
   return Ok();
 }
 

@@ -17,6 +17,8 @@ class CudaStream : public Stream {
   virtual cudaStream_t stream() const = 0;
   virtual int processors() const = 0;                  // streaming multiprocessors
   virtual int64_t shared_bytes_per_block() const = 0;  // at most, with the attribute set (LaunchKernel does)
+  // What this GPU's kernels were compiled for: 80, 90, ...; newer instructions are missing from them.
+  virtual int architecture() const = 0;
   // Whether kernels may start early (launch.cuh).
   virtual bool starts_early() const = 0;
   // Whether `data` was complete before the previous launch was queued, so that a kernel which starts early may
