@@ -331,18 +331,6 @@ class CudaDevice final : public Device {
     return staging_->Out(host, device, bytes);
   }
 
-  Status CopyInFrom(void* device, Source& source, size_t bytes) override {
-    if (graph_) return Error("[capture] data can't be written to the device while launches are recorded");
-    for (size_t at = 0; at < bytes;) {
-      Staging::Slot* slot = nullptr;
-      SPECATTN_RETURN_IF_ERROR(staging_->Next(bytes - at, &slot));
-      const size_t part = bytes - at < slot->bytes ? bytes - at : slot->bytes;
-      SPECATTN_RETURN_IF_ERROR(source.Read(slot->data, at, part));
-      SPECATTN_RETURN_IF_ERROR(staging_->Send(static_cast<char*>(device) + at, slot, part));
-      at += part;
-    }
-    return Ok();
-  }
   Status NewReadback(size_t bytes, std::unique_ptr<Readback>* readback) override {
     std::unique_ptr<PinnedReadback> pinned(new PinnedReadback(queue_.stream()));
     SPECATTN_RETURN_IF_ERROR(pinned->Open(bytes));
