@@ -1,11 +1,12 @@
 // FlashAttention: causal attention of many rows on the tensor cores, for keys and values in 16-bit floats (after
 // FlashAttention-2, arXiv 2307.08691).
 //
-// A block computes 128 rows (64 where a head is wide) of one head, a warp 32 (16) of them. Keys come in tiles of 64: scores, their
-// exponentials and the sums over values stay in registers, and the maximum of a row's scores is corrected as it
-// grows. While a tile's scores are computed its values are on their way to shared memory, and while those are
-// used the next tile's keys. Tiles start at fixed places and are taken in order, and tiles that a row does not
-// see change nothing for it, so that a row's result does not depend on the others.
+// A block computes 128 rows (64 where there are few, or a head is wide) of one head, a warp 32 (16) of them. Keys
+// come in tiles of 64: scores, their exponentials and the sums over values stay in registers, and the maximum of
+// a row's scores is corrected as it grows. While a tile's scores are computed its values are on their way to
+// shared memory, and while those are used the next tile's keys. Tiles start at fixed places and are taken in
+// order, and tiles that a row does not see change nothing for it, so that a row's result does not depend on the
+// others.
 //
 // q and the exponentials are rounded to the caches' type, sums are float32. q is scaled, by log2(e) too, before it is
 // rounded: exponentials are powers of two.
@@ -254,10 +255,18 @@ Status RunFlashShape(CudaStream& stream, const char* op, const FlashAttention& p
                       dim3(static_cast<unsigned>(blocks)), dim3(kFlashThreads), Shape::kSharedBytes, p);
 }
 
+// 64 rows a block instead of 128 where those would leave processors idle: a row's result is the same.
+template <class T, int kSize>
+Status RunFlashSize(CudaStream& stream, const char* op, const FlashAttention& p) {
+  const int64_t large = CeilDiv<int64_t>(p.rows, FlashShape<kSize, 2>::kRows) * p.heads;
+  return large < stream.processors() ? RunFlashShape<T, kSize, 1>(stream, op, p)
+                                     : RunFlashShape<T, kSize, 2>(stream, op, p);
+}
+
 template <class T>
 Status RunFlashAttention(CudaStream& stream, const char* op, const FlashAttention& p) {
-  if (p.head_size <= 64) return RunFlashShape<T, 64, 2>(stream, op, p);
-  if (p.head_size <= 128) return RunFlashShape<T, 128, 2>(stream, op, p);
+  if (p.head_size <= 64) return RunFlashSize<T, 64>(stream, op, p);
+  if (p.head_size <= 128) return RunFlashSize<T, 128>(stream, op, p);
   return RunFlashShape<T, 256, 1>(stream, op, p);
 }
 
