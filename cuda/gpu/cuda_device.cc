@@ -72,7 +72,11 @@ class Queue final : public CudaStream {
     SPECATTN_CUDA("clear the counters", cudaMemsetAsync(counters_->data(), 0, counters_->bytes(), stream_));
     SPECATTN_RETURN_IF_ERROR(KernelVersion(&architecture_));
     const char* early = std::getenv("SPECATTN_EARLY_START");
-    starts_early_ = architecture_ >= 90 && !(early && *early == '0');
+    // Recordings know of early starts since CUDA 12.3.
+    int driver = 0;
+    SPECATTN_CUDA("ask for the driver's version", cudaDriverGetVersion(&driver));
+    starts_early_ =
+        architecture_ >= 90 && CUDART_VERSION >= 12030 && driver >= 12030 && !(early && *early == '0');
     blas_ = Blas::Open(blas_reason_, sizeof blas_reason_);
     return Ok();
   }
@@ -155,12 +159,12 @@ class Graph final : public Capture {
  public:
   explicit Graph(cudaStream_t stream) : stream_(stream) {}
   ~Graph() override {
+    // Its buffers may go back to the system with it: not before the last replay has ended.
+    cudaStreamSynchronize(stream_);
     for (Instance& instance : instances_) {
       if (instance.executable) cudaGraphExecDestroy(instance.executable);
       for (cudaEvent_t event : instance.events) cudaEventDestroy(event);
     }
-    // Its buffers may go back to the system with it: not before the last replay has ended.
-    if (!buffers_.empty()) cudaStreamSynchronize(stream_);
   }
 
   // Records an event in the graph.

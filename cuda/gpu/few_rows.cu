@@ -11,8 +11,9 @@ namespace gpu {
 namespace {
 
 // Data centre GPUs since Hopper have room for a long ring, others get a short one; each is compiled for its own alone.
+// (10 * these are the preprocessor's numbers, which knows no constants.)
 constexpr int kLongRingSince = 90, kLongRingBefore = 120;
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 10 * kLongRingSince && __CUDA_ARCH__ < 10 * kLongRingBefore
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900 && __CUDA_ARCH__ < 1200
 #define SPECATTN_LONG_RING true
 #else
 #define SPECATTN_LONG_RING false
