@@ -5,16 +5,45 @@
 // Sample s of row b is drawn by inversion with a hash of (seed, b, s), so that a seed reproduces on every
 // device.
 #pragma once
+#include <cstring>
+
+#include "../random.h"
 #include "../tensor.h"
 
 namespace specattn {
 namespace {
 
-struct MultinomialSizes {
+namespace multinomial {
+
+SPECATTN_HOST_DEVICE inline double Uniform(const uint32_t (&seed)[2], int64_t row, int64_t sample) {
+  const uint32_t h = Mix32(
+      seed[0] ^ Mix32(seed[1] ^ Mix32(static_cast<uint32_t>(row) ^ Mix32(static_cast<uint32_t>(sample)))));
+  return static_cast<double>(h >> 8) * 0x1p-24;
+}
+
+// The first event whose running sum exceeds u; the last if none does.
+SPECATTN_HOST_DEVICE inline int32_t Find(const double* sums, int64_t n, double u) {
+  int64_t low = 0, high = n - 1;
+  while (low < high) {
+    const int64_t middle = (low + high) / 2;
+    if (u < sums[middle]) {
+      high = middle;
+    } else {
+      low = middle + 1;
+    }
+  }
+  return static_cast<int32_t>(low);
+}
+
+}  // namespace multinomial
+
+struct MultinomialCall {
   int64_t rows = 0, n = 0, samples = 0;
+  uint32_t seed[2] = {};
+  bool normalized = false;
 };
 
-inline Status CheckMultinomial(const Args& args, MultinomialSizes* sizes) {
+inline Status CheckMultinomial(const Args& args, MultinomialCall* call) {
   SPECATTN_CHECK(args.input_count == 1 && args.output_count == 1 && args.attr_count == 2,
                  "[Multinomial] expected 1 input, 1 output and 2 attributes but has %d, %d and %d",
                  args.input_count, args.output_count, args.attr_count);
@@ -26,7 +55,8 @@ inline Status CheckMultinomial(const Args& args, MultinomialSizes* sizes) {
                  "[Multinomial] logits and the output must be matrices of as many rows");
   const int64_t rows = x.dims[0], n = x.dims[1], samples = y.dims[1];
   SPECATTN_CHECK(y.size() == 0 || n > 0, "[Multinomial] logits have no columns");
-  *sizes = {rows, n, samples};
+  *call = {rows, n, samples, {}, args.attrs[1] != 0};
+  std::memcpy(call->seed, &args.attrs[0], sizeof call->seed);
   return Ok();
 }
 
