@@ -10,6 +10,7 @@
 #include <memory>
 #include <new>
 
+#include "addon_capture.h"
 #include "addon_session.h"
 #include "file_source.h"
 
@@ -120,60 +121,6 @@ napi_value Synchronize(napi_env env, napi_callback_info info) {
   return status.ok() ? nullptr : Throw(env, status);
 }
 
-napi_value BeginCapture(napi_env env, napi_callback_info info) {
-  Call call;
-  if (!call.Parse(env, info)) return nullptr;
-  const Status status = call.self->device->BeginCapture();
-  if (!status.ok()) return Throw(env, status);
-  call.self->recording = call.self->next_capture++;
-  call.self->allocator->BeginPool(call.self->recording);
-  return nullptr;
-}
-
-napi_value EndCapture(napi_env env, napi_callback_info info) {
-  Call call;
-  if (!call.Parse(env, info)) return nullptr;
-  Session& session = *call.self;
-  if (!session.recording) return Throw(env, "[capture] no launches are being recorded");
-  const int id = session.recording;
-  session.recording = 0;
-  std::unique_ptr<Capture> capture;
-  const Status status = session.device->EndCapture(&capture);
-  session.allocator->EndPool();
-  if (!status.ok()) {
-    session.allocator->FreePool(id);
-    return Throw(env, status);
-  }
-  session.captures[id] = std::move(capture);
-  return Number(env, id);
-}
-
-// Runs a capture; leaves the times of its stretches in `command` and returns how many there are.
-napi_value Replay(napi_env env, napi_callback_info info) {
-  Call call;
-  if (!call.Parse(env, info)) return nullptr;
-  const auto capture = call.self->captures.find(static_cast<int>(call.numbers[0]));
-  if (capture == call.self->captures.end()) return Throw(env, "[replay] the capture was freed");
-  const Status status = capture->second->Replay();
-  if (!status.ok()) return Throw(env, status);
-  return Number(env, capture->second->Times(call.self->command, kCommandLength));
-}
-
-napi_value Mark(napi_env env, napi_callback_info info) {
-  Call call;
-  if (!call.Parse(env, info)) return nullptr;
-  const Status status = call.self->device->Mark();
-  return status.ok() ? nullptr : Throw(env, status);
-}
-
-napi_value FreeCapture(napi_env env, napi_callback_info info) {
-  Call call;
-  if (!call.Parse(env, info)) return nullptr;
-  const int id = static_cast<int>(call.numbers[0]);
-  if (call.self->captures.erase(id)) call.self->allocator->FreePool(id);
-  return nullptr;
-}
-
 napi_value Memory(napi_env env, napi_callback_info info) {
   Call call;
   if (!call.Parse(env, info)) return nullptr;
@@ -231,6 +178,7 @@ napi_value NewDevice(napi_env env, napi_callback_info info) {
   session->command = static_cast<double*>(shared);
   napi_set_named_property(env, self, "name", String(env, session->device->name()));
   napi_set_named_property(env, self, "description", String(env, session->device->description()));
+  napi_set_named_property(env, self, "asynchronous", Boolean(env, session->device->asynchronous()));
   napi_set_named_property(env, self, "command", command);
   if (napi_wrap(env, self, session.get(), Finalize, nullptr, nullptr) != napi_ok)
     return Throw(env, "[device] could not be wrapped");
@@ -304,7 +252,10 @@ napi_value Init(napi_env env, napi_value exports) {
       Method<Synchronize>("synchronize"),
       Method<BeginCapture>("beginCapture"),
       Method<EndCapture>("endCapture"),
+      Method<AddOutput>("addOutput"),
       Method<Replay>("replay"),
+      Method<ReadOutput>("readOutput"),
+      Method<Times>("times"),
       Method<FreeCapture>("freeCapture"),
       Method<Mark>("mark"),
       Method<Memory>("memory"),

@@ -16,10 +16,21 @@ namespace specattn {
 constexpr size_t kCommandLength = 8192;
 constexpr int kMaxTensors = 256;
 
+// A capture, and what the host reads of it: of every output the values of the last two replays.
+struct Recording {
+  struct Output {
+    int handle;
+    std::unique_ptr<Readback> values[2];
+  };
+  std::unique_ptr<Capture> capture;
+  std::vector<Output> outputs;
+  unsigned replays = 0;  // the last one's values are in values[replays % 2]
+};
+
 struct Session {
   std::unique_ptr<Device> device;
   std::unique_ptr<Allocator> allocator;
-  std::map<int, std::unique_ptr<Capture>> captures;
+  std::map<int, Recording> captures;
   int next_capture = 1;
   int recording = 0;
   double* command = nullptr;  // of an ArrayBuffer that `command_buffer` keeps alive

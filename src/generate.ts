@@ -5,6 +5,8 @@ import type {LlamaConfig} from '../models/config.js';
 import type {LlamaTokenizer} from '../models/tokenizer.js';
 import {AdaptiveGamma} from './gamma.js';
 import {resolveOptions, type GenerateOptions, type ResolvedOptions} from './options.js';
+import {runsAhead} from './record.js';
+import {launchRound, readRound, type Round} from './rounds.js';
 import {sessionPlan, type Pair, type Session} from './session.js';
 import {StatsCollector, type GenerateStats} from './stats.js';
 import {StopWatch} from './stop.js';
@@ -42,7 +44,8 @@ class Aborted extends Error {}
  * Writes an answer piece by piece and returns it whole.
  *
  * The host knows the sequence's tokens and its last position; everything else of a round (tokens, positions, selections,
- * probabilities) stays on the device, which hands back one small tensor a round.
+ * probabilities) stays on the device, which hands back one small tensor a round. A device that runs by itself is given the next
+ * round before that tensor is read, where one follows whatever it says: it never waits for the host.
  *
  * @throws Error on a bad option, a prompt longer than the context, sparse verification without a layer map, another backend than the
  *     models', or a signal that was aborted before
@@ -79,47 +82,51 @@ export async function* generateText(
   let refreshed = promptTokens - 1; // verifier's rows before this one were computed densely
   let roundsSinceRefresh = 0;
 
+  // Of the next round to launch. It is chosen before the report of the round that runs meanwhile, on devices that wait too: a seed
+  // gives the same text on all of them.
+  const nextGamma = () => adaptive?.next() ?? (options.gamma as number);
+  let wanted = nextGamma();
+  // Shorter at the context's end; 0, one step without a draft, without one or with a single token behind us. A block may go past
+  // maxNewTokens: what is too much is dropped, so that a longer answer begins like a shorter one.
+  const gammaAt = (position: number) =>
+    speculative && position > 0 ? Math.min(wanted, contextLength - 1 - position) : 0;
+  const ahead = runsAhead();
+  /** Whether another round follows this one whatever it accepts (but for an end token or a stop text), of a gamma that is known. */
+  const surelyFollowed = ({gamma}: Round, position: number) => {
+    const latest = position + 1 + gamma;
+    const refreshes =
+      options.verification === 'refresh' && gamma > 0 && roundsSinceRefresh + 1 >= options.refreshEvery;
+    return (
+      latest < contextLength &&
+      gammaAt(position + 1) === gammaAt(latest) &&
+      latest + 1 - promptTokens < options.maxNewTokens &&
+      !refreshes
+    );
+  };
+
   checkEngine(engine);
   const session = engine.borrow();
   try {
     if (!finishReason) await session.prefill(sequence, options.seed, speculative, turn);
     stats.prefilled();
+    let launched: Round | undefined;
     while (!finishReason) {
       await turn();
       const position = sequence.length - 1;
-      if (position >= contextLength) {
+      if (!launched && position >= contextLength) {
         finishReason = 'length';
         break;
       }
-
-      // A round, shorter at the context's end; one step without a draft, or with a single token behind us. A block may go past
-      // maxNewTokens: what is too much is dropped, so that a longer answer begins like a shorter one.
-      const room = contextLength - 1 - position;
-      const gamma =
-        speculative && position > 0 ? Math.min(adaptive?.next() ?? (options.gamma as number), room) : 0;
-      const fresh: number[] = [];
-      if (gamma > 0) {
-        const {steps, selection} = stats.recording(() => session.speculative(gamma, options));
-        const report = (await steps.run()[0].data()) as Int32Array;
-        const sets = selection?.plan.mix.length ?? 0;
-        for (let i = 0; i <= gamma && report[i] >= 0; i++) fresh.push(report[i]);
-        const accepted = fresh.length - 1;
-        stats.phase(steps.times);
-        stats.speculative(
-          position,
-          gamma,
-          accepted,
-          selection?.plan,
-          report.subarray(gamma + 1, gamma + 1 + sets),
-          report.subarray(gamma + 1 + sets),
-        );
-        adaptive?.update(gamma, accepted);
-      } else {
-        const {steps} = stats.recording(() => session.plain(options));
-        fresh.push(((await steps.run()[0].data()) as Int32Array)[0]);
-        stats.phase(steps.times);
-        stats.plain(position);
-      }
+      const round: Round = launched ?? launchRound(session, gammaAt(position), options, stats);
+      wanted = nextGamma();
+      // A round launched in vain leaves nothing behind: the next prompt sets the state anew.
+      launched =
+        ahead && surelyFollowed(round, position)
+          ? launchRound(session, gammaAt(position + 1), options, stats)
+          : undefined;
+      const fresh = await readRound(round, position, stats);
+      const {gamma} = round;
+      if (gamma > 0) adaptive?.update(gamma, fresh.length - 1);
 
       // Text, and the reasons to end.
       for (const token of fresh) {

@@ -18,6 +18,11 @@ export function nativeBackend(): SpecAttnBackend | undefined {
   return backend.isSpecAttn ? (backend as SpecAttnBackend) : undefined;
 }
 
+/** Waits for everything queued, so that its time is not taken for what comes after it. */
+export function settle(): void {
+  nativeBackend()?.synchronize();
+}
+
 /** Tensors that live from step to step. On the native backend their buffers never change. */
 export class LoopState {
   constructor(readonly tensors: tf.Tensor[]) {
@@ -60,13 +65,24 @@ export class LoopState {
   }
 }
 
+/** A run of a step. It can be read until the second run after it, or the next one where the device runs at once. */
+export interface Launched {
+  /** Waits for the run, not for later ones: what the step's outputs hold after it. */
+  read(): Promise<tf.TypedArray[]>;
+  /** Milliseconds of each phase; to be asked for when the outputs were read. */
+  times(): Record<string, number>;
+}
+
 /** A step over a state, ready to run again and again. */
 export interface Recorded {
-  /** Milliseconds of each phase of the last run. */
-  readonly times: Record<string, number>;
-  /** One step: the state moves on; the tensors returned stay valid until the next run. */
-  run(): tf.Tensor[];
+  /** One step: the state moves on. */
+  run(): Launched;
   dispose(): void;
+}
+
+/** Whether a run returns before it has ended, so that the next one can be queued meanwhile. */
+export function runsAhead(): boolean {
+  return nativeBackend()?.device.asynchronous ?? false;
 }
 
 /** Prepares `step` over `state`: as a capture on the native backend, as plain calls elsewhere. */
@@ -76,7 +92,6 @@ export function record(state: LoopState, step: Step): Recorded {
 }
 
 class Replayed implements Recorded {
-  readonly times: Record<string, number> = {};
   private readonly phases: string[] = [];
   private readonly captured: Captured;
 
@@ -89,10 +104,15 @@ class Replayed implements Recorded {
     );
   }
 
-  run(): tf.Tensor[] {
-    const times = this.captured.replay();
-    this.phases.forEach((phase, i) => (this.times[phase] = times[i]));
-    return this.captured.outputs;
+  run(): Launched {
+    const replay = this.captured.replay();
+    return {
+      read: async () => replay.read(),
+      times: () => {
+        const times = replay.times();
+        return Object.fromEntries(this.phases.map((phase, i) => [phase, times[i] ?? 0]));
+      },
+    };
   }
 
   dispose(): void {
@@ -101,7 +121,6 @@ class Replayed implements Recorded {
 }
 
 class Eager implements Recorded {
-  readonly times: Record<string, number> = {};
   private outputs: tf.Tensor[] = [];
 
   constructor(
@@ -109,19 +128,21 @@ class Eager implements Recorded {
     private readonly step: Step,
   ) {}
 
-  run(): tf.Tensor[] {
+  run(): Launched {
     tf.dispose(this.outputs);
+    const times: Record<string, number> = {};
     let start = performance.now();
     this.state.advance((tensors) => {
       const next = this.step(tensors, (phase) => {
         const now = performance.now();
-        this.times[phase] = now - start;
+        times[phase] = now - start;
         start = now;
       });
       this.outputs = next.outputs.map((output) => tf.keep(output.clone()));
       return next.state;
     });
-    return this.outputs;
+    const {outputs} = this;
+    return {read: () => Promise.all(outputs.map((output) => output.data())), times: () => times};
   }
 
   dispose(): void {

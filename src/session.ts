@@ -4,7 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type {Llama} from '../models/llama.js';
 import type {LayerMap} from '../models/layer_map.js';
 import type {ResolvedOptions} from './options.js';
-import {LoopState, record, type Recorded} from './record.js';
+import {LoopState, record, settle, type Recorded} from './record.js';
 import {CACHES, LAST, POSITION, SEED, plainStep, speculativeRound} from './round.js';
 import {Selection, planSelection, type SelectionPlan} from './selection.js';
 
@@ -85,12 +85,14 @@ export class Session {
     this.state.set(LAST, tokens.length > 1 ? tokens.slice(-2) : [tokens[0], tokens[0]]);
     this.state.set(POSITION, [last]);
     this.state.set(SEED, [seed | 0, Math.floor(seed / 2 ** 32) | 0]);
+    settle();
   }
 
   /** Renews the verifier's keys and values of `tokens`, which stand at `from` and after, with dense attention. */
   refresh(tokens: readonly number[], from: number): void {
     for (let i = 0; i < tokens.length; i += PREFILL_ROWS)
       this.process(tokens.slice(i, i + PREFILL_ROWS), from + i, false);
+    settle();
   }
 
   private process(tokens: readonly number[], position: number, withDraft: boolean): void {

@@ -15,9 +15,9 @@ export interface TimerOptions {
 
 /** Microseconds of each stretch of the last replay that ended with a mark. */
 function stretchTimes(backend: SpecAttnBackend, captured: Captured): number[] {
-  const times = captured.replay();
+  const replay = captured.replay();
   backend.synchronize();
-  return Array.from(times, (milliseconds) => milliseconds * 1e3);
+  return Array.from(replay.times(), (milliseconds) => milliseconds * 1e3);
 }
 
 export class Timer {

@@ -119,10 +119,11 @@ class CommandList final : public Capture {
   }
   void Mark() {
     marks_.push_back(commands_.size());
-    times_.push_back(0);
+    for (std::vector<double>& times : times_) times.push_back(0);
   }
 
   Status Replay() override {
+    std::vector<double>& times = times_[(replays_ + 1) % 2];
     auto start = Clock::now();
     size_t next = 0;
     for (size_t mark = 0; mark <= marks_.size(); ++mark) {
@@ -130,14 +131,16 @@ class CommandList final : public Capture {
         SPECATTN_RETURN_IF_ERROR(commands_[next].launcher(stream_, commands_[next].args()));
       if (mark == marks_.size()) break;
       const auto now = Clock::now();
-      times_[mark] = std::chrono::duration<double, std::milli>(now - start).count();
+      times[mark] = std::chrono::duration<double, std::milli>(now - start).count();
       start = now;
     }
+    ++replays_;
     return Ok();
   }
-  int Times(double* milliseconds, int capacity) override {
-    const int count = std::min(capacity, static_cast<int>(times_.size()));
-    std::copy_n(times_.begin(), count, milliseconds);
+  int Times(int back, double* milliseconds, int capacity) override {
+    const std::vector<double>& times = times_[(replays_ + static_cast<unsigned>(back)) % 2];
+    const int count = std::min(capacity, static_cast<int>(times.size()));
+    std::copy_n(times.begin(), count, milliseconds);
     return count;
   }
 
@@ -146,8 +149,9 @@ class CommandList final : public Capture {
 
   Stream& stream_;
   std::vector<Command> commands_;
-  std::vector<size_t> marks_;  // the number of commands before each mark
-  std::vector<double> times_;
+  std::vector<size_t> marks_;     // the number of commands before each mark
+  std::vector<double> times_[2];  // of the last two replays, in turns
+  unsigned replays_ = 0;
 };
 
 class CpuDevice final : public Device {

@@ -7,6 +7,8 @@ import * as path from 'node:path';
 export interface NativeDevice {
   readonly name: string;
   readonly description: string;
+  /** Whether launches return before they have run. */
+  readonly asynchronous: boolean;
   /** The next launch: kernel, inputs, outputs, attrs, {handle, dtype, rank, dims...}..., attrs... */
   readonly command: Float64Array;
   launch(): void;
@@ -21,8 +23,14 @@ export interface NativeDevice {
   endCapture(): number;
   /** Ends a stretch of the recording that is timed on its own. */
   mark(): void;
-  /** Leaves each stretch's milliseconds in `command` and returns how many there are. */
-  replay(capture: number): number;
+  /** What the buffer holds after every replay from now on can be read; returns the output's number. */
+  addOutput(capture: number, handle: number): number;
+  /** Queues the launches, then copies of the outputs. */
+  replay(capture: number): void;
+  /** An output's values after the last replay (`back` 0) or the one before it (1), for which it waits. */
+  readOutput(capture: number, output: number, back: number, into: ArrayBufferView): void;
+  /** The same replay's milliseconds, stretch by stretch, in `command`; returns how many. When the outputs were read. */
+  times(capture: number, back: number): number;
   freeCapture(capture: number): void;
   memory(): {bytesInUse: number; bytesReserved: number; bytesFree: number; buffers: number};
   trim(): void;

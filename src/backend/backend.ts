@@ -11,7 +11,15 @@ import {
 
 import type {Addon, NativeDevice} from './addon.js';
 import {Captured, type CaptureStep} from './capture.js';
-import {BYTES, type FilePart, type NativeBackend, type NativeDType, type Storage} from './types.js';
+import {
+  BYTES,
+  hostArray,
+  isHalf,
+  type FilePart,
+  type NativeBackend,
+  type NativeDType,
+  type Storage,
+} from './types.js';
 
 /** In the order of DType in `cuda/tensor.h`. */
 const STORAGES: readonly Storage[] = ['float32', 'bfloat16', 'float16', 'int32', 'bool'];
@@ -36,10 +44,6 @@ export interface SpecAttnMemoryInfo extends tf.MemoryInfo {
   numBytesInDevice: number;
   /** The same with what the allocator keeps for later tensors. */
   numBytesInDeviceReserved: number;
-}
-
-function isHalf(storage: Storage): boolean {
-  return storage === 'bfloat16' || storage === 'float16';
 }
 
 export class SpecAttnBackend extends KernelBackend implements NativeBackend {
@@ -74,6 +78,11 @@ export class SpecAttnBackend extends KernelBackend implements NativeBackend {
 
   storageOf(x: TensorInfo): Storage {
     return this.tensors.get(x.dataId).storage;
+  }
+
+  /** The native buffer's number. */
+  handleOf(x: TensorInfo): number {
+    return this.tensors.get(x.dataId).handle;
   }
 
   launch(kernel: string, inputs: TensorInfo[], outputs: TensorInfo[], attrs: readonly number[] = []): void {
@@ -265,12 +274,7 @@ export class SpecAttnBackend extends KernelBackend implements NativeBackend {
         this.disposeIntermediateTensorInfo(wide);
       }
     }
-    const values =
-      data.storage === 'int32'
-        ? new Int32Array(data.elements)
-        : data.storage === 'bool'
-          ? new Uint8Array(data.elements)
-          : new Float32Array(data.elements);
+    const values = hostArray(data.storage, data.elements);
     this.device.read(data.handle, 0, values);
     return values;
   }

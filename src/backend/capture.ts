@@ -2,12 +2,21 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import type {SpecAttnBackend} from './backend.js';
+import {hostArray, isHalf} from './types.js';
 
 /**
  * One step of a loop: from the state's tensors to their next values and to what the host reads. It may only run kernels:
  * nothing in it may read a tensor's data.
  */
 export type CaptureStep = (state: tf.Tensor[]) => {state: tf.Tensor[]; outputs: tf.Tensor[]};
+
+/** A replay that was queued: it can be read until the second replay after it. */
+export interface Replay {
+  /** Waits for the replay, not for later ones: what the outputs hold after it. */
+  read(): (Float32Array | Int32Array | Uint8Array)[];
+  /** Milliseconds of each stretch that ended with `backend.device.mark()`; to be asked for when the outputs were read. */
+  times(): Float64Array;
+}
 
 /**
  * The launches of `step(state)`, recorded, over fixed buffers. Recording runs nothing; every `replay()` runs them all: the state's
@@ -17,6 +26,7 @@ export class Captured {
   /** Refilled by every replay; theirs to read, not to dispose. */
   readonly outputs: tf.Tensor[];
   private id: number | undefined;
+  private replays = 0;
 
   constructor(
     private readonly backend: SpecAttnBackend,
@@ -41,13 +51,14 @@ export class Captured {
           // A donated tensor (a KV cache) is its own next value.
           if (tensor.dataId !== state[i].dataId) backend.launch('Copy', [tensor], [state[i]]);
         });
-        outputs.push(...next.outputs.map((output) => tf.keep(output.clone())));
+        outputs.push(...next.outputs.map((output) => tf.keep(readable(backend, output))));
       });
       this.id = device.endCapture();
+      for (const output of outputs) device.addOutput(this.id, backend.handleOf(output));
     } catch (error) {
       tf.dispose(outputs);
       try {
-        device.freeCapture(device.endCapture());
+        device.freeCapture(this.id ?? device.endCapture());
       } catch {
         // The recording is over either way; what went wrong first is what counts.
       }
@@ -56,11 +67,25 @@ export class Captured {
     this.outputs = outputs;
   }
 
-  /** Runs the launches; returns the milliseconds of each stretch that ended with `backend.device.mark()`. */
-  replay(): Float64Array {
-    if (this.id === undefined) throw new Error('[replay] the capture was disposed');
+  /** Queues the launches. */
+  replay(): Replay {
     const {device} = this.backend;
-    return device.command.slice(0, device.replay(this.id));
+    device.replay(this.captureId('replay'));
+    const number = ++this.replays;
+    return {
+      read: () =>
+        this.outputs.map((output, i) => {
+          const values = hostArray(output.dtype as 'float32' | 'int32' | 'bool', output.size);
+          device.readOutput(this.captureId('read'), i, this.replays - number, values);
+          return values;
+        }),
+      times: () => device.command.slice(0, device.times(this.captureId('times'), this.replays - number)),
+    };
+  }
+
+  private captureId(what: string): number {
+    if (this.id === undefined) throw new Error(`[${what}] the capture was disposed`);
+    return this.id;
   }
 
   dispose(): void {
@@ -69,4 +94,13 @@ export class Captured {
     this.backend.device.freeCapture(this.id);
     this.id = undefined;
   }
+}
+
+/** A tensor of the same values, whose bytes the host can read as they are. */
+function readable(backend: SpecAttnBackend, x: tf.Tensor): tf.Tensor {
+  if (!isHalf(backend.storageOf(x))) return x.clone();
+  const wide = backend.output(x.shape, 'float32');
+  const tensor = tf.engine().makeTensorFromTensorInfo(wide);
+  backend.launch('Copy', [x], [wide]);
+  return tensor;
 }

@@ -23,6 +23,20 @@ export interface FilePart {
   byteLength: number;
 }
 
+/** An array for a tensor's elements, as they lie in native memory. */
+export function hostArray(
+  storage: Exclude<Storage, 'bfloat16' | 'float16'>,
+  elements: number,
+): Float32Array | Int32Array | Uint8Array {
+  if (storage === 'int32') return new Int32Array(elements);
+  return storage === 'bool' ? new Uint8Array(elements) : new Float32Array(elements);
+}
+
+/** Whether `storage` takes half the bytes. */
+export function isHalf(storage: Storage): storage is 'bfloat16' | 'float16' {
+  return storage === 'bfloat16' || storage === 'float16';
+}
+
 /** The native backend's name: without `_`, where tfjs-core's kernel registry splits its keys. */
 export const BACKEND = 'specattn';
 

@@ -5,6 +5,7 @@ import {expect} from 'chai';
 import type {CaptureStep} from '../../src/backend/capture.js';
 import type {SpecAttnBackend, SpecAttnMemoryInfo} from '../../src/backend/index.js';
 import {onBackend} from '../backends.js';
+import {narrow} from '../storage.js';
 
 const native = () => tf.backend() as SpecAttnBackend;
 const held = () => {
@@ -134,6 +135,43 @@ onBackend('specattn', 'a capture', () => {
     captured.replay();
     expect(values(captured.outputs[0])).to.deep.equal([7 * SIZE]);
     others.forEach((other, i) => expectFilled(other, 7 + i));
+    captured.dispose();
+  });
+
+  it('is read one replay late, with the times of the replay that is read', () => {
+    const [x, flag, none] = [tf.tensor1d([1, 2]), tf.tensor1d([1], 'bool'), tf.zeros([0], 'int32')];
+    const captured = native().capture([x], ([old]) => {
+      const next = tf.add(old, old);
+      native().device.mark();
+      return {state: [next], outputs: [next, tf.logicalNot(flag), none]};
+    });
+    const first = captured.replay();
+    const second = captured.replay();
+    expect(values(x)).to.deep.equal([4, 8]);
+    for (let again = 0; again < 2; again++) {
+      const [doubled, no, nothing] = first.read();
+      expect([...doubled]).to.deep.equal([2, 4]);
+      expect([...no]).to.deep.equal([0]);
+      expect(nothing).to.be.instanceOf(Int32Array).with.lengthOf(0);
+      expect([...second.read()[0]]).to.deep.equal([4, 8]);
+    }
+    const times = [first.times(), second.times()];
+    expect(times[0]).to.have.lengthOf(1);
+    expect([...first.times()], 'the same when asked again').to.deep.equal([...times[0]]);
+    const third = captured.replay();
+    expect([...second.read()[0]]).to.deep.equal([4, 8]);
+    expect([...second.times()]).to.deep.equal([...times[1]]);
+    expect([...third.read()[0]]).to.deep.equal([8, 16]);
+    expect(() => first.read()).to.throw('[readOutput] of 3 replays the one 2 back is not kept');
+    expect(() => first.times()).to.throw('[times] of 3 replays the one 2 back is not kept');
+    captured.dispose();
+    expect(() => third.read()).to.throw('[read] the capture was disposed');
+  });
+
+  it('gives outputs that are stored in half the bytes as float32', () => {
+    const x = narrow(tf.tensor1d([1, 2.5]), 'bfloat16');
+    const captured = native().capture([], () => ({state: [], outputs: [x]}));
+    expect([...captured.replay().read()[0]]).to.deep.equal([1, 2.5]);
     captured.dispose();
   });
 });

@@ -40,8 +40,8 @@ onBackend('specattn', 'Session', () => {
       await withSession(lm, async (sparse) => {
         await sparse.prefill(sequence, options.seed, true, noPause);
         for (let round = 0; round < 3; round++) {
-          const [report] = sparse.speculative(3, options).steps.run();
-          sequence.push(...[...report.dataSync().subarray(0, 4)].filter((token) => token >= 0));
+          const [report] = await sparse.speculative(3, options).steps.run().read();
+          sequence.push(...[...report.subarray(0, 4)].filter((token) => token >= 0));
         }
         const rows = sequence.length - 1;
         await withSession(lm, async (session) => {
@@ -87,8 +87,9 @@ onBackend('specattn', 'Session', () => {
         expect(tensors[25]).to.equal(tensors[23]);
         expect(tensors[27]).to.equal(tensors[23]);
         // What was dropped is made again.
-        const [report] = session.speculative(1, resolveOptions({verification: 'dense', topK: 1})).steps.run();
-        expect(report.dataSync()[0]).to.be.within(0, 4095);
+        const {steps} = session.speculative(1, resolveOptions({verification: 'dense', topK: 1}));
+        const [report] = await steps.run().read();
+        expect(report[0]).to.be.within(0, 4095);
       }),
     ));
 });
