@@ -1,0 +1,129 @@
+/** What stays on a device after long work, after work that failed, and after models that came and went. */
+import * as tf from '@tensorflow/tfjs-core';
+import {expect} from 'chai';
+
+import type {SpecAttnBackend} from '../../src/backend/index.js';
+import type {GenerateOptions} from '../../src/options.js';
+import {onBackend} from '../backends.js';
+import {memory, passage, refusal, tinyPair, withModel} from '../generate/models.js';
+import {onCuda} from './on_cuda.js';
+
+const native = () => tf.backend() as SpecAttnBackend;
+
+/** Tensors, and the device's own account of them. */
+function used() {
+  const {bytesInUse, buffers} = native().device.memory();
+  return {...memory(), bytesInUse, buffers};
+}
+
+/** The same with what the allocator keeps for later. */
+function held() {
+  return {...used(), bytesReserved: native().device.memory().bytesReserved};
+}
+
+onBackend('specattn', 'memory of long work', () => {
+  for (const verification of ['dense', 'sparse'] as const) {
+    it(`is the same after 500 rounds: ${verification}`, () =>
+      withModel({}, async (lm) => {
+        const options: GenerateOptions = {verification, gamma: 2, maxNewTokens: 300, seed: 1};
+        const texts = [1, 2, 3].map((i) => passage(i).slice(0, 300));
+        const write = async (i: number) => (await lm.generate(texts[i % 3], options)).stats.rounds;
+        for (let i = 0; i < 3; i++) await write(i);
+        const before = held();
+        let rounds = 0;
+        for (let i = 0; rounds < 500; i++) {
+          rounds += await write(i);
+          expect(held(), `after ${rounds} rounds`).to.deep.equal(before);
+        }
+      })).timeout(120_000);
+  }
+
+  it('is the same after two pairs were loaded and disposed of in turn', async () => {
+    const turn = async () => {
+      for (const pair of [{}, tinyPair()])
+        await withModel(pair, async (lm) => {
+          await lm.generate('It was', {maxNewTokens: 12, gamma: 2});
+        });
+      native().device.trim();
+      return held();
+    };
+    const first = await turn();
+    for (let i = 0; i < 3; i++) expect(await turn()).to.deep.equal(first);
+  }).timeout(120_000);
+});
+
+onCuda('memory', () => {
+  const floats = (bytes: number) =>
+    tf.engine().makeTensorFromTensorInfo(native().output([bytes / 4], 'float32'));
+
+  it('that is not there is refused with what was asked for and what is free, and smaller work still runs', async () => {
+    const {device} = native();
+    device.trim();
+    const {bytesFree} = device.memory();
+    const asked = 4 * Math.ceil(bytesFree / 2);
+    const before = held();
+    const message = await refusal(async () => floats(asked));
+    const [, bytes, free] = /^\[allocate\] (\d+) bytes asked for on device cuda: (\d+) bytes are free/.exec(
+      message,
+    )!;
+    expect(Number(bytes)).to.equal(asked);
+    expect(Number(free)).to.be.within(0.9 * bytesFree, bytesFree);
+    expect(held()).to.deep.equal(before);
+
+    const x = tf.ones([1000, 1000]);
+    const product = tf.matMul(x as tf.Tensor2D, x as tf.Tensor2D).dataSync();
+    expect([product[0], product[999_999]]).to.deep.equal([1000, 1000]);
+    expect(native().device.memory().bytesFree).to.be.above(0.9 * bytesFree);
+  });
+
+  it('that is not there for a recording is refused, and the next one works', async () => {
+    const {device} = native();
+    device.trim();
+    const asked = 4 * Math.ceil(device.memory().bytesFree / 2);
+    const state = tf.tensor1d([1, 2]);
+    const message = await refusal(async () =>
+      native().capture([state], ([x]) => ({state: [tf.add(x, tf.slice(floats(asked), 0, 2))], outputs: []})),
+    );
+    expect(message).to.contain(`[allocate] ${asked} bytes asked for on device cuda`);
+    const captured = native().capture([state], ([x]) => ({state: [tf.add(x, x)], outputs: []}));
+    captured.replay();
+    captured.replay();
+    expect([...state.dataSync()]).to.deep.equal([4, 8]);
+    captured.dispose();
+  });
+
+  it('that ran out in the middle of many tensors serves again once they are gone', async () => {
+    const {device} = native();
+    device.trim();
+    const quarter = 4 * Math.ceil(device.memory().bytesFree / 16);
+    const message = await refusal(async () =>
+      tf.tidy(() => {
+        for (let i = 0; i < 5; i++) floats(quarter);
+      }),
+    );
+    expect(message).to.contain('bytes asked for on device cuda');
+    const most = floats(3 * quarter); // what was given back is whole again
+    most.dispose();
+  });
+
+  it('is as before, and the next answer the same, after an answer that was left in its middle', () =>
+    withModel({}, async (lm) => {
+      const options: GenerateOptions = {maxNewTokens: 60, seed: 4, temperature: 0.8};
+      const prompt = passage(1).slice(0, 900);
+      const {tokens} = await lm.generate(prompt, options);
+      const before = used();
+      for (let pieces = 1; pieces < 8; pieces += 3) {
+        let left = pieces;
+        for await (const _ of lm.stream(prompt, options)) if (--left === 0) break;
+        expect(used(), `left after ${pieces} pieces`).to.deep.equal(before);
+        const signal = new AbortController();
+        left = pieces;
+        const onText = () => --left === 0 && signal.abort();
+        const {finishReason} = await lm.generate(prompt, {...options, onText, signal: signal.signal});
+        expect(finishReason).to.equal('aborted');
+        expect(used(), `aborted after ${pieces} pieces`).to.deep.equal(before);
+      }
+      expect((await lm.generate(prompt, options)).tokens).to.deep.equal(tokens);
+      expect(used()).to.deep.equal(before);
+    })).timeout(60_000);
+});
