@@ -196,7 +196,12 @@ export async function loading(bench: Bench, folder: string | undefined): Promise
   }
 }
 
-/** config.json, and a file of the weights' size with anything in it. */
+const TMPFS = 0x01021994;
+
+/**
+ * config.json, and a file of the weights' size. It needs no disk: a hole, once read, is in the system's memory like any other part of a
+ * file, save on tmpfs, where all holes are one page.
+ */
 function writeFolder({config, name}: NamedConfig): string {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), `specattn-${name}-`));
   try {
@@ -226,12 +231,12 @@ function writeFolder({config, name}: NamedConfig): string {
     const json = Buffer.from(JSON.stringify(header));
     const length = Buffer.alloc(8);
     length.writeBigUInt64LE(BigInt(json.length));
-    const chunk = Buffer.alloc(Math.min(end, 2 ** 26));
-    for (let i = 0; i < chunk.length; i++) chunk[i] = i % 251;
     const fd = fs.openSync(path.join(dir, 'model.safetensors'), 'w');
     try {
       fs.writeSync(fd, Buffer.concat([length, json]));
-      for (let at = 0; at < end;) at += fs.writeSync(fd, chunk, 0, Math.min(chunk.length, end - at));
+      const chunk = Buffer.alloc(2 ** 26);
+      if (fs.statfsSync(dir).type !== TMPFS) fs.ftruncateSync(fd, 8 + json.length + end);
+      else for (let at = 0; at < end;) at += fs.writeSync(fd, chunk, 0, Math.min(chunk.length, end - at));
     } finally {
       fs.closeSync(fd);
     }

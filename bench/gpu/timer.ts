@@ -41,7 +41,7 @@ export class Timer {
    */
   time(calls: readonly (() => unknown)[]): number {
     const [, all] = this.stretches((mark) => {
-      tf.tidy(() => void tf.max(this.flushed));
+      tf.tidy(() => void tf.max(this.flushed, 1));
       mark();
       for (const call of calls) tf.tidy(() => void call());
       mark();
