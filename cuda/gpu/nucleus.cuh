@@ -495,8 +495,10 @@ struct NucleusPlan {
   size_t scratch_bytes() const { return in_shared ? 0 : static_cast<size_t>(columns) * sizeof(uint32_t); }
 };
 
-// clusters: whether the kernel for them is to be had. Rows of up to 16384 are done sooner by one block.
-inline NucleusPlan PlanNucleus(const CudaStream& stream, int64_t n, bool clusters, size_t other_shared = 0) {
+// clusters: whether the kernel for them is to be had. Rows of up to 16384 are done sooner by one block. most_threads: of
+// a block that is alone, 512 or more.
+inline NucleusPlan PlanNucleus(const CudaStream& stream, int64_t n, bool clusters, int most_threads,
+                               size_t other_shared = 0) {
   constexpr int64_t kOneBlock = 16384;
   const size_t room = static_cast<size_t>(stream.shared_bytes_per_block());
   const auto plan = [&](int blocks, int threads) {
@@ -510,7 +512,7 @@ inline NucleusPlan PlanNucleus(const CudaStream& stream, int64_t n, bool cluster
     const NucleusPlan shared = plan(kClusterBlocks, kClusterThreads);
     if (shared.in_shared) return shared;
   }
-  return plan(1, n <= 1024 ? 128 : n <= 2048 ? 256 : n <= 8192 ? 512 : 1024);
+  return plan(1, n <= 1024 ? 128 : n <= 2048 ? 256 : n <= 8192 ? 512 : most_threads);
 }
 
 }  // namespace gpu

@@ -8,6 +8,8 @@ namespace specattn {
 namespace gpu {
 namespace {
 
+constexpr int kMostThreads = 1024;
+
 struct MaskArgs {
   const float* weights;
   const int32_t* position;
@@ -53,7 +55,7 @@ __device__ __forceinline__ void MaskRow(const MaskArgs& args) {
   });
 }
 
-__global__ void __launch_bounds__(1024) MaskRows(MaskArgs args) { MaskRow<false>(args); }
+__global__ void __launch_bounds__(kMostThreads) MaskRows(MaskArgs args) { MaskRow<false>(args); }
 __global__ void __launch_bounds__(kClusterThreads, 2) SPECATTN_CLUSTER MaskRowsInClusters(MaskArgs args) {
   MaskRow<true>(args);
 }
@@ -68,7 +70,7 @@ Status NucleusMask(Stream& stream, const Args& args) {
                  static_cast<long long>(kLongestRow), static_cast<long long>(call.capacity));
   auto& cuda = static_cast<CudaStream&>(stream);
   static const bool clusters = InClusters(MaskRowsInClusters);
-  const NucleusPlan plan = PlanNucleus(cuda, call.capacity, clusters);
+  const NucleusPlan plan = PlanNucleus(cuda, call.capacity, clusters, kMostThreads);
   const int64_t blocks = call.rows * plan.blocks;
   MaskArgs mask = {call.weights->as<float>(),
                    call.position->as<int32_t>(),

@@ -1,12 +1,5 @@
-// SampleToken: the distribution of each row of logits after the filters temperature, top-k, top-p and min-p,
-// in this order, and a token drawn from it by inversion with u = uniform(seed, position + t, stream)
-// (cpu/random.h). Ties go to the lower index; temperature 0 is the one-hot of the argmax. NaN logits count as
-// -inf; a row of nothing else gives token 0.
-//
-// inputs   logits [T,V] float32, seed [2] int32, position [1] int32
-// attrs    temperature, topK (0: off), topP (1: off), minP (0: off), stream (0 to 3)
-// outputs  token [T] int32, probabilities [T,V] float32
-#include "../check.h"
+#include "sample_token.h"
+
 #include "../cpu/kernels.h"
 #include "../cpu/nucleus.h"
 #include "../cpu/parallel.h"
@@ -14,13 +7,6 @@
 
 namespace specattn {
 namespace {
-
-struct Filters {
-  float temperature;
-  int64_t top_k;
-  double top_p;
-  float min_p;
-};
 
 // NaN is smaller than everything.
 float LargestLogit(const float* x, int64_t n) {
@@ -84,37 +70,14 @@ void Distribution(const float* logits, float largest, const Filters& filters, in
 namespace SPECATTN_ISA {
 
 Status SampleToken(Stream& stream, const Args& args) {
-  SPECATTN_RETURN_IF_ERROR(CheckCounts("SampleToken", args, 3, 2, 5));
-  const Tensor& logits = args.inputs[0];
-  const Tensor& seed = args.inputs[1];
-  const Tensor& position = args.inputs[2];
-  const Tensor& token = args.outputs[0];
-  const Tensor& probabilities = args.outputs[1];
-  SPECATTN_RETURN_IF_ERROR(
-      CheckTensor("SampleToken", "logits", logits, DType::kFloat32, {kAnySize, kAnySize}));
-  const int64_t rows = logits.dims[0], size = logits.dims[1];
-  SPECATTN_CHECK(size > 0 || rows == 0, "[SampleToken] logits must have at least one column but has none");
-  SPECATTN_RETURN_IF_ERROR(CheckTensor("SampleToken", "seed", seed, DType::kInt32, {2}));
-  SPECATTN_RETURN_IF_ERROR(CheckTensor("SampleToken", "position", position, DType::kInt32, {1}));
-  SPECATTN_RETURN_IF_ERROR(CheckTensor("SampleToken", "token", token, DType::kInt32, {rows}));
-  SPECATTN_RETURN_IF_ERROR(
-      CheckTensor("SampleToken", "probabilities", probabilities, DType::kFloat32, {rows, size}));
-  const double temperature = args.attrs[0], top_k = args.attrs[1], top_p = args.attrs[2],
-               min_p = args.attrs[3];
-  const double use = args.attrs[4];
-  SPECATTN_CHECK(temperature >= 0 && temperature < INFINITY,
-                 "[SampleToken] temperature must be 0 or more but is %g", temperature);
-  SPECATTN_CHECK(top_k >= 0 && top_k <= INT32_MAX, "[SampleToken] topK must be 0 or more but is %g", top_k);
-  SPECATTN_CHECK(top_p > 0 && top_p <= 1, "[SampleToken] topP must be in (0, 1] but is %g", top_p);
-  SPECATTN_CHECK(min_p >= 0 && min_p <= 1, "[SampleToken] minP must be in [0, 1] but is %g", min_p);
-  SPECATTN_CHECK(use == 0 || use == 1 || use == 2 || use == 3,
-                 "[SampleToken] stream must be 0, 1, 2 or 3 but is %g", use);
+  SampleTokenCall call = {};
+  SPECATTN_RETURN_IF_ERROR(CheckSampleToken(args, &call));
+  const int64_t rows = call.rows, size = call.size;
+  const Filters& filters = call.filters;
   if (rows == 0) return Ok();
 
-  const Filters filters = {static_cast<float>(temperature), static_cast<int64_t>(top_k), top_p,
-                           static_cast<float>(min_p)};
   const int64_t room = NucleusScratch(size);
-  const bool searches = temperature > 0 && (top_k > 0 || top_p < 1);
+  const bool searches = filters.Search();
   float* scratch = nullptr;
   if (searches) {
     scratch = static_cast<float*>(stream.Scratch(static_cast<size_t>(rows * room) * sizeof(float)));
@@ -122,19 +85,19 @@ Status SampleToken(Stream& stream, const Args& args) {
                    static_cast<long long>(rows * room));
   }
 
-  const int64_t grain = 1 + (temperature > 0 ? 8192 : 65536) / size;
+  const int64_t grain = 1 + (filters.temperature > 0 ? 8192 : 65536) / size;
   ParallelFor(stream, rows, grain, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
-      const float* x = logits.as<float>() + t * size;
-      float* y = probabilities.as<float>() + t * size;
-      int32_t* drawn = token.as<int32_t>() + t;
+      const float* x = call.logits->as<float>() + t * size;
+      float* y = call.probabilities->as<float>() + t * size;
+      int32_t* drawn = call.token->as<int32_t>() + t;
       const float largest = LargestLogit(x, size);
       if (filters.temperature == 0 || largest == -INFINITY) {
         *drawn = Greedy(x, largest, size, y);
         continue;
       }
       Distribution(x, largest, filters, size, searches ? scratch + t * room : nullptr, y);
-      const double u = Uniform(seed.as<int32_t>(), position.as<int32_t>()[0] + t, static_cast<uint32_t>(use));
+      const double u = Uniform(call.seed->as<int32_t>(), call.position->as<int32_t>()[0] + t, call.stream);
       *drawn = static_cast<int32_t>(Draw(size, u, [&](int64_t j) { return y[j]; }));
     }
   });

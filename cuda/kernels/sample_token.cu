@@ -1,0 +1,274 @@
+// Temperature 0, the hot path: several blocks a row zero the probabilities and look for the largest logit, the last of them
+// to finish sets the token. Other temperatures: a block a row, or a cluster for a large vocabulary; the weights stay in the
+// output until they are scaled, the cuts of top-k and top-p are found by gpu/nucleus.cuh.
+#include "../gpu/kernels.h"
+#include "../gpu/nucleus.cuh"
+#include "../gpu/random.cuh"
+#include "../gpu/reduce.cuh"
+#include "sample_token.h"
+
+namespace specattn {
+namespace gpu {
+namespace {
+
+constexpr uint32_t kLowest = 0x007fffffu;  // Ordered(-inf)
+
+// Floats as integers in the same order; the zeros are equal, NaN is -inf.
+__device__ __forceinline__ uint32_t Ordered(float x) {
+  const uint32_t bits = __float_as_uint(x == 0 ? 0.0f : x);
+  if (x != x) return kLowest;
+  return bits >> 31 != 0 ? ~bits : bits | 0x80000000u;
+}
+__device__ __forceinline__ float FromOrdered(uint32_t x) {
+  return __uint_as_float(x >> 31 != 0 ? x & 0x7fffffffu : ~x);
+}
+
+__device__ __forceinline__ void Store(float* row, int j, int n, bool aligned, const float (&x)[4]) {
+  if (aligned) {
+    StoreFour<true>(row, j, n, x);
+  } else {
+    StoreFour<false>(row, j, n, x);
+  }
+}
+
+struct GreedyArgs {
+  const float* logits;
+  int32_t* token;
+  float* probabilities;
+  int size;
+  int slices;          // blocks a row
+  uint64_t* largest;   // [T,slices]: the logit's order, then the index's complement
+  unsigned* finished;  // [T]
+};
+
+constexpr int kGreedyThreads = 256;
+
+__global__ void __launch_bounds__(kGreedyThreads) Greedy(GreedyArgs args) {
+  __shared__ uint64_t shared[kWarp];
+  __shared__ bool last;
+  WaitForPrevious();
+  LetNextStart();
+  const int t = blockIdx.x / args.slices, rank = blockIdx.x % args.slices, n = args.size;
+  const float* x = args.logits + int64_t{t} * n;
+  float* y = args.probabilities + int64_t{t} * n;
+  const bool aligned = n % 4 == 0;
+
+  uint64_t best = 0;
+  const float zeros[4] = {};
+  ForFours(PlainRow{x, n, aligned}, SliceOf(n, rank, args.slices), [&](int j, const float(&v)[4]) {
+    Store(y, j, n, aligned, zeros);
+#pragma unroll
+    for (int c = 0; c < 4; ++c) {
+      const uint64_t key = static_cast<uint64_t>(Ordered(v[c])) << 32 | ~static_cast<uint32_t>(j + c);
+      if (j + c < n && key > best) best = key;
+    }
+  });
+  best = BlockReduce(best, Maximum(), uint64_t{0}, shared);
+  if (args.slices > 1) {
+    if (threadIdx.x == 0) {
+      args.largest[t * args.slices + rank] = best;
+      __threadfence();
+      last = atomicAdd(args.finished + t, 1u) + 1 == static_cast<unsigned>(args.slices);
+      if (last) args.finished[t] = 0;
+      __threadfence();
+    }
+    __syncthreads();
+    if (!last || threadIdx.x >= kWarp) return;
+    best = 0;
+    for (int i = threadIdx.x; i < args.slices; i += kWarp)
+      best = Maximum()(best, __ldcg(args.largest + t * args.slices + i));
+    best = WarpReduce(best, Maximum());
+  }
+  if (threadIdx.x != 0) return;
+  const uint32_t token = ~static_cast<uint32_t>(best);
+  args.token[t] = static_cast<int32_t>(token);
+  y[token] = 1.0f;
+}
+
+constexpr int kMostThreads = 512;  // of more there are too few registers each
+
+struct SampleArgs {
+  const float* logits;
+  const int32_t *seed, *position;
+  int32_t* token;
+  float* probabilities;
+  int size;
+  float inverse;  // of the temperature
+  int top_k;
+  double top_p;
+  float min_p;
+  uint32_t stream;
+  double* sums;       // [T,chunks]
+  uint32_t* columns;  // null: they are in shared memory
+  int64_t columns_stride;
+};
+
+// The row's weights after a cut.
+struct CutRow {
+  PlainRow row;
+  Cut cut;
+
+  __device__ __forceinline__ float Keep(float x, int j) const { return cut.Keeps(x, j) ? x : 0.0f; }
+  __device__ __forceinline__ float operator()(int j) const { return Keep(row(j), j); }
+  __device__ __forceinline__ void Load(int j, int stride, float (&x)[kAhead][4]) const {
+    row.Load(j, stride, x);
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i)
+#pragma unroll
+      for (int c = 0; c < 4; ++c) x[i][c] = Keep(x[i][c], j + i * stride + c);
+  }
+};
+
+// exp((x - largest) / temperature), the largest logit's being exactly 1, infinite ones' too.
+__device__ __forceinline__ float Weight(float x, float largest, float inverse) {
+  const float power = (x - largest) * inverse;
+  return x == largest ? 1.0f : x == x && power >= -87.33654f ? expf(power) : 0.0f;
+}
+
+template <bool kCluster>
+__device__ __forceinline__ void SampleRow(const SampleArgs& args) {
+  extern __shared__ __align__(16) unsigned char dynamic_shared[];
+  Team<kCluster> team(reinterpret_cast<NucleusShared*>(dynamic_shared));
+  uint32_t* columns = args.columns ? args.columns + blockIdx.x * args.columns_stride
+                                   : reinterpret_cast<uint32_t*>(dynamic_shared + kNucleusShared);
+  if constexpr (kCluster) ClusterSync();  // all blocks are there to be written to
+  WaitForPrevious();
+  LetNextStart();
+
+  const int n = args.size, t = blockIdx.x / team.kBlocks, warp = threadIdx.x / kWarp,
+            warps = blockDim.x / kWarp, chunks = CeilDiv(n, kChunk);
+  const bool aligned = n % 4 == 0;
+  float* y = args.probabilities + int64_t{t} * n;
+  const PlainRow logits = {args.logits + int64_t{t} * n, n, aligned}, weights = {y, n, aligned};
+  const Slice slice = SliceOf(n, team.Rank(), team.kBlocks);
+
+  uint32_t most[2] = {0, 0};
+  ForFours(logits, slice, [&](int j, const float(&x)[4]) {
+#pragma unroll
+    for (int c = 0; c < 4; ++c)
+      if (j + c < n) most[0] = max(most[0], Ordered(x[c]));
+  });
+  team.Max(most);
+  if (most[0] == kLowest) {
+    for (int j = slice.begin + threadIdx.x; j < slice.end; j += blockDim.x) y[j] = j == 0 ? 1.0f : 0.0f;
+    if (team.Rank() == 0 && threadIdx.x == 0) args.token[t] = 0;
+    return;
+  }
+  const float largest = FromOrdered(most[0]);
+  ForFours(logits, slice, [&](int j, const float(&x)[4]) {
+    float w[4];
+#pragma unroll
+    for (int c = 0; c < 4; ++c) w[c] = Weight(x[c], largest, args.inverse);
+    Store(y, j, n, aligned, w);
+  });
+  team.Sync();
+
+  Cut top_k = {-1.0f, 0}, top_p = top_k;  // these keep all
+#pragma unroll 1
+  for (int filter = 0; filter < 2; ++filter) {
+    const int most = filter == 0 && args.top_k < n ? args.top_k : 0;
+    if (filter == 0 ? most == 0 : args.top_p >= 1) continue;
+    const Cut cut = FindCut(CutRow{weights, top_k}, n, args.top_p, most, columns, team);
+    (filter == 0 ? top_k : top_p) = cut;
+    team.Sync();
+  }
+  const auto kept = [&](float w, int j) {
+    return top_k.Keeps(w, j) && top_p.Keeps(w, j) && w >= args.min_p ? w : 0.0f;
+  };
+
+  // As integers, so that the sum is the same on however many threads. The largest weight is 1.
+  const Units units = UnitsOf(__float_as_uint(1.0f), n, false);
+  uint64_t total[4] = {};
+  ForFours(weights, slice, [&](int j, const float(&w)[4]) {
+#pragma unroll
+    for (int c = 0; c < 4; ++c)
+      if (j + c < n) total[0] += units(__float_as_uint(kept(w[c], j + c)));
+  });
+  team.Sum(total);
+  const float scale = static_cast<float>(1 / (static_cast<double>(total[0]) * units.Size()));
+  for (int chunk = team.Rank() * warps + warp; chunk < chunks; chunk += warps * team.kBlocks) {
+    double sum = 0;
+    ForChunk(chunk, n, [&](int j) {
+      const float p = kept(y[j], j) * scale;
+      y[j] = p;
+      sum += static_cast<double>(p);
+    });
+    sum = WarpReduce(sum, Plus());
+    if (threadIdx.x % kWarp == 0) args.sums[int64_t{t} * chunks + chunk] = sum;
+  }
+  team.Sync();
+  if (team.Rank() != 0 || warp != 0) return;
+  const double u = Uniform(args.seed, int64_t{args.position[0]} + t, args.stream);
+  const int drawn = Draw(n, u, args.sums + int64_t{t} * chunks, [&](int j) { return __ldcg(y + j); });
+  if (threadIdx.x == 0) args.token[t] = drawn;
+}
+
+__global__ void __launch_bounds__(kMostThreads, 1) SampleRows(SampleArgs args) { SampleRow<false>(args); }
+__global__ void __launch_bounds__(kClusterThreads, 1) SPECATTN_CLUSTER SampleRowsInClusters(SampleArgs args) {
+  SampleRow<true>(args);
+}
+
+Status LaunchGreedy(CudaStream& stream, const SampleTokenCall& call) {
+  constexpr int64_t kSlice = 4 * kAhead * kGreedyThreads, kMostSlices = 64;
+  const int64_t slices =
+      call.rows <= kCounters ? std::min(kMostSlices, CeilDiv(call.size, kSlice)) : int64_t{1};
+  GreedyArgs args = {call.logits->as<float>(),
+                     call.token->as<int32_t>(),
+                     call.probabilities->as<float>(),
+                     static_cast<int>(call.size),
+                     static_cast<int>(slices),
+                     nullptr,
+                     nullptr};
+  if (slices > 1) {
+    args.largest = static_cast<uint64_t*>(stream.Scratch(static_cast<size_t>(call.rows * slices) * 8));
+    args.finished = stream.Counters(static_cast<int>(call.rows));
+    SPECATTN_CHECK(args.largest && args.finished, "[SampleToken] no memory for %lld rows",
+                   static_cast<long long>(call.rows));
+  }
+  return LaunchKernel(stream, "SampleToken", Start::kEarly, Greedy,
+                      dim3(static_cast<unsigned>(call.rows * slices)), dim3(kGreedyThreads), 0, args);
+}
+
+Status LaunchSample(CudaStream& stream, const SampleTokenCall& call) {
+  static const bool clusters = InClusters(SampleRowsInClusters);
+  const bool searches = call.filters.Search();
+  const NucleusPlan plan = PlanNucleus(stream, call.size, clusters, kMostThreads);
+  const int64_t blocks = call.rows * plan.blocks, chunks = CeilDiv<int64_t>(call.size, kChunk);
+  const size_t sums_bytes = (static_cast<size_t>(call.rows * chunks) * sizeof(double) + 255) / 256 * 256;
+  const size_t columns_bytes = searches ? static_cast<size_t>(blocks) * plan.scratch_bytes() : 0;
+  auto* scratch = static_cast<unsigned char*>(stream.Scratch(sums_bytes + columns_bytes));
+  SPECATTN_CHECK(scratch, "[SampleToken] no memory for %lld rows", static_cast<long long>(call.rows));
+  const SampleArgs args = {call.logits->as<float>(),
+                           call.seed->as<int32_t>(),
+                           call.position->as<int32_t>(),
+                           call.token->as<int32_t>(),
+                           call.probabilities->as<float>(),
+                           static_cast<int>(call.size),
+                           1.0f / call.filters.temperature,
+                           static_cast<int>(call.filters.top_k),
+                           call.filters.top_p,
+                           call.filters.min_p,
+                           call.stream,
+                           reinterpret_cast<double*>(scratch),
+                           columns_bytes > 0 ? reinterpret_cast<uint32_t*>(scratch + sums_bytes) : nullptr,
+                           plan.columns};
+  return LaunchKernel(stream, "SampleToken", Start::kEarly,
+                      plan.blocks > 1 ? SampleRowsInClusters : SampleRows,
+                      dim3(static_cast<unsigned>(blocks)), dim3(static_cast<unsigned>(plan.threads)),
+                      searches ? plan.shared_bytes : kNucleusShared, args);
+}
+
+}  // namespace
+
+Status SampleToken(Stream& stream, const Args& args) {
+  SampleTokenCall call = {};
+  SPECATTN_RETURN_IF_ERROR(CheckSampleToken(args, &call));
+  if (call.rows == 0) return Ok();
+  SPECATTN_CHECK(call.size <= kLongestRow, "[SampleToken] rows may have up to %lld logits but have %lld",
+                 static_cast<long long>(kLongestRow), static_cast<long long>(call.size));
+  auto& cuda = static_cast<CudaStream&>(stream);
+  return call.filters.temperature == 0 ? LaunchGreedy(cuda, call) : LaunchSample(cuda, call);
+}
+
+}  // namespace gpu
+}  // namespace specattn
