@@ -1,21 +1,5 @@
-// NucleusSelect: the keys that each row of the verifier's block may read, from the draft's attention of N
-// steps.
-//
-// Set s is drawn from the weighted rows sum_r mix[s,r] * step_i[r]. Nucleus i is the smallest set of keys <=
-// position + i with mass >= p[s] (ties to the lower index); p >= 1 keeps every one of them. Row i < N of the
-// block sees the nuclei of
-// steps <= i (causal), of step i (row) or of all steps (full); row N those of all steps (row: of step N - 1). Every
-// row sees also the first `sinks` keys, the last `recent` keys (position + i - recent < key <= position + i)
-// and the block's own rows (position <= key <= position + i); never a key after position + i.
-//
-// inputs   mix [S,R] float32, p [S] float32, position [1] int32,
-//          step_0 ... step_{N-1}: N tensors [R,C] float32, N <= 30
-// attrs    sinks, recent, union: 0 row, 1 causal, 2 full
-// outputs  keys [S,C] int32: the keys that any row sees, ascending, then zeros
-//          bits [S,C] int32: bit i says whether row i sees the key; zeros past the count
-//          counts [S] int32: how many keys are listed
-//          kept [S,N+1] int32: how many keys row i sees
-#include "../check.h"
+#include "nucleus_select.h"
+
 #include "../cpu/compact.h"
 #include "../cpu/kernels.h"
 #include "../cpu/nucleus.h"
@@ -23,28 +7,6 @@
 
 namespace specattn {
 namespace {
-
-enum Union { kRow = 0, kCausal = 1, kFull = 2 };
-constexpr int kMaxSteps = 30;
-
-struct Selection {
-  int64_t sets, sources, capacity, steps;  // S, R, C, N
-  int64_t position, sinks, recent;
-  int rule;
-  int64_t past;  // keys before the block: the only ones that nuclei decide on
-
-  int64_t Visible(int64_t row) const {
-    const int64_t end = position + row + 1;
-    return end < 0 ? 0 : end < capacity ? end : capacity;
-  }
-  int32_t AllRows() const { return static_cast<int32_t>((uint32_t{2} << steps) - 1); }
-  // The rows that see the nucleus of a step.
-  int32_t RowsOf(int64_t step) const {
-    const int32_t from_step_on = AllRows() & -(1 << step);
-    if (rule == kFull) return AllRows();
-    return rule == kCausal || step == steps - 1 ? from_step_on : 1 << step;
-  }
-};
 
 // The weighted row of a set, over the first n keys: a row of the step itself where mix picks just that one,
 // else `sum`.
@@ -132,10 +94,7 @@ void SelectKeys(const uint8_t* marks, const Selection& s, int32_t* keys, int32_t
   GatherRows(marks, s, bits);
   for (int64_t j = 0; j < s.sinks && j < past; ++j) bits[j] = s.AllRows();
   const int64_t oldest = s.position - s.recent + 1;
-  for (int64_t j = oldest < 0 ? 0 : oldest; j < past; ++j) {
-    const int64_t rows = j - oldest + 1;  // rows 0 ... rows - 1 still count key j as recent
-    bits[j] |= rows > s.steps ? s.AllRows() : (1 << rows) - 1;
-  }
+  for (int64_t j = oldest < 0 ? 0 : oldest; j < past; ++j) bits[j] |= s.AlwaysSeen(j);
 
   int64_t count = ListKeys(past, keys, bits);
   for (int64_t j = s.position < 0 ? 0 : s.position; j < s.Visible(s.steps); ++j) {  // the block's own rows
@@ -154,55 +113,20 @@ void SelectKeys(const uint8_t* marks, const Selection& s, int32_t* keys, int32_t
 namespace SPECATTN_ISA {
 
 Status NucleusSelect(Stream& stream, const Args& args) {
-  constexpr int kFirstStep = 3;
-  const int steps = args.input_count - kFirstStep;
-  SPECATTN_CHECK(steps >= 0 && steps <= kMaxSteps,
-                 "[NucleusSelect] takes mix, p, position and 0 to %d steps but got %d inputs", kMaxSteps,
-                 args.input_count);
-  SPECATTN_RETURN_IF_ERROR(CheckCounts("NucleusSelect", args, kFirstStep + steps, 4, 3));
-  const Tensor& mix = args.inputs[0];
-  const Tensor& p = args.inputs[1];
-  const Tensor& position = args.inputs[2];
-  const Tensor& keys = args.outputs[0];
-  const Tensor& bits = args.outputs[1];
-  const Tensor& counts = args.outputs[2];
-  const Tensor& kept = args.outputs[3];
-  SPECATTN_RETURN_IF_ERROR(CheckTensor("NucleusSelect", "mix", mix, DType::kFloat32, {kAnySize, kAnySize}));
-  const int64_t sets = mix.dims[0], sources = mix.dims[1];
-  SPECATTN_RETURN_IF_ERROR(CheckTensor("NucleusSelect", "p", p, DType::kFloat32, {sets}));
-  SPECATTN_RETURN_IF_ERROR(CheckTensor("NucleusSelect", "position", position, DType::kInt32, {1}));
-  SPECATTN_RETURN_IF_ERROR(CheckTensor("NucleusSelect", "keys", keys, DType::kInt32, {sets, kAnySize}));
-  const int64_t capacity = keys.dims[1];
-  SPECATTN_RETURN_IF_ERROR(CheckTensor("NucleusSelect", "bits", bits, DType::kInt32, {sets, capacity}));
-  SPECATTN_RETURN_IF_ERROR(CheckTensor("NucleusSelect", "counts", counts, DType::kInt32, {sets}));
-  SPECATTN_RETURN_IF_ERROR(CheckTensor("NucleusSelect", "kept", kept, DType::kInt32, {sets, steps + 1}));
-  for (int i = 0; i < steps; ++i) {
-    SPECATTN_RETURN_IF_ERROR(CheckTensor("NucleusSelect", "step", args.inputs[kFirstStep + i],
-                                         DType::kFloat32, {sources, capacity}));
-  }
-  const double sinks = args.attrs[0], recent = args.attrs[1], rule = args.attrs[2];
-  SPECATTN_CHECK(sinks >= 0 && sinks <= INT32_MAX, "[NucleusSelect] sinks must be 0 or more but is %g",
-                 sinks);
-  SPECATTN_CHECK(recent >= 0 && recent <= INT32_MAX, "[NucleusSelect] recent must be 0 or more but is %g",
-                 recent);
-  SPECATTN_CHECK(rule == kRow || rule == kCausal || rule == kFull,
-                 "[NucleusSelect] union must be 0 (row), 1 (causal) or 2 (full) but is %g", rule);
+  NucleusSelectCall call = {};
+  SPECATTN_RETURN_IF_ERROR(CheckNucleusSelect(args, &call));
+  const Tensor &mix = *call.mix, &p = *call.p;
+  const Tensor &keys = *call.keys, &bits = *call.bits, &counts = *call.counts, &kept = *call.kept;
   if (keys.size() == 0) {
     for (int64_t i = 0; i < counts.size(); ++i) counts.as<int32_t>()[i] = 0;
     for (int64_t i = 0; i < kept.size(); ++i) kept.as<int32_t>()[i] = 0;
     return Ok();
   }
 
-  Selection s = {sets,
-                 sources,
-                 capacity,
-                 steps,
-                 position.as<int32_t>()[0],
-                 static_cast<int64_t>(sinks),
-                 static_cast<int64_t>(recent),
-                 static_cast<int>(rule),
-                 0};
-  s.past = s.Visible(-1);
+  Selection s = call.selection;
+  s.Begin(call.position->as<int32_t>()[0]);
+  const int64_t sets = s.sets, sources = s.sources, capacity = s.capacity;
+  const int steps = static_cast<int>(s.steps);
 
   // Marks of every set and step, then a slice of scratch for each worker.
   const int64_t tasks = sets * steps;
@@ -221,8 +145,8 @@ Status NucleusSelect(Stream& stream, const Args& args) {
     for (int64_t worker = begin; worker < end; ++worker) {
       for (int64_t task = worker; task < tasks; task += workers) {
         const int64_t set = task / steps, i = task % steps;
-        MarkStep(mix.as<float>() + set * sources, p.as<float>()[set], args.inputs[kFirstStep + i].as<float>(),
-                 i, s, scratch + worker * room, marks + task * s.past);
+        MarkStep(mix.as<float>() + set * sources, p.as<float>()[set], call.step[i].as<float>(), i, s,
+                 scratch + worker * room, marks + task * s.past);
       }
     }
   });

@@ -1,0 +1,108 @@
+// NucleusSelect: the keys that each row of the verifier's block may read, from the draft's attention of N
+// steps.
+//
+// Set s is drawn from the weighted rows sum_r mix[s,r] * step_i[r]. Nucleus i is the smallest set of keys <=
+// position + i with mass >= p[s] (ties to the lower index); p >= 1 keeps every one of them. Row i < N of the
+// block sees the nuclei of steps <= i (causal), of step i (row) or of all steps (full); row N those of all
+// steps (row: of step N - 1). Every row sees also the first `sinks` keys, the last `recent` keys
+// (position + i - recent < key <= position + i) and the block's own rows (position <= key <= position + i);
+// never a key after position + i.
+//
+// inputs   mix [S,R] float32, p [S] float32, position [1] int32,
+//          step_0 ... step_{N-1}: N tensors [R,C] float32, N <= 30
+// attrs    sinks, recent, union: 0 row, 1 causal, 2 full
+// outputs  keys [S,C] int32: the keys that any row sees, ascending, then zeros
+//          bits [S,C] int32: bit i says whether row i sees the key; zeros past the count
+//          counts [S] int32: how many keys are listed
+//          kept [S,N+1] int32: how many keys row i sees
+#pragma once
+#include "../check.h"
+#include "../host_device.h"
+
+namespace specattn {
+namespace {
+
+enum Union { kRow = 0, kCausal = 1, kFull = 2 };
+constexpr int kMaxSteps = 30;
+
+struct Selection {
+  int64_t sets, sources, capacity, steps;  // S, R, C, N
+  int64_t position, sinks, recent;
+  int rule;
+  int64_t past;  // keys before the block: the only ones that nuclei decide on
+
+  // The position is known on the device alone.
+  SPECATTN_HOST_DEVICE void Begin(int64_t at) {
+    position = at;
+    past = Visible(-1);
+  }
+  SPECATTN_HOST_DEVICE int64_t Visible(int64_t row) const {
+    const int64_t end = position + row + 1;
+    return end < 0 ? 0 : end < capacity ? end : capacity;
+  }
+  SPECATTN_HOST_DEVICE int32_t AllRows() const { return static_cast<int32_t>((uint32_t{2} << steps) - 1); }
+  // The rows that see the nucleus of a step.
+  SPECATTN_HOST_DEVICE int32_t RowsOf(int64_t step) const {
+    const int32_t from_step_on = AllRows() & -(1 << step);
+    if (rule == kFull) return AllRows();
+    return rule == kCausal || step == steps - 1 ? from_step_on : 1 << step;
+  }
+  // The rows that see key j < past because it is a sink or recent.
+  SPECATTN_HOST_DEVICE int32_t AlwaysSeen(int64_t j) const {
+    if (j < sinks) return AllRows();
+    const int64_t rows = j - (position - recent);  // rows 0 ... rows - 1 still count key j as recent
+    return rows <= 0 ? 0 : rows > steps ? AllRows() : (1 << rows) - 1;
+  }
+};
+
+struct NucleusSelectCall {
+  const Tensor *mix, *p, *position, *step;  // `step` is the first of N
+  const Tensor *keys, *bits, *counts, *kept;
+  Selection selection;
+};
+
+inline Status CheckNucleusSelect(const Args& args, NucleusSelectCall* call) {
+  constexpr int kFirstStep = 3;
+  const int steps = args.input_count - kFirstStep;
+  SPECATTN_CHECK(steps >= 0 && steps <= kMaxSteps,
+                 "[NucleusSelect] takes mix, p, position and 0 to %d steps but got %d inputs", kMaxSteps,
+                 args.input_count);
+  SPECATTN_RETURN_IF_ERROR(CheckCounts("NucleusSelect", args, kFirstStep + steps, 4, 3));
+  const Tensor* in = args.inputs;
+  const Tensor &keys = args.outputs[0], &bits = args.outputs[1], &counts = args.outputs[2],
+               &kept = args.outputs[3];
+  SPECATTN_RETURN_IF_ERROR(CheckTensor("NucleusSelect", "mix", in[0], DType::kFloat32, {kAnySize, kAnySize}));
+  const int64_t sets = in[0].dims[0], sources = in[0].dims[1];
+  SPECATTN_RETURN_IF_ERROR(CheckTensor("NucleusSelect", "p", in[1], DType::kFloat32, {sets}));
+  SPECATTN_RETURN_IF_ERROR(CheckTensor("NucleusSelect", "position", in[2], DType::kInt32, {1}));
+  SPECATTN_RETURN_IF_ERROR(CheckTensor("NucleusSelect", "keys", keys, DType::kInt32, {sets, kAnySize}));
+  const int64_t capacity = keys.dims[1];
+  SPECATTN_RETURN_IF_ERROR(CheckTensor("NucleusSelect", "bits", bits, DType::kInt32, {sets, capacity}));
+  SPECATTN_RETURN_IF_ERROR(CheckTensor("NucleusSelect", "counts", counts, DType::kInt32, {sets}));
+  SPECATTN_RETURN_IF_ERROR(CheckTensor("NucleusSelect", "kept", kept, DType::kInt32, {sets, steps + 1}));
+  for (int i = 0; i < steps; ++i) {
+    SPECATTN_RETURN_IF_ERROR(
+        CheckTensor("NucleusSelect", "step", in[kFirstStep + i], DType::kFloat32, {sources, capacity}));
+  }
+  const double sinks = args.attrs[0], recent = args.attrs[1], rule = args.attrs[2];
+  SPECATTN_CHECK(sinks >= 0 && sinks <= INT32_MAX, "[NucleusSelect] sinks must be 0 or more but is %g",
+                 sinks);
+  SPECATTN_CHECK(recent >= 0 && recent <= INT32_MAX, "[NucleusSelect] recent must be 0 or more but is %g",
+                 recent);
+  SPECATTN_CHECK(rule == kRow || rule == kCausal || rule == kFull,
+                 "[NucleusSelect] union must be 0 (row), 1 (causal) or 2 (full) but is %g", rule);
+  *call = {in,
+           in + 1,
+           in + 2,
+           in + kFirstStep,
+           args.outputs,
+           args.outputs + 1,
+           args.outputs + 2,
+           args.outputs + 3,
+           {sets, sources, capacity, steps, 0, static_cast<int64_t>(sinks), static_cast<int64_t>(recent),
+            static_cast<int>(rule), 0}};
+  return Ok();
+}
+
+}  // namespace
+}  // namespace specattn
