@@ -1,7 +1,7 @@
 /** The kernels that decide, checked against float64 and then timed against what this machine's memory and units can do. */
 import * as tf from '@tensorflow/tfjs-core';
 
-import {causalAttention, nucleusSelect, sparseAttention} from '../ops/index.js';
+import {causalAttention, linear, nucleusSelect, rmsNorm, sparseAttention, swiGLU} from '../ops/index.js';
 import {nativeBackend} from '../src/record.js';
 import {round, time} from './statistics.js';
 
@@ -46,6 +46,25 @@ function matMul(rows: number, n: number, k: number): KernelRow {
   return {
     kernel: 'BatchMatMul',
     shape: `${rows} x [${n},${k}] bfloat16`,
+    us: round(ms * 1e3),
+    gflops: round((2 * rows * n * k) / ms / 1e6),
+    gigabytesPerSecond: round((2 * n * k) / ms / 1e6),
+  };
+}
+
+/** The same with a norm before and a gate after it, in one launch. */
+function gatedLinear(rows: number, n: number, k: number): KernelRow {
+  const [x, norm] = [tf.randomNormal([rows, k]), tf.ones([k])];
+  const weight = half([n, k]);
+  const run = () => linear(x, weight, {norm, gated: true});
+  const apart = tf.tidy(() => swiGLU(tf.matMul(rmsNorm(x, norm), weight as tf.Tensor2D, false, true)));
+  const together = run();
+  close(`linear [${rows},${n},${k}]`, together.dataSync(), apart.dataSync(), 1e-5 * k);
+  const ms = time(() => tf.dispose(run()), 20);
+  tf.dispose([x, norm, weight, apart, together]);
+  return {
+    kernel: 'Linear',
+    shape: `${rows} x [${n},${k}] bfloat16, norm, gate`,
     us: round(ms * 1e3),
     gflops: round((2 * rows * n * k) / ms / 1e6),
     gigabytesPerSecond: round((2 * n * k) / ms / 1e6),
@@ -129,6 +148,7 @@ export function benchKernels(): KernelRow[] {
       matMul(rows, 320, 896),
       matMul(rows, 4096, 320),
     ]),
+    ...[1, 5, 64].map((rows) => gatedLinear(rows, 1792, 320)),
     matMul(1, 4096, 4096),
     matMul(5, 4096, 4096),
     ...attention(1, 2048),
