@@ -166,8 +166,8 @@ struct Cursor {
       base += pass * tiles;
     } else {
       const int run = begin / tiles;
-      group = run / d.passes;
-      pass = run % d.passes;
+      group = d.passes > 1 ? run / d.passes : run;
+      pass = run - group * d.passes;
       base = run * tiles;
     }
     chunk = Chunks{d.small}.Before(begin - base);
@@ -207,16 +207,28 @@ struct Cursor {
   }
 };
 
+// Counts what this block's threads wrote before their last barrier; what other blocks counted before can be read after.
+__device__ __forceinline__ unsigned CountWritten(unsigned* counter, unsigned count) {
+  unsigned before;
+  asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], %2;"
+               : "=r"(before)
+               : "l"(counter), "r"(count)
+               : "memory");
+  return before;
+}
+
 // A query's reference and one over its sum, from its chunks' stats; every lane gets them.
 __device__ __forceinline__ float2 CombineStats(const float2* stats, int chunks) {
   const int lane = threadIdx.x % kWarp;
   float reference = -INFINITY;
+#pragma unroll 1
   for (int c = lane; c < chunks; c += kWarp) reference = fmaxf(reference, __ldcg(stats + c).x);
   reference = WarpReduce(reference, Maximum{});
   float sum = 0;
+#pragma unroll 1
   for (int c = lane; c < chunks; c += kWarp) {
     const float2 partial = __ldcg(stats + c);
-    sum += Relative(partial.x, reference) * partial.y;
+    sum = fmaf(Relative(partial.x, reference), partial.y, sum);
   }
   sum = WarpReduce(sum, Plus{});
   // A NaN score reaches here as a NaN sum and must show; a query that sees nothing gives zeros.
@@ -271,25 +283,11 @@ __device__ __forceinline__ void Combine(const Decode& d, int group, int query, i
   }
 }
 
-__device__ __forceinline__ void WaitForAllBut(int groups) {
-  switch (groups) {
-    case 0:
-      return WaitForCopies<0>();
-    case 1:
-      return WaitForCopies<1>();
-    case 2:
-      return WaitForCopies<2>();
-    case 3:
-      return WaitForCopies<3>();
-    case 4:
-      return WaitForCopies<4>();
-    case 5:
-      return WaitForCopies<5>();
-    default:
-      return WaitForCopies<6>();
-  }
-}
-constexpr int kMostStages = 8;
+// Tiles in the ring, of which all but one are under way, 96 KiB: more than latency times bandwidth. And where that many
+// don't fit.
+template <int kSize>
+constexpr int kStages = kSize == 128 ? 4 : 7;
+constexpr int kFewStages = 2;
 
 // Tiles of queries that a warp holds: its sums over values fill half its registers.
 template <int kSize>
@@ -310,15 +308,17 @@ int64_t SharedBytes(bool listed, int query_warps, int stages) {
 }
 
 // 4 key warps x 1 to 3 query warps a block.
-template <class W, int kSize, bool kListed>
-__global__ void __launch_bounds__(kMostQueryWarps* kKeyWarps* kWarp, 1) AttendHalf(const Decode d) {
+// Two builds give the same bits, as sums are written with their rounding: kMost = 1 leaves a thread more registers.
+template <class W, int kSize, bool kListed, int kMost>
+__global__ void __launch_bounds__(kMost* kKeyWarps* kWarp, 1) AttendHalf(const Decode d) {
   constexpr int kTiles = kQueryTiles<kSize>, kPieces = kSize / 8, kTileSize = kTile * kSize;
-  constexpr int kMostTiles = kMostQueryWarps * kTiles;
+  constexpr int kMostTiles = kMost * kTiles;
   extern __shared__ __align__(128) unsigned char shared[];
   __shared__ float2 merge_stats[kMostTiles][kKeyWarps][kTileQueries];
   __shared__ float enlarge[kMostTiles][kTileQueries];
   __shared__ bool is_last;
-  const int thread = threadIdx.x, threads = blockDim.x, lane = thread % kWarp;
+  const int thread = threadIdx.x, threads = kMost == 1 ? kKeyWarps * kWarp : static_cast<int>(blockDim.x);
+  const int lane = thread % kWarp;
   const int key_warp = thread / kWarp % kKeyWarps, query_warp = thread / kWarp / kKeyWarps;
   const int block_tiles = threads / kWarp / kKeyWarps * kTiles;
   W* const ring = reinterpret_cast<W*>(shared);
@@ -330,6 +330,7 @@ __global__ void __launch_bounds__(kMostQueryWarps* kKeyWarps* kWarp, 1) AttendHa
   const W* const v = static_cast<const W*>(d.v);
   const int row_piece = thread % kPieces, row_first = thread / kPieces, row_step = threads / kPieces;
   if (d.head_size < kSize) {  // columns past a row's end, which no copy fills
+#pragma unroll 1
     for (int i = thread; i < d.stages * 2 * kTile * kPieces; i += threads)
       if (i % kPieces * 8 >= d.head_size)
         *reinterpret_cast<uint4*>(ring + Place<kSize>(i / kPieces, i % kPieces)) = make_uint4(0, 0, 0, 0);
@@ -349,6 +350,7 @@ __global__ void __launch_bounds__(kMostQueryWarps* kKeyWarps* kWarp, 1) AttendHa
     if (!next.done(d)) next.Next(d);
   };
   if (kListed) {
+#pragma unroll 1
     for (int i = 0; i < d.stages; ++i) {
       read_entry();
       if (thread < kTile) lists[i * kTile + thread] = entry;
@@ -361,29 +363,37 @@ __global__ void __launch_bounds__(kMostQueryWarps* kKeyWarps* kWarp, 1) AttendHa
 
   // Begins the copies of the run's tile i, or none past its end: every call makes one group.
   const auto copy_tile = [&](int i, int stage) {
-    W* const to_k = ring + stage * 2 * kTileSize;
-    W* const to_v = to_k + kTileSize;
     const bool any = kListed || !next.done(d);
     if (any && row_piece * 8 < d.head_size) {
+      // The step between a thread's rows is a multiple of 8: their pieces are placed alike.
+      W* to = ring + stage * 2 * kTileSize + Place<kSize>(row_first, row_piece);
+      const int64_t first =
+          kListed ? 0 : static_cast<int64_t>(next.group) * d.capacity + next.tile * kTile + row_first;
+      const W* from_k = k + first * d.head_size + row_piece * 8;
+      const W* from_v = v + first * d.head_size + row_piece * 8;
 #pragma unroll 4
       for (int r = row_first; r < kTile; r += row_step) {
-        int row;
-        if (kListed) {
-          row = lists[i % kLists * kTile + r].x;
-        } else {
-          const int key = next.tile * kTile + r;
-          row = key < next.keys ? next.group * d.capacity + key : -1;
-        }
         // Rows that don't exist or hold nothing yet become zeros: 0 times what is there might be NaN.
-        const int64_t at = row < 0 ? 0 : static_cast<int64_t>(row) * d.head_size + row_piece * 8;
-        const int place = Place<kSize>(r, row_piece);
-        CopyAsync(SharedAddress(to_k + place), k + at, row >= 0);
-        CopyAsync(SharedAddress(to_v + place), v + at, row >= 0);
+        bool inside = kListed || next.tile * kTile + r < next.keys;
+        int64_t at = 0;
+        if (kListed) {
+          const int row = lists[i % kLists * kTile + r].x;
+          inside = row >= 0;
+          at = inside ? static_cast<int64_t>(row) * d.head_size : 0;
+        }
+        CopyAsync(SharedAddress(to), from_k + at, inside);
+        CopyAsync(SharedAddress(to + kTileSize), from_v + at, inside);
+        to += row_step * kSize;
+        if (!kListed) {
+          from_k += row_step * d.head_size;
+          from_v += row_step * d.head_size;
+        }
       }
     }
     if (!kListed && any) next.Next(d);
     CommitCopies();
   };
+#pragma unroll 1
   for (int i = 0; i < d.stages - 1; ++i) copy_tile(i, i);
 
   float reference[kTiles], sum[kTiles], out[kTiles][kPieces][4];
@@ -398,54 +408,56 @@ __global__ void __launch_bounds__(kMostQueryWarps* kKeyWarps* kWarp, 1) AttendHa
         for (int i = 0; i < 4; ++i) out[tile][n][i] = 0;
     }
   };
-  // Of the lane's query of each tile: its number in the group, and its row; of causal attention, the keys it sees.
-  int query[kTiles], row_of[kTiles], sees[kTiles];
+  // Of the lane's query of each tile: of causal attention how many keys it sees, of sparse attention its row. A tile's last
+  // queries may not exist: nothing of theirs is kept.
+  int sight[kTiles];
   int active = 0;  // tiles that have queries
   int i = 0, stage = 0;
   while (!use.done(d)) {
+    // Queries in powers of 2 and scaled to [1, 2), so that no half format overflows. The key warps share them; a lane
+    // brings a piece.
+    const int first_query = (use.pass * block_tiles + query_warp * kTiles) * kTileQueries;
     {
-      // Queries in powers of 2 and scaled to [1, 2), so that no half format overflows. Each key warp brings two.
-      const int first = (use.pass * block_tiles + query_warp * kTiles) * kTileQueries;
-      active = min(kTiles, CeilDiv(max(d.queries - first, 0), kTileQueries));
-#pragma unroll
-      for (int tile = 0; tile < kTiles; ++tile) {
-        query[tile] = first + tile * kTileQueries + lane / 4;
-        row_of[tile] = query[tile] / d.per_group;
-        sees[tile] = query[tile] < d.queries ? min(start + row_of[tile] + 1, use.keys) : 0;
-        W* const to = queries + (query_warp * kTiles + tile) * 2 * kTileQueries * kSize;
-#pragma unroll
-        for (int r = key_warp * 2; r < key_warp * 2 + 2; ++r) {
-          constexpr int kEach = kSize / kWarp;
-          const int m = first + tile * kTileQueries + r, at = lane * kEach;
-          float x[kEach] = {};
-          if (m < d.queries && at < d.head_size) {
-            const int h = use.group * d.per_group + m % d.per_group;
-            const float* from =
-                d.q + (static_cast<int64_t>(m / d.per_group) * d.heads + h) * d.head_size + at;
-#pragma unroll
-            for (int e = 0; e < kEach; e += 2) {
-              const float2 pair = *reinterpret_cast<const float2*>(from + e);
-              x[e] = pair.x * d.scale;
-              x[e + 1] = pair.y * d.scale;
-            }
-          }
-          float largest = 0;
-#pragma unroll
-          for (int e = 0; e < kEach; ++e) largest = fmaxf(largest, fabsf(x[e]));
-          largest = WarpReduce(largest, Maximum{});
-          const unsigned exponent = min(max(__float_as_uint(largest) >> 23, 1u), 253u);
-          const float reduce = __uint_as_float((254u - exponent) << 23);
-          if (lane == 0) enlarge[query_warp * kTiles + tile][r] = __uint_as_float(exponent << 23);
-#pragma unroll
-          for (int e = 0; e < kEach; e += 2) {
-            const float a = x[e] * reduce, b = x[e + 1] * reduce;
-            const uint32_t rounded = PackPair(a, b, W{});
-            const int place = Place<kSize>(r, at / 8) + at % 8 + e;  // rows r and r + 8 are placed alike
-            *reinterpret_cast<uint32_t*>(to + place) = rounded;
-            *reinterpret_cast<uint32_t*>(to + place + kTileQueries * kSize) = RestOfPair(a, b, rounded, W{});
-          }
-        }
+      const int r = key_warp * 2 * kTiles + lane / kPieces, piece = lane % kPieces, m = first_query + r;
+      float x[8] = {};
+      if (m < d.queries && piece * 8 < d.head_size) {
+        const int t = m / d.per_group, h = use.group * d.per_group + m - t * d.per_group;
+        const float4* from = reinterpret_cast<const float4*>(
+            d.q + (static_cast<int64_t>(t) * d.heads + h) * d.head_size + piece * 8);
+        const float4 low = from[0], high = from[1];
+        x[0] = low.x, x[1] = low.y, x[2] = low.z, x[3] = low.w;
+        x[4] = high.x, x[5] = high.y, x[6] = high.z, x[7] = high.w;
       }
+      float largest = 0;
+#pragma unroll
+      for (int e = 0; e < 8; ++e) {
+        x[e] *= d.scale;
+        largest = fmaxf(largest, fabsf(x[e]));
+      }
+#pragma unroll
+      for (int step = kPieces / 2; step > 0; step /= 2)
+        largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, step));
+      const unsigned exponent = min(max(__float_as_uint(largest) >> 23, 1u), 253u);
+      const float reduce = __uint_as_float((254u - exponent) << 23);
+      uint32_t rounded[4], rest[4];
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        const float a = x[2 * e] * reduce, b = x[2 * e + 1] * reduce;
+        rounded[e] = PackPair(a, b, W{});
+        rest[e] = RestOfPair(a, b, rounded[e], W{});
+      }
+      const int tile = query_warp * kTiles + r / kTileQueries;
+      if (piece == 0) enlarge[tile][r % kTileQueries] = __uint_as_float(exponent << 23);
+      // Rows r and r + 8 are placed alike.
+      W* const to = queries + tile * 2 * kTileQueries * kSize + Place<kSize>(r % kTileQueries, piece);
+      *reinterpret_cast<uint4*>(to) = make_uint4(rounded[0], rounded[1], rounded[2], rounded[3]);
+      *reinterpret_cast<uint4*>(to + kTileQueries * kSize) = make_uint4(rest[0], rest[1], rest[2], rest[3]);
+    }
+    active = min(kTiles, CeilDiv(max(d.queries - first_query, 0), kTileQueries));
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile) {
+      const int row = (first_query + tile * kTileQueries + lane / 4) / d.per_group;
+      sight[tile] = kListed ? row & 31 : min(start + row + 1, use.keys);
     }
     const int group = use.group, pass = use.pass, chunks = Chunks{d.small}.Before(use.tiles);
     int finished = 0;  // chunks
@@ -453,7 +465,10 @@ __global__ void __launch_bounds__(kMostQueryWarps* kKeyWarps* kWarp, 1) AttendHa
       clear();
       const int chunk = use.chunk;
       for (bool inside = true; inside; ++i) {
-        WaitForAllBut(d.stages - 2);
+        if (d.stages == kFewStages)
+          WaitForCopies<0>();
+        else
+          WaitForCopies<kStages<kSize> - 2>();
         __syncthreads();  // tile i has come, tile i - 1 is done with
         copy_tile(i + d.stages - 1, stage == 0 ? d.stages - 1 : stage - 1);
         if (kListed) {
@@ -464,22 +479,42 @@ __global__ void __launch_bounds__(kMostQueryWarps* kKeyWarps* kWarp, 1) AttendHa
         if (active > 0) {
           const W* const keys = ring + stage * 2 * kTileSize;
           const W* const values = keys + kTileSize;
-          float score[kTiles][2][4] = {};
+          // Four steps' keys at once; with one tile, even and odd steps have sums of their own, so that two
+          // products of each key overlap.
+          constexpr int kSums = kTiles == 1 ? 2 : 1;
+          float score[kTiles][kSums][2][4] = {};
           const int key_row = key_warp * 16 + (lane & 7) + (lane >> 4) * 8, key_piece = lane >> 3 & 1;
 #pragma unroll
-          for (int step = 0; step < kSize / 16; ++step) {
-            uint32_t b[4];
-            LoadMatrices(SharedAddress(keys + Place<kSize>(key_row, 2 * step + key_piece)), b);
+          for (int first = 0; first < kSize / 16; first += 4) {
+            uint32_t b[4][4];
+#pragma unroll
+            for (int step = 0; step < 4; ++step)
+              LoadMatrices(SharedAddress(keys + Place<kSize>(key_row, 2 * (first + step) + key_piece)),
+                           b[step]);
 #pragma unroll
             for (int tile = 0; tile < kTiles; ++tile) {
-              if (tile >= active) break;
-              uint32_t a[4];
+              if (tile > 0 && tile >= active) break;
               const W* const from = queries + (query_warp * kTiles + tile) * 2 * kTileQueries * kSize;
-              LoadMatrices(SharedAddress(from + Place<kSize>(lane & 15, 2 * step + (lane >> 4))), a);
-              MultiplyAdd(score[tile][0], a, b[0], b[1], W{});
-              MultiplyAdd(score[tile][1], a, b[2], b[3], W{});
+#pragma unroll
+              for (int step = 0; step < 4; ++step) {
+                uint32_t a[4];
+                LoadMatrices(SharedAddress(from + Place<kSize>(lane & 15, 2 * (first + step) + (lane >> 4))),
+                             a);
+                MultiplyAdd(score[tile][step % kSums][0], a, b[step][0], b[step][1], W{});
+                MultiplyAdd(score[tile][step % kSums][1], a, b[step][2], b[step][3], W{});
+              }
             }
           }
+          const int value_row = key_warp * 16 + (lane & 15), value_piece = lane >> 4;
+          uint32_t value[4][4];  // 64 columns of the values
+          const auto load_values = [&](int first) {
+#pragma unroll
+            for (int n = 0; n < 4; ++n)
+              LoadTransposed(SharedAddress(values + Place<kSize>(value_row, first + 2 * n + value_piece)),
+                             value[n]);
+          };
+          constexpr bool kAhead = kTiles == 1;  // where registers are left
+          if (kAhead) load_values(0);
 
           const int column = key_warp * 16 + lane % 4 * 2;  // the lane's keys are column + {0, 1, 8, 9}
           int bits[4];
@@ -491,23 +526,27 @@ __global__ void __launch_bounds__(kMostQueryWarps* kKeyWarps* kWarp, 1) AttendHa
           uint32_t e[kTiles][4];
 #pragma unroll
           for (int tile = 0; tile < kTiles; ++tile) {
-            if (tile >= active) break;
+            if (tile > 0 && tile >= active) break;
             const float up = enlarge[query_warp * kTiles + tile][lane / 4];
             const int key = use.tile * kTile + column;
             float x[4];
 #pragma unroll
-            for (int j = 0; j < 4; ++j)
-              x[j] = (score[tile][j / 2][j % 2] + score[tile][j / 2][j % 2 + 2]) * up;
-            if (d.scores && query[tile] < d.queries) {
+            for (int j = 0; j < 4; ++j) {
+              x[j] = score[tile][0][j / 2][j % 2] + score[tile][0][j / 2][j % 2 + 2];
+              if (kSums > 1)
+                x[j] += score[tile][kSums - 1][j / 2][j % 2] + score[tile][kSums - 1][j / 2][j % 2 + 2];
+              x[j] *= up;
+            }
+            const int query = first_query + tile * kTileQueries + lane / 4;
+            if (d.scores && query < d.queries) {
               float* const to =
-                  d.scores + (static_cast<int64_t>(group) * d.queries + query[tile]) * d.score_stride + key;
+                  d.scores + (static_cast<int64_t>(group) * d.queries + query) * d.score_stride + key;
               *reinterpret_cast<float2*>(to) = make_float2(x[0], x[1]);
               *reinterpret_cast<float2*>(to + 8) = make_float2(x[2], x[3]);
             }
 #pragma unroll
             for (int j = 0; j < 4; ++j) {
-              const bool seen = kListed ? (bits[j] >> row_of[tile] & 1) && query[tile] < d.queries
-                                        : key + j / 2 * 8 + j % 2 < sees[tile];
+              const bool seen = kListed ? bits[j] >> sight[tile] & 1 : key + j / 2 * 8 + j % 2 < sight[tile];
               x[j] = seen ? x[j] : -INFINITY;
             }
             float most = fmaxf(fmaxf(x[0], x[1]), fmaxf(x[2], x[3]));
@@ -517,31 +556,32 @@ __global__ void __launch_bounds__(kMostQueryWarps* kKeyWarps* kWarp, 1) AttendHa
             reference[tile] = fmaxf(old, most - Headroom(W{}));
             if (__any_sync(kAllLanes, reference[tile] != old)) {
               const float factor = Relative(old, reference[tile]);
-              sum[tile] *= factor;
+              sum[tile] = __fmul_rn(sum[tile], factor);
 #pragma unroll
               for (int n = 0; n < kPieces; ++n)
 #pragma unroll
-                for (int j = 0; j < 4; ++j) out[tile][n][j] *= factor;
+                for (int j = 0; j < 4; ++j) out[tile][n][j] = __fmul_rn(out[tile][n][j], factor);
             }
 #pragma unroll
             for (int j = 0; j < 4; ++j) x[j] = Relative(x[j], reference[tile]);
-            sum[tile] += (x[0] + x[1]) + (x[2] + x[3]);
+            sum[tile] = __fadd_rn(sum[tile], (x[0] + x[1]) + (x[2] + x[3]));
             e[tile][0] = PackPair(x[0], x[1], W{});
             e[tile][1] = RestOfPair(x[0], x[1], e[tile][0], W{});
             e[tile][2] = PackPair(x[2], x[3], W{});
             e[tile][3] = RestOfPair(x[2], x[3], e[tile][2], W{});
           }
 
-          const int value_row = key_warp * 16 + (lane & 15), value_piece = lane >> 4;
 #pragma unroll
-          for (int n = 0; n < kPieces; n += 2) {
-            uint32_t b[4];
-            LoadTransposed(SharedAddress(values + Place<kSize>(value_row, n + value_piece)), b);
+          for (int first = 0; first < kPieces; first += 8) {
+            if (first > 0 || !kAhead) load_values(first);
 #pragma unroll
             for (int tile = 0; tile < kTiles; ++tile) {
-              if (tile >= active) break;
-              MultiplyAdd(out[tile][n], e[tile], b[0], b[1], W{});
-              MultiplyAdd(out[tile][n + 1], e[tile], b[2], b[3], W{});
+              if (tile > 0 && tile >= active) break;
+#pragma unroll
+              for (int n = 0; n < 4; ++n) {
+                MultiplyAdd(out[tile][first + 2 * n], e[tile], value[n][0], value[n][1], W{});
+                MultiplyAdd(out[tile][first + 2 * n + 1], e[tile], value[n][2], value[n][3], W{});
+              }
             }
           }
         }
@@ -569,7 +609,8 @@ __global__ void __launch_bounds__(kMostQueryWarps* kKeyWarps* kWarp, 1) AttendHa
       __syncthreads();
 #pragma unroll
       for (int tile = 0; tile < kTiles; ++tile) {
-        if (tile >= active || query[tile] >= d.queries) break;
+        const int query = first_query + tile * kTileQueries + lane / 4;
+        if (query >= d.queries) break;
         const int at = query_warp * kTiles + tile;
         float most = -INFINITY, factor[kKeyWarps], total = 0;
 #pragma unroll
@@ -578,9 +619,9 @@ __global__ void __launch_bounds__(kMostQueryWarps* kKeyWarps* kWarp, 1) AttendHa
         for (int w = 0; w < kKeyWarps; ++w) {
           const float2 partial = merge_stats[at][w][lane / 4];
           factor[w] = Relative(partial.x, most);
-          total += factor[w] * partial.y;
+          total = fmaf(factor[w], partial.y, total);
         }
-        const int64_t to = (static_cast<int64_t>(group) * d.queries + query[tile]) * d.chunks + chunk;
+        const int64_t to = (static_cast<int64_t>(group) * d.queries + query) * d.chunks + chunk;
         if (key_warp == 0 && lane % 4 == 0) d.stats[to] = make_float2(most, total);
         constexpr int kShare = kPieces / kKeyWarps;
 #pragma unroll
@@ -602,19 +643,18 @@ __global__ void __launch_bounds__(kMostQueryWarps* kKeyWarps* kWarp, 1) AttendHa
 
     if (d.counters) {  // the block that brings a group's last chunk combines them
       unsigned* const counter = d.counters + group * d.passes + pass;
-      __threadfence();
       __syncthreads();
       if (thread == 0) {
-        const unsigned before = atomicAdd(counter, static_cast<unsigned>(finished));
+        const unsigned before = CountWritten(counter, static_cast<unsigned>(finished));
         is_last = before + static_cast<unsigned>(finished) == static_cast<unsigned>(chunks);
         if (is_last) *counter = 0;
       }
       __syncthreads();
       if (is_last) {
-        __threadfence();
         const int first = pass * block_tiles * kTileQueries;
         const int parts = CeilDiv(d.head_size, kPart);
         const int units = min(d.queries - first, block_tiles * kTileQueries) * parts;
+#pragma unroll 1
         for (int unit = thread / kWarp; unit < units; unit += threads / kWarp)
           Combine(d, group, first + unit / parts, unit % parts, chunks);
       }
@@ -785,18 +825,16 @@ struct DecodeCall {
 
 template <class W, int kSize, bool kListed>
 Status LaunchHalf(CudaStream& stream, const char* op, Decode* d, int query_warps, int64_t static_bytes) {
-  constexpr int64_t kStageBytes = 2 * kTile * kSize * 2;
-  constexpr int64_t kUnderWay = 96 << 10;  // of bytes to an SM: more than latency times bandwidth
-  const int64_t room =
-      stream.shared_bytes_per_block() - static_bytes - SharedBytes<kSize>(kListed, query_warps, 0);
-  const int64_t wanted = kUnderWay / kStageBytes + 1, fit = room / kStageBytes;
-  d->stages = static_cast<int>(wanted < fit ? wanted : fit);
+  const int64_t wanted = static_bytes + SharedBytes<kSize>(kListed, query_warps, kStages<kSize>);
+  d->stages = wanted <= stream.shared_bytes_per_block() ? kStages<kSize> : kFewStages;
   const int64_t tiles =
       static_cast<int64_t>(d->groups) * d->passes * CeilDiv(kListed ? d->width : d->capacity, kTile);
   const int blocks = static_cast<int>(tiles < stream.processors() ? tiles : stream.processors());
-  return LaunchKernel(stream, op, Start::kEarly, AttendHalf<W, kSize, kListed>, dim3(blocks),
-                      dim3(query_warps * kKeyWarps * kWarp),
-                      static_cast<size_t>(SharedBytes<kSize>(kListed, query_warps, d->stages)), *d);
+  return LaunchKernel(
+      stream, op, Start::kEarly,
+      query_warps == 1 ? AttendHalf<W, kSize, kListed, 1> : AttendHalf<W, kSize, kListed, kMostQueryWarps>,
+      dim3(blocks), dim3(query_warps * kKeyWarps * kWarp),
+      static_cast<size_t>(SharedBytes<kSize>(kListed, query_warps, d->stages)), *d);
 }
 
 // Where the last block of a group combines in at most so many turns of its warps it does; Finish has the whole GPU.
@@ -851,7 +889,8 @@ Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
   if (half) {
     const int warps = CeilDiv(CeilDiv(d.queries, kTileQueries), small ? kQueryTiles<64> : kQueryTiles<128>);
     const auto fits = [&](int n) {
-      return kStaticBytes + (small ? SharedBytes<64>(kListed, n, 2) : SharedBytes<128>(kListed, n, 2)) <=
+      return kStaticBytes + (small ? SharedBytes<64>(kListed, n, kFewStages)
+                                   : SharedBytes<128>(kListed, n, kFewStages)) <=
              stream.shared_bytes_per_block();
     };
     int limit = kMostQueryWarps;
