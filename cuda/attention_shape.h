@@ -3,13 +3,14 @@
 #include "check.h"
 
 namespace specattn {
-namespace {
 
 struct AttentionShape {
   int64_t rows, heads, groups, head_size, capacity;  // T, H, G, D, C
   int64_t per_group() const { return heads / groups; }
   int64_t queries() const { return rows * per_group(); }  // of one group
 };
+
+namespace {
 
 // q [T,H,D] float32, k and v [G,C,D] of one float type, out like q.
 inline Status CheckAttention(const char* op, const Tensor& q, const Tensor& k, const Tensor& v,

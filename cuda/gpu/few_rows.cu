@@ -36,7 +36,7 @@ template <class W, class S, bool kNorm>
 __global__ void __launch_bounds__(kThreads, 1) FewRowsKernel(const __grid_constant__ FewRowsParams p) {
   if constexpr (S::kLong != SPECATTN_LONG_RING) return;
   constexpr int kTiles = S::kTiles, kGroups = S::kGroups, kBatch = S::kBatch, kStages = S::kStages;
-  constexpr int kPrefetched = 4;   // stages that wait in the second-level cache
+  constexpr int kPrefetched = 2;   // stages that wait in the second-level cache
   extern __shared__ uint4 ring[];  // [kStages, kWarps, kBatch, kTiles, kWarp]
   __shared__ Partial<kTiles, kGroups> partial;
 
@@ -80,8 +80,8 @@ __global__ void __launch_bounds__(kThreads, 1) FewRowsKernel(const __grid_consta
   const auto fetch = [&](int stage) {
     if (next.piece < p.pieces) {
       for_stage(next, [&](int b, int m, const W* from, bool inside) {
-        CopyAsync(ring_at + static_cast<uint32_t>(stage * S::kStageBytes + (b * kTiles + m) * kWarp * 16),
-                  from, inside);
+        FetchWeights(ring_at + static_cast<uint32_t>(stage * S::kStageBytes + (b * kTiles + m) * kWarp * 16),
+                     from, inside);
       });
       advance(&next);
     }

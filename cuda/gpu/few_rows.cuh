@@ -59,6 +59,12 @@ struct Share {
   }
 };
 
+// CopyAsync of 16 bytes of weights. The other half of the 128 bytes around them is another warp's next load.
+__device__ __forceinline__ void FetchWeights(uint32_t shared, const void* global, bool inside) {
+  asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(shared), "l"(global),
+               "r"(inside ? 16 : 0)
+               : "memory");
+}
 __device__ __forceinline__ void PrefetchToL2(const void* at) {
   asm volatile("prefetch.global.L2 [%0];" ::"l"(at));
 }

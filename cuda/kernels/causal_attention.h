@@ -8,11 +8,11 @@
 #include "../attention_shape.h"
 
 namespace specattn {
-namespace {
 
 // Which weights are returned: the values of the attribute.
 enum AttentionWeights { kNoWeights = 0, kMeanWeights = 1, kHeadWeights = 2 };
 
+// Known to two files of the CUDA device.
 struct CausalAttentionCall {
   const Tensor *q, *k, *v, *position, *out;
   const Tensor* weights;  // null: not asked for
@@ -23,6 +23,8 @@ struct CausalAttentionCall {
   // Nobody who looks, or nothing to see: every output is zeros.
   bool empty() const { return shape.rows == 0 || shape.heads == 0 || shape.capacity == 0; }
 };
+
+namespace {
 
 inline Status CheckCausalAttention(const Args& args, CausalAttentionCall* call) {
   SPECATTN_CHECK(args.input_count == 4 && args.output_count >= 1 && args.attr_count == 2,
