@@ -4,7 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type {Llama} from '../models/llama.js';
 import type {LayerMap} from '../models/layer_map.js';
 import type {ResolvedOptions} from './options.js';
-import {LoopState, record, settle, type Recorded} from './record.js';
+import {LoopState, nativeBackend, record, settle, type Recorded} from './record.js';
 import {CACHES, LAST, POSITION, SEED, plainStep, speculativeRound} from './round.js';
 import {Selection, planSelection, type SelectionPlan} from './selection.js';
 
@@ -20,7 +20,9 @@ export interface Pair {
 }
 
 /** Rows of the prompt that go through a model at once: enough to keep its products busy, few enough to bound their memory. */
-export const PREFILL_ROWS = 256;
+export function prefillRows(): number {
+  return nativeBackend()?.device.name === 'cuda' ? 2048 : 256;
+}
 /** Recordings kept: one for each gamma of an adaptive draft, and some more for other options. */
 const MAX_RECORDINGS = 24;
 
@@ -78,9 +80,10 @@ export class Session {
     pause: () => Promise<void>,
   ): Promise<void> {
     const last = tokens.length - 1;
-    for (let from = 0; from < last; from += PREFILL_ROWS) {
+    const rows = prefillRows();
+    for (let from = 0; from < last; from += rows) {
       await pause();
-      this.process(tokens.slice(from, Math.min(from + PREFILL_ROWS, last)), from, withDraft);
+      this.process(tokens.slice(from, Math.min(from + rows, last)), from, withDraft);
     }
     this.state.set(LAST, tokens.length > 1 ? tokens.slice(-2) : [tokens[0], tokens[0]]);
     this.state.set(POSITION, [last]);
@@ -90,8 +93,8 @@ export class Session {
 
   /** Renews the verifier's keys and values of `tokens`, which stand at `from` and after, with dense attention. */
   refresh(tokens: readonly number[], from: number): void {
-    for (let i = 0; i < tokens.length; i += PREFILL_ROWS)
-      this.process(tokens.slice(i, i + PREFILL_ROWS), from + i, false);
+    const rows = prefillRows();
+    for (let i = 0; i < tokens.length; i += rows) this.process(tokens.slice(i, i + rows), from + i, false);
     settle();
   }
 

@@ -7,7 +7,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {Llama} from '../../models/llama.js';
 import {causalAttention, linear, rotaryAppend} from '../../ops/index.js';
 import {parameters} from '../../models/parameters.js';
-import {PREFILL_ROWS} from '../../src/session.js';
+import {prefillRows} from '../../src/session.js';
 import {median, round} from '../statistics.js';
 import {BLOCK, layerKeyBytes, position, weightBytes, type Bench, type NamedConfig} from './bench.js';
 import type {Row, Section} from './report.js';
@@ -134,14 +134,15 @@ function parts(bench: Bench, {name, config}: NamedConfig, rows: number, keys: nu
 /** A prompt through each model, in the chunks that a session takes, on the host's clock. */
 export async function prefill(bench: Bench): Promise<Section> {
   const rows: Row[] = [];
+  const chunk = prefillRows();
   for (const named of bench.configs) {
     const model = bench.model(named);
     for (const count of bench.sizes.prefillTokens) {
       const cache = model.newCache(count);
       const us = await bench.timer.wall(() => {
-        for (let from = 0; from < count; from += PREFILL_ROWS)
+        for (let from = 0; from < count; from += chunk)
           tf.tidy(() => {
-            const size = Math.min(PREFILL_ROWS, count - from);
+            const size = Math.min(chunk, count - from);
             const last = from + size === count;
             model.forward({
               tokens: tokensOf(size, named.config.vocabSize),
@@ -163,7 +164,7 @@ export async function prefill(bench: Bench): Promise<Section> {
   }
   return {
     name: 'prefill',
-    note: `A prompt in chunks of ${PREFILL_ROWS} rows, op by op, the last row's logits at the end; median of 3 on the host's clock.`,
+    note: `A prompt in chunks of ${chunk} rows, op by op, the last row's logits at the end; median of 3 on the host's clock.`,
     rows,
   };
 }

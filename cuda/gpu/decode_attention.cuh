@@ -283,10 +283,16 @@ __device__ __forceinline__ void Combine(const Decode& d, int group, int query, i
   }
 }
 
-// Tiles in the ring, of which all but one are under way, 96 KiB: more than latency times bandwidth. And where that many
-// don't fit.
-template <int kSize>
-constexpr int kStages = kSize == 128 ? 4 : 7;
+// Blocks of a processor, where one warp of queries is enough: a tile's products wait for each other, so that more warps
+// are needed than one block has. Theirs share the shared memory: fewer tiles in each ring. And where that many don't fit.
+template <int kSize, int kMost>
+constexpr int kBlocks = kMost > 1      ? 1
+                        : kSize == 128 ? 2
+                                       : 3;
+template <int kSize, int kMost>
+constexpr int kStages = kMost > 1      ? (kSize == 128 ? 4 : 7)
+                        : kSize == 128 ? 2
+                                       : 3;
 constexpr int kFewStages = 2;
 
 // Tiles of queries that a warp holds: its sums over values fill half its registers.
@@ -310,7 +316,7 @@ int64_t SharedBytes(bool listed, int query_warps, int stages) {
 // 4 key warps x 1 to 3 query warps a block.
 // Two builds give the same bits, as sums are written with their rounding: kMost = 1 leaves a thread more registers.
 template <class W, int kSize, bool kListed, int kMost>
-__global__ void __launch_bounds__(kMost* kKeyWarps* kWarp, 1) AttendHalf(const Decode d) {
+__global__ void __launch_bounds__(kMost* kKeyWarps* kWarp, kBlocks<kSize, kMost>) AttendHalf(const Decode d) {
   constexpr int kTiles = kQueryTiles<kSize>, kPieces = kSize / 8, kTileSize = kTile * kSize;
   constexpr int kMostTiles = kMost * kTiles;
   extern __shared__ __align__(128) unsigned char shared[];
@@ -468,7 +474,7 @@ __global__ void __launch_bounds__(kMost* kKeyWarps* kWarp, 1) AttendHalf(const D
         if (d.stages == kFewStages)
           WaitForCopies<0>();
         else
-          WaitForCopies<kStages<kSize> - 2>();
+          WaitForCopies<kStages<kSize, kMost> - 2>();
         __syncthreads();  // tile i has come, tile i - 1 is done with
         copy_tile(i + d.stages - 1, stage == 0 ? d.stages - 1 : stage - 1);
         if (kListed) {
@@ -823,18 +829,25 @@ struct DecodeCall {
   bool set_a_group = false;
 };
 
-template <class W, int kSize, bool kListed>
+template <class W, int kSize, bool kListed, int kMost>
 Status LaunchHalf(CudaStream& stream, const char* op, Decode* d, int query_warps, int64_t static_bytes) {
-  const int64_t wanted = static_bytes + SharedBytes<kSize>(kListed, query_warps, kStages<kSize>);
-  d->stages = wanted <= stream.shared_bytes_per_block() ? kStages<kSize> : kFewStages;
+  constexpr int kRing = kStages<kSize, kMost>;
+  const int64_t wanted = static_bytes + SharedBytes<kSize>(kListed, query_warps, kRing);
+  d->stages = wanted <= stream.shared_bytes_per_block() ? kRing : kFewStages;
   const int64_t tiles =
       static_cast<int64_t>(d->groups) * d->passes * CeilDiv(kListed ? d->width : d->capacity, kTile);
-  const int blocks = static_cast<int>(tiles < stream.processors() ? tiles : stream.processors());
-  return LaunchKernel(
-      stream, op, Start::kEarly,
-      query_warps == 1 ? AttendHalf<W, kSize, kListed, 1> : AttendHalf<W, kSize, kListed, kMostQueryWarps>,
-      dim3(blocks), dim3(query_warps * kKeyWarps * kWarp),
-      static_cast<size_t>(SharedBytes<kSize>(kListed, query_warps, d->stages)), *d);
+  const int64_t places = int64_t{stream.processors()} * kBlocks<kSize, kMost>;
+  const int blocks = static_cast<int>(tiles < places ? tiles : places);
+  return LaunchKernel(stream, op, Start::kEarly, AttendHalf<W, kSize, kListed, kMost>, dim3(blocks),
+                      dim3(query_warps * kKeyWarps * kWarp),
+                      static_cast<size_t>(SharedBytes<kSize>(kListed, query_warps, d->stages)), *d);
+}
+
+template <class W, int kSize, bool kListed>
+Status LaunchHalf(CudaStream& stream, const char* op, Decode* d, int query_warps, int64_t static_bytes) {
+  return query_warps == 1
+             ? LaunchHalf<W, kSize, kListed, 1>(stream, op, d, query_warps, static_bytes)
+             : LaunchHalf<W, kSize, kListed, kMostQueryWarps>(stream, op, d, query_warps, static_bytes);
 }
 
 // Where the last block of a group combines in at most so many turns of its warps it does; Finish has the whole GPU.
