@@ -851,7 +851,7 @@ Status LaunchHalf(CudaStream& stream, const char* op, Decode* d, int query_warps
 }
 
 // Where the last block of a group combines in at most so many turns of its warps it does; Finish has the whole GPU.
-constexpr int kMostTurns = 6;
+constexpr int kMostTurns = 2;
 
 template <bool kListed>
 Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
@@ -884,7 +884,7 @@ Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
     d.position = call.position->as<int32_t>();
     d.early = stream.Settled(d.position);
   }
-  constexpr int kItems = 256;  // that keep a GPU busy
+  constexpr int kItems = 128;  // that keep a GPU busy
   d.small = kItems / d.groups > 1 ? kItems / d.groups : 1;
   d.chunks = Chunks{d.small}.Before(static_cast<int>(CeilDiv(list, int64_t{kTile})));
   d.out_stride = CeilDiv(d.head_size, 4) * 4;

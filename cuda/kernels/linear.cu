@@ -97,7 +97,8 @@ __global__ void AnyShape(const float* x, const W* weight, const float* norm, flo
     for (int t = 0; t < kRowGroup; ++t) {
       if (first + t >= rows) break;
       float scale = 1;
-      if (norm) scale = 1.0f / sqrtf(WarpReduce(squares[t], Plus{}) / static_cast<float>(inner) + epsilon);
+      if (norm && inner > 0)
+        scale = 1.0f / sqrtf(WarpReduce(squares[t], Plus{}) / static_cast<float>(inner) + epsilon);
       const float y = __fmul_rn(WarpReduce(sum[t], Plus{}), scale);
       const float y_up = __fmul_rn(WarpReduce(up[t], Plus{}), scale);
       if (lane == 0) epilogue.Store(y, y_up, first + t, n);
