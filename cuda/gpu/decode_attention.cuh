@@ -11,7 +11,8 @@
 //                 of 64 keys, whole chunks each, through a ring of tiles in shared memory. Queries and exponentials are split
 //                 into a rounded part and its rest, rows 0-7 and 8-15 of a product, which restores float32's accuracy.
 //   AttendPlain   every other type and size.
-//   Finish        combines, unless the last block of a group did, and turns scores into weights.
+//   Finish        combines, and turns scores into weights. (A group's last block could combine instead: counting blocks and one
+//                 block's turns took longer than a kernel that starts early.)
 #pragma once
 #include "../attention_shape.h"
 #include "launch.cuh"
@@ -38,9 +39,8 @@ struct Decode {
   const int32_t *keys, *bits, *counts;  // of sparse attention: [1 or G, width], [1 or G]
   float2* stats;                        // [G,Q,chunks]: reference, sum of exponentials
   float* outs;                          // [G,Q,chunks,out_stride]
-  float* scores;       // [G,Q,score_stride] in powers of 2; null where no weights are asked for
-  unsigned* counters;  // [G,passes]; null where Finish combines
-  float scale;         // of scores in powers of 2
+  float* scores;  // [G,Q,score_stride] in powers of 2; null where no weights are asked for
+  float scale;    // of scores in powers of 2
   int rows, heads, groups, per_group, queries, head_size, capacity, width;
   int chunks, out_stride, score_stride;
   int small;   // chunks of a size, see Chunks
@@ -207,16 +207,6 @@ struct Cursor {
   }
 };
 
-// Counts what this block's threads wrote before their last barrier; what other blocks counted before can be read after.
-__device__ __forceinline__ unsigned CountWritten(unsigned* counter, unsigned count) {
-  unsigned before;
-  asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], %2;"
-               : "=r"(before)
-               : "l"(counter), "r"(count)
-               : "memory");
-  return before;
-}
-
 // A query's reference and one over its sum, from its chunks' stats; every lane gets them.
 __device__ __forceinline__ float2 CombineStats(const float2* stats, int chunks) {
   const int lane = threadIdx.x % kWarp;
@@ -322,7 +312,6 @@ __global__ void __launch_bounds__(kMost* kKeyWarps* kWarp, kBlocks<kSize, kMost>
   extern __shared__ __align__(128) unsigned char shared[];
   __shared__ float2 merge_stats[kMostTiles][kKeyWarps][kTileQueries];
   __shared__ float enlarge[kMostTiles][kTileQueries];
-  __shared__ bool is_last;
   const int thread = threadIdx.x, threads = kMost == 1 ? kKeyWarps * kWarp : static_cast<int>(blockDim.x);
   const int lane = thread % kWarp;
   const int key_warp = thread / kWarp % kKeyWarps, query_warp = thread / kWarp / kKeyWarps;
@@ -465,8 +454,7 @@ __global__ void __launch_bounds__(kMost* kKeyWarps* kWarp, kBlocks<kSize, kMost>
       const int row = (first_query + tile * kTileQueries + lane / 4) / d.per_group;
       sight[tile] = kListed ? row & 31 : min(start + row + 1, use.keys);
     }
-    const int group = use.group, pass = use.pass, chunks = Chunks{d.small}.Before(use.tiles);
-    int finished = 0;  // chunks
+    const int group = use.group;
     for (bool more = true; more;) {
       clear();
       const int chunk = use.chunk;
@@ -643,26 +631,6 @@ __global__ void __launch_bounds__(kMost* kKeyWarps* kWarp, kBlocks<kSize, kMost>
           if (piece * 8 < d.head_size)
             *reinterpret_cast<float2*>(d.outs + to * d.out_stride + piece * 8 + lane % 4 * 2) = x;
         }
-      }
-      ++finished;
-    }
-
-    if (d.counters) {  // the block that brings a group's last chunk combines them
-      unsigned* const counter = d.counters + group * d.passes + pass;
-      __syncthreads();
-      if (thread == 0) {
-        const unsigned before = CountWritten(counter, static_cast<unsigned>(finished));
-        is_last = before + static_cast<unsigned>(finished) == static_cast<unsigned>(chunks);
-        if (is_last) *counter = 0;
-      }
-      __syncthreads();
-      if (is_last) {
-        const int first = pass * block_tiles * kTileQueries;
-        const int parts = CeilDiv(d.head_size, kPart);
-        const int units = min(d.queries - first, block_tiles * kTileQueries) * parts;
-#pragma unroll 1
-        for (int unit = thread / kWarp; unit < units; unit += threads / kWarp)
-          Combine(d, group, first + unit / parts, unit % parts, chunks);
       }
     }
   }
@@ -850,9 +818,6 @@ Status LaunchHalf(CudaStream& stream, const char* op, Decode* d, int query_warps
              : LaunchHalf<W, kSize, kListed, kMostQueryWarps>(stream, op, d, query_warps, static_bytes);
 }
 
-// Where the last block of a group combines in at most so many turns of its warps it does; Finish has the whole GPU.
-constexpr int kMostTurns = 2;
-
 template <bool kListed>
 Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
   const AttentionShape& s = call.shape;
@@ -917,14 +882,6 @@ Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
   }
 
   const int parts = CeilDiv(d.head_size, kPart);
-  if (half && !call.weights) {
-    const int block_queries = query_warps * (small ? kQueryTiles<64> : kQueryTiles<128>)*kTileQueries;
-    const int units = (d.queries < block_queries ? d.queries : block_queries) * parts;
-    const int64_t turns = int64_t{CeilDiv(units, query_warps * kKeyWarps)} * CeilDiv(d.chunks, kWarp);
-    if (turns <= kMostTurns && s.groups * d.passes <= kCounters)
-      d.counters = stream.Counters(d.groups * d.passes);
-  }
-
   const auto align = [](int64_t bytes) { return CeilDiv(bytes, int64_t{256}) * 256; };
   const int64_t all = s.heads * s.rows;
   const int64_t stats_bytes = align(all * d.chunks * 8);
@@ -954,7 +911,6 @@ Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
                           0, d);
     }));
   }
-  if (d.counters) return Ok();
   const int64_t combining = CeilDiv(all * parts, int64_t{kFinishThreads / kWarp});
   const int64_t weighing =
       call.weights ? (call.per_head ? all : s.rows) * CeilDiv(s.capacity, int64_t{kFinishThreads}) : 0;
