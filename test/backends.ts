@@ -3,10 +3,20 @@ import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
 import {expect} from 'chai';
 
-import {BACKEND, describeDevices} from '../src/backend/index.js';
+import {BACKEND, describeDevices, type SpecAttnBackend} from '../src/backend/index.js';
 
 /** `specattn` runs the native kernels, `cpu` (tfjs-backend-cpu) the composed fallbacks. */
 export type BackendName = 'specattn' | 'cpu';
+
+/**
+ * Whether the current backend runs on CUDA. What the devices promise of a row's bits differs: "One value a row" in
+ * docs/architecture.md.
+ */
+export const isCuda = (): boolean =>
+  tf.getBackend() === BACKEND && (tf.backend() as SpecAttnBackend).device.name === 'cuda';
+
+/** On CUDA a row has the same bits in every block of so many rows. */
+export const SAME_BITS_ROWS = 32;
 
 /**
  * A `describe` on each backend. Tensors that a test makes are disposed of after it, and nothing else may be left on the backend

@@ -1,6 +1,14 @@
 /** How tests compare numbers. */
 import {expect} from 'chai';
 
+import {isCuda} from './backends.js';
+
+/** The most that numbers may differ by: see {@link expectClose}. */
+export interface Tolerance {
+  relative?: number;
+  absolute?: number;
+}
+
 /**
  * |actual − expected| ≤ absolute + relative · |expected|, element by element; NaN and infinities must match. The defaults suit a
  * few float32 operations.
@@ -8,7 +16,7 @@ import {expect} from 'chai';
 export function expectClose(
   actual: ArrayLike<number>,
   expected: ArrayLike<number>,
-  {relative = 1e-5, absolute = 1e-6} = {},
+  {relative = 1e-5, absolute = 1e-6}: Tolerance = {},
 ): void {
   expect(actual.length, 'length').to.equal(expected.length);
   for (let i = 0; i < actual.length; i++) {
@@ -25,4 +33,25 @@ export function expectSame(actual: ArrayLike<number>, expected: ArrayLike<number
   for (let i = 0; i < actual.length; i++)
     if (!Object.is(actual[i], expected[i]))
       expect.fail(`element ${i} of ${actual.length}: expected ${expected[i]} but got ${actual[i]}`);
+}
+
+/** What the CPU device computes in the same order, and CUDA in another: equal to the bit, or within the tolerance. */
+export function expectSameOnCpu(
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  onCuda: Tolerance,
+): void {
+  if (isCuda()) expectClose(actual, expected, onCuda);
+  else expectSame(actual, expected);
+}
+
+/** The root mean square of what they differ by, relative to that of `expected`. */
+export function meanError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  expect(actual.length, 'length').to.equal(expected.length);
+  let [errors, squares] = [0, 0];
+  for (let i = 0; i < expected.length; i++) {
+    errors += (actual[i] - expected[i]) ** 2;
+    squares += expected[i] ** 2;
+  }
+  return Math.sqrt(errors / squares);
 }

@@ -104,7 +104,7 @@ function build(headers, cuda) {
 
 /** Whether cmake found a CUDA compiler, or was told of one: the log says so. */
 function triedCuda() {
-  return /CUDA/.test(fs.readFileSync(LOG, 'utf8'));
+  return /(?<!SPECATTN_)CUDA/.test(fs.readFileSync(LOG, 'utf8')); // not the option
 }
 
 /** The first line of the log that tells of an error, and where the rest is. */

@@ -43,7 +43,7 @@ export function kernel(name: string, inputs: object, attrs: object = {}): tf.Ten
   return tf.engine().runKernel(name, inputs as tf.NamedTensorMap, attrs as never);
 }
 
-interface Result {
+export interface Result {
   shape: number[];
   dtype: string;
   data: ArrayLike<number | string>;

@@ -9,7 +9,7 @@ import {LlamaTokenizer} from '../../models/tokenizer.js';
 import {packageRoot} from '../../src/backend/addon.js';
 import {calibrate, divergenceSums} from '../../src/calibrate.js';
 import {PASSAGE} from '../../src/cli/passage.js';
-import {forEachBackend} from '../backends.js';
+import {SAME_BITS_ROWS, forEachBackend} from '../backends.js';
 
 const PAIR = path.join(packageRoot, 'models', 'pretrained');
 /** As in src/calibrate.ts: what a weight of 0 counts as, and the rows of a window that are not compared. */
@@ -56,24 +56,37 @@ forEachBackend('calibrate', function () {
     pair?.verifier.dispose();
   });
 
-  /** Attention [T,C] of every layer (or [H,T,C]) over one window, in one pass. */
+  /** Attention [T,C] of every layer (or [H,T,C]) over one window, in blocks whose rows have the same bits in any other, on CUDA too. */
   function attention(model: Llama, tokens: number[], granularity: 'layer' | 'head'): Float32Array[] {
     return tf.tidy(() => {
-      const {attentionRows} = model.forward({
-        tokens: tf.tensor1d(tokens, 'int32'),
-        position: tf.tensor1d([0], 'int32'),
-        cache: model.newCache(tokens.length),
-        outputs: ['attentionRows'],
-        attention: {granularity, layers: [...Array(model.config.numHiddenLayers).keys()]},
-      });
-      return attentionRows!.map((rows) => rows.dataSync() as Float32Array);
+      const layers = [...Array(model.config.numHiddenLayers).keys()];
+      const blocks: tf.Tensor[][] = [];
+      let cache = model.newCache(tokens.length);
+      for (let from = 0; from < tokens.length; from += SAME_BITS_ROWS) {
+        const result = model.forward({
+          tokens: tf.tensor1d(tokens.slice(from, from + SAME_BITS_ROWS), 'int32'),
+          position: tf.tensor1d([from], 'int32'),
+          cache,
+          outputs: ['attentionRows'],
+          attention: {granularity, layers},
+        });
+        blocks.push(result.attentionRows!);
+        cache = result.cache;
+      }
+      const axis = granularity === 'head' ? 1 : 0;
+      const ofLayer = (i: number) =>
+        tf.concat(
+          blocks.map((block) => block[i]),
+          axis,
+        );
+      return layers.map((i) => ofLayer(i).dataSync() as Float32Array);
     });
   }
 
   it('gives the mean divergence of each pair of layers, the map, and the closest heads', async function () {
     this.timeout(120_000);
     const tokens = pair.tokenizer.encode(text);
-    expect(tokens.length).to.be.greaterThan(FIRST_ROWS + 20);
+    expect(tokens.length).to.be.within(FIRST_ROWS + 21, FIRST_ROWS + SAME_BITS_ROWS);
     const map = await calibrate(pair, [text], {window: tokens.length});
     const {draft, verifier} = pair;
     const [C, rows] = [tokens.length, tokens.length - FIRST_ROWS];

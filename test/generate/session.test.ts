@@ -22,6 +22,20 @@ async function withSession(lm: LanguageModel, body: (session: Session) => Promis
   }
 }
 
+/**
+ * The verifier's keys and values of a sequence up to its last token, of which the prompt is read as every session reads it, and the rest
+ * is decoded token by token.
+ */
+async function decoded(lm: LanguageModel, prompt: number[], sequence: number[]): Promise<Float32Array[]> {
+  let caches: Float32Array[] = [];
+  await withSession(lm, async (session) => {
+    await session.prefill(prompt, 1, false, noPause);
+    for (let at = prompt.length - 1; at < sequence.length - 1; at++) session.refresh([sequence[at]], at);
+    caches = cachedRows(session, sequence.length - 1);
+  });
+  return caches;
+}
+
 /** Rows 0 … rows - 1 of the verifier's keys and values, layer by layer. */
 function cachedRows(session: Session, rows: number): Float32Array[] {
   return session['state'].tensors.slice(CACHES, CACHES + session['verifierCaches']).map((cache) => {
@@ -36,7 +50,6 @@ onBackend('specattn', 'Session', () => {
       const prompt = lm.tokenizer.encode(passage(1).slice(0, 900));
       const sequence = [...prompt];
       const options = resolveOptions({p: 0.3, recent: 0, sinks: 1, denseLayers: 0, seed: 1});
-      let dense: Float32Array[] = [];
       await withSession(lm, async (sparse) => {
         await sparse.prefill(sequence, options.seed, true, noPause);
         for (let round = 0; round < 3; round++) {
@@ -44,10 +57,7 @@ onBackend('specattn', 'Session', () => {
           sequence.push(...[...report.subarray(0, 4)].filter((token) => token >= 0));
         }
         const rows = sequence.length - 1;
-        await withSession(lm, async (session) => {
-          await session.prefill(sequence, options.seed, false, noPause);
-          dense = cachedRows(session, rows);
-        });
+        const dense = await decoded(lm, prompt, sequence);
         const before = cachedRows(sparse, rows);
         expect(before.some((values, i) => values.some((x, n) => x !== dense[i][n]))).to.equal(true);
         sparse.refresh(sequence.slice(prompt.length - 1, -1), prompt.length - 1);
@@ -58,17 +68,15 @@ onBackend('specattn', 'Session', () => {
   for (const refreshEvery of [1, 3]) {
     it(`is refreshed row by row, all of them, every ${refreshEvery} rounds`, () =>
       withModel({contextLength: 512}, async (lm) => {
-        const prompt = passage(1).slice(0, 900);
+        const text = passage(1).slice(0, 900);
         const options = {p: 0.3, recent: 0, sinks: 1, denseLayers: 0, gamma: 1, maxNewTokens: 24} as const;
-        const {tokens} = await lm.generate(prompt, {...options, verification: 'refresh', refreshEvery});
-        const sequence = [...lm.tokenizer.encode(prompt), ...tokens];
+        const {tokens} = await lm.generate(text, {...options, verification: 'refresh', refreshEvery});
+        const prompt = lm.tokenizer.encode(text);
         // All rows but those of the rounds since the last refresh, of two tokens at most, and the last token, which has none.
-        const rows = sequence.length - 1 - 2 * refreshEvery;
-        const refreshed = cachedRows(lm['idle']!, rows);
-        await withSession(lm, async (session) => {
-          await session.prefill(sequence, 1, false, noPause);
-          cachedRows(session, rows).forEach((values, i) => expectSame(refreshed[i], values));
-        });
+        const sequence = [...prompt, ...tokens.slice(0, -2 * refreshEvery)];
+        const refreshed = cachedRows(lm['idle']!, sequence.length - 1);
+        const dense = await decoded(lm, prompt, sequence);
+        refreshed.forEach((values, i) => expectSame(values, dense[i]));
       }));
   }
 

@@ -67,7 +67,8 @@ onCuda('memory', () => {
       message,
     )!;
     expect(Number(bytes)).to.equal(asked);
-    expect(Number(free)).to.be.within(0.9 * bytesFree, bytesFree);
+    // CUDA gives back what it holds in pages of 2 MB, and some of it late.
+    expect(Number(free)).to.be.within(0.9 * bytesFree, bytesFree + 2 ** 25);
     expect(held()).to.deep.equal(before);
 
     const x = tf.ones([1000, 1000]);

@@ -5,8 +5,8 @@ import * as path from 'node:path';
 
 import {Llama, type LlamaInput, type LlamaLoadOptions, type LlamaResult} from '../../models/llama.js';
 import {BACKEND} from '../../src/backend/index.js';
-import {forEachBackend, onBackend} from '../backends.js';
-import {expectClose, expectSame} from '../compare.js';
+import {SAME_BITS_ROWS, forEachBackend, isCuda, onBackend} from '../backends.js';
+import {expectClose, expectSame, meanError} from '../compare.js';
 import {copyModel} from './folder.js';
 import {goldens, readGolden, tiny, type Golden} from './golden.js';
 
@@ -284,7 +284,12 @@ onBackend(BACKEND, 'Llama, natively', () => {
       (llama) => {
         const {tokens} = readGolden('pretrained_draft');
         const alone = logitsInSteps(llama, tokens, 1);
-        for (const step of [5, 11, tokens.length]) expectSame(logitsInSteps(llama, tokens, step), alone);
+        expect(tokens.length).to.be.greaterThan(SAME_BITS_ROWS);
+        for (const step of [5, 11, SAME_BITS_ROWS]) expectSame(logitsInSteps(llama, tokens, step), alone);
+        const together = logitsInSteps(llama, tokens, tokens.length);
+        // So many rows are rounded to bfloat16, as the weights are, on their way.
+        if (isCuda()) expect(meanError(together, alone)).to.be.below(0.01);
+        else expectSame(together, alone);
       },
       {},
     ));
@@ -312,7 +317,9 @@ onBackend(BACKEND, 'Llama, natively', () => {
         (llama) => {
           expect(llama.numBytes / wide).to.be.within(0.5, 0.505);
           const logits = knownRows(logitsInSteps(llama, golden.tokens, golden.tokens.length), golden);
-          expectClose(logits, golden.logits, {absolute: dtype === 'float16' ? 0.02 : 0.1});
+          // On CUDA the rows are rounded too.
+          const absolute = (dtype === 'float16' ? 0.02 : 0.1) * (isCuda() ? 2 : 1);
+          expectClose(logits, golden.logits, {absolute});
         },
         {dtype},
       );

@@ -6,6 +6,7 @@ import * as path from 'node:path';
 import {expect} from 'chai';
 
 import {packageRoot} from '../../src/backend/addon.js';
+import {describeWith, which} from './tools.js';
 
 const CMAKE = `
 cmake_minimum_required(VERSION 3.18)
@@ -15,13 +16,6 @@ target_include_directories(specattn PRIVATE \${NODE_API_HEADERS})
 set_target_properties(specattn PROPERTIES PREFIX "" SUFFIX ".node" LIBRARY_OUTPUT_DIRECTORY \${CMAKE_BINARY_DIR}/Release)
 `;
 const ADDON = '#include <node_api.h>\nNAPI_MODULE_INIT() { return exports; }\n';
-
-/** Where a program of the PATH is. */
-function which(program: string): string | undefined {
-  return process.env.PATH?.split(path.delimiter)
-    .map((folder) => path.join(folder, program))
-    .find((file) => fs.existsSync(file));
-}
 
 describe('tools/build-native.js', function () {
   let project: string;
@@ -89,12 +83,8 @@ describe('tools/build-native.js', function () {
     expect(fs.existsSync(addon)).to.equal(false);
   });
 
-  describe('with cmake', function () {
+  describeWith(['cmake', 'c++', 'make'], 'with cmake', function () {
     this.timeout(120_000);
-
-    before(function () {
-      if (!which('cmake') || !which('c++')) this.skip();
-    });
 
     it('names the compilers that it looked for', () => {
       const {status, stderr} = build([], only('cmake'));

@@ -6,6 +6,7 @@ import * as path from 'node:path';
 import {expect} from 'chai';
 
 import {packageRoot} from '../../src/backend/addon.js';
+import {describeWith} from './tools.js';
 
 const manifest = JSON.parse(fs.readFileSync(path.join(packageRoot, 'package.json'), 'utf8')) as {
   name: string;
@@ -13,7 +14,9 @@ const manifest = JSON.parse(fs.readFileSync(path.join(packageRoot, 'package.json
   dependencies: Record<string, string>;
 };
 
-describe('the published package', function () {
+const NPM = process.platform === 'win32' ? 'npm.cmd' : 'npm';
+
+describeWith([NPM, 'tar'], 'the published package', function () {
   this.timeout(120_000);
   let folder: string;
   let files: string[];
@@ -22,8 +25,7 @@ describe('the published package', function () {
     folder = fs.mkdtempSync(path.join(os.tmpdir(), 'specattn-pack-'));
     // Without scripts: dist/ is what this test runs in.
     const pack = ['pack', '--json', '--ignore-scripts', '--pack-destination', folder];
-    const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
-    const printed = execFileSync(npm, pack, {
+    const printed = execFileSync(NPM, pack, {
       cwd: packageRoot,
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'ignore'],
