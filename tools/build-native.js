@@ -71,9 +71,9 @@ function run(command, args) {
   }
 }
 
-function configure(headers, cuda) {
+function configure(headers, cuda, cudaFailed) {
   const args = ['-S', ROOT, '-B', BUILD, '-DCMAKE_BUILD_TYPE=Release', `-DNODE_API_HEADERS=${headers}`];
-  args.push(`-DSPECATTN_CUDA=${cuda ? 'ON' : 'OFF'}`);
+  args.push(`-DSPECATTN_CUDA=${cuda ? 'ON' : 'OFF'}`, `-DSPECATTN_CUDA_FAILED=${cudaFailed ? 'ON' : 'OFF'}`);
   if (run('cmake', args)) return;
   // A cache made by another compiler, generator or folder (a moved checkout) is refused: once more from nothing.
   fs.rmSync(path.join(BUILD, 'CMakeCache.txt'), {force: true});
@@ -96,15 +96,15 @@ function checkAddon() {
   throw new NotBuilt(`the addon was built but does not load: ${firstError()}`);
 }
 
-function build(headers, cuda) {
-  configure(headers, cuda);
+function build(headers, {cuda, cudaFailed}) {
+  configure(headers, cuda, cudaFailed);
   compile();
   checkAddon();
 }
 
 /** Whether cmake found a CUDA compiler, or was told of one: the log says so. */
 function triedCuda() {
-  return /(?<!SPECATTN_)CUDA/.test(fs.readFileSync(LOG, 'utf8')); // not the option
+  return /CUDA compiler|CUDA object|CMAKE_CUDA_COMPILER/.test(fs.readFileSync(LOG, 'utf8'));
 }
 
 /** The first line of the log that tells of an error, and where the rest is. */
@@ -120,20 +120,21 @@ function firstError() {
 function main() {
   const strict = process.argv.includes('--strict');
   try {
-    fs.rmSync(LOG, {force: true});
+    for (const log of [LOG, CUDA_LOG]) fs.rmSync(log, {force: true});
     if (process.env.SPECATTN_SKIP_NATIVE === '1') throw new NotBuilt('SPECATTN_SKIP_NATIVE=1');
     checkCMake();
     checkCompiler();
     const headers = nodeApiHeaders();
     fs.mkdirSync(BUILD, {recursive: true});
     try {
-      build(headers, true);
+      build(headers, {cuda: true});
     } catch (error) {
       if (strict || !triedCuda()) throw error;
       // A compiler that nvcc does not know, a toolkit without its parts: no reason to go without the CPU device.
-      console.error(`specattn: CUDA device not built (${error.message}); building without it.`);
       fs.renameSync(LOG, CUDA_LOG);
-      build(headers, false);
+      const message = error.message.replace(path.basename(LOG), path.basename(CUDA_LOG));
+      console.error(`specattn: CUDA device not built (${message}); building without it.`);
+      build(headers, {cuda: false, cudaFailed: true});
     }
   } catch (error) {
     // Not only NotBuilt: a read-only folder, for one, must not fail the install either.

@@ -290,8 +290,11 @@ class CudaDevice final : public Device {
     staging_.reset(new Staging(queue_.stream()));
     char gpu[256];
     Describe(properties, gpu, sizeof gpu);
-    std::snprintf(description_, sizeof description_, "%s, %s", gpu,
-                  queue_.blas() ? "cuBLASLt" : "own matrix products");
+    if (queue_.blas())
+      std::snprintf(description_, sizeof description_, "%s, cuBLASLt", gpu);
+    else
+      std::snprintf(description_, sizeof description_, "%s, own matrix products (%s)", gpu,
+                    queue_.blas_reason());
     return Ok();
   }
 
@@ -355,7 +358,9 @@ class CudaDevice final : public Device {
     SPECATTN_CUDA("record launches", cudaStreamBeginCapture(queue_.stream(), cudaStreamCaptureModeRelaxed));
     graph_.reset(new Graph(queue_.stream()));
     queue_.BeginCapture();
-    return graph_->Mark();
+    const Status status = graph_->Mark();
+    if (!status.ok()) Abandon();
+    return status;
   }
   Status Mark() override {
     if (!graph_) return Error("[mark] no launches are being recorded");
@@ -376,6 +381,16 @@ class CudaDevice final : public Device {
   }
 
  private:
+  // Ends a recording that came to nothing.
+  void Abandon() {
+    cudaGraph_t graph = nullptr;
+    cudaStreamEndCapture(queue_.stream(), &graph);
+    cudaGetLastError();
+    if (graph) cudaGraphDestroy(graph);
+    queue_.EndCapture();
+    graph_.reset();
+    FreeDeferred();
+  }
   void FreeDeferred() {
     for (void* data : deferred_) cudaFree(data);
     deferred_.clear();
@@ -385,7 +400,7 @@ class CudaDevice final : public Device {
   std::unique_ptr<Staging> staging_;
   std::unique_ptr<Graph> graph_;  // while launches are recorded
   std::vector<void*> deferred_;   // freed meanwhile
-  char description_[320] = "";
+  char description_[512] = "";
 };
 
 // Why there is no GPU to use, or Ok.
@@ -405,7 +420,8 @@ Status FindGpu(cudaDeviceProp* properties) {
   SPECATTN_CHECK(properties->major * 10 + properties->minor >= kOldest,
                  "%s has compute capability %d.%d, but 8.0 or later is needed", properties->name,
                  properties->major, properties->minor);
-  return Ok();
+  int version = 0;  // none for this GPU, say, in a build for a few architectures
+  return KernelVersion(&version);
 }
 
 }  // namespace

@@ -96,7 +96,9 @@ __global__ void __launch_bounds__(kThreads, 1) FewRowsKernel(const __grid_consta
     Cursor ahead = next;
 #pragma unroll 1
     for (int i = 0; i < kPrefetched && ahead.piece < p.pieces; ++i) {
-      for_stage(ahead, [](int, int, const W* from, bool) { PrefetchToL2(from); });
+      for_stage(ahead, [](int, int, const W* from, bool inside) {
+        if (inside) PrefetchToL2(from);
+      });
       advance(&ahead);
     }
     WaitForPrevious();
@@ -222,7 +224,7 @@ Status FewRows(CudaStream& stream, const FewRowsCall& call) {
   params.out_cols = call.cols / unit_tiles;
   params.epsilon = call.epsilon;
   params.gated = call.gated;
-  params.settled = stream.Settled(call.weight) && (!call.norm || stream.Settled(call.norm));
+  params.settled = stream.Settled(call.weight);
 
   // A block a processor, and as few passes as keep a pass's sums within the registers.
   const bool long_ring = stream.architecture() >= kLongRingSince && stream.architecture() < kLongRingBefore;

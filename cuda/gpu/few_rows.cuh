@@ -8,7 +8,8 @@
 //
 // mma.m16n8k16 computes [16 activations] x [8 weight rows]. Rows 0-7 of its left operand are the activations of
 // 8 tokens rounded to the weights' type, rows 8-15 what the rounding left over: their results meet in one lane
-// and add up to a product with 16-bit mantissas or better, at no cost in memory traffic. The products' inner
+// and add up to a product with 16-bit mantissas or better, at no cost in memory traffic (what the weights' type can't hold,
+// beyond 65504 in float16, becomes NaN). The products' inner
 // index may be permuted freely as long as both sides agree: a lane's 8 consecutive numbers of a row serve as its
 // share of two products.
 //

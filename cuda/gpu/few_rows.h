@@ -26,7 +26,7 @@ struct FewRowsCall {
 
 // Whether a call has this form: rows, storage, and sizes that make whole tiles and 16-byte loads.
 inline bool SuitsFewRows(const FewRowsCall& call) {
-  return call.rows <= kFewRows && call.inner % 8 == 0 && call.inner > 0 && call.inner < INT32_MAX &&
+  return call.rows <= kFewRows && call.inner % 8 == 0 && call.inner > 0 && call.inner < INT32_MAX / 2 &&
          call.cols % (call.gated ? 16 : 8) == 0 &&
          (call.storage == DType::kBFloat16 || call.storage == DType::kFloat16);
 }

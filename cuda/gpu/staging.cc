@@ -17,13 +17,19 @@ Staging::~Staging() {
 Status Staging::Make(Ring* ring, int slots, size_t bytes) {
   void* memory = nullptr;
   SPECATTN_CUDA("allocate pinned host memory", cudaMallocHost(&memory, static_cast<size_t>(slots) * bytes));
-  ring->memory = memory;
   for (int i = 0; i < slots; ++i) {
     Slot& slot = ring->slots[i];
     slot.data = static_cast<char*>(memory) + static_cast<size_t>(i) * bytes;
     slot.bytes = bytes;
-    SPECATTN_CUDA("make an event", cudaEventCreateWithFlags(&slot.free, cudaEventDisableTiming));
+    const Status status =
+        CheckCuda(cudaEventCreateWithFlags(&slot.free, cudaEventDisableTiming), "make an event");
+    if (status.ok()) continue;
+    for (int made = 0; made < i; ++made) cudaEventDestroy(ring->slots[made].free);
+    for (Slot& each : ring->slots) each = {};
+    cudaFreeHost(memory);
+    return status;
   }
+  ring->memory = memory;
   return Ok();
 }
 

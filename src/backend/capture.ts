@@ -51,7 +51,8 @@ export class Captured {
           // A donated tensor (a KV cache) is its own next value.
           if (tensor.dataId !== state[i].dataId) backend.launch('Copy', [tensor], [state[i]]);
         });
-        outputs.push(...next.outputs.map((output) => tf.keep(readable(backend, output))));
+        // One by one: what is kept when one fails is disposed of below.
+        for (const output of next.outputs) outputs.push(tf.keep(readable(backend, output)));
       });
       this.id = device.endCapture();
       for (const output of outputs) device.addOutput(this.id, backend.handleOf(output));
