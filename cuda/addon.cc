@@ -208,9 +208,9 @@ napi_value ProbeDevices(napi_env env, napi_callback_info) {
 napi_value Kernels(napi_env env) {
   static const struct {
     const char* name;
-    bool half;
+    int half;
   } kKernels[] = {
-#define KERNEL(name, half) {#name, half != 0},
+#define KERNEL(name, half) {#name, half},
 #include "kernels.def"
 #undef KERNEL
   };
@@ -220,7 +220,7 @@ napi_value Kernels(napi_env env) {
     napi_value object = nullptr;
     napi_create_object(env, &object);
     napi_set_named_property(env, object, "name", String(env, kKernels[i].name));
-    napi_set_named_property(env, object, "half", Boolean(env, kKernels[i].half));
+    napi_set_named_property(env, object, "half", Number(env, kKernels[i].half));
     napi_set_element(env, list, i, object);
   }
   return list;

@@ -1,7 +1,7 @@
 /** Tensors from a file's bytes: as they are where the backend stores halves, widened elsewhere. */
 import * as tf from '@tensorflow/tfjs-core';
 
-import {BYTES, type FilePart, type NativeBackend, type Storage} from '../src/backend/types.js';
+import {BYTES, type FilePart, type Storage} from '../src/backend/types.js';
 
 /** How weights are stored. */
 export type FloatStorage = Extract<Storage, 'float32' | 'bfloat16' | 'float16'>;
@@ -25,7 +25,7 @@ export interface RawTensor {
 }
 
 /** What a backend offers that stores float32 tensors in half the bytes. */
-interface HalfBackend extends NativeBackend {
+interface HalfBackend {
   upload(
     parts: Iterable<Uint8Array | FilePart>,
     from: Storage,
@@ -33,6 +33,7 @@ interface HalfBackend extends NativeBackend {
     storage: Storage,
   ): tf.TensorInfo;
   zeros(shape: number[], storage: Storage): tf.TensorInfo;
+  random(shape: number[], storage: Storage, seed: number, scale: number): tf.TensorInfo;
 }
 
 function halfBackend(): HalfBackend | undefined {
@@ -76,14 +77,7 @@ export function makeZeros(shape: [number, number, number], storage: FloatStorage
 export function makeRandom(shape: number[], storage: FloatStorage, seed: number, scale: number): tf.Tensor {
   const backend = halfBackend();
   if (!backend) return tf.keep(tf.randomUniform(shape, -scale, scale, 'float32', seed));
-  const made = backend.output(shape, 'float32', storage);
-  try {
-    backend.launch('Random', [], [made], [seed, scale]);
-  } catch (error) {
-    backend.disposeIntermediateTensorInfo(made);
-    throw error;
-  }
-  return tf.keep(tf.engine().makeTensorFromTensorInfo(made));
+  return tf.keep(tf.engine().makeTensorFromTensorInfo(backend.random(shape, storage, seed, scale)));
 }
 
 function* allBytes(parts: RawTensor[]): Generator<Uint8Array | FilePart> {

@@ -1,7 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor2D, TensorInfo} from '@tensorflow/tfjs-core';
 
-import type {NativeBackend} from '../src/backend/types.js';
 import {ANY, checkAttr, checkTensor} from './check.js';
 import {defineOp, launch} from './define_op.js';
 import {rmsNorm} from './rms_norm.js';
@@ -55,9 +54,8 @@ const run = defineOp({
   native(backend, inputs, attrs) {
     const {epsilon, norm, bias, gated, residual} = attrs;
     const flags = [norm, bias, gated, residual].map(Number);
-    return widened(backend, inputs, (wide) =>
-      launch(backend, name, wide, [[outputShape(wide[0], wide[1], attrs), 'float32']], [epsilon, ...flags]),
-    )[0];
+    const shape = outputShape(inputs[0], inputs[1], attrs);
+    return launch(backend, name, inputs, [[shape, 'float32']], [epsilon, ...flags])[0];
   },
 
   composed(inputs: Tensor[], attrs) {
@@ -69,23 +67,6 @@ const run = defineOp({
     return residual ? tf.add(y, residual) : y;
   },
 });
-
-/** Calls `body` with the inputs, of which all but the weights are in float32 storage. */
-function widened<T>(backend: NativeBackend, inputs: TensorInfo[], body: (inputs: TensorInfo[]) => T): T {
-  const copies: TensorInfo[] = [];
-  try {
-    return body(
-      inputs.map((input, i) => {
-        if (i === 1 || backend.storageOf(input) === 'float32') return input;
-        const [copy] = launch(backend, 'Copy', [input], [[input.shape, 'float32']]);
-        copies.push(copy);
-        return copy;
-      }),
-    );
-  } finally {
-    for (const copy of copies) backend.disposeIntermediateTensorInfo(copy);
-  }
-}
 
 export interface LinearOptions {
   /** float32 [K]: the weight of an RMSNorm of x. */

@@ -49,8 +49,8 @@ export interface DeviceProbe {
 export interface Addon {
   Device: new (name: string) => NativeDevice;
   probe(): DeviceProbe[];
-  /** By number; `half`: reads float tensors stored as bfloat16 or float16. */
-  kernels: {name: string; half: boolean}[];
+  /** By number; bit i of `half`: reads input i stored as bfloat16 or float16. */
+  kernels: {name: string; half: number}[];
 }
 
 /** The package's folder: the one with package.json above this file, in the sources as in dist/. */

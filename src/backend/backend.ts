@@ -50,7 +50,7 @@ export class SpecAttnBackend extends KernelBackend implements NativeBackend {
   /** Tells this backend from others without an import. */
   readonly isSpecAttn = true;
   private readonly tensors: DataStorage<NativeData>;
-  private readonly kernels: Map<string, {number: number; half: boolean}>;
+  private readonly kernels: Map<string, {number: number; half: number}>;
 
   constructor(
     addon: Addon,
@@ -88,33 +88,40 @@ export class SpecAttnBackend extends KernelBackend implements NativeBackend {
   launch(kernel: string, inputs: TensorInfo[], outputs: TensorInfo[], attrs: readonly number[] = []): void {
     const entry = this.kernels.get(kernel);
     if (!entry) throw new Error(`[${kernel}] is not a kernel of the native addon`);
-    if (entry.half || !inputs.some((x) => isHalf(this.storageOf(x)))) {
-      this.queue(entry.number, inputs, outputs, attrs);
-      return;
-    }
     const copies: TensorInfo[] = [];
     try {
-      const wide = inputs.map((x) => {
-        if (!isHalf(this.storageOf(x))) return x;
+      const read = inputs.map((x, i) => {
+        if ((entry.half >> i) & 1 || !isHalf(this.storageOf(x))) return x;
         copies.push(this.restored(x, 'float32'));
         return copies[copies.length - 1];
       });
-      this.queue(entry.number, wide, outputs, attrs);
+      this.queue(entry.number, read, outputs, attrs);
     } finally {
       copies.forEach((x) => this.disposeIntermediateTensorInfo(x));
     }
   }
 
   /** A copy of a float32 tensor in another storage. */
-  private restored(x: TensorInfo, storage: Storage): TensorInfo {
-    const copy = this.output(x.shape, 'float32', storage);
+  restored(x: TensorInfo, storage: Storage): TensorInfo {
+    return this.made(x.shape, storage, 'Copy', [x], []);
+  }
+
+  /** A new float32 tensor, stored as `storage`, that one launch writes; nothing is left of it if that is refused. */
+  private made(
+    shape: number[],
+    storage: Storage,
+    kernel: string,
+    inputs: TensorInfo[],
+    attrs: number[],
+  ): TensorInfo {
+    const made = this.output(shape, 'float32', storage);
     try {
-      this.queue(this.kernels.get('Copy')!.number, [x], [copy], []);
+      this.launch(kernel, inputs, [made], attrs);
     } catch (error) {
-      this.disposeIntermediateTensorInfo(copy);
+      this.disposeIntermediateTensorInfo(made);
       throw error;
     }
-    return copy;
+    return made;
   }
 
   private queue(kernel: number, inputs: TensorInfo[], outputs: TensorInfo[], attrs: readonly number[]): void {
@@ -198,9 +205,12 @@ export class SpecAttnBackend extends KernelBackend implements NativeBackend {
 
   /** A float32 tensor of zeros, stored as `storage`. */
   zeros(shape: number[], storage: Storage): TensorInfo {
-    const zeros = this.output(shape, 'float32', storage);
-    this.launch('Fill', [], [zeros], [0]);
-    return zeros;
+    return this.made(shape, storage, 'Fill', [], [0]);
+  }
+
+  /** A float32 tensor of uniform numbers in [-scale, scale), stored as `storage`. */
+  random(shape: number[], storage: Storage, seed: number, scale: number): TensorInfo {
+    return this.made(shape, storage, 'Random', [], [seed, scale]);
   }
 
   /** Overwrites a tensor's elements, in place: how the host sets the state of a recorded step. */

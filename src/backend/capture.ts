@@ -100,8 +100,5 @@ export class Captured {
 /** A tensor of the same values, whose bytes the host can read as they are. */
 function readable(backend: SpecAttnBackend, x: tf.Tensor): tf.Tensor {
   if (!isHalf(backend.storageOf(x))) return x.clone();
-  const wide = backend.output(x.shape, 'float32');
-  const tensor = tf.engine().makeTensorFromTensorInfo(wide);
-  backend.launch('Copy', [x], [wide]);
-  return tensor;
+  return tf.engine().makeTensorFromTensorInfo(backend.restored(x, 'float32'));
 }
