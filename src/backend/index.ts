@@ -23,24 +23,40 @@ export interface DeviceReport {
 
 const loaded = loadAddon();
 
+/** What was found, looked for once; a device that would not open is no longer available. */
+let found: DeviceProbe[] | undefined;
+
 /** Opens the device that `SPECATTN_DEVICE` names, else the first that works, the GPU before the CPU. */
 function openDevice(): NativeDevice {
   if (!('addon' in loaded)) throw new Error(loaded.reason);
-  const {device, reason} = describeDevices();
-  if (!device) throw new Error(reason);
   const threads = process.env.SPECATTN_THREADS;
   if (threads !== undefined && !/^[1-9]\d{0,2}$/.test(threads))
     throw new Error(`SPECATTN_THREADS must be a whole number from 1 to 999 but is '${threads}'`);
-  return new loaded.addon.Device(device);
+  for (;;) {
+    const {device, devices, reason} = describeDevices();
+    if (!device) throw new Error(reason);
+    try {
+      return new loaded.addon.Device(device);
+    } catch (error) {
+      // No memory left on it, no machine code for it: what a look at it does not show.
+      const {message} = error as Error;
+      found = devices.map((probe) =>
+        probe.name === device ? {...probe, available: false, reason: message} : probe,
+      );
+      if (!process.env.SPECATTN_DEVICE)
+        console.warn(`specattn: the device ${device} can't be used: ${message}`);
+    }
+  }
 }
 
 /** What this machine offers, and why the rest is not used. */
 export function describeDevices(): DeviceReport {
   if (!('addon' in loaded)) return {devices: [], reason: loaded.reason};
-  const devices = loaded.addon.probe();
+  const devices = (found ??= loaded.addon.probe());
   const wanted = process.env.SPECATTN_DEVICE;
   const device = devices.find(({name, available}) => available && (!wanted || name === wanted))?.name;
   if (device) return {device, devices};
+  if (!wanted) return {devices, reason: devices.map(({name, reason}) => `${name}: ${reason}`).join('; ')};
   const names = [...devices.map(({name}) => name), 'none'];
   const asked = devices.find(({name}) => name === wanted);
   const reason = asked

@@ -36,7 +36,10 @@ export function doctorCommand(): Command {
 }
 
 async function examine(): Promise<Report> {
-  const {describeDevices} = await import('../backend/index.js');
+  const {BACKEND, describeDevices} = await import('../backend/index.js');
+  const tf = await import('@tensorflow/tfjs-core');
+  // A device that was found may still not open.
+  if (describeDevices().device) await tf.setBackend(BACKEND);
   const manifest = JSON.parse(readFileSync(path.join(packageRoot, 'package.json'), 'utf8')) as {
     version: string;
   };
