@@ -10,8 +10,11 @@
 
 #include "../device.h"
 #include "blas.h"
+#include "buffer.h"
 #include "check_cuda.h"
+#include "graph.h"
 #include "kernels.h"
+#include "readback.h"
 #include "staging.h"
 #include "stream.h"
 
@@ -31,31 +34,6 @@ constexpr Launcher kLaunchers[] = {
 
 // The oldest architecture that kernels are compiled for, as major * 10 + minor.
 constexpr int kOldest = 80;
-
-// Device memory that is freed with its last user: the stream, or a recording made while it was the stream's.
-class Buffer {
- public:
-  static std::shared_ptr<Buffer> Make(size_t bytes) {
-    void* data = nullptr;
-    if (cudaMalloc(&data, bytes) != cudaSuccess) {
-      cudaGetLastError();
-      return nullptr;
-    }
-    return std::shared_ptr<Buffer>(new Buffer(data, bytes));
-  }
-  ~Buffer() { cudaFree(data_); }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-
-  void* data() const { return data_; }
-  size_t bytes() const { return bytes_; }
-
- private:
-  Buffer(void* data, size_t bytes) : data_(data), bytes_(bytes) {}
-  void* data_;
-  size_t bytes_;
-};
-using Buffers = std::vector<std::shared_ptr<Buffer>>;
 
 class Queue final : public CudaStream {
  public:
@@ -151,128 +129,6 @@ class Queue final : public CudaStream {
   Buffers recorded_;
   std::unique_ptr<Blas> blas_;
   char blas_reason_[128] = "";
-};
-
-// A CUDA graph, with an event at its beginning and at each mark. There are two of it, launched in turns, with events of their own: while one
-// runs, the other's times can be read.
-class Graph final : public Capture {
- public:
-  explicit Graph(cudaStream_t stream) : stream_(stream) {}
-  ~Graph() override {
-    // Its buffers may go back to the system with it: not before the last replay has ended.
-    cudaStreamSynchronize(stream_);
-    for (Instance& instance : instances_) {
-      if (instance.executable) cudaGraphExecDestroy(instance.executable);
-      for (cudaEvent_t event : instance.events) cudaEventDestroy(event);
-    }
-  }
-
-  // Records an event in the graph.
-  Status Mark() {
-    for (Instance& instance : instances_) {
-      cudaEvent_t event = nullptr;
-      SPECATTN_CUDA("make an event", cudaEventCreate(&event));
-      instance.events.push_back(event);
-    }
-    SPECATTN_CUDA("record a mark",
-                  cudaEventRecordWithFlags(instances_[0].events.back(), stream_, cudaEventRecordExternal));
-    return Ok();
-  }
-  Status Instantiate(cudaGraph_t graph, Buffers buffers) {
-    buffers_ = std::move(buffers);
-    for (Instance& instance : instances_)
-      SPECATTN_CUDA("make a graph", cudaGraphInstantiate(&instance.executable, graph, 0));
-    SPECATTN_RETURN_IF_ERROR(SetEvents(graph));
-    for (Instance& instance : instances_)
-      SPECATTN_CUDA("upload a graph", cudaGraphUpload(instance.executable, stream_));
-    return Ok();
-  }
-
-  Status Replay() override {
-    Instance& instance = instances_[(replays_ + 1) % 2];
-    SPECATTN_CUDA("launch a graph", cudaGraphLaunch(instance.executable, stream_));
-    ++replays_;
-    return Ok();
-  }
-  int Times(int back, double* milliseconds, int capacity) override {
-    if (back < 0 || back > 1 || replays_ <= back) return 0;
-    const std::vector<cudaEvent_t>& events = instances_[(replays_ - back) % 2].events;
-    if (cudaEventSynchronize(events.back()) != cudaSuccess) return 0;
-    int count = 0;
-    for (size_t i = 1; i < events.size() && count < capacity; ++i) {
-      float elapsed = 0;
-      if (cudaEventElapsedTime(&elapsed, events[i - 1], events[i]) != cudaSuccess) break;
-      milliseconds[count++] = static_cast<double>(elapsed);
-    }
-    return count;
-  }
-
- private:
-  struct Instance {
-    cudaGraphExec_t executable = nullptr;
-    std::vector<cudaEvent_t> events;
-  };
-
-  // The second instance's events, in place of the first's that were recorded.
-  Status SetEvents(cudaGraph_t graph) {
-    size_t count = 0;
-    SPECATTN_CUDA("look at a graph", cudaGraphGetNodes(graph, nullptr, &count));
-    std::vector<cudaGraphNode_t> nodes(count);
-    SPECATTN_CUDA("look at a graph", cudaGraphGetNodes(graph, nodes.data(), &count));
-    for (cudaGraphNode_t node : nodes) {
-      cudaGraphNodeType type;
-      SPECATTN_CUDA("look at a graph", cudaGraphNodeGetType(node, &type));
-      if (type != cudaGraphNodeTypeEventRecord) continue;
-      cudaEvent_t recorded = nullptr;
-      SPECATTN_CUDA("look at a graph", cudaGraphEventRecordNodeGetEvent(node, &recorded));
-      for (size_t i = 0; i < instances_[0].events.size(); ++i)
-        if (instances_[0].events[i] == recorded)
-          SPECATTN_CUDA("set an event", cudaGraphExecEventRecordNodeSetEvent(instances_[1].executable, node,
-                                                                             instances_[1].events[i]));
-    }
-    return Ok();
-  }
-
-  cudaStream_t stream_;
-  Instance instances_[2];
-  Buffers buffers_;
-  int64_t replays_ = 0;
-};
-
-// Pinned host memory that small results are copied to while the device goes on.
-class PinnedReadback final : public Readback {
- public:
-  explicit PinnedReadback(cudaStream_t stream) : stream_(stream) {}
-  ~PinnedReadback() override {
-    if (arrived_) {
-      cudaEventSynchronize(arrived_);
-      cudaEventDestroy(arrived_);
-    }
-    if (data_) cudaFreeHost(data_);
-  }
-  Status Open(size_t bytes) {
-    bytes_ = bytes;
-    SPECATTN_CUDA("allocate pinned host memory", cudaMallocHost(&data_, bytes ? bytes : 1));
-    SPECATTN_CUDA("make an event", cudaEventCreateWithFlags(&arrived_, cudaEventDisableTiming));
-    return Ok();
-  }
-  Status Start(const void* device) override {
-    SPECATTN_CUDA("copy from the device",
-                  cudaMemcpyAsync(data_, device, bytes_, cudaMemcpyDeviceToHost, stream_));
-    SPECATTN_CUDA("record an event", cudaEventRecord(arrived_, stream_));
-    return Ok();
-  }
-  Status Finish(void* host) override {
-    SPECATTN_CUDA("read from the device", cudaEventSynchronize(arrived_));
-    if (bytes_) std::memcpy(host, data_, bytes_);
-    return Ok();
-  }
-
- private:
-  cudaStream_t stream_;
-  size_t bytes_ = 0;
-  void* data_ = nullptr;
-  cudaEvent_t arrived_ = nullptr;
 };
 
 class CudaDevice final : public Device {
