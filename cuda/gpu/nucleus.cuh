@@ -1,10 +1,16 @@
 // The nucleus of a row of weights, on the device: cpu/nucleus.h says what it is and why no sorting is needed.
 //
-// One block has a row, or a cluster of blocks has it in slices. Every thread keeps its candidates for itself, in a column of
-// shared memory. A pass weighs them at three thresholds, adds up over the block and keeps the part in which the mass crosses p;
-// once few are left they are compared with each other. Weights are counted as integers, in units of a small part of the
-// largest one: exact, whatever the order, on however many threads. Where the part of a weight below the unit or the rounding of
-// float64 could change the answer, the row is sorted after all, piece by piece.
+// Weights are counted as integers, in units of a small part of the largest one: exact, whatever the order, on however many
+// threads. Where the part of a weight below the unit or the rounding of float64 could change the answer, the row is sorted
+// after all, piece by piece.
+//
+// CutOfHeld: a block holds a row in registers or shared memory. One pass drops the weights into bins of shared memory, by
+// the leading bits of the float; a bin knows its mass from the number of its weights and the sum of their other bits. The
+// bin in which the mass crosses p is divided again if it has many, until few are left that are compared with each other.
+//
+// FindCut: longer rows, and what CutOfHeld leaves over. One block has a row, or a cluster of blocks has it in slices. Every
+// thread keeps its candidates for itself, in a column of shared memory. A pass weighs them at three thresholds, adds up over
+// the block and keeps the part in which the mass crosses p.
 #pragma once
 #include <algorithm>
 
@@ -23,6 +29,10 @@ constexpr int kFew = 64;      // candidates that are compared with each other
 constexpr int kPiece = 1024;  // weights that are sorted at once
 constexpr int kAhead = 4;     // loads of four that a thread has in flight
 constexpr int kClusterThreads = 512;
+constexpr int kBinsAThread = 4;
+constexpr int kOctaves = 32;             // that the bins cover, from the largest weight down
+constexpr int kInShared = -1;            // what PlanHeldNucleus says of rows too long for registers
+constexpr int kLongestInShared = 32768;  // weights: what a bin of 512 threads adds up fits 32 bits
 
 // The elements x[j] > threshold, and those of x[j] == threshold with j < ties_end.
 struct Cut {
@@ -37,6 +47,9 @@ struct Cut {
 struct NucleusShared {
   uint64_t warp_sums[2][4][kMaxWarps];
   uint64_t block_sums[2][4][kClusterBlocks];
+  uint64_t bin_sums[kMaxWarps];
+  uint64_t rest;  // the mass below the bins
+  uint32_t found_number[2];
   uint64_t found_above;
   uint32_t found_bits, found_equal;
   uint32_t listed;
@@ -147,13 +160,14 @@ struct PlainRow {
   bool aligned;  // for loads of four
 
   __device__ __forceinline__ float operator()(int j) const { return row[j]; }
-  __device__ __forceinline__ void Load(int j, int stride, float (&x)[kAhead][4]) const {
+  template <int kFours>
+  __device__ __forceinline__ void Load(int j, int stride, float (&x)[kFours][4]) const {
     if (aligned) {
 #pragma unroll
-      for (int i = 0; i < kAhead; ++i) LoadFour<true>(row, j + i * stride, n, x[i]);
+      for (int i = 0; i < kFours; ++i) LoadFour<true>(row, j + i * stride, n, x[i]);
     } else {
 #pragma unroll
-      for (int i = 0; i < kAhead; ++i) LoadFour<false>(row, j + i * stride, n, x[i]);
+      for (int i = 0; i < kFours; ++i) LoadFour<false>(row, j + i * stride, n, x[i]);
     }
   }
 };
@@ -182,10 +196,18 @@ struct Units {
   __device__ __forceinline__ static int ExponentOf(uint32_t bits) {
     return max(static_cast<int>(bits >> 23), 1);
   }
+  __device__ __forceinline__ static uint32_t MantissaOf(uint32_t bits) {
+    return bits >> 23 == 0 ? bits : (bits & 0x7fffffu) | 0x800000u;
+  }
   __device__ __forceinline__ uint64_t operator()(uint32_t bits) const {
-    const uint32_t mantissa = bits >> 23 == 0 ? bits : (bits & 0x7fffffu) | 0x800000u;
-    const uint64_t x = (static_cast<uint64_t>(mantissa) << shift) >> min(exponent - ExponentOf(bits), 63);
+    const uint64_t x =
+        (static_cast<uint64_t>(MantissaOf(bits)) << shift) >> min(exponent - ExponentOf(bits), 63);
     return count ? 1 : x;
+  }
+  // Of `number` weights of one octave: their bits are those of `first` plus parts that add up to `excess`.
+  __device__ __forceinline__ uint64_t OfMany(uint32_t number, uint32_t first, uint32_t excess) const {
+    const uint64_t sum = static_cast<uint64_t>(number) * MantissaOf(first) + excess;
+    return (sum << shift) >> min(exponent - ExponentOf(first), 63);
   }
   // One unit.
   __device__ __forceinline__ double Size() const {
@@ -329,6 +351,55 @@ __device__ __noinline__ Cut NucleusBySorting(const Source& source, int n, double
   return {threshold, EndOfTies(source, n, threshold, s.found_equal, team)};
 }
 
+// Which of the `few` weights listed the mass crosses the target at, after `above` from larger ones: s.found_bits, how many
+// have that value, and the mass above it. s.found_equal stays 0 where it is none of them.
+__device__ __forceinline__ void CompareFew(NucleusShared& s, int few, const Units& units, uint64_t above,
+                                           uint64_t target) {
+  const int group = blockDim.x / kFew, which = threadIdx.x / group;
+  const uint32_t bits = which < few ? s.list[which] : 0;
+  uint64_t before = 0;
+  uint32_t equal = 0;
+  for (int i = threadIdx.x % group; i < few; i += group) {
+    const uint32_t other = s.list[i];
+    before += other > bits ? units(other) : 0;
+    equal += other == bits;
+  }
+  for (int step = group / 2; step > 0; step /= 2) {
+    before += __shfl_xor_sync(kAllLanes, before, step);
+    equal += __shfl_xor_sync(kAllLanes, equal, step);
+  }
+  before += above;
+  if (which < few && before < target && before + equal * units(bits) >= target) {
+    s.found_bits = bits;  // all that are here write the same
+    s.found_above = before;
+    s.found_equal = equal;
+  }
+  __syncthreads();
+}
+
+// Where the mass from the largest weight down crosses the target: among `equal` weights of the value `bits`.
+struct Crossing {
+  Units units;
+  uint64_t total, target, above;
+  uint32_t bits, equal, smallest;
+};
+
+// How many of the equal weights it takes, the fewest that reach the target. 0 where that hangs on rounding.
+__device__ __forceinline__ uint64_t TiesAt(const Crossing& at, int n) {
+  const uint64_t weight = at.units(at.bits);
+  if (at.equal == 0 || weight == 0) return 0;
+  uint64_t ties = (at.target - at.above + weight - 1) / weight;
+  ties = ties < at.equal ? ties : at.equal;
+  // Every sum, on the CPU too, is a multiple of the smallest weight's last bit: exact while that fits 53 bits.
+  const int last_bit = at.units.shift - (at.units.exponent - Units::ExponentOf(at.smallest));
+  const bool exact = at.units.count || last_bit >= 10 || (last_bit >= 0 && at.total >> (53 + last_bit) == 0);
+  const uint64_t margin =
+      exact ? 0 : 2 * n + 2 + static_cast<uint64_t>(static_cast<double>(at.total) * n * 0x1p-50);
+  const bool certain =
+      at.above + ties * weight >= at.target + margin && at.above + (ties - 1) * weight + margin < at.target;
+  return certain ? ties : 0;
+}
+
 // The nucleus of mass p, or the `largest` largest positive weights if that is not 0; n >= 1. columns: ColumnsOf words. All
 // threads that work on the row call, and synchronise before they do so again.
 template <bool kCluster, class Source>
@@ -442,46 +513,249 @@ __device__ Cut FindCut(const Source& source, int n, double p, int most, uint32_t
       }
     }
     team.Sync();
-    const int group = threads / kFew, which = thread / group, few = static_cast<int>(candidates);
-    const uint32_t bits = which < few ? s.list[which] : 0;
-    uint64_t before = 0;
-    equal = 0;
-    for (int i = thread % group; i < few; i += group) {
-      const uint32_t other = s.list[i];
-      before += other > bits ? units(other) : 0;
-      equal += other == bits;
-    }
-    for (int step = group / 2; step > 0; step /= 2) {
-      before += __shfl_xor_sync(kAllLanes, before, step);
-      equal += __shfl_xor_sync(kAllLanes, equal, step);
-    }
-    before += above;
-    if (which < few && before < target && before + equal * units(bits) >= target) {
-      s.found_bits = bits;  // all that are here write the same
-      s.found_above = before;
-      s.found_equal = equal;
-    }
-    __syncthreads();
+    CompareFew(s, static_cast<int>(candidates), units, above, target);
     crossing = s.found_bits;
     above = s.found_above;
     equal = s.found_equal;
   }
-
-  // The fewest ties that reach the target.
-  const uint64_t weight = units(crossing);
-  if (equal == 0 || weight == 0) return NucleusBySorting(source, n, p, team);
-  uint64_t ties = (target - above + weight - 1) / weight;
-  ties = ties < equal ? ties : equal;
-  // Every sum, on the CPU too, is a multiple of the smallest weight's last bit: exact while that fits 53 bits.
-  const int last_bit = units.shift - (units.exponent - Units::ExponentOf(smallest));
-  const bool exact = counts_only || (last_bit >= 10) || (last_bit >= 0 && total >> (53 + last_bit) == 0);
-  const uint64_t margin =
-      exact ? 0 : 2 * n + 2 + static_cast<uint64_t>(static_cast<double>(total) * n * 0x1p-50);
-  const bool certain =
-      above + ties * weight >= target + margin && above + (ties - 1) * weight + margin < target;
-  if (!certain) return NucleusBySorting(source, n, p, team);
+  const uint64_t ties = TiesAt({units, total, target, above, crossing, equal, smallest}, n);
+  if (ties == 0) return NucleusBySorting(source, n, p, team);
   const float threshold = __uint_as_float(crossing);
   return {threshold, ties == equal ? n : EndOfTies(source, n, threshold, ties, team)};
+}
+
+__device__ __forceinline__ uint64_t SumUpToLane(uint64_t x) {
+  const int lane = threadIdx.x % kWarp;
+#pragma unroll
+  for (int step = 1; step < kWarp; step *= 2) {
+    const uint64_t other = __shfl_up_sync(kAllLanes, x, step);
+    if (lane >= step) x += other;
+  }
+  return x;
+}
+
+// A barrier and CutOfHeld come next.
+__device__ __forceinline__ void ClearBins(uint32_t* bins) {
+  auto* fours = reinterpret_cast<uint4*>(bins);
+  fours[threadIdx.x] = make_uint4(0, 0, 0, 0);
+  fours[threadIdx.x + blockDim.x] = make_uint4(0, 0, 0, 0);
+}
+
+// A cut, or what is left to do for it: no call is made while registers hold a row.
+struct HeldCut {
+  Cut cut;
+  enum { kDone, kTies, kUnknown } state;
+  int ties;  // of those equal to the threshold, the first so many
+};
+
+// The cut that CutOfHeld has left over. columns may be the bins' memory. All threads call.
+template <class Source>
+__device__ __noinline__ Cut FinishCut(const HeldCut& held, const Source& source, int n, double p,
+                                      uint32_t* columns, Team<false>& team) {
+  __syncthreads();
+  const float threshold = held.cut.threshold;
+  if (held.state == HeldCut::kTies) return {threshold, EndOfTies(source, n, threshold, held.ties, team)};
+  return FindCut(source, n, p, 0, columns, team);
+}
+
+// A row that a block holds: the bits of its weights, 0 where a weight is not positive or not to be counted. A thread has
+// the fours from 4 * (thread + i * threads) on. ForFours calls fn(j, bits[4]) for each of those before n.
+template <int kFours>
+struct InRegisters {
+  uint32_t bits[kFours][4];
+
+  template <class Fn>
+  __device__ __forceinline__ void ForFours(int n, const Fn& fn) {
+#pragma unroll
+    for (int i = 0; i < kFours; ++i) {
+      const int j = 4 * (threadIdx.x + i * blockDim.x);
+      if (j < n) fn(j, bits[i]);
+    }
+  }
+  // Takes n weights, of which the first get_visible() count, and returns that: asked for after the loads where it can be.
+  template <class Source, class Visible>
+  __device__ __forceinline__ int Fill(const Source& source, int, const Visible& get_visible) {
+    const int begin = 4 * threadIdx.x, stride = 4 * blockDim.x;
+    float x[kFours][4];
+    source.Load(begin, stride, x);
+    const int visible = get_visible();
+#pragma unroll
+    for (int i = 0; i < kFours; ++i) {
+#pragma unroll
+      for (int c = 0; c < 4; ++c)
+        bits[i][c] = x[i][c] > 0 && begin + i * stride + c < visible ? __float_as_uint(x[i][c]) : 0;
+    }
+    return visible;
+  }
+};
+struct InShared {
+  uint4* fours;
+
+  template <class Fn>
+  __device__ __forceinline__ void ForFours(int n, const Fn& fn) {
+#pragma unroll 2
+    for (int i = threadIdx.x; 4 * i < n; i += blockDim.x) {
+      const uint4 x = fours[i];
+      const uint32_t bits[4] = {x.x, x.y, x.z, x.w};
+      fn(4 * i, bits);
+    }
+  }
+  template <class Source, class Visible>
+  __device__ __forceinline__ int Fill(const Source& source, int n, const Visible& get_visible) {
+    const int visible = get_visible();
+    gpu::ForFours(source, Slice{0, n}, [&](int j, const float(&x)[4]) {
+      uint32_t bits[4];
+#pragma unroll
+      for (int c = 0; c < 4; ++c) bits[c] = x[c] > 0 && j + c < visible ? __float_as_uint(x[c]) : 0;
+      fours[j / 4] = make_uint4(bits[0], bits[1], bits[2], bits[3]);
+    });
+    return visible;
+  }
+};
+template <int kFours>
+struct HeldBy {
+  using Type = InRegisters<kFours>;
+  static __device__ __forceinline__ Type At(uint32_t*) { return {}; }
+};
+template <>
+struct HeldBy<kInShared> {
+  using Type = InShared;
+  static __device__ __forceinline__ Type At(uint32_t* bins) {
+    return {reinterpret_cast<uint4*>(bins + 2 * kBinsAThread * blockDim.x)};
+  }
+};
+
+// The nucleus of mass p of the n weights that a block holds. Threads are a power of 2, from 128 to 1024. bins: 2 *
+// kBinsAThread a thread, cleared. All threads call, and synchronise before they do so again.
+template <class Held>
+__device__ __forceinline__ HeldCut CutOfHeld(Held& held, int n, double p, uint32_t* bins, Team<false>& team) {
+  NucleusShared& s = team.shared();
+  const int thread = threadIdx.x, threads = blockDim.x, lane = thread % kWarp, warp = thread / kWarp,
+            warps = threads / kWarp;
+  if (thread == 0) s.rest = 0, s.listed = 0, s.found_equal = 0, s.found_number[0] = 0;
+  uint32_t extremes[2] = {0, 0};  // the largest, and the smallest's negative
+  held.ForFours(n, [&](int, const uint32_t(&bits)[4]) {
+#pragma unroll
+    for (int c = 0; c < 4; ++c) {
+      extremes[0] = max(extremes[0], bits[c]);
+      extremes[1] = max(extremes[1], 0u - bits[c]);
+    }
+  });
+  team.Max(extremes);
+  const uint32_t largest = extremes[0], smallest = 0u - extremes[1];
+  const Cut nothing = {__uint_as_float(kInfinityBits), 0};
+  if (largest == 0 || !(p > 0)) return {nothing, HeldCut::kDone, 0};
+  if (largest == kInfinityBits) return {nothing, HeldCut::kUnknown, 0};
+
+  const Units units = UnitsOf(largest, n, false);
+  const int log_bins = 31 - __clz(kBinsAThread * threads);
+  uint32_t* const numbers = bins;
+  uint32_t* const excesses = bins + (1 << log_bins);
+  // Candidates are low and the span - 1 next values. Bin b has those with the leading bits top - b; an octave has
+  // 1 / kOctaves of the bins, and all that a bin adds up fits 32 bits.
+  int shift = 23 + 5 - log_bins;
+  static_assert(kOctaves == 1 << 5, "");
+  uint32_t low = 1, span = largest, top = largest >> shift, number = 0;
+  uint64_t above = 0, total = 0, target = 0;
+  for (int level = 0;; ++level) {
+    const uint32_t others = (1u << shift) - 1;
+    bool below = false;
+    held.ForFours(n, [&](int, const uint32_t(&bits)[4]) {
+#pragma unroll
+      for (int c = 0; c < 4; ++c) {
+        const uint32_t x = bits[c];
+        if (x - low >= span) continue;
+        const uint32_t b = top - (x >> shift);
+        if (b >> log_bins == 0) {
+          atomicAdd(numbers + b, 1u);
+          atomicAdd(excesses + b, x & others);
+        } else {
+          below = true;
+        }
+      }
+    });
+    if (__any_sync(kAllLanes, below)) {
+      uint64_t rest = 0;
+      held.ForFours(n, [&](int, const uint32_t(&bits)[4]) {
+#pragma unroll
+        for (int c = 0; c < 4; ++c)
+          if (bits[c] - low < span && (top - (bits[c] >> shift)) >> log_bins != 0) rest += units(bits[c]);
+      });
+      rest = SumUpToLane(rest);
+      if (lane == kWarp - 1)
+        atomicAdd(reinterpret_cast<unsigned long long*>(&s.rest), static_cast<unsigned long long>(rest));
+    }
+    __syncthreads();
+    if (thread == 0) s.found_number[(level + 1) % 2] = 0;
+    // Calls fn(number, first value, mass) for each of the thread's bins.
+    const auto for_bins = [&](const auto& fn) {
+      const uint4 number4 = reinterpret_cast<const uint4*>(numbers)[thread],
+                  excess4 = reinterpret_cast<const uint4*>(excesses)[thread];
+      const uint32_t in_bin[4] = {number4.x, number4.y, number4.z, number4.w},
+                     excess[4] = {excess4.x, excess4.y, excess4.z, excess4.w};
+#pragma unroll
+      for (int k = 0; k < 4; ++k) {
+        const uint32_t first = (top - (4 * thread + k)) << shift;
+        fn(in_bin[k], first, in_bin[k] == 0 ? 0 : units.OfMany(in_bin[k], first, excess[k]));
+      }
+    };
+    uint64_t sum = 0;
+    for_bins([&](uint32_t, uint32_t, uint64_t mass) { sum += mass; });
+    const uint64_t up_to_here = SumUpToLane(sum);
+    if (lane == kWarp - 1) s.bin_sums[warp] = up_to_here;
+    __syncthreads();
+    const uint64_t up_to_warp = SumUpToLane(lane < warps ? s.bin_sums[lane] : 0);
+    if (level == 0) {
+      total = __shfl_sync(kAllLanes, up_to_warp, kWarp - 1) + s.rest;
+      const uint64_t part = __double2ull_ru(p * static_cast<double>(total));
+      target = min(part, total);
+    }
+    const uint64_t up_to_previous = __shfl_sync(kAllLanes, up_to_warp, warp > 0 ? warp - 1 : 0);
+    uint64_t before = above + (up_to_here - sum) + (warp > 0 ? up_to_previous : 0);
+    if (before < target && before + sum >= target) {
+      bool found = false;
+      for_bins([&](uint32_t in_bin, uint32_t first, uint64_t mass) {
+        if (!found && before + mass >= target) {
+          found = true;
+          s.found_bits = first;
+          s.found_above = before;
+          s.found_number[level % 2] = in_bin;
+        }
+        before += mass;
+      });
+    }
+    ClearBins(bins);
+    __syncthreads();
+    number = s.found_number[level % 2];
+    // p so close to 1 that it is crossed below the bins, or what bins round at once came apart.
+    if (number == 0) return {nothing, HeldCut::kUnknown, 0};
+    // The lowest bin begins at 0, but the zeros among the held bits are no candidates.
+    low = max(s.found_bits, 1u), span = s.found_bits + (1u << shift) - low, above = s.found_above;
+    if (shift == 0 || number <= kFew) break;
+    shift = max(shift - log_bins, 0);
+    top = (low + span - 1) >> shift;
+  }
+
+  uint32_t crossing = low;
+  if (span > 1) {
+    held.ForFours(n, [&](int, const uint32_t(&bits)[4]) {
+#pragma unroll
+      for (int c = 0; c < 4; ++c)
+        if (bits[c] - low < span) s.list[atomicAdd(&s.listed, 1u)] = bits[c];
+    });
+    __syncthreads();
+    CompareFew(s, static_cast<int>(number), units, above, target);
+    crossing = s.found_bits;
+    above = s.found_above;
+    number = s.found_equal;
+  }
+  const int ties = static_cast<int>(TiesAt({units, total, target, above, crossing, number, smallest}, n));
+  const Cut cut = {__uint_as_float(crossing), n};
+  return {cut,
+          ties == 0                          ? HeldCut::kUnknown
+          : ties == static_cast<int>(number) ? HeldCut::kDone
+                                             : HeldCut::kTies,
+          ties};
 }
 
 // How a launch divides rows of n weights among threads.
@@ -491,6 +765,7 @@ struct NucleusPlan {
   int64_t columns;  // words, a block's
   bool in_shared;   // the columns are in shared memory, else in scratch
   size_t shared_bytes;
+  int held = 0;  // fours that a thread holds in registers, or kInShared, or 0 where the row is not held
 
   size_t scratch_bytes() const { return in_shared ? 0 : static_cast<size_t>(columns) * sizeof(uint32_t); }
 };
@@ -513,6 +788,23 @@ inline NucleusPlan PlanNucleus(const CudaStream& stream, int64_t n, bool cluster
     if (shared.in_shared) return shared;
   }
   return plan(1, n <= 1024 ? 128 : n <= 2048 ? 256 : n <= 8192 ? 512 : most_threads);
+}
+
+// The same where rows that a block can hold have kernels of their own: for few_held fours a thread and up to few_threads,
+// and for kInShared.
+inline NucleusPlan PlanHeldNucleus(const CudaStream& stream, int64_t n, bool clusters, int most_threads,
+                                   int few_held, int few_threads, size_t other_shared = 0) {
+  const int64_t fours = CeilDiv<int64_t>(n, 4);
+  int threads = 128;
+  while (threads < few_threads && fours > few_held * threads) threads *= 2;
+  const bool few = fours <= few_held * threads;
+  const int64_t columns = CeilDiv<int64_t>(fours, threads) * threads * 4;
+  const size_t before = kNucleusShared + other_shared, columns_bytes = columns * sizeof(uint32_t),
+               bins = 2 * kBinsAThread * threads * sizeof(uint32_t),
+               all = before + (few ? std::max(bins, columns_bytes) : bins + columns_bytes);
+  const bool held = n <= kLongestInShared && all <= static_cast<size_t>(stream.shared_bytes_per_block());
+  if (!held) return PlanNucleus(stream, n, clusters, most_threads, other_shared);
+  return {1, threads, columns, true, all, few ? few_held : kInShared};
 }
 
 }  // namespace gpu

@@ -1,5 +1,6 @@
-// A block has a row, or a cluster of blocks a long one. The search for the cut (gpu/nucleus.cuh) keeps its candidates in
-// shared memory; the mask is written from a second reading of the row, out of the L2 cache.
+// A block holds a row in registers or shared memory, and writes the mask from there too. A cluster of blocks has a long row:
+// its search for the cut (gpu/nucleus.cuh) keeps the candidates in shared memory, and the mask is written from a second
+// reading of the row, out of the L2 cache.
 #include "../gpu/kernels.h"
 #include "../gpu/nucleus.cuh"
 #include "nucleus_mask.h"
@@ -9,6 +10,7 @@ namespace gpu {
 namespace {
 
 constexpr int kMostThreads = 1024;
+constexpr int kFewHeld = 2;  // fours of weights that each of up to kMostThreads holds
 
 struct MaskArgs {
   const float* weights;
@@ -19,6 +21,26 @@ struct MaskArgs {
   uint32_t* columns;  // null: they are in shared memory
   int64_t columns_stride;
 };
+
+// The mask from another reading of the row.
+template <bool kCluster>
+__device__ __forceinline__ void WriteMask(const PlainRow& source, Cut cut, int visible, bool* mask,
+                                          const Team<kCluster>& team) {
+  const int capacity = source.n;
+  const bool aligned = source.aligned;
+  ForFours(source, SliceOf(capacity, team.Rank(), team.kBlocks), [&](int j, const float(&x)[4]) {
+    bool kept[4];
+#pragma unroll
+    for (int c = 0; c < 4; ++c) kept[c] = j + c < visible && cut.Keeps(x[c], j + c);
+    if (aligned) {
+      *reinterpret_cast<uchar4*>(mask + j) = make_uchar4(kept[0], kept[1], kept[2], kept[3]);
+    } else {
+#pragma unroll
+      for (int c = 0; c < 4; ++c)
+        if (j + c < capacity) mask[j + c] = kept[c];
+    }
+  });
+}
 
 template <bool kCluster>
 __device__ __forceinline__ void MaskRow(const MaskArgs& args) {
@@ -41,16 +63,44 @@ __device__ __forceinline__ void MaskRow(const MaskArgs& args) {
   const PlainRow source = {row, capacity, aligned};
   Cut cut = {};
   if (visible > 0) cut = FindCut(source, visible, args.p, 0, columns, team);
-  ForFours(source, SliceOf(capacity, team.Rank(), team.kBlocks), [&](int j, const float(&x)[4]) {
-    bool kept[4];
+  WriteMask(source, cut, visible, mask, team);
+}
+
+template <int kHeld>
+__global__ void __launch_bounds__(kMostThreads) MaskHeldRows(MaskArgs args) {
+  extern __shared__ __align__(16) unsigned char dynamic_shared[];
+  Team<false> team(reinterpret_cast<NucleusShared*>(dynamic_shared));
+  auto* bins = reinterpret_cast<uint32_t*>(dynamic_shared + kNucleusShared);
+  auto row = HeldBy<kHeld>::At(bins);
+  ClearBins(bins);
+  WaitForPrevious();
+  LetNextStart();
+
+  const int64_t r = blockIdx.x;
+  const int capacity = args.capacity;
+  const bool aligned = capacity % 4 == 0;
+  const auto source = [&] { return PlainRow{args.weights + r * capacity, capacity, aligned}; };
+  const int visible = row.Fill(source(), capacity, [&] {
+    const int64_t end = int64_t{args.position[0]} + r + 1;
+    return static_cast<int>(end < 0 ? 0 : end < capacity ? end : capacity);
+  });
+  HeldCut held = {};
+  if (visible > 0) held = CutOfHeld(row, visible, args.p, bins, team);
+  bool* mask = args.mask + r * capacity;
+  if (held.state != HeldCut::kDone) {
+    WriteMask(source(), FinishCut(held, source(), visible, args.p, bins, team), visible, mask, team);
+    return;
+  }
+  row.ForFours(capacity, [&](int j, const uint32_t(&bits)[4]) {
+    uint32_t kept = 0;
 #pragma unroll
-    for (int c = 0; c < 4; ++c) kept[c] = j + c < visible && cut.Keeps(x[c], j + c);
+    for (int c = 0; c < 4; ++c) kept |= held.cut.Keeps(__uint_as_float(bits[c]), j + c) ? 1u << (8 * c) : 0;
     if (aligned) {
-      *reinterpret_cast<uchar4*>(mask + j) = make_uchar4(kept[0], kept[1], kept[2], kept[3]);
+      *reinterpret_cast<uint32_t*>(mask + j) = kept;
     } else {
 #pragma unroll
       for (int c = 0; c < 4; ++c)
-        if (j + c < capacity) mask[j + c] = kept[c];
+        if (j + c < capacity) mask[j + c] = (kept >> (8 * c) & 1) != 0;
     }
   });
 }
@@ -70,7 +120,8 @@ Status NucleusMask(Stream& stream, const Args& args) {
                  static_cast<long long>(kLongestRow), static_cast<long long>(call.capacity));
   auto& cuda = static_cast<CudaStream&>(stream);
   static const bool clusters = InClusters(MaskRowsInClusters);
-  const NucleusPlan plan = PlanNucleus(cuda, call.capacity, clusters, kMostThreads);
+  const NucleusPlan plan =
+      PlanHeldNucleus(cuda, call.capacity, clusters, kMostThreads, kFewHeld, kMostThreads);
   const int64_t blocks = call.rows * plan.blocks;
   MaskArgs mask = {call.weights->as<float>(),
                    call.position->as<int32_t>(),
@@ -84,9 +135,12 @@ Status NucleusMask(Stream& stream, const Args& args) {
     SPECATTN_CHECK(mask.columns, "[NucleusMask] no memory for %lld candidates",
                    static_cast<long long>(blocks * plan.columns));
   }
-  return LaunchKernel(cuda, "NucleusMask", Start::kEarly, plan.blocks > 1 ? MaskRowsInClusters : MaskRows,
-                      dim3(static_cast<unsigned>(blocks)), dim3(static_cast<unsigned>(plan.threads)),
-                      plan.shared_bytes, mask);
+  const auto kernel = plan.held == kFewHeld    ? MaskHeldRows<kFewHeld>
+                      : plan.held == kInShared ? MaskHeldRows<kInShared>
+                      : plan.blocks > 1        ? MaskRowsInClusters
+                                               : MaskRows;
+  return LaunchKernel(cuda, "NucleusMask", Start::kEarly, kernel, dim3(static_cast<unsigned>(blocks)),
+                      dim3(static_cast<unsigned>(plan.threads)), plan.shared_bytes, mask);
 }
 
 }  // namespace gpu

@@ -1,4 +1,4 @@
-// One launch. A block, or a cluster where rows are long, finds the nucleus of a set's step (gpu/nucleus.cuh) and writes it as a
+// One launch. A block that holds the row, or a cluster where rows are long, finds the nucleus of a set's step (gpu/nucleus.cuh) and writes it as a
 // bit a key; the last block of a set to finish joins the steps' bits, adds what every row sees, and lists the keys. What
 // lies past the block's own rows is zeroed by all of the set's blocks.
 #include "../gpu/check_cuda.h"
@@ -11,6 +11,7 @@ namespace gpu {
 namespace {
 
 constexpr int kMostThreads = 512;  // of more there are too few registers each
+constexpr int kFewHeld = 4;        // fours of weights that each holds
 
 struct SelectArgs {
   const float *mix, *p;
@@ -43,18 +44,23 @@ struct WeightedRow {
     for (int k = 0; k < count; ++k) sum = __fmaf_rn(used[k].weight, Row(k)[j], sum);
     return sum;
   }
-  __device__ __forceinline__ void Load(int j, int stride, float (&x)[kAhead][4]) const {
+  template <int kFours>
+  __device__ __forceinline__ void Load(int j, int stride, float (&x)[kFours][4]) const {
 #pragma unroll
-    for (int i = 0; i < kAhead; ++i)
+    for (int i = 0; i < kFours; ++i)
 #pragma unroll
       for (int c = 0; c < 4; ++c) x[i][c] = 0;
     for (int k = 0; k < count; ++k) {
-      float y[kAhead][4];
-      PlainRow{Row(k), n, aligned}.Load(j, stride, y);
+      constexpr int kAtOnce = kFours < kAhead ? kFours : kAhead;
 #pragma unroll
-      for (int i = 0; i < kAhead; ++i)
+      for (int first = 0; first < kFours; first += kAtOnce) {
+        float y[kAtOnce][4];
+        PlainRow{Row(k), n, aligned}.Load(j + first * stride, stride, y);
 #pragma unroll
-        for (int c = 0; c < 4; ++c) x[i][c] = __fmaf_rn(used[k].weight, y[i][c], x[i][c]);
+        for (int i = 0; i < kAtOnce; ++i)
+#pragma unroll
+          for (int c = 0; c < 4; ++c) x[first + i][c] = __fmaf_rn(used[k].weight, y[i][c], x[first + i][c]);
+      }
     }
   }
 };
@@ -105,6 +111,23 @@ __device__ __forceinline__ void Mark(const Source& source, Cut cut, bool all, in
       if (lane % 8 == 0 && j < end) marks[j / kWarp] = word;
     }
   }
+}
+
+// The same from a row that the block holds.
+template <class Held>
+__device__ __forceinline__ void MarkHeld(Held& held, Cut cut, int past, uint32_t* marks) {
+  const int part = threadIdx.x % 8;
+  // Eight lanes make a word, and go round together.
+  held.ForFours(CeilDiv(past, kWarp) * kWarp, [&](int j, const uint32_t(&bits)[4]) {
+    uint32_t word = 0;
+#pragma unroll
+    for (int c = 0; c < 4; ++c)
+      if (j + c < past && cut.Keeps(__uint_as_float(bits[c]), j + c)) word |= 1u << (4 * part + c);
+    const unsigned lanes = 0xffu << (threadIdx.x % kWarp - part);
+#pragma unroll
+    for (int step = 1; step < 8; step *= 2) word |= __shfl_xor_sync(lanes, word, step);
+    if (part == 0) marks[j / kWarp] = word;
+  });
 }
 
 __device__ __forceinline__ void Zero(int32_t* row, int begin, int end, bool aligned) {
@@ -218,7 +241,7 @@ __device__ __forceinline__ void ListKeys(const Selection& s, const Word& word, N
   Zero(bits, count, static_cast<int>(end), aligned);
 }
 
-template <bool kCluster>
+template <bool kCluster, int kHeld = 0>
 __device__ __forceinline__ void SelectStep(const SelectArgs& args) {
   extern __shared__ __align__(16) unsigned char dynamic_shared[];
   auto* shared = reinterpret_cast<NucleusShared*>(dynamic_shared);
@@ -228,6 +251,7 @@ __device__ __forceinline__ void SelectStep(const SelectArgs& args) {
   uint32_t* columns = args.columns ? args.columns + blockIdx.x * args.columns_size : in_shared;
   Team<kCluster> team(shared);
   if constexpr (kCluster) ClusterSync();  // all blocks are there to be written to
+  if constexpr (kHeld != 0) ClearBins(in_shared);
   WaitForPrevious();
   LetNextStart();
 
@@ -247,12 +271,25 @@ __device__ __forceinline__ void SelectStep(const SelectArgs& args) {
     const WeightedRow row = {args.step[i], used, count, capacity, aligned};
     const int visible = static_cast<int>(s.Visible(i));
     Cut cut = {};
+    bool marked = false;
     if (p < 1 && visible > 0) {
-      cut = FindCut(row, visible, p, 0, columns, team);
+      if constexpr (kHeld != 0) {
+        auto held = HeldBy<kHeld>::At(in_shared);
+        held.Fill(row, visible, [visible] { return visible; });
+        const HeldCut found = CutOfHeld(held, visible, p, in_shared, team);
+        marked = found.state == HeldCut::kDone;
+        if (marked) {
+          MarkHeld(held, found.cut, past, marks + i * args.words);
+        } else {
+          cut = FinishCut(found, row, visible, p, columns, team);
+        }
+      } else {
+        cut = FindCut(row, visible, p, 0, columns, team);
+      }
     } else if (!(p >= 1)) {
       cut.threshold = __uint_as_float(kInfinityBits);
     }
-    Mark(row, cut, p >= 1, past, team.Rank(), team.kBlocks, marks + i * args.words);
+    if (!marked) Mark(row, cut, p >= 1, past, team.Rank(), team.kBlocks, marks + i * args.words);
   }
   const int parts = tasks * team.kBlocks, part = i * team.kBlocks + team.Rank();
   const int first = static_cast<int>(s.Visible(steps)),
@@ -287,6 +324,10 @@ __device__ __forceinline__ void SelectStep(const SelectArgs& args) {
   ListKeys(s, word, *shared, keys, bits, args.counts + set, args.kept + int64_t{set} * (steps + 1));
 }
 
+template <int kHeld>
+__global__ void __launch_bounds__(kMostThreads, 1) SelectHeldSteps(const __grid_constant__ SelectArgs args) {
+  SelectStep<false, kHeld>(args);
+}
 __global__ void __launch_bounds__(kMostThreads, 1) SelectSteps(const __grid_constant__ SelectArgs args) {
   SelectStep<false>(args);
 }
@@ -318,7 +359,8 @@ Status NucleusSelect(Stream& stream, const Args& args) {
                  "[NucleusSelect] %lld sources do not fit shared memory", static_cast<long long>(s.sources));
 
   static const bool clusters = InClusters(SelectStepsInClusters);
-  const NucleusPlan plan = PlanNucleus(cuda, s.capacity, clusters, kMostThreads, used_bytes);
+  const NucleusPlan plan =
+      PlanHeldNucleus(cuda, s.capacity, clusters, kMostThreads, kFewHeld, kMostThreads, used_bytes);
   const int64_t blocks = s.sets * (s.steps > 0 ? s.steps : 1) * plan.blocks;
   const int64_t words = CeilDiv<int64_t>(s.capacity, kWarp);
   const size_t marks_bytes = (static_cast<size_t>(s.sets * s.steps * words) * 4 + 255) / 256 * 256;
@@ -346,10 +388,12 @@ Status NucleusSelect(Stream& stream, const Args& args) {
                        s,
                        {}};
   for (int64_t i = 0; i < s.steps; ++i) select.step[i] = call.step[i].as<float>();
-  return LaunchKernel(cuda, "NucleusSelect", Start::kEarly,
-                      plan.blocks > 1 ? SelectStepsInClusters : SelectSteps,
-                      dim3(static_cast<unsigned>(blocks)), dim3(static_cast<unsigned>(plan.threads)),
-                      plan.shared_bytes, select);
+  const auto kernel = plan.held == kFewHeld    ? SelectHeldSteps<kFewHeld>
+                      : plan.held == kInShared ? SelectHeldSteps<kInShared>
+                      : plan.blocks > 1        ? SelectStepsInClusters
+                                               : SelectSteps;
+  return LaunchKernel(cuda, "NucleusSelect", Start::kEarly, kernel, dim3(static_cast<unsigned>(blocks)),
+                      dim3(static_cast<unsigned>(plan.threads)), plan.shared_bytes, select);
 }
 
 }  // namespace gpu

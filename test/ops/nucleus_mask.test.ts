@@ -37,6 +37,10 @@ forEachBackend('NucleusMask', () => {
       ['heavy-tailed', () => Float32Array.from({length: size}, () => (1 - random.next()) ** -3)],
       ['over 60 binary orders', () => Float32Array.from({length: size}, () => 2 ** (-60 * random.next()))],
       ['denormal', () => Float32Array.from({length: size}, () => random.integer(1000) * 2 ** -149)],
+      [
+        'least denormals and zeros',
+        () => Float32Array.from({length: size}, () => random.integer(4) * 2 ** -149),
+      ],
       ['of few values', () => Float32Array.from({length: size}, () => random.integer(4) / 8)],
       [
         'with negative and NaN weights',
