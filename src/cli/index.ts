@@ -9,6 +9,7 @@ import {calibrateCommand} from './calibrate.js';
 import {doctorCommand} from './doctor.js';
 import {exportCommand} from './export.js';
 import {generateCommand} from './generate.js';
+import {installTensorFlowCommand} from './install_tensorflow/index.js';
 import {EXIT_INTERRUPTED, ignoreBrokenPipes, say} from './terminal.js';
 import {UsageError} from './values.js';
 
@@ -26,8 +27,16 @@ function program(): Command {
     .description('Speculative decoding with sparse verification for TensorFlow.js.')
     .version(version(), '-V, --version')
     .showHelpAfterError('(try `specattn --help`)')
+    .enablePositionalOptions() // after a command's name, --version is that command's
     .exitOverride();
-  for (const command of [generateCommand(), calibrateCommand(), exportCommand(), doctorCommand()]) {
+  const commands = [
+    generateCommand(),
+    calibrateCommand(),
+    exportCommand(),
+    doctorCommand(),
+    installTensorFlowCommand(),
+  ];
+  for (const command of commands) {
     program.addCommand(
       command.exitOverride().showHelpAfterError(`(try \`specattn ${command.name()} --help\`)`),
     );

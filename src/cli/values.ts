@@ -27,6 +27,12 @@ export function gamma(text: string): number | 'adaptive' {
   return value;
 }
 
+/** A SHA-256 as it is usually written. */
+export function sha256(text: string): string {
+  if (!/^[0-9a-f]{64}$/i.test(text)) throw new InvalidArgumentError('It must be 64 hexadecimal digits.');
+  return text.toLowerCase();
+}
+
 /** For options that may be given again and again. */
 export function collect(text: string, before: string[] = []): string[] {
   return [...before, text];

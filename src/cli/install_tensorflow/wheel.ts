@@ -1,0 +1,146 @@
+/** A Python wheel: a zip archive whose RECORD lists the SHA-256 of every file. */
+import {createHash} from 'node:crypto';
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import {pipeline} from 'node:stream/promises';
+
+import * as yauzl from 'yauzl';
+
+import type {Step} from '../terminal.js';
+
+/** Hears of every chunk of bytes. */
+type OnBytes = (bytes: number) => void;
+
+export class Wheel {
+  private constructor(
+    readonly file: string,
+    private readonly zip: yauzl.ZipFile,
+    private readonly entries: Map<string, yauzl.Entry>,
+    /** SHA-256 of each file, as RECORD spells it: base64url without padding. */
+    private readonly record: Map<string, string>,
+    private readonly distInfo: string,
+  ) {}
+
+  static async open(file: string): Promise<Wheel> {
+    const name = path.basename(file);
+    let zip: yauzl.ZipFile;
+    try {
+      zip = await yauzl.openPromise(file, {lazyEntries: true, autoClose: false});
+    } catch (error) {
+      throw new Error(`${file} cannot be read as a wheel: ${(error as Error).message}`, {cause: error});
+    }
+    try {
+      const entries = new Map<string, yauzl.Entry>();
+      for await (const entry of zip.eachEntry()) entries.set(entry.fileName, entry);
+      const recordFile = [...entries.keys()].find((file) => /^[^/]+\.dist-info\/RECORD$/.test(file));
+      if (!recordFile) throw new Error(`${name} is not a wheel: it holds no *.dist-info/RECORD`);
+      const record = new Map<string, string>();
+      for (const line of (await readText(zip, entries.get(recordFile)!)).split(/\r?\n/)) {
+        const fields = /^"?(.+?)"?,sha256=([\w-]+)=*,\d*$/.exec(line);
+        if (fields) record.set(fields[1], fields[2]);
+      }
+      return new Wheel(file, zip, entries, record, path.dirname(recordFile));
+    } catch (error) {
+      zip.close();
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.zip.close();
+  }
+
+  has(file: string): boolean {
+    return this.entries.has(file);
+  }
+
+  /** The names of all files. */
+  files(): string[] {
+    return [...this.entries.keys()].filter((file) => !file.endsWith('/'));
+  }
+
+  /** The values of a header such as `Requires-Dist` of METADATA, or `Tag` of WHEEL. */
+  async headers(file: 'METADATA' | 'WHEEL', header: string): Promise<string[]> {
+    const entry = this.entries.get(`${this.distInfo}/${file}`);
+    if (!entry) throw new Error(`${path.basename(this.file)} is not a wheel: it holds no ${file}`);
+    const [head] = (await readText(this.zip, entry)).split(/\r?\n\r?\n/);
+    const prefix = `${header}: `;
+    return head
+      .split(/\r?\n/)
+      .filter((line) => line.startsWith(prefix))
+      .map((line) => line.slice(prefix.length));
+  }
+
+  /**
+   * Unpacks files to where `places` says, each checked against RECORD and put there whole or not at all; one
+   * that is there already is left.
+   */
+  async unpack(places: Map<string, string>, onProgress: (step: Step) => void = () => {}): Promise<void> {
+    const sizeOf = (file: string) => this.entry(file).uncompressedSize;
+    const total = [...places.keys()].reduce((sum, file) => sum + sizeOf(file), 0);
+    let loaded = 0;
+    const onBytes = (bytes: number) => onProgress({what: 'unpacking', loaded: (loaded += bytes), total});
+    for (const [file, place] of places) {
+      if (fs.existsSync(place)) onBytes(sizeOf(file));
+      else await this.unpackOne(file, place, onBytes);
+    }
+  }
+
+  private entry(file: string): yauzl.Entry {
+    const entry = this.entries.get(file);
+    if (!entry) throw new Error(`${path.basename(this.file)} holds no ${file}`);
+    return entry;
+  }
+
+  private async unpackOne(file: string, place: string, onBytes: OnBytes): Promise<void> {
+    const entry = this.entry(file);
+    const expected = this.record.get(file);
+    if (!expected) throw new Error(`${path.basename(this.file)}: its RECORD has no SHA-256 of ${file}`);
+    fs.mkdirSync(path.dirname(place), {recursive: true});
+    const part = `${place}.part`;
+    const hash = createHash('sha256');
+    const mode = (entry.externalFileAttributes >>> 16) & 0o111 ? 0o755 : 0o644;
+    await pipeline(
+      await this.zip.openReadStreamPromise(entry),
+      hashing(hash, onBytes),
+      fs.createWriteStream(part, {mode}),
+    );
+    const actual = hash.digest('base64url');
+    if (actual !== expected) {
+      fs.rmSync(part);
+      throw new Error(
+        `${path.basename(this.file)} is damaged: ${file} has SHA-256 ${actual}, its RECORD says ${expected}`,
+      );
+    }
+    fs.renameSync(part, place);
+  }
+}
+
+/** SHA-256 of a file in hexadecimal digits, as package indexes write it. */
+export async function sha256(file: string, onProgress: (step: Step) => void = () => {}): Promise<string> {
+  const total = fs.statSync(file).size;
+  let loaded = 0;
+  const hash = createHash('sha256');
+  const onBytes = (bytes: number) => onProgress({what: 'checking', loaded: (loaded += bytes), total});
+  for await (const chunk of fs.createReadStream(file, {highWaterMark: 1 << 20})) {
+    hash.update(chunk as Buffer);
+    onBytes((chunk as Buffer).length);
+  }
+  return hash.digest('hex');
+}
+
+function hashing(hash: ReturnType<typeof createHash>, onBytes: OnBytes) {
+  return async function* (source: AsyncIterable<Buffer>) {
+    for await (const chunk of source) {
+      hash.update(chunk);
+      onBytes(chunk.length);
+      yield chunk;
+    }
+  };
+}
+
+async function readText(zip: yauzl.ZipFile, entry: yauzl.Entry): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of await zip.openReadStreamPromise(entry)) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString('utf8');
+}
