@@ -46,7 +46,7 @@ describe('specattn', function () {
   it('--help names every command', () => {
     const {status, stdout} = specattn(['--help']);
     expect(status).to.equal(0);
-    for (const command of ['generate', 'calibrate', 'export', 'doctor'])
+    for (const command of ['generate', 'calibrate', 'export', 'doctor', 'install-tensorflow'])
       expect(stdout).to.match(RegExp(`^  ${command}`, 'm'));
   });
 

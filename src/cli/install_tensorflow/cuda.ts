@@ -31,7 +31,7 @@ export async function cudaRequirements(tensorflow: Wheel): Promise<string[]> {
 /** File names such as `libcudnn.so.9`: the oldest version that is asked for says the major one. */
 export function librariesOf(requirements: string[]): string[] {
   return requirements.flatMap((requirement) => {
-    const [, name, major] = /^nvidia-([a-z-]+?)(?:-cu\d+)?[<>=!~].*?[>=~]=(\d+)/.exec(requirement) ?? [];
+    const [, name, major] = /^nvidia-([a-z-]+?)(?:-cu\d+)?(?=[<>=!~]).*?[>=~]=(\d+)/.exec(requirement) ?? [];
     return (LIBRARIES[name] ?? []).map((library) => `lib${library}.so.${major}`);
   });
 }

@@ -77,7 +77,9 @@ function sayWhatGpu({usesGpu, cuda, deps}: Installed): void {
   }
   say('specattn: ops run on the CPU, for TensorFlow found no GPU that it can use.');
   const missing = missingLibraries(librariesOf(cuda), deps);
-  for (const {name, reason} of missing) say(`- ${name}: ${reason}`);
+  for (const {reason} of missing) say(`- ${reason}`);
+  if (!missing.length)
+    say("Every library was found: TensorFlow's own log says more, with TF_CPP_MIN_LOG_LEVEL=0.");
   if (missing.some(({name}) => name === 'libcuda.so.1'))
     say("libcuda.so.1 comes with NVIDIA's driver, which this machine does not have, or hides.");
   if (missing.some(({name}) => name !== 'libcuda.so.1')) {
