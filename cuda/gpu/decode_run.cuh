@@ -33,6 +33,8 @@ struct Decode {
   bool set_a_group, per_head, early;
 };
 
+constexpr int kLevels = 4;  // sizes of chunks
+
 // Which tiles make which chunk: 2 * small chunks of one tile, then small chunks each of two and of four, then chunks of eight.
 struct Chunks {
   int small;
@@ -45,6 +47,14 @@ struct Chunks {
   __host__ __device__ int Before(int tiles) const {
     const int level = (tiles > 2 * small) + (tiles > 4 * small) + (tiles > 8 * small);
     return ((tiles + (1 << level) - 1) >> level) + level * small;
+  }
+  // Past the chunks of 2^level tiles; of so many tiles.
+  __host__ __device__ int EndOf(int level, int tiles) const {
+    const int end = level < 0             ? 0
+                    : level + 1 < kLevels ? (level + 2) * small
+                                          : INT32_MAX,
+              all = Before(tiles);
+    return end < all ? end : all;
   }
 };
 
@@ -95,40 +105,43 @@ __device__ __forceinline__ uint32_t RestOfPair(float a, float b, uint32_t pair, 
 __device__ __forceinline__ float Headroom(BFloat16) { return 0.0f; }
 __device__ __forceinline__ float Headroom(Float16) { return 14.0f; }
 
-// A block's way through its run of tiles: chunks that start in [*, end) of all tiles of (group, pass), one after the other.
+// A block's way through its run of tiles: the chunks that start in [*, end) of all chunks' tiles. Chunks come by size,
+// largest first, then by (group, pass), so that a run does not end with a chunk larger than most of it: blocks
+// finish at about the same time. Where groups have sets of their own they come by group first.
 template <bool kListed>
 struct Cursor {
   int group, pass, keys, tiles;  // where it is, and of that group
   int chunk, tile, chunk_end;
-  int base, end;  // of the group's tile 0, of the run
+  int level, first, last;  // of the chunks' size, and which of the group's are of that size
+  int base, end;  // tiles before chunk `first`, before the run's end; each group's last chunk counts as whole
 
   // All threads of each warp call.
   __device__ Cursor(const Decode& d) {
-    const int lane = threadIdx.x % kWarp;
-    group = pass = chunk = chunk_end = 0;
-    int total;
-    if (kListed && d.set_a_group) {
+    const int lane = threadIdx.x % kWarp, runs = d.groups * d.passes;
+    group = pass = chunk = tile = chunk_end = base = level = 0;
+    const bool own_sets = kListed && d.set_a_group;
+    int total = 0;
+    if (own_sets) {
       int sum = 0;
-      for (int g = lane; g < d.groups; g += kWarp) sum += TilesOf(KeysOf<kListed>(d, g));
+      for (int g = lane; g < d.groups; g += kWarp) sum += SizeOf(d, TilesOf(KeysOf<kListed>(d, g)));
       total = WarpReduce(sum, Plus{}) * d.passes;
     } else {
       keys = KeysOf<kListed>(d, 0);
       tiles = TilesOf(keys);
-      total = tiles * d.groups * d.passes;
+      total = SizeOf(d, tiles) * runs;
     }
     const int blocks = static_cast<int>(gridDim.x), block = static_cast<int>(blockIdx.x);
     const int each = total / blocks, more = total % blocks;
     const int begin = block * each + min(block, more);
     end = begin + each + (block < more ? 1 : 0);
-    base = 0;
     if (begin == end) {
       group = d.groups;
       return;
     }
-    if (kListed && d.set_a_group) {
+    if (own_sets) {
       for (;; group += kWarp) {
         const int g = group + lane;
-        const int own = g < d.groups ? TilesOf(KeysOf<kListed>(d, g)) * d.passes : 0;
+        const int own = g < d.groups ? SizeOf(d, TilesOf(KeysOf<kListed>(d, g))) * d.passes : 0;
         int sum = own;
 #pragma unroll
         for (int step = 1; step < kWarp; step *= 2) {
@@ -146,15 +159,19 @@ struct Cursor {
       }
       keys = KeysOf<kListed>(d, group);
       tiles = TilesOf(keys);
-      pass = (begin - base) / tiles;
-      base += pass * tiles;
+      pass = (begin - base) / SizeOf(d, tiles);
+      base += pass * SizeOf(d, tiles);
+      SetLevel(d, kLevels - 1);
+      for (; begin - base >= Size(); SetLevel(d, level - 1)) base += Size();
     } else {
-      const int run = begin / tiles;
+      SetLevel(d, kLevels - 1);
+      for (; begin - base >= Size() * runs; SetLevel(d, level - 1)) base += Size() * runs;
+      const int run = (begin - base) / Size();
       group = d.passes > 1 ? run / d.passes : run;
       pass = run - group * d.passes;
-      base = run * tiles;
+      base += run * Size();
     }
-    chunk = Chunks{d.small}.Before(begin - base);
+    chunk = first + CeilDiv(begin - base, 1 << level);
     Enter(d);
   }
 
@@ -171,23 +188,54 @@ struct Cursor {
   }
 
  private:
-  // The first tile of `chunk`, which may be the next group's.
+  // Of the chunks of this size; of all the chunks that so many tiles make.
+  __device__ int Size() const { return (last - first) << level; }
+  __device__ static int SizeOf(const Decode& d, int tiles) {
+    const Chunks chunks{d.small};
+    int size = 0;
+    for (int l = 0; l < kLevels; ++l) size += (chunks.EndOf(l, tiles) - chunks.EndOf(l - 1, tiles)) << l;
+    return size;
+  }
+
+  __device__ void SetLevel(const Decode& d, int to) {
+    const Chunks chunks{d.small};
+    level = to;
+    first = chunks.EndOf(level - 1, tiles);
+    last = chunks.EndOf(level, tiles);
+  }
+  // Begins `chunk`, or where it is past `last` the next of the order.
   __device__ void Enter(const Decode& d) {
-    tile = Chunks{d.small}.Start(chunk);
-    if (tile >= tiles) {
-      base += tiles;
-      chunk = tile = 0;
-      if (++pass == d.passes) {
-        pass = 0;
-        ++group;
-        if (kListed && d.set_a_group && group < d.groups) {
-          keys = KeysOf<kListed>(d, group);
-          tiles = TilesOf(keys);
+    if (chunk >= last) {
+      base += Size();
+      if (kListed && d.set_a_group) {
+        if (level > 0) {
+          SetLevel(d, level - 1);
+        } else {
+          NextRun(d);
+          if (group < d.groups) {
+            keys = KeysOf<kListed>(d, group);
+            tiles = TilesOf(keys);
+            SetLevel(d, kLevels - 1);
+          }
+        }
+      } else {
+        NextRun(d);
+        if (group == d.groups && level > 0) {
+          group = 0;
+          SetLevel(d, level - 1);
         }
       }
+      while (first == last && level > 0) SetLevel(d, level - 1);
+      chunk = first;
     }
-    if (base + tile >= end) group = d.groups;
+    if (base + ((chunk - first) << level) >= end) group = d.groups;
+    tile = Chunks{d.small}.Start(chunk);
     chunk_end = min(tiles, Chunks{d.small}.Start(chunk + 1));
+  }
+  __device__ void NextRun(const Decode& d) {
+    if (++pass < d.passes) return;
+    pass = 0;
+    ++group;
   }
 };
 
