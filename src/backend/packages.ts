@@ -1,0 +1,43 @@
+/** TF.js backends of other packages: optional peers, loaded when one is asked for. */
+import {createRequire} from 'node:module';
+
+import {TENSORFLOW} from './tensorflow.js';
+
+interface Source {
+  /** In the order in which they are tried. */
+  packages: string[];
+  remedy: string;
+}
+
+const SOURCES: Readonly<Record<string, Source>> = {
+  [TENSORFLOW]: {
+    packages: ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'],
+    remedy: "'npm install @tensorflow/tfjs-node'",
+  },
+  wasm: {packages: ['@tensorflow/tfjs-backend-wasm'], remedy: "'npm install @tensorflow/tfjs-backend-wasm'"},
+};
+
+/** Backends that {@link importBackend} knows. */
+export const importable = Object.keys(SOURCES);
+
+/** Loads the package that registers the backend `name`. Returns why there is none, in words; undefined where it is there. */
+export function importBackend(name: string): string | undefined {
+  const source = SOURCES[name];
+  const load = createRequire(__filename);
+  const reasons: string[] = [];
+  for (const packageName of source.packages) {
+    try {
+      load.resolve(packageName);
+    } catch {
+      reasons.push(`${packageName} is not installed`);
+      continue;
+    }
+    try {
+      load(packageName);
+      return undefined;
+    } catch (error) {
+      reasons.push(`${packageName} could not be loaded: ${(error as Error).message}`);
+    }
+  }
+  return `${reasons.join('; ')}. ${source.remedy} installs it`;
+}
