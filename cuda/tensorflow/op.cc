@@ -1,5 +1,6 @@
 #include "op.h"
 
+#include <cfenv>
 #include <charconv>
 #include <cstdio>
 #include <cstring>
@@ -46,6 +47,20 @@ class AutoStatus {
 
  private:
   TF_Status* const status_;
+};
+
+// TensorFlow runs kernels with denormal numbers flushed to zero, in the calling thread: in ours they count.
+class DefaultFloats {
+ public:
+  DefaultFloats() {
+    std::fegetenv(&before_);
+    std::fesetenv(FE_DFL_ENV);
+  }
+  ~DefaultFloats() { std::fesetenv(&before_); }
+  DefaultFloats(const DefaultFloats&) = delete;
+
+ private:
+  std::fenv_t before_;
 };
 
 Status DTypeOf(TF_DataType type, DType* dtype) {
@@ -149,6 +164,7 @@ class Op {
     }
 
     const std::lock_guard<std::mutex> lock(placement.mutex);
+    const DefaultFloats floats;
     Device& device = *placement.device;
     SPECATTN_RETURN_IF_ERROR(device.WaitForOthers());
     for (const auto& [from, to] : copies)
