@@ -15,6 +15,7 @@ import {TENSORFLOW, describeTensorFlow} from '../src/backend/tensorflow.js';
  */
 export type BackendName = 'specattn' | 'tensorflow' | 'cpu';
 
+/** Whether the ops are native kernels. */
 export const isNative = (backend: BackendName): boolean => backend !== 'cpu';
 
 /**
@@ -28,7 +29,7 @@ export const isCuda = (): boolean =>
 export const SAME_BITS_ROWS = 32;
 
 /** Why a backend is not there to be tested; undefined where it is. */
-function missing(backend: BackendName): string | undefined {
+export function missing(backend: BackendName): string | undefined {
   if (backend === 'cpu') return undefined;
   const {reason} = describeDevices();
   if (backend === BACKEND || reason !== undefined) return reason;
@@ -43,7 +44,6 @@ function missing(backend: BackendName): string | undefined {
 /** Makes `backend` the current one. */
 async function start(backend: BackendName): Promise<void> {
   if (backend === TENSORFLOW) {
-    process.env.TF_CPP_MIN_LOG_LEVEL ??= '1'; // not what TensorFlow says of the processor
     expect(importBackend(backend), 'why tfjs-node was not loaded').to.equal(undefined);
     expect(describeTensorFlow().reason, 'why our kernels are not its ops').to.equal(undefined);
   }

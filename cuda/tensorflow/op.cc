@@ -107,6 +107,14 @@ Status ParseNumbers(const char* at, const char* end, std::vector<T>* numbers) {
   return Ok();
 }
 
+// Whether a tensor may have these dimensions: TensorFlow ends the process where it may not.
+bool IsShape(const std::vector<int64_t>& dims) {
+  int64_t bytes = 4;
+  for (int64_t size : dims)
+    if (size < 0 || __builtin_mul_overflow(bytes, size, &bytes)) return false;
+  return dims.size() <= size_t{kMaxRank};
+}
+
 // One TensorFlow kernel: TensorFlow makes one for each combination of attributes, and keeps it.
 class Op {
  public:
@@ -120,7 +128,7 @@ class Op {
       const bool replaces = *at == '@';
       SPECATTN_RETURN_IF_ERROR(ParseNumbers(at + replaces, end, &output.numbers));
       output.replaces = replaces && output.numbers.size() == 1 ? static_cast<int>(output.numbers[0]) : -1;
-      SPECATTN_CHECK(replaces == (output.replaces >= 0) && output.numbers.size() <= size_t{kMaxRank},
+      SPECATTN_CHECK(replaces ? output.replaces >= 0 : IsShape(output.numbers),
                      "[%s] outputs must be shapes, or '@' and an input, but are '%s'", kNames[kernel_],
                      outputs.c_str());
       outputs_.push_back(output);
