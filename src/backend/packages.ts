@@ -12,9 +12,13 @@ interface Source {
 const SOURCES: Readonly<Record<string, Source>> = {
   [TENSORFLOW]: {
     packages: ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'],
-    remedy: "'npm install @tensorflow/tfjs-node'",
+    remedy:
+      "'npm install @tensorflow/tfjs-node' installs it; where that fails, 'npm install --ignore-scripts @tensorflow/tfjs-node', then 'npx specattn install-tensorflow'",
   },
-  wasm: {packages: ['@tensorflow/tfjs-backend-wasm'], remedy: "'npm install @tensorflow/tfjs-backend-wasm'"},
+  wasm: {
+    packages: ['@tensorflow/tfjs-backend-wasm'],
+    remedy: "'npm install @tensorflow/tfjs-backend-wasm' installs it",
+  },
 };
 
 /** Backends that {@link importBackend} knows. */
@@ -36,8 +40,9 @@ export function importBackend(name: string): string | undefined {
       load(packageName);
       return undefined;
     } catch (error) {
-      reasons.push(`${packageName} could not be loaded: ${(error as Error).message}`);
+      const [message] = (error as Error).message.split('\n'); // tfjs-node's goes on with advice
+      reasons.push(`${packageName} could not be loaded: ${message.trim()}`);
     }
   }
-  return `${reasons.join('; ')}. ${source.remedy} installs it`;
+  return `${reasons.join('; ')}. ${source.remedy}`;
 }

@@ -154,6 +154,7 @@ class TensorFlowKernels implements NativeBackend {
 
 let opened: {adapter: Adapter; report: TensorFlowReport} | {report: TensorFlowReport} | undefined;
 let kernels: TensorFlowKernels | undefined;
+let told = false;
 
 function open(): typeof opened & object {
   const loaded = loadAddon();
@@ -180,11 +181,11 @@ export function describeTensorFlow(): TensorFlowReport {
  */
 export function tensorflowKernels(backend: KernelBackend): NativeBackend | undefined {
   if (kernels?.backend === backend) return kernels;
-  const first = !opened;
   opened ??= open();
   if (!('adapter' in opened)) {
-    if (first)
-      console.warn(`specattn: the backend tensorflow runs the composed ops: ${opened.report.reason}`);
+    const {reason} = opened.report;
+    if (!told) console.warn(`specattn: the backend tensorflow runs the composed ops: ${reason}`);
+    told = true;
     return undefined;
   }
   return (kernels = new TensorFlowKernels(backend as NodeBackend, opened.adapter));
