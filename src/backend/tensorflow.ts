@@ -100,37 +100,35 @@ class TensorFlowKernels implements NativeBackend {
    */
   launch(kernel: string, inputs: TensorInfo[], outputs: TensorInfo[], attrs: readonly number[] = []): void {
     const {binding, tensorMap} = this.backend;
+    const replaced = outputs.map((output) => inputs.findIndex(({dataId}) => dataId === output.dataId));
+    const shapes = outputs.map(({shape}, i) => (replaced[i] < 0 ? shape.join() : `@${replaced[i]}`));
+    const donated = outputs.filter((_, i) => replaced[i] >= 0);
+    if (donated.length > 1 && new Set(donated.map(({dataId}) => dataId)).size < donated.length)
+      throw new Error(`[${kernel}] donated tensors must be different but two are one`);
     const ids = this.backend.getInputTensorIds(inputs);
-    const donated: TensorInfo[] = [];
-    let described = '';
-    for (const output of outputs) {
-      const replaced = inputs.findIndex(({dataId}) => dataId === output.dataId);
-      if (described || output !== outputs[0]) described += ';';
-      described += replaced < 0 ? output.shape.join() : `@${replaced}`;
-      if (replaced < 0) continue;
-      if (donated.some(({dataId}) => dataId === output.dataId))
-        throw new Error(`[${kernel}] donated tensors must be different but two are one`);
-      donated.push(output);
-    }
-    const text = (name: string, value: string): Attr => ({name, type: binding.TF_ATTR_STRING, value});
-    const opAttrs = [text('outputs', described), text('attrs', attrs.join())];
-    if (donated.length > 0) {
-      const value = opAttrs[1].value;
-      Object.defineProperty(opAttrs[1], 'value', {
-        get: () => {
-          for (const {dataId} of donated) {
-            const data = tensorMap.get(dataId);
-            binding.deleteTensor(data.id);
-            data.id = -1; // tfjs-node's mark for none
-          }
-          return value;
+    const letGo = () => {
+      for (const {dataId} of donated) {
+        const data = tensorMap.get(dataId);
+        binding.deleteTensor(data.id);
+        data.id = -1; // tfjs-node's mark for none
+      }
+    };
+    const type = binding.TF_ATTR_STRING;
+    const opAttrs: Attr[] = [
+      {name: 'outputs', type, value: shapes.join(';')},
+      {
+        name: 'attrs',
+        type,
+        get value() {
+          letGo();
+          return attrs.join();
         },
-      });
-    }
+      },
+    ];
     const made = binding.executeOp(this.op(kernel, inputs, outputs), opAttrs, ids, outputs.length);
     made.forEach(({id, shape, dtype}, i) => {
       const {dataId} = outputs[i];
-      if (donated.includes(outputs[i])) tensorMap.get(dataId).id = id;
+      if (replaced[i] >= 0) tensorMap.get(dataId).id = id;
       else tensorMap.set(dataId, {id, shape, dtype, values: null, refCount: 1});
     });
   }
