@@ -2,6 +2,7 @@
 // addon of its own, so that what fails is a JavaScript exception:
 //   open(devices)                  devices: the addon's; returns {version, gpuReason}
 //   define(kernel, inputs, outputs)  returns the op's name; see DefineOp
+//   copies()                       how many donated buffers were not forwarded
 #include <node_api.h>
 
 #include <exception>
@@ -49,10 +50,15 @@ napi_value Define(napi_env env, napi_callback_info info) {
   return status.ok() ? String(env, name.c_str()) : Throw(env, status);
 }
 
+napi_value CountCopies(napi_env env, napi_callback_info) {
+  return Number(env, static_cast<double>(Copies()));
+}
+
 napi_value Init(napi_env env, napi_value exports) {
   const napi_property_descriptor functions[] = {
       {"open", nullptr, Guarded<Open>, nullptr, nullptr, nullptr, napi_default, nullptr},
       {"define", nullptr, Guarded<Define>, nullptr, nullptr, nullptr, napi_default, nullptr},
+      {"copies", nullptr, Guarded<CountCopies>, nullptr, nullptr, nullptr, napi_default, nullptr},
   };
   napi_define_properties(env, exports, sizeof functions / sizeof *functions, functions);
   return exports;

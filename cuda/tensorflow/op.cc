@@ -1,5 +1,6 @@
 #include "op.h"
 
+#include <atomic>
 #include <cfenv>
 #include <charconv>
 #include <cstdio>
@@ -22,6 +23,7 @@ struct Placement {
 CApi api;
 Placement cpu, gpu;
 char gpu_reason[256] = "";
+std::atomic<int64_t> copied{0};
 std::mutex definitions;
 std::set<std::string> defined;
 
@@ -172,6 +174,7 @@ class Op {
     }
 
     const std::lock_guard<std::mutex> lock(placement.mutex);
+    copied += static_cast<int64_t>(copies.size());
     const DefaultFloats floats;
     Device& device = *placement.device;
     SPECATTN_RETURN_IF_ERROR(device.WaitForOthers());
@@ -301,6 +304,8 @@ Status OpenDevices(const CApi& found, const Devices& devices) {
   cpu.device = device.release();
   return Ok();
 }
+
+int64_t Copies() { return copied; }
 
 const char* GpuReason() { return gpu_reason; }
 

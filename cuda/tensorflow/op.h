@@ -11,6 +11,9 @@ namespace tensorflow {
 // Where ops run: TensorFlow's "CPU", and its "GPU" where the addon has a GPU of its own to launch on.
 Status OpenDevices(const CApi& api, const Devices& devices);
 
+// How many donated buffers were copied so far, since TensorFlow did not let them be forwarded.
+int64_t Copies();
+
 // Whether ops are registered for TensorFlow's GPU; if not, why.
 const char* GpuReason();
 
