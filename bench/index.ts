@@ -10,6 +10,7 @@ import {load} from '../src/index.js';
 import {packageRoot} from '../src/backend/addon.js';
 import {nativeBackend} from '../src/record.js';
 import {benchDecode, refcheckDecode} from './decode.js';
+import {benchDispatch} from './dispatch.js';
 import {benchKernels} from './kernels.js';
 import {machine} from './statistics.js';
 
@@ -34,6 +35,7 @@ async function main(): Promise<void> {
   await refcheckDecode(lm, prompts);
   const decode = await benchDecode(lm, prompts, {tokens, runs});
   lm.dispose();
+  const dispatch = await benchDispatch();
 
   show('machine', machine());
   if (!json) {
@@ -41,6 +43,7 @@ async function main(): Promise<void> {
     const {Console} = await import('node:console');
     const table = new Console(process.stderr);
     table.table(kernels);
+    table.table(dispatch);
     table.table(
       decode.map(({share, ...row}) => ({
         ...row,
@@ -48,7 +51,7 @@ async function main(): Promise<void> {
       })),
     );
   }
-  console.log(JSON.stringify({machine: machine(), refcheck: 'passed', kernels, decode}));
+  console.log(JSON.stringify({machine: machine(), refcheck: 'passed', kernels, dispatch, decode}));
 }
 
 main().catch((error: Error) => {

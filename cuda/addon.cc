@@ -6,12 +6,12 @@
 // Errors become JavaScript exceptions; nothing here aborts or prints.
 #include <cmath>
 #include <cstring>
-#include <exception>
 #include <memory>
 #include <new>
 
 #include "addon_capture.h"
 #include "addon_session.h"
+#include "devices.h"
 #include "file_source.h"
 
 namespace specattn {
@@ -226,14 +226,12 @@ napi_value Kernels(napi_env env) {
   return list;
 }
 
-// No C++ exception (no memory for a list, no thread) may reach Node, which would abort.
-template <napi_callback kCallback>
-napi_value Guarded(napi_env env, napi_callback_info info) {
-  try {
-    return kCallback(env, info);
-  } catch (const std::exception& error) {
-    return Throw(env, Error("[device] %s", error.what()));
-  }
+// For the TensorFlow adapter, which launches kernels without going through JavaScript.
+napi_value TheDevices(napi_env env) {
+  static const Devices devices{kKernelNames, OpenCpu, OpenCuda, ProbeCuda};
+  napi_value external = nullptr;
+  napi_create_external(env, const_cast<Devices*>(&devices), nullptr, nullptr, &external);
+  return external;
 }
 
 template <napi_callback kCallback>
@@ -268,6 +266,7 @@ napi_value Init(napi_env env, napi_value exports) {
   napi_set_named_property(env, exports, "Device", device);
   napi_set_named_property(env, exports, "probe", probe);
   napi_set_named_property(env, exports, "kernels", Kernels(env));
+  napi_set_named_property(env, exports, "devices", TheDevices(env));
   return exports;
 }
 

@@ -10,6 +10,7 @@
 #include "allocator.h"
 #include "cpu/thread_pool.h"
 #include "device.h"
+#include "napi_values.h"
 
 namespace specattn {
 
@@ -44,28 +45,6 @@ struct Session {
     device.reset();
   }
 };
-
-inline napi_value Throw(napi_env env, const char* message) {
-  napi_throw_error(env, nullptr, message);
-  return nullptr;
-}
-inline napi_value Throw(napi_env env, Status status) { return Throw(env, status.message); }
-
-inline napi_value String(napi_env env, const char* text) {
-  napi_value value = nullptr;
-  napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &value);
-  return value;
-}
-inline napi_value Number(napi_env env, double number) {
-  napi_value value = nullptr;
-  napi_create_double(env, number, &value);
-  return value;
-}
-inline napi_value Boolean(napi_env env, bool flag) {
-  napi_value value = nullptr;
-  napi_get_boolean(env, flag, &value);
-  return value;
-}
 
 // The call's arguments as numbers where they are numbers; `self` is the session behind `this`.
 struct Call {

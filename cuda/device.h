@@ -75,6 +75,8 @@ class Device {
   // it to the first replay.
   virtual Status Launch(Kernel kernel, const Args& args) = 0;
   virtual Status Synchronize() = 0;
+  // Waits for what others (TensorFlow) queued on the same hardware, in any order with the launches.
+  virtual Status WaitForOthers() { return Ok(); }
   virtual Status BeginCapture() = 0;
   virtual Status Mark() = 0;  // ends a stretch of the recording that is timed on its own
   virtual Status EndCapture(std::unique_ptr<Capture>* capture) = 0;

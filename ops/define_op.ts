@@ -1,8 +1,17 @@
 /** How an op is declared: once, for every backend and for GraphModels. `docs/architecture.md` lists the ops. */
 import * as tf from '@tensorflow/tfjs-core';
-import type {KernelConfig, NamedAttrMap, NamedTensorInfoMap, Tensor, TensorInfo} from '@tensorflow/tfjs-core';
+import type {
+  KernelBackend,
+  KernelConfig,
+  KernelFunc,
+  NamedAttrMap,
+  NamedTensorInfoMap,
+  Tensor,
+  TensorInfo,
+} from '@tensorflow/tfjs-core';
 import {registerOp} from '@tensorflow/tfjs-converter';
 
+import {TENSORFLOW, tensorflowKernels} from '../src/backend/tensorflow.js';
 import {BACKEND, type NativeBackend, type NativeDType} from '../src/backend/types.js';
 
 /**
@@ -16,7 +25,7 @@ export interface OpConfig<Attrs extends object> {
   readonly attrs: Attrs;
   /** Throws an Error that names the op, the tensor or attribute, what was expected and what came. Runs at every call. */
   check(inputs: readonly TensorInfo[], attrs: Attrs): void;
-  /** On the backend `specattn`: allocates the outputs and queues the launch. */
+  /** On the backends `specattn` and `tensorflow`: allocates the outputs and queues the launch. */
   native(backend: NativeBackend, inputs: TensorInfo[], attrs: Attrs): TensorInfo | TensorInfo[];
   /** On every other backend, in tfjs-core's ops; runs inside `tf.tidy`. Returns new tensors, never an input itself. */
   composed(inputs: Tensor[], attrs: Attrs): Tensor | Tensor[];
@@ -74,14 +83,18 @@ export function defineOp<Attrs extends object>(config: OpConfig<Attrs>): RunOp<A
 
 /** Makes sure that the current backend has a kernel for the op; returns the backend's name. */
 function prepare<Attrs extends object>(config: OpConfig<Attrs>): string {
-  tf.backend(); // the engine picks a backend, and names it, when it first needs one
+  const backend = tf.backend(); // the engine picks a backend, and names it, when it first needs one
   const backendName = tf.getBackend();
-  registerOnce({
-    kernelName: config.name,
-    backendName,
-    kernelFunc: ({inputs, attrs}) =>
-      tf.tidy(() => config.composed(inputs as unknown as Tensor[], attrs as unknown as Attrs)),
-  });
+  const composed: KernelFunc = ({inputs, attrs}) =>
+    tf.tidy(() => config.composed(inputs as unknown as Tensor[], attrs as unknown as Attrs));
+  const inTensorFlow: KernelFunc = ({inputs, attrs, backend}) =>
+    config.native(
+      tensorflowKernels(backend as KernelBackend)!,
+      inputs as unknown as TensorInfo[],
+      attrs as unknown as Attrs,
+    );
+  const native = backendName === TENSORFLOW && tensorflowKernels(backend) !== undefined;
+  registerOnce({kernelName: config.name, backendName, kernelFunc: native ? inTensorFlow : composed});
   return backendName;
 }
 

@@ -8,6 +8,8 @@ import {Llama} from '../models/llama.js';
 import {LlamaTokenizer, assertSameVocabulary} from '../models/tokenizer.js';
 import {packageRoot} from './backend/addon.js';
 import {BACKEND, describeDevices} from './backend/index.js';
+import {importable, importBackend} from './backend/packages.js';
+import {TENSORFLOW, tensorflowInWords} from './backend/tensorflow.js';
 import {resolveOptions, type GenerateOptions} from './options.js';
 import type {GenerateResult} from './generate.js';
 import {LanguageModel} from './language_model.js';
@@ -32,7 +34,10 @@ export interface LoadOptions {
   dtype?: 'auto' | 'float32' | 'bfloat16' | 'float16';
   /** Positions that the caches hold. Default: what both models were made for. */
   contextLength?: number;
-  /** A TF.js backend. Default: the current one if there is one, else `specattn`, else `cpu` with the composed ops. */
+  /**
+   * A TF.js backend: `specattn`; `tensorflow`, the native kernels inside @tensorflow/tfjs-node or @tensorflow/tfjs-node-gpu; `wasm`, `cpu`
+   * or any that is registered, with the composed ops. Default: the current one if there is one, else `specattn`, else `cpu`.
+   */
   backend?: string;
   onProgress?: (progress: LoadProgress) => void;
 }
@@ -140,8 +145,12 @@ let told = false;
 async function useBackend(wanted: string | undefined): Promise<void> {
   const engine = tf.engine();
   const name = wanted ?? engine.backendName ?? (tf.findBackendFactory(BACKEND) ? BACKEND : 'cpu');
+  if (!tf.findBackendFactory(name) && importable.includes(name)) {
+    const missing = importBackend(name);
+    if (missing) throw new Error(`[load] backend '${name}' could not be loaded: ${missing}`);
+  }
   if (!tf.findBackendFactory(name)) {
-    const known = Object.keys(engine.registryFactory).join(', ');
+    const known = [...new Set([BACKEND, ...importable, ...Object.keys(engine.registryFactory)])].join(', ');
     const reason = name === BACKEND ? `: ${describeDevices().reason}` : '';
     throw new Error(`[load] backend must be one of ${known} but is '${name}'${reason}`);
   }
@@ -165,9 +174,10 @@ async function useBackend(wanted: string | undefined): Promise<void> {
 /** Where tensors live, in words. */
 function describeBackend(): string {
   const native = nativeBackend();
-  return native
-    ? `${native.device.name} (${native.device.description})`
-    : `tfjs backend '${tf.getBackend()}', composed ops`;
+  if (native) return `${native.device.name} (${native.device.description})`;
+  const name = tf.getBackend();
+  const kernels = name === TENSORFLOW ? tensorflowInWords(tf.backend()) : undefined;
+  return `tfjs backend '${name}', ${kernels ? `native ops in ${kernels}` : 'composed ops'}`;
 }
 
 const cache = new Map<string, Promise<LanguageModel>>();

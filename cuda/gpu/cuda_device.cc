@@ -208,6 +208,11 @@ class CudaDevice final : public Device {
     return Ok();
   }
 
+  Status WaitForOthers() override {
+    SPECATTN_CUDA("wait for everything on the device", cudaDeviceSynchronize());
+    return Ok();
+  }
+
   Status BeginCapture() override {
     if (graph_) return Error("[capture] launches are being recorded already");
     // Relaxed: the allocator may ask for memory meanwhile.

@@ -51,6 +51,8 @@ export interface Addon {
   probe(): DeviceProbe[];
   /** By number; bit i of `half`: reads input i stored as bfloat16 or float16. */
   kernels: {name: string; half: number}[];
+  /** For the TensorFlow adapter. */
+  devices: unknown;
 }
 
 /** The package's folder: the one with package.json above this file, in the sources as in dist/. */
@@ -60,11 +62,16 @@ export const packageRoot = (() => {
   return folder;
 })();
 
-/** The addon, or why there is none. `SPECATTN_ADDON` names another file, `SPECATTN_DEVICE=none` goes without. */
+/** The addon's file; `SPECATTN_ADDON` names another one. */
+export function addonFile(): string {
+  return process.env.SPECATTN_ADDON ?? path.join(packageRoot, 'build', 'Release', 'specattn.node');
+}
+
+/** The addon, or why there is none. `SPECATTN_DEVICE=none` goes without. */
 export function loadAddon(): {addon: Addon} | {reason: string} {
   if (process.env.SPECATTN_DEVICE === 'none')
     return {reason: 'SPECATTN_DEVICE=none asks for no native device'};
-  const file = process.env.SPECATTN_ADDON ?? path.join(packageRoot, 'build', 'Release', 'specattn.node');
+  const file = addonFile();
   if (!existsSync(file)) return {reason: `${file} does not exist: the native addon was not built`};
   try {
     return {addon: createRequire(__filename)(file) as Addon};

@@ -16,6 +16,8 @@ interface Report {
   /** What runs the models: a native device, or tfjs-backend-cpu. */
   runsOn: string;
   devices: {name: string; available: boolean; description: string; reason: string}[];
+  /** The backend `tensorflow`: whether our kernels run in @tensorflow/tfjs-node or -gpu, if that is installed. */
+  tensorflow: string;
   /** Why there is no native device, and what to do. */
   reason?: string;
   solutions: string[];
@@ -52,10 +54,21 @@ async function examine(): Promise<Report> {
     cpu: `${os.cpus()[0]?.model.trim() ?? 'unknown'}, ${os.availableParallelism()} threads`,
     runsOn: device ?? 'tfjs-backend-cpu (composed ops)',
     devices,
+    tensorflow: await examineTensorFlow(),
     reason,
     solutions: device ? [] : solutions(),
     pretrained: {folder, found: existsSync(path.join(folder, 'verifier', 'config.json'))},
   };
+}
+
+async function examineTensorFlow(): Promise<string> {
+  const {importBackend} = await import('../backend/packages.js');
+  const {TENSORFLOW, describeTensorFlow} = await import('../backend/tensorflow.js');
+  const missing = importBackend(TENSORFLOW);
+  if (missing) return `not available: ${missing}`;
+  const {version, reason, gpuReason} = describeTensorFlow();
+  if (reason) return `composed ops: ${reason}`;
+  return `TensorFlow ${version}; ${gpuReason ? `not on its GPU: ${gpuReason}` : 'on its GPU too'}`;
 }
 
 function solutions(): string[] {
@@ -77,6 +90,7 @@ function inWords(report: Report): string {
       ({name, available, description, reason}) =>
         `device ${name.padEnd(7)} ${available ? description : `not available: ${reason}`}`,
     ),
+    `tensorflow     ${report.tensorflow}`,
     `embedded pair  ${pretrained.found ? pretrained.folder : `missing: expected in ${pretrained.folder}`}`,
     ...(reason ? [`\nNo native device: ${reason}.\nPossible solutions:`] : []),
     ...report.solutions.map((solution) => `- ${solution}`),

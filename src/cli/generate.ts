@@ -34,7 +34,7 @@ export function generateCommand(): Command {
       new Option('--context-length <n>', 'tokens of prompt and text together').argParser(wholeNumber),
       new Option(
         '--backend <name>',
-        'TensorFlow.js backend to run on (default: the native one where it is built)',
+        'TensorFlow.js backend: specattn, tensorflow (tfjs-node), wasm or cpu (default: specattn where it is built)',
       ),
     ],
     'Verification:': [

@@ -6,6 +6,7 @@ import * as path from 'node:path';
 import {expect} from 'chai';
 
 import {packageRoot} from '../../src/backend/addon.js';
+import {missing} from '../backends.js';
 
 const BIN = path.join(packageRoot, 'bin', 'specattn.js');
 const GREEDY = ['--temperature', '0', '--max-new-tokens', '24'];
@@ -118,6 +119,23 @@ describe('specattn', function () {
       expect(run('--verification', 'sparse', '--p', '1')).to.deep.equal(plain);
     });
 
+    // A short context: wasm and cpu copy whole caches.
+    for (const backend of ['tensorflow', 'wasm', 'cpu'] as const) {
+      const reason = backend === 'wasm' ? undefined : missing(backend);
+      (reason ? it.skip : it)(
+        `gives the same greedy tokens on the backend ${backend}${reason ? ` (${reason})` : ''}`,
+        () => {
+          const args = ['generate', PROMPT, '--temperature', '0', '--context-length', '64'];
+          const run = (...more: string[]) =>
+            json([...args, '--max-new-tokens', '16', '--verification', 'dense', ...more]);
+          const {tokens, stats} = run('--backend', backend);
+          expect(stats.device).to.include(`tfjs backend '${backend}'`);
+          expect(stats.drafted).to.be.greaterThan(0);
+          expect(tokens).to.deep.equal(run().tokens);
+        },
+      );
+    }
+
     it('reads the prompt from a file or from standard input', () => {
       const file = path.join(folder, 'prompt.txt');
       fs.writeFileSync(file, PROMPT);
@@ -188,6 +206,9 @@ describe('specattn', function () {
     const report = json(['doctor']);
     expect(report.node).to.equal(process.version);
     expect(report.pretrained.found).to.equal(true);
+    expect(report.tensorflow).to.match(
+      missing('tensorflow') ? /^(not available|composed ops): / : /^TensorFlow \d+\.\d+\.\d+; /,
+    );
     const without = specattn(['doctor'], {env: {SPECATTN_DEVICE: 'none'}});
     expect(without.status).to.equal(0);
     expect(without.stdout).to.include('runs on        tfjs-backend-cpu (composed ops)');

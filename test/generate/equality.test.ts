@@ -86,7 +86,7 @@ forEachBackend('greedy decoding with a tiny pair', (backend) => {
 describe('generate', () => {
   const answers: number[][][] = [];
   forEachBackend('on a tiny pair', () => {
-    it('gives what the other backend gives', () =>
+    it('gives what the other backends give', () =>
       withModel(tinyPair(), async (lm) => {
         const ways: GenerateOptions[] = [
           {draft: false},

@@ -35,9 +35,12 @@ forEachBackend('load', (backend) => {
     const before = memory();
     const lm = await load(tinyPair());
     expect(tf.getBackend()).to.equal(backend);
-    expect(lm.device).to.match(
-      backend === 'cpu' ? /^tfjs backend 'cpu', composed ops$/ : /^(cpu|cuda) \(.+\)$/,
-    );
+    const words = {
+      cpu: /^tfjs backend 'cpu', composed ops$/,
+      specattn: /^(cpu|cuda) \(.+\)$/,
+      tensorflow: /^tfjs backend 'tensorflow', native ops in TensorFlow \d+\.\d+\.\d+, [CG]PU$/,
+    };
+    expect(lm.device).to.match(words[backend]);
     lm.dispose();
     expect(memory()).to.deep.equal(before);
   });

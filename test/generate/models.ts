@@ -20,9 +20,10 @@ export function passage(number: number): string {
   return fs.readFileSync(path.join(packageRoot, 'test', 'data', `passage_${number}.txt`), 'utf8');
 }
 
-export function memory(): Pick<SpecAttnMemoryInfo, 'numTensors' | 'numDataBuffers' | 'numBytesInDevice'> {
+export function memory() {
   const {numTensors, numDataBuffers, numBytesInDevice} = tf.memory() as SpecAttnMemoryInfo;
-  return {numTensors, numDataBuffers, numBytesInDevice};
+  const {binding} = tf.backend() as {binding?: {getNumOfTensors(): number}}; // tfjs-node's
+  return {numTensors, numDataBuffers, numBytesInDevice, tensorsInTensorFlow: binding?.getNumOfTensors()};
 }
 
 /** Runs `body` with a pair loaded on the current backend; nothing is left of it afterwards. */

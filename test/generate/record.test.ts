@@ -92,14 +92,15 @@ forEachBackend('record', () => {
 
   it('leaves the state as it was where the step throws', () => {
     const state = newState();
-    const before = memory();
+    // tfjs-node gives values to TensorFlow when an op first reads them.
+    const {tensorsInTensorFlow: _, ...before} = memory();
     const bad: Step = ([counter]) => {
       tf.add(counter, counter);
       throw new Error('the step failed');
     };
     expect(() => record(state, bad).run()).to.throw('the step failed');
     expect(values(state.tensors)).to.deep.equal([[0], [1, 2, 3], [7]]);
-    expect(memory()).to.deep.equal(before);
+    expect(memory()).to.include(before);
     state.dispose();
   });
 });

@@ -1,0 +1,71 @@
+// The TensorFlow adapter: our kernels as custom ops of the TensorFlow that @tensorflow/tfjs-node has loaded into this process. A Node-API
+// addon of its own, so that what fails is a JavaScript exception:
+//   open(devices)                  devices: the addon's; returns {version, gpuReason}
+//   define(kernel, inputs, outputs)  returns the op's name; see DefineOp
+//   copies()                       how many donated buffers were not forwarded
+#include <node_api.h>
+
+#include <exception>
+
+#include "../napi_values.h"
+#include "op.h"
+
+namespace specattn {
+namespace tensorflow {
+namespace {
+
+napi_value Open(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value argument = nullptr;
+  void* devices = nullptr;
+  napi_get_cb_info(env, info, &count, &argument, nullptr, nullptr);
+  if (napi_get_value_external(env, argument, &devices) != napi_ok)
+    return Throw(env, "[tensorflow] open expects the addon's devices");
+  CApi api;
+  Status status = FindCApi(&api);
+  if (status.ok()) status = OpenDevices(api, *static_cast<const Devices*>(devices));
+  if (!status.ok()) return Throw(env, status);
+  napi_value found = nullptr;
+  napi_create_object(env, &found);
+  napi_set_named_property(env, found, "version", String(env, api.TF_Version()));
+  napi_set_named_property(env, found, "gpuReason", String(env, GpuReason()));
+  return found;
+}
+
+napi_value Define(napi_env env, napi_callback_info info) {
+  constexpr size_t kTexts = 3;
+  size_t count = kTexts;
+  napi_value arguments[kTexts] = {};
+  char texts[kTexts][64] = {};  // the longest has a letter for each of NucleusSelect's 33 inputs
+  napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr);
+  for (size_t i = 0; i < kTexts; ++i) {
+    size_t length = 0;
+    if (napi_get_value_string_utf8(env, arguments[i], nullptr, 0, &length) != napi_ok ||
+        length >= sizeof texts[i])
+      return Throw(env, "[tensorflow] define expects a kernel's name, its inputs' dtypes and its outputs'");
+    napi_get_value_string_utf8(env, arguments[i], texts[i], sizeof texts[i], nullptr);
+  }
+  std::string name;
+  const Status status = DefineOp(texts[0], texts[1], texts[2], &name);
+  return status.ok() ? String(env, name.c_str()) : Throw(env, status);
+}
+
+napi_value CountCopies(napi_env env, napi_callback_info) {
+  return Number(env, static_cast<double>(Copies()));
+}
+
+napi_value Init(napi_env env, napi_value exports) {
+  const napi_property_descriptor functions[] = {
+      {"open", nullptr, Guarded<Open>, nullptr, nullptr, nullptr, napi_default, nullptr},
+      {"define", nullptr, Guarded<Define>, nullptr, nullptr, nullptr, napi_default, nullptr},
+      {"copies", nullptr, Guarded<CountCopies>, nullptr, nullptr, nullptr, napi_default, nullptr},
+  };
+  napi_define_properties(env, exports, sizeof functions / sizeof *functions, functions);
+  return exports;
+}
+
+}  // namespace
+}  // namespace tensorflow
+}  // namespace specattn
+
+NAPI_MODULE_INIT() { return specattn::tensorflow::Init(env, exports); }

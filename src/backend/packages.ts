@@ -1,0 +1,48 @@
+/** TF.js backends of other packages: optional peers, loaded when one is asked for. */
+import {createRequire} from 'node:module';
+
+import {TENSORFLOW} from './tensorflow.js';
+
+interface Source {
+  /** In the order in which they are tried. */
+  packages: string[];
+  remedy: string;
+}
+
+const SOURCES: Readonly<Record<string, Source>> = {
+  [TENSORFLOW]: {
+    packages: ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'],
+    remedy:
+      "'npm install @tensorflow/tfjs-node' installs it; where that fails, 'npm install --ignore-scripts @tensorflow/tfjs-node', then 'npx specattn install-tensorflow'",
+  },
+  wasm: {
+    packages: ['@tensorflow/tfjs-backend-wasm'],
+    remedy: "'npm install @tensorflow/tfjs-backend-wasm' installs it",
+  },
+};
+
+/** Backends that {@link importBackend} knows. */
+export const importable = Object.keys(SOURCES);
+
+/** Loads the package that registers the backend `name`. Returns why there is none, in words; undefined where it is there. */
+export function importBackend(name: string): string | undefined {
+  const source = SOURCES[name];
+  const load = createRequire(__filename);
+  const reasons: string[] = [];
+  for (const packageName of source.packages) {
+    try {
+      load.resolve(packageName);
+    } catch {
+      reasons.push(`${packageName} is not installed`);
+      continue;
+    }
+    try {
+      load(packageName);
+      return undefined;
+    } catch (error) {
+      const [message] = (error as Error).message.split('\n'); // tfjs-node's goes on with advice
+      reasons.push(`${packageName} could not be loaded: ${message.trim()}`);
+    }
+  }
+  return `${reasons.join('; ')}. ${source.remedy}`;
+}
