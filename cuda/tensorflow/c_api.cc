@@ -36,10 +36,9 @@ Status FindCApi(CApi* api) {
     return symbol;
   };
   const auto version = reinterpret_cast<const char* (*)()>(find("TF_Version"));
-#define FUNCTION(result, name, parameters)                                                           \
-  api->name = reinterpret_cast<result(*) parameters>(find(#name));                                   \
-  SPECATTN_CHECK(api->name,                                                                          \
-                 "[tensorflow] TensorFlow %s has no %s, which custom ops need: 2.9 to 2.21 have it", \
+#define FUNCTION(result, name, parameters)                                                               \
+  api->name = reinterpret_cast<result(*) parameters>(find(#name));                                       \
+  SPECATTN_CHECK(api->name, "[tensorflow] TensorFlow %s has no %s, which custom ops need (2.21 has it)", \
                  version ? version() : "(of unknown version)", #name);
 #include "c_api.def"
 #undef FUNCTION
