@@ -1,10 +1,24 @@
-/** Which draft layer's attention stands for each verifier layer's, found by calibration; kept in layer_map.json. */
+/** Which attention of the draft stands for each verifier layer's, found by calibration; kept in layer_map.json. */
 import {writeFileSync} from 'node:fs';
 
 import type {LlamaConfig} from './config.js';
 import {Fields} from './json_file.js';
 
-export interface LayerMap {
+/** A draft head and its weight: [draft layer, head, weight]. */
+export type WeightedHead = [layer: number, head: number, weight: number];
+
+/** Convex combinations of the draft's heads: the weights of each are above 0 and sum to 1. */
+export interface Mixture {
+  /** For each verifier layer, its attention averaged over heads. */
+  layers: WeightedHead[][];
+  /** For each verifier layer and each of its key/value heads, the attention averaged over the query heads that read it. */
+  groups: WeightedHead[][][];
+  /** Mean Kullback-Leibler divergence in nats of each verifier layer from its combination in `layers`. */
+  kl: number[];
+}
+
+/** The paper's map: one draft layer a verifier layer. */
+export interface KlMap {
   version: 1;
   kind: 'kl';
   /** SHA-256 of each model's configuration: `LlamaConfig.sha256`. */
@@ -20,6 +34,15 @@ export interface LayerMap {
   text: {rows: number; window: number};
 }
 
+/** The paper's map and, found on the same texts and used in its place, a combination of the draft's heads a verifier layer. */
+export interface MixtureMap extends Omit<KlMap, 'kind'> {
+  kind: 'mixture';
+  mixture: Mixture;
+}
+
+export type LayerMap = KlMap | MixtureMap;
+export const MAP_KINDS = ['kl', 'mixture'] as const satisfies LayerMap['kind'][];
+
 /**
  * Reads a layer map, or takes one as it is, and checks that it is of this pair.
  * @throws Error naming the file, the field, what was expected and what came
@@ -28,7 +51,8 @@ export function readLayerMap(source: string | LayerMap, draft: LlamaConfig, veri
   const file = typeof source === 'string' ? source : 'layerMap';
   const fields = typeof source === 'string' ? Fields.read(source) : new Fields(file, {...source});
   fields.get('version', '1', (value) => value === 1);
-  fields.get('kind', '"kl"', (value) => value === 'kl');
+  const kinds: readonly unknown[] = MAP_KINDS;
+  const kind = fields.get<LayerMap['kind']>('kind', '"kl" or "mixture"', (value) => kinds.includes(value));
   for (const [role, config] of Object.entries({draft, verifier})) {
     const hash = part(fields, role).get<string>('config', 'a text', (value) => typeof value === 'string');
     if (hash !== config.sha256)
@@ -41,13 +65,10 @@ export function readLayerMap(source: string | LayerMap, draft: LlamaConfig, veri
     Number.isInteger(value) && (value as number) >= 0 && (value as number) < n;
   const table = (holds: (value: unknown) => boolean, columns: number) => (row: unknown) =>
     Array.isArray(row) && row.length === columns && row.every(holds);
-  const rows = <T>(name: string, expected: string, holds: (row: unknown) => boolean): T[] => {
-    const list = fields.list<T>(name, expected, holds);
-    if (list.length !== layers) throw fields.error(name, expected);
-    return list;
-  };
+  const rows = <T>(name: string, expected: string, holds: (row: unknown) => boolean) =>
+    listOf<T>(fields, name, layers, expected, holds);
   const text = part(fields, 'text');
-  const map: LayerMap = {
+  const map: KlMap = {
     version: 1,
     kind: 'kl',
     draft: {config: draft.sha256},
@@ -63,7 +84,51 @@ export function readLayerMap(source: string | LayerMap, draft: LlamaConfig, veri
   };
   if (map.layers.some((layer, i) => i > 0 && layer < map.layers[i - 1]))
     throw fields.error('layers', 'a list that never decreases');
-  return map;
+  return kind === 'kl' ? map : {...map, kind, mixture: readMixture(part(fields, 'mixture'), draft, verifier)};
+}
+
+/** Weights are kept to a few decimals: their sum is 1 to this. */
+const SUM_TOLERANCE = 1e-3;
+
+function readMixture(fields: Fields, draft: LlamaConfig, verifier: LlamaConfig): Mixture {
+  const {numHiddenLayers: layers, numKeyValueHeads: groups} = verifier;
+  const isBelow = (value: unknown, n: number) =>
+    Number.isInteger(value) && (value as number) >= 0 && (value as number) < n;
+  const isHead = (value: unknown): value is WeightedHead =>
+    Array.isArray(value) &&
+    value.length === 3 &&
+    isBelow(value[0], draft.numHiddenLayers) &&
+    isBelow(value[1], draft.numAttentionHeads) &&
+    value[2] > 0;
+  const isCombination = (value: unknown): boolean =>
+    Array.isArray(value) &&
+    value.every(isHead) &&
+    new Set(value.map(([layer, head]) => layer * draft.numAttentionHeads + head)).size === value.length &&
+    Math.abs(value.reduce((sum, [, , weight]) => sum + weight, 0) - 1) <= SUM_TOLERANCE;
+  const combination = `combinations of different [draft layer below ${draft.numHiddenLayers}, head below ${draft.numAttentionHeads}, weight above 0] whose weights sum to 1`;
+  return {
+    layers: listOf(fields, 'layers', layers, `${layers} ${combination}`, isCombination),
+    groups: listOf(
+      fields,
+      'groups',
+      layers,
+      `${layers} lists of ${groups} ${combination}`,
+      (row) => Array.isArray(row) && row.length === groups && row.every(isCombination),
+    ),
+    kl: listOf(fields, 'kl', layers, `${layers} numbers`, Number.isFinite),
+  };
+}
+
+function listOf<T>(
+  fields: Fields,
+  name: string,
+  length: number,
+  expected: string,
+  holds: (element: unknown) => boolean,
+): T[] {
+  const list = fields.list<T>(name, expected, holds);
+  if (list.length !== length) throw fields.error(name, expected);
+  return list;
 }
 
 function short(hash: string): string {

@@ -1,12 +1,15 @@
-/** Calibration: which draft layer's attention stands for each verifier layer's. */
+/** Calibration: which attention of the draft stands for each verifier layer's. */
 import * as tf from '@tensorflow/tfjs-core';
 
-import {monotoneMap, type LayerMap} from '../models/layer_map.js';
+import {MAP_KINDS, monotoneMap, type KlMap, type LayerMap} from '../models/layer_map.js';
 import type {Llama} from '../models/llama.js';
 import type {LlamaTokenizer} from '../models/tokenizer.js';
+import {MixtureFit, SMALLEST_WEIGHT} from './mixture.js';
 import {LoopState} from './record.js';
 
 export interface CalibrateOptions {
+  /** `kl`: the paper's map, one draft layer a verifier layer; `mixture`, the default: also combinations of the draft's heads. */
+  map?: LayerMap['kind'];
   /** Tokens of a window of text. Default 1024, or the shorter context of the two models. */
   window?: number;
   /** Most rows (tokens) to compare in all. Default: every row of the texts. */
@@ -16,8 +19,6 @@ export interface CalibrateOptions {
   signal?: AbortSignal;
 }
 
-/** Weights below this count as this in logarithms, so that a key that the draft gives nothing costs 18.4 nats, not infinity. */
-const SMALLEST_WEIGHT = 1e-8;
 /** The first rows of a window see so few keys that every layer attends alike. */
 const FIRST_ROWS = 16;
 /** Of attention rows held at a time. */
@@ -32,6 +33,9 @@ const MOST_ROWS_AT_ONCE = 128;
  * A and B being means over heads, and finds the monotone map with the least sum by dynamic programming. Within mapped layers, each
  * verifier head is given the draft head with the least divergence.
  *
+ * A `mixture` map also holds, for each verifier layer and each of its key/value heads, the convex combination of all the draft's heads
+ * with the least mean divergence, found by expectation maximisation ({@link MixtureFit}).
+ *
  * Source: SpecAttn, arXiv 2510.27641, section 3; Figure 2 is {@link heatmap} of the result.
  *
  * @throws Error where an option does not fit, the texts are shorter than a window's beginning, or the signal fires
@@ -42,8 +46,14 @@ export async function calibrate(
   options: CalibrateOptions = {},
 ): Promise<LayerMap> {
   const context = Math.min(draft.config.maxPositionEmbeddings, verifier.config.maxPositionEmbeddings);
-  const {window = Math.min(1024, context), rows = Infinity, onProgress, signal} = options;
-  checkOptions(window, rows, context);
+  const {
+    map: kind = 'mixture',
+    window = Math.min(1024, context),
+    rows = Infinity,
+    onProgress,
+    signal,
+  } = options;
+  checkOptions(kind, window, rows, context);
   const windows = texts.flatMap((text) => cut(tokenizer.encode(text), window));
   const total = Math.min(
     rows,
@@ -52,11 +62,16 @@ export async function calibrate(
   if (total <= 0) throw new Error(`[calibrate] the texts must have more than ${FIRST_ROWS} tokens`);
 
   const sums = new DivergenceSums(draft, verifier);
+  const fit = kind === 'mixture' ? new MixtureFit(draft.config, verifier.config, total, window) : undefined;
   const state = new LoopState([...verifier.newCache(window), ...draft.newCache(window)]);
   const step = Math.min(
     MOST_ROWS_AT_ONCE,
     Math.max(1, Math.floor(BYTES_AT_ONCE / (4 * window * sums.sources))),
   );
+  const add = (ofVerifier: tf.Tensor3D[], ofDraft: tf.Tensor3D[], keys: number) => {
+    sums.add(ofVerifier, ofDraft);
+    fit?.add(ofVerifier, ofDraft, keys);
+  };
   let done = 0;
   try {
     for (const tokens of windows) {
@@ -64,26 +79,28 @@ export async function calibrate(
         await new Promise((resolve) => setImmediate(resolve)); // signals and progress have their turn
         signal?.throwIfAborted();
         const count = from === 0 ? FIRST_ROWS : Math.min(step, tokens.length - from, total - done);
-        advance(
-          state,
-          draft,
-          verifier,
-          tokens.slice(from, from + count),
-          from,
-          from === 0 ? undefined : sums,
-        );
+        advance(state, draft, verifier, tokens.slice(from, from + count), from, from === 0 ? undefined : add);
         if (from > 0) done += count;
         from += count;
         onProgress?.({what: 'calibrating', loaded: done, total});
       }
     }
-    return {...sums.map(done), text: {rows: done, window}};
+    const map: KlMap = {...sums.map(done), text: {rows: done, window}};
+    if (!fit) return map;
+    const mixture = await fit.fit({
+      onProgress: (loaded, most) => onProgress?.({what: 'fitting', loaded, total: most}),
+      signal,
+    });
+    return {...map, kind: 'mixture', mixture};
   } finally {
+    fit?.dispose();
     state.dispose();
   }
 }
 
-function checkOptions(window: number, rows: number, context: number): void {
+function checkOptions(kind: LayerMap['kind'], window: number, rows: number, context: number): void {
+  if (!MAP_KINDS.includes(kind))
+    throw new Error(`[calibrate] map must be one of ${MAP_KINDS.join(', ')} but is ${JSON.stringify(kind)}`);
   if (!Number.isInteger(window) || window <= FIRST_ROWS || window > context)
     throw new Error(
       `[calibrate] window must be a whole number from ${FIRST_ROWS + 1} to ${context} but is ${window}`,
@@ -100,14 +117,14 @@ function cut(tokens: number[], window: number): number[][] {
   return windows.filter(({length}) => length > FIRST_ROWS);
 }
 
-/** Takes both models over these tokens; their attention goes to `sums`. */
+/** Takes both models over these tokens; their attention goes to `add`, with how many keys the last row sees. */
 function advance(
   state: LoopState,
   draft: Llama,
   verifier: Llama,
   tokens: number[],
   from: number,
-  sums: DivergenceSums | undefined,
+  add: ((ofVerifier: tf.Tensor3D[], ofDraft: tf.Tensor3D[], keys: number) => void) | undefined,
 ): void {
   const split = 2 * verifier.config.numHiddenLayers;
   state.advance((caches) => {
@@ -117,13 +134,17 @@ function advance(
       return model.forward({
         ...input,
         cache: cache as tf.Tensor3D[],
-        outputs: sums ? ['attentionRows'] : [],
-        attention: sums && {granularity: 'head', layers},
+        outputs: add ? ['attentionRows'] : [],
+        attention: add && {granularity: 'head', layers},
       });
     };
     const ofVerifier = run(verifier, caches.slice(0, split));
     const ofDraft = run(draft, caches.slice(split));
-    sums?.add(ofVerifier.attentionRows as tf.Tensor3D[], ofDraft.attentionRows as tf.Tensor3D[]);
+    add?.(
+      ofVerifier.attentionRows as tf.Tensor3D[],
+      ofDraft.attentionRows as tf.Tensor3D[],
+      from + tokens.length,
+    );
     return [...ofVerifier.cache, ...ofDraft.cache];
   });
 }
@@ -161,7 +182,7 @@ class DivergenceSums {
   }
 
   /** The map that the sums over `rows` rows give. */
-  map(rows: number): Omit<LayerMap, 'text'> {
+  map(rows: number): Omit<KlMap, 'text'> {
     const [v, d] = [this.verifier.config, this.draft.config];
     const kl = Array.from({length: v.numHiddenLayers}, (_, j) =>
       Array.from(this.ofLayers.subarray(j * d.numHiddenLayers, (j + 1) * d.numHiddenLayers), (sum) =>

@@ -66,10 +66,10 @@ export function speculativeRound(
   gamma: number,
   sampling: Sampling,
   selection: Selection | undefined,
-  options: Pick<ResolvedOptions, 'sinks' | 'recent' | 'union' | 'granularity'>,
+  options: Pick<ResolvedOptions, 'sinks' | 'recent' | 'union'>,
 ): Step {
   const verifierCaches = 2 * verifier.config.numHiddenLayers;
-  const attention = selection && {granularity: options.granularity, layers: selection.plan.attentionLayers};
+  const attention = selection?.plan.attention;
   return (state, mark) => {
     const [last, position, seed] = state as [tf.Tensor1D, tf.Tensor1D, tf.Tensor1D];
     const verifierCache = state.slice(CACHES, CACHES + verifierCaches) as tf.Tensor3D[];

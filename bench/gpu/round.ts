@@ -12,7 +12,7 @@ import type {Row, Section} from './report.js';
 const SHARES = [0.22, 0.31];
 /** What stays dense by default, and what every row sees. */
 const DENSE_LAYERS = 2;
-const OPTIONS = {sinks: 4, recent: 16, union: 'causal', granularity: 'layer'} as const;
+const OPTIONS = {sinks: 4, recent: 16, union: 'causal'} as const;
 const GREEDY = {temperature: 0, topK: 0, topP: 1, minP: 0};
 const PHASES = ['draft', 'select', 'verify', 'accept'] as const;
 /** Halvings of the interval that p is searched in. */
@@ -40,7 +40,7 @@ function evenPlan(verifier: Llama, draft: Llama): SelectionPlan {
   );
   const attentionLayers = [...new Set(mapped.slice(dense))];
   return {
-    attentionLayers,
+    attention: {granularity: 'layer', layers: attentionLayers},
     sets: mapped.map((layer, i) => (i < dense ? -1 : attentionLayers.indexOf(layer))),
     setsPerLayer: 1,
     mix: attentionLayers.map((_, i) => attentionLayers.map((_, j) => Number(i === j))),

@@ -2,8 +2,9 @@
 import {writeFileSync} from 'node:fs';
 import * as path from 'node:path';
 
-import {Command} from 'commander';
+import {Command, Option} from 'commander';
 
+import type {LayerMap} from '../index.js';
 import {heatmap} from '../heatmap.js';
 import {dim, printJson, say, withInterrupt, withProgress} from './terminal.js';
 import {readText, UsageError, wholeNumber} from './values.js';
@@ -12,6 +13,7 @@ interface Flags {
   draft?: string;
   verifier?: string;
   text: string[];
+  map?: LayerMap['kind'];
   window?: number;
   rows?: number;
   out?: string;
@@ -21,13 +23,19 @@ interface Flags {
 
 export function calibrateCommand(): Command {
   return new Command('calibrate')
-    .summary("find which draft layer's attention serves each verifier layer")
+    .summary('find which attention of the draft serves each verifier layer')
     .description(
       'Runs both models over texts, compares the attention of every pair of layers and writes the layer map that sparse verification uses.',
     )
     .option('--draft <dir>', 'Hugging Face folder of the draft (default: the embedded one)')
     .option('--verifier <dir>', 'Hugging Face folder of the verifier (default: the embedded one)')
     .requiredOption('--text <files...>', 'texts of the kind that will be generated; a few pages are enough')
+    .addOption(
+      new Option(
+        '--map <kind>',
+        "kl: one draft layer for each verifier layer, as in the paper; mixture: also weights of all the draft's heads (default: mixture)",
+      ).choices(['kl', 'mixture']),
+    )
     .option('--window <n>', 'tokens of a window of text (default: 1024)', wholeNumber)
     .option('--rows <n>', 'most rows of attention to compare in all (default: the whole texts)', wholeNumber)
     .option('--out <file>', 'where to write the map (default: layer_map.json beside the verifier)')
@@ -36,7 +44,16 @@ export function calibrateCommand(): Command {
     .action(calibrateFiles);
 }
 
-async function calibrateFiles({text, out, svg, json, window, rows, ...pair}: Flags): Promise<void> {
+async function calibrateFiles({
+  text,
+  map: kind,
+  out,
+  svg,
+  json,
+  window,
+  rows,
+  ...pair
+}: Flags): Promise<void> {
   const texts = text.map(readText);
   const {calibrate, load, writeLayerMap} = await import('../index.js');
   const {resolveModel} = await import('../load.js');
@@ -46,7 +63,7 @@ async function calibrateFiles({text, out, svg, json, window, rows, ...pair}: Fla
     if (!draft) throw new UsageError('calibrate needs a draft: give --draft');
     const map = await withInterrupt((signal) =>
       withProgress((onProgress) =>
-        calibrate({draft, verifier, tokenizer}, texts, {window, rows, onProgress, signal}),
+        calibrate({draft, verifier, tokenizer}, texts, {map: kind, window, rows, onProgress, signal}),
       ),
     );
     const file = out ?? path.join(resolveModel(pair.verifier ?? 'pretrained', 'verifier'), 'layer_map.json');

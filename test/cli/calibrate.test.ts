@@ -3,7 +3,7 @@ import * as path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
-import {monotoneMap} from '../../models/layer_map.js';
+import {monotoneMap, readLayerMap} from '../../models/layer_map.js';
 import {Llama} from '../../models/llama.js';
 import {LlamaTokenizer} from '../../models/tokenizer.js';
 import {packageRoot} from '../../src/backend/addon.js';
@@ -114,18 +114,31 @@ forEachBackend('calibrate', function () {
     }
   });
 
+  it('finds combinations of heads that are closer than any draft layer', async function () {
+    this.timeout(120_000);
+    const map = await calibrate(pair, [text], {window: 64});
+    if (map.kind !== 'mixture') return expect.fail(`a mixture is the default but the kind is ${map.kind}`);
+    const {draft, verifier} = pair;
+    expect(readLayerMap(map, draft.config, verifier.config)).to.deep.equal(map);
+    map.mixture.kl.forEach((kl, layer) => expect(kl).to.be.within(0, Math.min(...map.kl[layer])));
+
+    const paper = await calibrate(pair, [text], {window: 64, map: 'kl'});
+    const {mixture: _found, ...rest} = map;
+    expect(paper).to.deep.equal({...rest, kind: 'kl'});
+  });
+
   it('compares no more rows than asked for, over several windows, and says how far it is', async () => {
-    const seen: number[] = [];
+    const seen: Record<string, number[]> = {};
     const map = await calibrate(pair, [text, text], {
       window: 24,
       rows: 20,
-      onProgress: ({loaded, total}) => {
-        expect(total).to.equal(20);
-        seen.push(loaded);
+      onProgress: ({what, loaded, total}) => {
+        seen[what] = [loaded, total];
       },
     });
     expect(map.text).to.deep.equal({rows: 20, window: 24});
-    expect(seen.at(-1)).to.equal(20);
+    expect(seen.calibrating).to.deep.equal([20, 20]);
+    expect(seen.fitting[0]).to.equal(seen.fitting[1]);
   });
 
   it('refuses windows that do not fit, texts without rows, and an aborted signal', async () => {
@@ -143,6 +156,7 @@ forEachBackend('calibrate', function () {
     );
     await refused([text], {window: 16}, 'but is 16');
     await refused([text], {rows: 0}, '[calibrate] rows must be a whole number >= 1 but is 0');
+    await refused([text], {map: 'sum' as 'kl'}, '[calibrate] map must be one of kl, mixture but is "sum"');
     await refused(['Too short.'], {}, 'must have more than 16 tokens');
     await refused([text], {signal: AbortSignal.abort()}, 'aborted');
   });

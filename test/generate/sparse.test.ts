@@ -1,6 +1,7 @@
 /** Sparse verification of a long text: what it reads, and what it reports. */
 import {expect} from 'chai';
 
+import type {LayerMap, WeightedHead} from '../../models/layer_map.js';
 import type {GenerateResult} from '../../src/generate.js';
 import type {LanguageModel} from '../../src/language_model.js';
 import type {GenerateOptions} from '../../src/options.js';
@@ -69,6 +70,39 @@ onBackend('specattn', 'sparse verification', () => {
       const {kvReduction, bytesRead} = await answer(lm, {granularity: 'head'});
       expect(kvReduction).to.be.within(0.05, 0.999);
       expect(bytesRead.keyValues).to.be.lessThan(bytesRead.keyValuesDense);
+    }));
+
+  it('selects by the weights of a mixture, and changes nothing where all keys are kept', () =>
+    withModel({}, async (lm) => {
+      const heads: WeightedHead[] = [
+        [0, 1, 0.25],
+        [3, 4, 0.75],
+      ];
+      const {config} = lm.verifier;
+      const layers = Array.from({length: config.numHiddenLayers}, () => heads);
+      const map: LayerMap = {
+        ...lm.layerMap!,
+        kind: 'mixture',
+        mixture: {
+          layers,
+          groups: layers.map((heads) => Array.from({length: config.numKeyValueHeads}, () => heads)),
+          kl: layers.map(() => 0.5),
+        },
+      };
+      const options = {maxNewTokens: 16, gamma: 3};
+      const dense = await lm.generate(prompt, {...options, verification: 'dense'});
+      await withModel({layerMap: map}, async (mixed) => {
+        const byLayer = await mixed.generate(prompt, {...options, p: 0.9});
+        const byHead = await mixed.generate(prompt, {...options, p: 0.9, granularity: 'head'});
+        expect(byLayer.stats.kvReduction).to.be.within(0.05, 0.999);
+        // Every head has the same weights here: what is kept for one is kept for all.
+        expect(byHead.tokens).to.deep.equal(byLayer.tokens);
+        expect(byHead.stats.kvReduction).to.be.closeTo(byLayer.stats.kvReduction, 1e-12);
+        for (const granularity of ['layer', 'head'] as const) {
+          const all = await mixed.generate(prompt, {...options, p: 1, granularity});
+          expect(all.tokens).to.deep.equal(dense.tokens);
+        }
+      });
     }));
 
   it('shows a row more keys the wider the union', () =>

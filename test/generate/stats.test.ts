@@ -69,7 +69,12 @@ describe('StatsCollector', () => {
   it('counts sparse rounds: rows up to the last that was accepted, in layers that share a set', () => {
     const stats = collector();
     stats.prefilled();
-    const plan = {attentionLayers: [0], sets: [-1, 0, 0], setsPerLayer: 1, mix: [[1]]};
+    const plan = {
+      attention: {granularity: 'layer' as const, layers: [0]},
+      sets: [-1, 0, 0],
+      setsPerLayer: 1,
+      mix: [[1]],
+    };
     // Rows at positions 9, 10 and 11 see 10, 11 and 12 keys; the third was not accepted.
     stats.speculative(9, 2, 1, plan, Int32Array.of(7), Int32Array.of(5, 6, 7));
     const {kvReduction, kvReductionAll, bytesRead} = stats.result(2);
@@ -81,7 +86,12 @@ describe('StatsCollector', () => {
   it('counts a set for each key/value head', () => {
     const stats = collector();
     stats.prefilled();
-    const plan = {attentionLayers: [0], sets: [-1, -1, 0], setsPerLayer: 2, mix: [[1], [1]]};
+    const plan = {
+      attention: {granularity: 'layer' as const, layers: [0]},
+      sets: [-1, -1, 0],
+      setsPerLayer: 2,
+      mix: [[1], [1]],
+    };
     stats.speculative(9, 1, 0, plan, Int32Array.of(4, 8), Int32Array.of(3, 4, 7, 8));
     const {kvReduction, bytesRead} = stats.result(1);
     expect(kvReduction).to.be.closeTo(1 - (3 + 7) / 2 / 10, 1e-12);

@@ -4,13 +4,20 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 
 import {readConfig} from '../../models/config.js';
-import {monotoneMap, readLayerMap, writeLayerMap, type LayerMap} from '../../models/layer_map.js';
+import {
+  monotoneMap,
+  readLayerMap,
+  writeLayerMap,
+  type KlMap,
+  type MixtureMap,
+  type WeightedHead,
+} from '../../models/layer_map.js';
 import {testFolder} from './folder.js';
 import {PRETRAINED} from './golden.js';
 
 const draft = readConfig(path.join(PRETRAINED, 'draft'));
 const verifier = readConfig(path.join(PRETRAINED, 'verifier'));
-const map: LayerMap = {
+const map: KlMap = {
   version: 1,
   kind: 'kl',
   draft: {config: draft.sha256},
@@ -19,6 +26,20 @@ const map: LayerMap = {
   heads: Array.from({length: 8}, (_, i) => [0, 1, 2, 3, i % 5]),
   kl: Array.from({length: 8}, (_, j) => Array.from({length: 4}, (_, i) => j / 4 + i)),
   text: {rows: 100, window: 512},
+};
+
+const halves: WeightedHead[] = [
+  [0, 4, 0.5004],
+  [3, 0, 0.4999],
+];
+const mixed: MixtureMap = {
+  ...map,
+  kind: 'mixture',
+  mixture: {
+    layers: Array.from({length: 8}, () => halves),
+    groups: Array.from({length: 8}, () => Array.from({length: 5}, (_, i) => (i ? halves : [[2, i, 1]]))),
+    kl: Array.from({length: 8}, (_, i) => i / 8),
+  },
 };
 
 /** All non-decreasing maps, the lowest first. */
@@ -69,11 +90,42 @@ describe('layer_map.json', () => {
   it('is read as it was written', () => {
     writeLayerMap(file(), map);
     expect(readLayerMap(file(), draft, verifier)).to.deep.equal(map);
+    writeLayerMap(file(), mixed);
+    expect(readLayerMap(file(), draft, verifier)).to.deep.equal(mixed);
+    expect(readLayerMap(mixed, draft, verifier)).to.deep.equal(mixed);
   });
 
+  const mixture = (change: object) => ({kind: 'mixture', mixture: {...mixed.mixture, ...change}});
+  /** The third layer's combination, spoiled. */
+  const layers = (combination: unknown) =>
+    mixture({layers: mixed.mixture.layers.map((good, i) => (i === 2 ? combination : good))});
   const spoiled: [string, object, string][] = [
     ['another version', {version: 2}, 'version must be 1 but is 2'],
-    ['another kind', {kind: 'mixture'}, 'kind must be "kl" but is "mixture"'],
+    ['another kind', {kind: 'sum'}, 'kind must be "kl" or "mixture" but is "sum"'],
+    ['a mixture without its weights', {kind: 'mixture'}, 'mixture must be an object but is missing'],
+    [
+      'a weight of 0',
+      layers([
+        [0, 0, 1],
+        [1, 0, 0],
+      ]),
+      'mixture.layers must be 8 combinations of different',
+    ],
+    ['a head that is not there in a mixture', layers([[0, 5, 1]]), 'head below 5'],
+    ['a layer that is not there in a mixture', layers([[4, 0, 1]]), '[draft layer below 4'],
+    ['weights that do not sum to 1', layers([[0, 0, 0.7]]), 'whose weights sum to 1'],
+    ['no weights', layers([]), 'whose weights sum to 1'],
+    [
+      'a head twice',
+      layers([
+        [0, 0, 0.5],
+        [0, 0, 0.5],
+      ]),
+      'different [draft layer',
+    ],
+    ['too few combinations', mixture({layers: [halves]}), 'mixture.layers must be 8 combinations'],
+    ['too few groups', mixture({groups: Array(8).fill([halves])}), 'mixture.groups must be 8 lists of 5'],
+    ['divergences that are no numbers', mixture({kl: Array(8).fill(null)}), 'mixture.kl must be 8 numbers'],
     ['another draft', {draft: {config: 'abc'}}, 'draft.config must be'],
     ['another verifier', {verifier: {config: 'abc'}}, 'the map is of another model'],
     ['too few layers', {layers: [0, 1]}, 'layers must be 8 draft layers below 4 but is [0,1]'],

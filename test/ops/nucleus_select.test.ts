@@ -15,7 +15,7 @@ interface Case {
   position: number;
   sinks: number;
   recent: number;
-  /** A row a set; multiples of 1/2, of sources of few bits, so that float32 sums are exact. */
+  /** A row a set; multiples of 1/16, of sources of few bits, so that float32 sums are exact. */
   mix: number[][];
   p: number[];
 }
@@ -61,9 +61,30 @@ const cases: Record<string, Case> = {
     ],
     p: [0.9, 0.8, 0.9],
   },
+  // As of a mixture map: a few heads of many.
+  'many sources': {
+    ...plain,
+    steps: 4,
+    sources: 704,
+    capacity: 111,
+    position: 99,
+    sinks: 2,
+    recent: 4,
+    mix: [
+      sixteenths(704, {0: 3, 31: 1, 32: 2, 255: 1, 256: 4, 511: 2, 703: 3}),
+      sixteenths(704, {5: 15, 700: 1}),
+      sixteenths(704, {702: 16}),
+    ],
+    p: [0.9, 0.8, 0.95],
+  },
 };
 
-/** Weights of 12 bits: their products with halves and the sums of four of those are exact in float32. */
+/** A row of `length` weights that are 0 but for those given, in sixteenths. */
+function sixteenths(length: number, given: Record<number, number>): number[] {
+  return Array.from({length}, (_, i) => (given[i] ?? 0) / 16);
+}
+
+/** Weights of 12 bits: their products with sixteenths and the sums of sixteen of those are exact in float32. */
 function stepOf(random: Random, sources: number, capacity: number): Float32Array {
   return Float32Array.from({length: sources * capacity}, () => Math.floor(4096 * random.next() ** 8) / 4096);
 }
