@@ -20,9 +20,12 @@ export interface NucleusSelectOptions {
   recent?: number;
   /** `causal` by default: a row's distribution does not depend on drafts later than itself. */
   union?: NucleusUnion;
+  /** float32 [U,C]: more sources, the same at every step; the mix has a column for each, after the steps'. */
+  fixed?: Tensor;
 }
 
-type Attrs = Required<NucleusSelectOptions>;
+/** `fixed`: whether there are sources that are the same at every step. */
+type Attrs = Required<Omit<NucleusSelectOptions, 'fixed'>> & {fixed: boolean};
 
 /** What {@link sparseAttention} reads: S sets of keys. */
 export interface Selection {
@@ -34,28 +37,36 @@ export interface Selection {
   counts: Tensor1D;
 }
 
-// Inputs: mix, p, position, then the steps.
+/** Where the steps begin: mix, p, position and, where there are, the fixed sources come first. */
+const firstStep = ({fixed}: Attrs) => (fixed ? 4 : 3);
+
 const run = defineOp<Attrs>({
   name,
-  attrs: {sinks: 0, recent: 0, union: 'causal'},
+  attrs: {sinks: 0, recent: 0, union: 'causal', fixed: false},
 
-  check(inputs, {sinks, recent, union}) {
+  check(inputs, attrs) {
+    const {sinks, recent, union} = attrs;
     const [mix, p, position] = inputs;
-    const steps = inputs.length - 3;
+    const first = firstStep(attrs);
+    const steps = inputs.length - first;
     checkAttr(name, 'the number of steps', steps >= 1 && steps <= MAX_STEPS, `1 to ${MAX_STEPS}`, steps);
     checkTensor(name, 'mix', mix, 'float32', [ANY, ANY]);
     checkTensor(name, 'p', p, 'float32', [mix.shape[0]]);
     checkPosition(name, position);
-    const shape = [mix.shape[1], inputs[3]?.shape?.[1] ?? ANY];
-    for (let i = 3; i < inputs.length; i++) checkTensor(name, 'step', inputs[i], 'float32', shape);
+    const capacity = inputs[first].shape?.[1] ?? ANY;
+    if (attrs.fixed) checkTensor(name, 'fixed', inputs[3], 'float32', [ANY, capacity]);
+    const shape = [mix.shape[1] - (attrs.fixed ? inputs[3].shape[0] : 0), capacity];
+    for (let i = first; i < inputs.length; i++) checkTensor(name, 'step', inputs[i], 'float32', shape);
     checkAttr(name, 'sinks', sinks >= 0 && Number.isInteger(sinks), 'an integer of 0 or more', sinks);
     checkAttr(name, 'recent', recent >= 0 && Number.isInteger(recent), 'an integer of 0 or more', recent);
     checkAttr(name, 'union', UNIONS.includes(union), `one of ${UNIONS.join(', ')}`, union);
   },
 
-  native(backend, inputs, {sinks, recent, union}) {
+  native(backend, inputs, attrs) {
+    const {sinks, recent, union, fixed} = attrs;
     const sets = inputs[0].shape[0];
-    const capacity = inputs[3].shape[1];
+    const first = firstStep(attrs);
+    const capacity = inputs[first].shape[1];
     return launch(
       backend,
       name,
@@ -64,26 +75,27 @@ const run = defineOp<Attrs>({
         [[sets, capacity], 'int32'],
         [[sets, capacity], 'int32'],
         [[sets], 'int32'],
-        [[sets, inputs.length - 2], 'int32'],
+        [[sets, inputs.length - first + 1], 'int32'],
       ],
-      [sinks, recent, UNIONS.indexOf(union)],
+      [sinks, recent, UNIONS.indexOf(union), Number(fixed)],
     );
   },
 
   // As in NucleusMask, the rows are read and sorted.
-  composed([mix, p, position, ...steps]: [Tensor2D, Tensor1D, Tensor1D, ...Tensor2D[]], attrs) {
+  composed([mix, p, position, ...rows]: [Tensor2D, Tensor1D, Tensor1D, ...Tensor2D[]], attrs) {
+    const [shared, steps] = attrs.fixed ? [rows.slice(0, 1), rows.slice(1)] : [[], rows];
     const [sets, sources] = mix.shape;
     const capacity = steps[0].shape[1];
-    const rows = steps.length + 1;
+    const blockRows = steps.length + 1;
     const mixes = mix.dataSync();
     const masses = p.dataSync();
     const start = position.dataSync()[0];
-    const values = steps.map((step) => step.dataSync() as Float32Array);
+    const values = steps.map((step) => [step, ...shared].flatMap(rowsOf));
 
     const keys = new Int32Array(sets * capacity);
     const bits = new Int32Array(sets * capacity);
     const counts = new Int32Array(sets);
-    const kept = new Int32Array(sets * rows);
+    const kept = new Int32Array(sets * blockRows);
     for (let s = 0; s < sets; s++) {
       const mixed = mixes.subarray(s * sources, (s + 1) * sources);
       const nuclei = values.map((step, i) => {
@@ -96,25 +108,31 @@ const run = defineOp<Attrs>({
         const at = s * capacity + counts[s]++;
         keys[at] = j;
         bits[at] = seen[j];
-        for (let i = 0; i < rows; i++) kept[s * rows + i] += (seen[j] >> i) & 1;
+        for (let i = 0; i < blockRows; i++) kept[s * blockRows + i] += (seen[j] >> i) & 1;
       }
     }
     return [
       tf.tensor2d(keys, [sets, capacity], 'int32'),
       tf.tensor2d(bits, [sets, capacity], 'int32'),
       tf.tensor1d(counts, 'int32'),
-      tf.tensor2d(kept, [sets, rows], 'int32'),
+      tf.tensor2d(kept, [sets, blockRows], 'int32'),
     ];
   },
 });
 
-/** Σ_r mix[r] · step[r] over the first n keys, in float32. A source with a weight of 0 is not read. */
-function mixRows(mix: ArrayLike<number>, step: Float32Array, n: number): Float32Array {
-  const capacity = step.length / mix.length;
+/** The rows of a tensor [R,C], each a view. */
+function rowsOf(x: Tensor2D): Float32Array[] {
+  const values = x.dataSync() as Float32Array;
+  const [rows, columns] = x.shape;
+  return Array.from({length: rows}, (_, r) => values.subarray(r * columns, (r + 1) * columns));
+}
+
+/** Σ_r mix[r] · rows[r] over the first n keys, in float32. A source with a weight of 0 is not read. */
+function mixRows(mix: ArrayLike<number>, rows: Float32Array[], n: number): Float32Array {
   const sum = new Float32Array(n);
   for (let r = 0; r < mix.length; r++) {
     if (mix[r] === 0) continue;
-    for (let j = 0; j < n; j++) sum[j] += Math.fround(mix[r] * step[r * capacity + j]);
+    for (let j = 0; j < n; j++) sum[j] += Math.fround(mix[r] * rows[r][j]);
   }
   return sum;
 }
@@ -151,7 +169,8 @@ function rowsOfKeys(
 /**
  * The keys that each row of the verifier's block may read, from the draft's attention while it drafted the block.
  *
- * Set s is drawn from the weighted rows Σ_r mix[s,r] · step_i[r]; step i is the draft's attention of the query at position + i.
+ * Set s is drawn from the weighted rows Σ_r mix[s,r] · source_r; the sources are the rows of step i, the draft's attention of the
+ * query at position + i, and then those of `fixed`.
  * Nucleus i is the smallest set of keys ≤ position + i with mass ≥ p[s] (ties to the lower index); p ≥ 1 keeps every visible key.
  * Row i sees the nuclei of steps ≤ i (`causal`), of step i (`row`) or of all steps (`full`); the last row, which has no step of its
  * own, sees what the row before it would with all steps known. Every row also sees the sinks, the recent keys
@@ -168,7 +187,7 @@ function rowsOfKeys(
  * Source: SpecAttn, arXiv 2510.27641, which joins all steps (`full`).
  *
  * @param steps N ≤ 30 tensors float32 [R,C]: the weights of R sources (layers or heads of the draft)
- * @param mix float32 [S,R]: the sources' weights in each set
+ * @param mix float32 [S,R + U]: the sources' weights in each set
  * @param p float32 [S], above 0: the mass that each set keeps
  * @param position int32 [1]: of the block's row 0
  * @returns keys and bits int32 [S,C], counts int32 [S]; kept int32 [S,N+1]: how many keys each row sees
@@ -179,8 +198,9 @@ export function nucleusSelect(
   mix: Tensor,
   p: Tensor,
   position: Tensor,
-  options?: NucleusSelectOptions,
+  {fixed, ...options}: NucleusSelectOptions = {},
 ): Selection & {kept: Tensor2D} {
-  const [keys, bits, counts, kept] = run([mix, p, position, ...steps], options) as Tensor[];
+  const inputs = [mix, p, position, ...(fixed ? [fixed] : []), ...steps];
+  const [keys, bits, counts, kept] = run(inputs, {...options, fixed: fixed !== undefined}) as Tensor[];
   return {keys: keys as Tensor2D, bits: bits as Tensor2D, counts: counts as Tensor1D, kept: kept as Tensor2D};
 }

@@ -17,11 +17,13 @@ export interface SparseAttentionOptions {
   set?: number;
   /** 1, the default: one set for all heads; G: one a key/value head. */
   sets?: number;
+  /** Whether to return the weights too, the mean over the heads that read a set; the listed keys must ascend then. */
+  weights?: boolean;
 }
 
 const run = defineOp<Required<SparseAttentionOptions>>({
   name,
-  attrs: {scale: 0, set: 0, sets: 1},
+  attrs: {scale: 0, set: 0, sets: 1, weights: false},
 
   check([q, k, v, keys, bits, counts], {scale, set, sets}) {
     checkAttention(name, q, k, v);
@@ -41,20 +43,33 @@ const run = defineOp<Required<SparseAttentionOptions>>({
     );
   },
 
-  native(backend, inputs, {scale, set, sets}) {
-    const attrs = [scale || 1 / Math.sqrt(inputs[0].shape[2]), set, sets];
-    return launch(backend, name, inputs, [[inputs[0].shape, 'float32']], attrs)[0];
+  native(backend, inputs, {scale, set, sets, weights}) {
+    const [rows, , headSize] = inputs[0].shape;
+    const attrs = [scale || 1 / Math.sqrt(headSize), set, sets, Number(weights)];
+    const capacity = inputs[1].shape[1];
+    if (!weights) return launch(backend, name, inputs, [[inputs[0].shape, 'float32']], attrs)[0];
+    return launch(
+      backend,
+      name,
+      inputs,
+      [
+        [inputs[0].shape, 'float32'],
+        [[sets, rows, capacity], 'float32'],
+      ],
+      attrs,
+    );
   },
 
   // Waits for the selection: how many keys are gathered depends on it.
   composed(
     [q, k, v, keys, bits, counts]: [Tensor3D, Tensor3D, Tensor3D, Tensor2D, Tensor2D, Tensor1D],
-    {scale, set, sets},
+    {scale, set, sets, weights},
   ) {
     const [rows, heads, headSize] = q.shape;
     const groups = k.shape[0];
     const [listed, seen, listedCounts] = [keys.dataSync(), bits.dataSync(), counts.dataSync()];
     const outs: Tensor3D[] = [];
+    const setWeights: Tensor2D[] = [];
     for (let s = 0; s < sets; s++) {
       const from = (set + s) * keys.shape[1];
       const places: number[] = [];
@@ -69,19 +84,26 @@ const run = defineOp<Required<SparseAttentionOptions>>({
         visible[i] = (seen[places[i % places.length]] >> Math.floor(i / places.length)) & 1;
       const pick = (x: Tensor3D): Tensor3D =>
         tf.gather(tf.slice(x, [(s * groups) / sets, 0, 0], [groups / sets, -1, -1]), index, 1);
-      outs.push(
-        maskedAttention(
-          tf.slice(q, [0, (s * heads) / sets, 0], [rows, heads / sets, headSize]),
-          pick(k),
-          pick(v),
-          tf.tensor2d(visible, [rows, places.length], 'bool'),
-          scale || 1 / Math.sqrt(headSize),
-        ).out,
+      const attended = maskedAttention(
+        tf.slice(q, [0, (s * heads) / sets, 0], [rows, heads / sets, headSize]),
+        pick(k),
+        pick(v),
+        tf.tensor2d(visible, [rows, places.length], 'bool'),
+        scale || 1 / Math.sqrt(headSize),
       );
+      outs.push(attended.out);
+      if (weights) setWeights.push(scatterKeys(tf.mean(attended.weights, 0), index, k.shape[1]));
     }
-    return outs.length === 1 ? outs[0] : tf.concat(outs, 1);
+    const out = outs.length === 1 ? outs[0] : tf.concat(outs, 1);
+    return weights ? [out, tf.stack(setWeights)] : out;
   },
 });
+
+/** rows [T,n] of n keys as rows [T,capacity] of all of them. */
+function scatterKeys(rows: Tensor2D, keys: Tensor1D, capacity: number): Tensor2D {
+  const scattered = tf.scatterND(tf.expandDims(keys, 1), tf.transpose(rows), [capacity, rows.shape[0]]);
+  return tf.transpose(scattered) as Tensor2D;
+}
 
 /**
  * Attention of a block of rows over selected keys only, each row over its own:
@@ -107,7 +129,8 @@ const run = defineOp<Required<SparseAttentionOptions>>({
  * @param k float32 [G,C,D], H a multiple of G
  * @param v float32 [G,C,D]
  * @param selection keys and bits int32 [S,C], counts int32 [S]; as {@link nucleusSelect} gives them
- * @returns float32 [T,H,D]
+ * @returns out float32 [T,H,D]; with `weights` also float32 [sets,T,C]: each set's softmax, the mean over the heads that read it, 0
+ *     for keys that a row does not see
  * @throws Error where a shape, a dtype or an option does not fit
  */
 export function sparseAttention(
@@ -115,7 +138,21 @@ export function sparseAttention(
   k: Tensor,
   v: Tensor,
   selection: Selection,
+  options?: SparseAttentionOptions & {weights?: false},
+): Tensor3D;
+export function sparseAttention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  selection: Selection,
+  options: SparseAttentionOptions & {weights: true},
+): [Tensor3D, Tensor3D];
+export function sparseAttention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  selection: Selection,
   options?: SparseAttentionOptions,
-): Tensor3D {
-  return run([q, k, v, selection.keys, selection.bits, selection.counts], options) as Tensor3D;
+): Tensor | Tensor[] {
+  return run([q, k, v, selection.keys, selection.bits, selection.counts], options);
 }

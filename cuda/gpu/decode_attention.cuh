@@ -90,8 +90,23 @@ __device__ __forceinline__ void Combine(const Decode& d, int group, int query, i
   }
 }
 
+// Where in a group's list, whose keys ascend, a key stands that row t sees; -1 where there is none.
+__device__ __forceinline__ int PlaceOf(const Decode& d, int group, int key, int t) {
+  const int64_t at = d.set_a_group ? static_cast<int64_t>(group) * d.width : 0;
+  const int count = KeysOf<true>(d, group);
+  int begin = 0, end = count;  // the first key that is not below `key` is in [begin, end]
+  while (begin < end) {
+    const int middle = (begin + end) / 2;
+    if (d.keys[at + middle] < key)
+      begin = middle + 1;
+    else
+      end = middle;
+  }
+  return begin < count && d.keys[at + begin] == key && (d.bits[at + begin] >> t & 1) ? begin : -1;
+}
+
 // Blocks 0 to `combining` - 1 combine, a warp a part of a query's output; each of the others turns the scores of
-// kFinishThreads keys of a row of the weights' [T] or [H,T] into weights.
+// kFinishThreads keys of a row of the weights' [T] or [H,T], of listed keys [sets,T], into weights.
 template <bool kListed>
 __global__ void __launch_bounds__(kFinishThreads) Finish(const Decode d, int combining) {
   extern __shared__ float2 stats[];  // [heads]: reference, one over the sum
@@ -113,27 +128,36 @@ __global__ void __launch_bounds__(kFinishThreads) Finish(const Decode d, int com
   }
   const int slices = CeilDiv(d.capacity, kFinishThreads), block = blockIdx.x - combining;
   const int row = block / slices, slice = block % slices, t = row % d.rows;
-  const int first = d.per_head ? row / d.rows : 0, count = d.per_head ? 1 : d.heads;
-  const int sees = min(StartOf(d) + t + 1, d.capacity);
+  const int count = kListed && d.set_a_group ? d.per_group : d.per_head ? 1 : d.heads;
+  const int first = row / d.rows * count, group = first / d.per_group;
   const int key = slice * kFinishThreads + static_cast<int>(threadIdx.x);
+  int place, any;  // of the key's score, and whether the block has one that the row sees
+  if constexpr (kListed) {
+    place = key < d.capacity ? PlaceOf(d, group, key, t) : -1;
+    any = __syncthreads_or(place >= 0);
+  } else {
+    const int sees = min(StartOf(d) + t + 1, d.capacity);
+    place = key < sees ? key : -1;
+    any = slice * kFinishThreads < sees;
+  }
   const auto query_of = [&](int h) -> int64_t {  // of all groups'
     return static_cast<int64_t>(h / d.per_group) * d.queries + t * d.per_group + h % d.per_group;
   };
   float weight = 0;
-  if (slice * kFinishThreads < sees) {
-    const int chunks = chunks_of(0);
+  if (any) {
+    const int chunks = chunks_of(group);
     for (int i = warp; i < count; i += kWarps) {
       const float2 all = CombineStats(d.stats + query_of(first + i) * d.chunks, chunks);
       if (lane == 0) stats[i] = all;
     }
     __syncthreads();
-    if (key < sees) {
+    if (place >= 0) {
 #pragma unroll 8
       for (int i = 0; i < count; ++i) {
-        const float score = __ldcg(d.scores + query_of(first + i) * d.score_stride + key);
+        const float score = __ldcg(d.scores + query_of(first + i) * d.score_stride + place);
         weight += Relative(score, stats[i].x) * stats[i].y;
       }
-      if (!d.per_head) weight *= 1.0f / static_cast<float>(d.heads);
+      if (!d.per_head) weight *= 1.0f / static_cast<float>(count);
     }
   }
   if (key < d.capacity) d.weights[static_cast<int64_t>(row) * d.capacity + key] = weight;
@@ -146,8 +170,8 @@ struct DecodeCall {
   float scale;
   const Tensor *q, *k, *v, *out;
   const Tensor* position = nullptr;                                   // causal
-  const Tensor* weights = nullptr;                                    // causal, or null
-  bool per_head = false;                                              // of weights
+  const Tensor* weights = nullptr;                                    // or null
+  bool per_head = false;                                              // of causal weights
   const int32_t *keys = nullptr, *bits = nullptr, *counts = nullptr;  // sparse
   int64_t width = 0;
   bool set_a_group = false;
@@ -209,7 +233,7 @@ Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
   d.small = kItems / d.groups > 1 ? kItems / d.groups : 1;
   d.chunks = Chunks{d.small}.Before(static_cast<int>(CeilDiv(list, int64_t{kTile})));
   d.out_stride = CeilDiv(d.head_size, 4) * 4;
-  d.score_stride = CeilDiv(d.capacity, kTile) * kTile;
+  d.score_stride = static_cast<int>(CeilDiv(list, int64_t{kTile}) * kTile);
   d.per_head = call.per_head;
 
   // On the tensor cores: rows of whole 16-byte pieces, numbers of rows and tiles that fit an int.
@@ -268,8 +292,11 @@ Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
     }));
   }
   const int64_t combining = CeilDiv(all * parts, int64_t{kFinishThreads / kWarp});
-  const int64_t weighing =
-      call.weights ? (call.per_head ? all : s.rows) * CeilDiv(s.capacity, int64_t{kFinishThreads}) : 0;
+  const int64_t weighing = call.weights ? (call.per_head      ? s.heads
+                                           : call.set_a_group ? s.groups
+                                                              : 1) *
+                                              s.rows * CeilDiv(s.capacity, int64_t{kFinishThreads})
+                                        : 0;
   if (combining + weighing == 0) return Ok();
   return LaunchKernel(stream, call.op, Start::kEarly, Finish<kListed>,
                       dim3(static_cast<unsigned>(combining + weighing)), dim3(kFinishThreads),

@@ -8,20 +8,29 @@
 namespace specattn {
 namespace {
 
-// The weighted row of a set, over the first n keys: a row of the step itself where mix picks just that one,
-// else `sum`.
-const float* WeightedRow(const float* mix, const float* step, const Selection& s, int64_t n, float* sum) {
+// What a step's weighted rows are drawn from: its own rows and the fixed ones.
+struct Sources {
+  const float *step, *fixed;
+};
+
+// The weighted row of a set, over the first n keys: a source itself where mix picks just that one, else `sum`.
+const float* WeightedRow(const float* mix, const Sources& sources, const Selection& s, int64_t n,
+                         float* sum) {
+  const auto row_of = [&](int64_t r) {
+    return r < s.step_sources ? sources.step + r * s.capacity
+                              : sources.fixed + (r - s.step_sources) * s.capacity;
+  };
   int64_t used = 0, source = 0;
   for (int64_t r = 0; r < s.sources; ++r) {
     if (mix[r] == 0) continue;
     source = r;
     ++used;
   }
-  if (used == 1 && mix[source] == 1.0f) return step + source * s.capacity;
+  if (used == 1 && mix[source] == 1.0f) return row_of(source);
   std::memset(sum, 0, static_cast<size_t>(n) * sizeof(float));
   for (int64_t r = 0; r < s.sources; ++r) {
     if (mix[r] == 0) continue;
-    const float* row = step + r * s.capacity;
+    const float* row = row_of(r);
     for (int64_t j = 0; j < n; ++j) sum[j] += mix[r] * row[j];
   }
   return sum;
@@ -29,14 +38,14 @@ const float* WeightedRow(const float* mix, const float* step, const Selection& s
 
 // kept[j] = whether key j < past is in the nucleus of the step. scratch: capacity + NucleusScratch(capacity)
 // floats.
-void MarkStep(const float* mix, float p, const float* step, int64_t i, const Selection& s, float* scratch,
-              uint8_t* kept) {
+void MarkStep(const float* mix, float p, const Sources& sources, int64_t i, const Selection& s,
+              float* scratch, uint8_t* kept) {
   if (p >= 1) {
     std::memset(kept, 1, static_cast<size_t>(s.past));
     return;
   }
   const int64_t visible = s.Visible(i);
-  const float* row = WeightedRow(mix, step, s, visible, scratch);
+  const float* row = WeightedRow(mix, sources, s, visible, scratch);
   MarkKept(row, s.past, NucleusOf(row, visible, p, scratch + s.capacity), kept);
 }
 
@@ -125,7 +134,8 @@ Status NucleusSelect(Stream& stream, const Args& args) {
 
   Selection s = call.selection;
   s.Begin(call.position->as<int32_t>()[0]);
-  const int64_t sets = s.sets, sources = s.sources, capacity = s.capacity;
+  const int64_t sets = s.sets, capacity = s.capacity;
+  const float* fixed = call.fixed ? call.fixed->as<float>() : nullptr;
   const int steps = static_cast<int>(s.steps);
 
   // Marks of every set and step, then a slice of scratch for each worker.
@@ -145,8 +155,8 @@ Status NucleusSelect(Stream& stream, const Args& args) {
     for (int64_t worker = begin; worker < end; ++worker) {
       for (int64_t task = worker; task < tasks; task += workers) {
         const int64_t set = task / steps, i = task % steps;
-        MarkStep(mix.as<float>() + set * sources, p.as<float>()[set], call.step[i].as<float>(), i, s,
-                 scratch + worker * room, marks + task * s.past);
+        MarkStep(mix.as<float>() + set * s.sources, p.as<float>()[set], {call.step[i].as<float>(), fixed}, i,
+                 s, scratch + worker * room, marks + task * s.past);
       }
     }
   });

@@ -23,6 +23,7 @@ struct SelectArgs {
   uint32_t* columns;   // null: they are in shared memory
   int64_t columns_size;
   Selection selection;
+  const float* fixed;  // [U,C]
   const float* step[kMaxSteps];
 };
 
@@ -31,14 +32,18 @@ struct Used {
   int source;
 };
 
-// sum_k used[k].weight * step[used[k].source], as the CPU adds it up.
+// sum_k used[k].weight * the source used[k].source, as the CPU adds it up.
 struct WeightedRow {
-  const float* step;
+  const float *step, *fixed;
+  int step_sources;
   const Used* used;
   int count, n;
   bool aligned;
 
-  __device__ __forceinline__ const float* Row(int k) const { return step + int64_t{used[k].source} * n; }
+  __device__ __forceinline__ const float* Row(int k) const {
+    const int source = used[k].source;
+    return source < step_sources ? step + int64_t{source} * n : fixed + int64_t{source - step_sources} * n;
+  }
   __device__ __forceinline__ float operator()(int j) const {
     float sum = 0;
     for (int k = 0; k < count; ++k) sum = __fmaf_rn(used[k].weight, Row(k)[j], sum);
@@ -268,7 +273,8 @@ __device__ __forceinline__ void SelectStep(const SelectArgs& args) {
   if (steps > 0) {
     const float p = args.p[set];
     const int count = ListUsed(args.mix + set * s.sources, static_cast<int>(s.sources), used, *shared);
-    const WeightedRow row = {args.step[i], used, count, capacity, aligned};
+    const WeightedRow row = {args.step[i], args.fixed, static_cast<int>(s.step_sources), used, count,
+                             capacity,     aligned};
     const int visible = static_cast<int>(s.Visible(i));
     Cut cut = {};
     bool marked = false;
@@ -386,6 +392,7 @@ Status NucleusSelect(Stream& stream, const Args& args) {
                        columns_bytes > 0 ? reinterpret_cast<uint32_t*>(scratch + marks_bytes) : nullptr,
                        plan.columns,
                        s,
+                       call.fixed ? call.fixed->as<float>() : nullptr,
                        {}};
   for (int64_t i = 0; i < s.steps; ++i) select.step[i] = call.step[i].as<float>();
   const auto kernel = plan.held == kFewHeld    ? SelectHeldSteps<kFewHeld>

@@ -1,16 +1,17 @@
 // NucleusSelect: the keys that each row of the verifier's block may read, from the draft's attention of N
 // steps.
 //
-// Set s is drawn from the weighted rows sum_r mix[s,r] * step_i[r]. Nucleus i is the smallest set of keys <=
+// Set s is drawn from the weighted rows sum_r mix[s,r] * source_r, where the sources are the R rows of step i, then the U fixed ones,
+// which are the same at every step. Nucleus i is the smallest set of keys <=
 // position + i with mass >= p[s] (ties to the lower index); p >= 1 keeps every one of them. Row i < N of the
 // block sees the nuclei of steps <= i (causal), of step i (row) or of all steps (full); row N those of all
 // steps (row: of step N - 1). Every row sees also the first `sinks` keys, the last `recent` keys
 // (position + i - recent < key <= position + i) and the block's own rows (position <= key <= position + i);
 // never a key after position + i.
 //
-// inputs   mix [S,R] float32, p [S] float32, position [1] int32,
+// inputs   mix [S,R+U] float32, p [S] float32, position [1] int32, fixed [U,C] float32 where `fixed` says so,
 //          step_0 ... step_{N-1}: N tensors [R,C] float32, N <= 30
-// attrs    sinks, recent, union: 0 row, 1 causal, 2 full
+// attrs    sinks, recent, union: 0 row, 1 causal, 2 full; fixed: whether there are fixed sources
 // outputs  keys [S,C] int32: the keys that any row sees, ascending, then zeros
 //          bits [S,C] int32: bit i says whether row i sees the key; zeros past the count
 //          counts [S] int32: how many keys are listed
@@ -26,7 +27,8 @@ enum Union { kRow = 0, kCausal = 1, kFull = 2 };
 constexpr int kMaxSteps = 30;
 
 struct Selection {
-  int64_t sets, sources, capacity, steps;  // S, R, C, N
+  int64_t sets, sources, capacity, steps;  // S, R + U, C, N
+  int64_t step_sources;                    // R
   int64_t position, sinks, recent;
   int rule;
   int64_t past;  // keys before the block: the only ones that nuclei decide on
@@ -56,18 +58,22 @@ struct Selection {
 };
 
 struct NucleusSelectCall {
-  const Tensor *mix, *p, *position, *step;  // `step` is the first of N
+  const Tensor *mix, *p, *position;
+  const Tensor* fixed;  // null: there are none
+  const Tensor* step;   // the first of N
   const Tensor *keys, *bits, *counts, *kept;
   Selection selection;
 };
 
 inline Status CheckNucleusSelect(const Args& args, NucleusSelectCall* call) {
-  constexpr int kFirstStep = 3;
-  const int steps = args.input_count - kFirstStep;
-  SPECATTN_CHECK(steps >= 0 && steps <= kMaxSteps,
-                 "[NucleusSelect] takes mix, p, position and 0 to %d steps but got %d inputs", kMaxSteps,
-                 args.input_count);
-  SPECATTN_RETURN_IF_ERROR(CheckCounts("NucleusSelect", args, kFirstStep + steps, 4, 3));
+  constexpr int kAttrs = 4;
+  const bool has_fixed = args.attr_count == kAttrs && args.attrs[3] != 0;
+  const int first_step = has_fixed ? 4 : 3, steps = args.input_count - first_step;
+  SPECATTN_CHECK(
+      steps >= 0 && steps <= kMaxSteps,
+      "[NucleusSelect] takes mix, p, position, fixed where there is, and 0 to %d steps but got %d inputs",
+      kMaxSteps, args.input_count);
+  SPECATTN_RETURN_IF_ERROR(CheckCounts("NucleusSelect", args, first_step + steps, 4, kAttrs));
   const Tensor* in = args.inputs;
   const Tensor &keys = args.outputs[0], &bits = args.outputs[1], &counts = args.outputs[2],
                &kept = args.outputs[3];
@@ -80,9 +86,19 @@ inline Status CheckNucleusSelect(const Args& args, NucleusSelectCall* call) {
   SPECATTN_RETURN_IF_ERROR(CheckTensor("NucleusSelect", "bits", bits, DType::kInt32, {sets, capacity}));
   SPECATTN_RETURN_IF_ERROR(CheckTensor("NucleusSelect", "counts", counts, DType::kInt32, {sets}));
   SPECATTN_RETURN_IF_ERROR(CheckTensor("NucleusSelect", "kept", kept, DType::kInt32, {sets, steps + 1}));
+  int64_t fixed_sources = 0;
+  if (has_fixed) {
+    SPECATTN_RETURN_IF_ERROR(
+        CheckTensor("NucleusSelect", "fixed", in[3], DType::kFloat32, {kAnySize, capacity}));
+    fixed_sources = in[3].dims[0];
+    SPECATTN_CHECK(fixed_sources <= sources,
+                   "[NucleusSelect] mix must have a column for each of %lld fixed rows but has %lld",
+                   static_cast<long long>(fixed_sources), static_cast<long long>(sources));
+  }
+  const int64_t step_sources = sources - fixed_sources;
   for (int i = 0; i < steps; ++i) {
     SPECATTN_RETURN_IF_ERROR(
-        CheckTensor("NucleusSelect", "step", in[kFirstStep + i], DType::kFloat32, {sources, capacity}));
+        CheckTensor("NucleusSelect", "step", in[first_step + i], DType::kFloat32, {step_sources, capacity}));
   }
   const double sinks = args.attrs[0], recent = args.attrs[1], rule = args.attrs[2];
   SPECATTN_CHECK(sinks >= 0 && sinks <= INT32_MAX, "[NucleusSelect] sinks must be 0 or more but is %g",
@@ -94,13 +110,14 @@ inline Status CheckNucleusSelect(const Args& args, NucleusSelectCall* call) {
   *call = {in,
            in + 1,
            in + 2,
-           in + kFirstStep,
+           has_fixed ? in + 3 : nullptr,
+           in + first_step,
            args.outputs,
            args.outputs + 1,
            args.outputs + 2,
            args.outputs + 3,
-           {sets, sources, capacity, steps, 0, static_cast<int64_t>(sinks), static_cast<int64_t>(recent),
-            static_cast<int>(rule), 0}};
+           {sets, sources, capacity, steps, step_sources, 0, static_cast<int64_t>(sinks),
+            static_cast<int64_t>(recent), static_cast<int>(rule), 0}};
   return Ok();
 }
 

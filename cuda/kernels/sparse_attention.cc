@@ -34,9 +34,9 @@ inline void Gather(const W* from, const int32_t* keys, int64_t count, const Atte
 
 template <class W>
 void Attend(Stream& stream, const AttentionShape& s, const Set* sets, int64_t chunks, const float* q,
-            const W* k, const W* v, Partial* partial, float* outs) {
+            const W* k, const W* v, Partial* partial, float* outs, float* exponentials) {
   ParallelFor(stream, s.groups * chunks, ChunksAtOnce(s, s.queries()), [&](int64_t begin, int64_t end) {
-    alignas(64) float e[kQueries * kChunk];
+    alignas(64) float local[kQueries * kChunk];
     // Not on the stack: some systems give threads little of it.
     alignas(64) static thread_local W rows_k[kChunk * kMaxSparseHeadSize];
     alignas(64) static thread_local W rows_v[kChunk * kMaxSparseHeadSize];
@@ -56,7 +56,32 @@ void Attend(Stream& stream, const AttentionShape& s, const Set* sets, int64_t ch
         };
         const int64_t at = i * s.queries() + m;
         AttendChunk(q + (g * s.queries() + m) * s.head_size, queries, rows_k, rows_v, keys, s.head_size,
-                    visible, e, partial + at, outs + at * s.head_size);
+                    visible, exponentials ? exponentials + at * kChunk : local, partial + at,
+                    outs + at * s.head_size);
+      }
+    }
+  });
+}
+
+// weights [sets,T,C] from the exponentials of the listed keys and what makes weights of them.
+void Weights(Stream& stream, const AttentionShape& s, const Set* sets, int64_t count, int64_t chunks,
+             const float* exponentials, const float* factor, float* weights) {
+  const int64_t heads = s.heads / count;  // that read a set
+  const float share = 1.0f / static_cast<float>(heads);
+  ParallelFor(stream, count * s.rows, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t first = i / s.rows * heads, t = i % s.rows;
+      float* row = weights + i * s.capacity;
+      std::memset(row, 0, static_cast<size_t>(s.capacity) * 4);
+      for (int64_t h = first; h < first + heads; ++h) {
+        const int64_t g = h / s.per_group(), m = t * s.per_group() + h % s.per_group();
+        const Set& set = sets[g];
+        for (int64_t j = 0; j < set.count; ++j) {
+          if (set.keys[j] < 0 || set.keys[j] >= s.capacity) continue;
+          const int64_t c = j / kChunk;
+          row[set.keys[j]] += share * factor[(g * s.queries() + m) * chunks + c] *
+                              exponentials[((g * chunks + c) * s.queries() + m) * kChunk + j % kChunk];
+        }
       }
     }
   });
@@ -71,7 +96,10 @@ Status SparseAttention(Stream& stream, const Args& args) {
   const AttentionShape& s = call.shape;
   const int32_t *keys = call.keys->as<int32_t>(), *bits = call.bits->as<int32_t>();
   const int32_t* counts = call.counts->as<int32_t>();
-  if (out.size() == 0) return Ok();
+  if (out.size() == 0) {
+    if (call.weights) std::memset(call.weights->data, 0, call.weights->bytes());
+    return Ok();
+  }
 
   const int64_t width = call.width;
   int64_t longest = 0;
@@ -82,7 +110,8 @@ Status SparseAttention(Stream& stream, const Args& args) {
   longest = longest > width ? width : longest;
   const int64_t chunks = longest > 0 ? (longest + kChunk - 1) / kChunk : 1;
   const int64_t queries = s.queries(), all = s.heads * s.rows;
-  const int64_t floats = all * s.head_size + all * chunks * s.head_size + all * chunks;
+  const int64_t floats = all * s.head_size + all * chunks * s.head_size + all * chunks +
+                         (call.weights ? all * chunks * kChunk : 0);
   char* scratch = static_cast<char*>(stream.Scratch(static_cast<size_t>(floats) * 4 +
                                                     static_cast<size_t>(all * chunks) * sizeof(Partial) +
                                                     static_cast<size_t>(s.groups) * sizeof(Set) + 64));
@@ -93,7 +122,8 @@ Status SparseAttention(Stream& stream, const Args& args) {
       reinterpret_cast<float*>(scratch + (static_cast<size_t>(s.groups) * sizeof(Set) + 63) / 64 * 64);
   float* outs = packed + all * s.head_size;
   float* factor = outs + all * chunks * s.head_size;
-  Partial* partial = reinterpret_cast<Partial*>(factor + all * chunks);
+  float* exponentials = call.weights ? factor + all * chunks : nullptr;
+  Partial* partial = reinterpret_cast<Partial*>(packed + floats);
 
   const int64_t per_group = s.per_group();
   for (int64_t g = 0; g < s.groups; ++g) {
@@ -109,7 +139,7 @@ Status SparseAttention(Stream& stream, const Args& args) {
   }
   WithFloat(k.dtype, [&](auto element) {
     using W = decltype(element);
-    Attend(stream, s, sets, chunks, packed, k.as<W>(), v.as<W>(), partial, outs);
+    Attend(stream, s, sets, chunks, packed, k.as<W>(), v.as<W>(), partial, outs, exponentials);
   });
   for (int64_t i = 0; i < all; ++i) {
     const int64_t g = i / queries, m = i % queries, at = g * chunks * queries + m;
@@ -117,6 +147,8 @@ Status SparseAttention(Stream& stream, const Args& args) {
             factor + i * chunks,
             out.as<float>() + (m / per_group * s.heads + g * per_group + m % per_group) * s.head_size);
   }
+  if (call.weights)
+    Weights(stream, s, sets, call.sets, chunks, exponentials, factor, call.weights->as<float>());
   return Ok();
 }
 

@@ -12,10 +12,11 @@ Status SparseAttention(Stream& stream, const Args& args) {
   auto& cuda = static_cast<CudaStream&>(stream);
   SparseAttentionCall call{};
   SPECATTN_RETURN_IF_ERROR(CheckSparseAttention(args, &call));
-  const Tensor& out = *call.out;
-  if (out.size() == 0) return Ok();
-  if (call.shape.capacity == 0 || call.width == 0) {  // no keys
-    SPECATTN_CUDA("clear a tensor", cudaMemsetAsync(out.data, 0, out.bytes(), cuda.stream()));
+  if (call.out->size() == 0 || call.shape.capacity == 0 ||
+      call.width == 0) {  // nobody looks, or there are no keys
+    for (const Tensor* output : {call.out, call.weights})
+      if (output && output->size() > 0)
+        SPECATTN_CUDA("clear a tensor", cudaMemsetAsync(output->data, 0, output->bytes(), cuda.stream()));
     return Ok();
   }
   DecodeCall decode{"SparseAttention", call.shape, call.scale, call.q, call.k, call.v, call.out};
@@ -23,6 +24,7 @@ Status SparseAttention(Stream& stream, const Args& args) {
   decode.bits = call.bits->as<int32_t>() + call.first * call.width;
   decode.counts = call.counts->as<int32_t>() + call.first;
   decode.width = call.width;
+  decode.weights = call.weights;
   decode.set_a_group = call.sets > 1;
   return DecodeAttention<true>(cuda, decode);
 }

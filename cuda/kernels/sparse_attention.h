@@ -6,8 +6,10 @@
 // inputs   q [T,H,D] float32, T <= 31
 //          k, v [G,C,D] float32, bfloat16 or float16, both alike
 //          keys, bits [S,C] int32; counts [S] int32
-// attrs    scale, set (the first of this layer's sets), sets (1: one for all, or G: one a key/value head)
+// attrs    scale, set (the first of this layer's sets), sets (1: one for all, or G: one a key/value head), weights: whether
 // outputs  out [T,H,D] float32; a row that sees no key gives zeros
+//          weights [sets,T,C] float32, where asked for: for each of the layer's sets the mean of the softmax over the heads that
+//          read it, 0 for keys that a row does not see; of lists whose keys ascend
 #pragma once
 #include "../attention_shape.h"
 
@@ -19,6 +21,7 @@ constexpr int64_t kMaxSparseHeadSize = 256;
 
 struct SparseAttentionCall {
   const Tensor *q, *k, *v, *keys, *bits, *counts, *out;
+  const Tensor* weights;  // null: not asked for
   AttentionShape shape;
   float scale;
   int64_t first, sets;  // this layer's sets
@@ -26,8 +29,8 @@ struct SparseAttentionCall {
 };
 
 inline Status CheckSparseAttention(const Args& args, SparseAttentionCall* call) {
-  SPECATTN_CHECK(args.input_count == 6 && args.output_count == 1 && args.attr_count == 3,
-                 "[SparseAttention] expected 6 inputs, 1 output and 3 attributes but got %d, %d and %d",
+  SPECATTN_CHECK(args.input_count == 6 && args.output_count >= 1 && args.attr_count == 4,
+                 "[SparseAttention] expected 6 inputs, 1 or 2 outputs and 4 attributes but got %d, %d and %d",
                  args.input_count, args.output_count, args.attr_count);
   const Tensor &q = args.inputs[0], &k = args.inputs[1], &v = args.inputs[2];
   const Tensor &keys = args.inputs[3], &bits = args.inputs[4], &counts = args.inputs[5],
@@ -49,8 +52,19 @@ inline Status CheckSparseAttention(const Args& args, SparseAttentionCall* call) 
                  "[SparseAttention] sets %lld to %lld of %lld can't serve %lld key/value heads",
                  static_cast<long long>(first), static_cast<long long>(first + sets - 1),
                  static_cast<long long>(keys.dims[0]), static_cast<long long>(s.groups));
-  *call = {&q,    &k,   &v,          &keys, &bits, &counts, &out, s, static_cast<float>(args.attrs[0]),
-           first, sets, keys.dims[1]};
+  const bool weights = args.attrs[3] != 0;
+  SPECATTN_CHECK(args.output_count == (weights ? 2 : 1),
+                 "[SparseAttention] weights have an output of their own where they are asked for");
+  if (weights)
+    SPECATTN_RETURN_IF_ERROR(CheckTensor("SparseAttention", "weights", args.outputs[1], DType::kFloat32,
+                                         {sets, s.rows, s.capacity}));
+  *call = {&q,          &k,
+           &v,          &keys,
+           &bits,       &counts,
+           &out,        weights ? &args.outputs[1] : nullptr,
+           s,           static_cast<float>(args.attrs[0]),
+           first,       sets,
+           keys.dims[1]};
   return Ok();
 }
 

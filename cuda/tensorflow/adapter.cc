@@ -36,7 +36,7 @@ napi_value Define(napi_env env, napi_callback_info info) {
   constexpr size_t kTexts = 3;
   size_t count = kTexts;
   napi_value arguments[kTexts] = {};
-  char texts[kTexts][64] = {};  // the longest has a letter for each of NucleusSelect's 33 inputs
+  char texts[kTexts][64] = {};  // the longest has a letter for each of NucleusSelect's 34 inputs
   napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr);
   for (size_t i = 0; i < kTexts; ++i) {
     size_t length = 0;

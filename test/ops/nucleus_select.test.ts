@@ -10,7 +10,9 @@ const at = (position: number): tf.Tensor1D => tf.tensor1d([position], 'int32');
 
 interface Case {
   steps: number;
+  /** Of the steps, and of those that are the same at every step. */
   sources: number;
+  fixed?: number;
   capacity: number;
   position: number;
   sinks: number;
@@ -61,6 +63,22 @@ const cases: Record<string, Case> = {
     ],
     p: [0.9, 0.8, 0.9],
   },
+  'fixed sources': {
+    ...plain,
+    steps: 5,
+    sources: 2,
+    fixed: 3,
+    capacity: 333,
+    position: 300,
+    recent: 4,
+    mix: [
+      [0.5, 0.25, 0, 0.25, 0],
+      [0, 0, 0, 0, 1],
+      [0, 1, 0, 0, 0],
+    ],
+    p: [0.9, 0.8, 0.95],
+  },
+  'fixed sources alone': {...plain, steps: 2, sources: 0, fixed: 1, capacity: 111, position: 90},
   // As of a mixture map: a few heads of many.
   'many sources': {
     ...plain,
@@ -91,19 +109,21 @@ function stepOf(random: Random, sources: number, capacity: number): Float32Array
 
 forEachBackend('NucleusSelect', () => {
   for (const union of ['row', 'causal', 'full'] as const) {
-    for (const [title, {steps, sources, capacity, position, sinks, recent, mix, p}] of Object.entries(
-      cases,
-    )) {
+    for (const [
+      title,
+      {steps, sources, fixed = 0, capacity, position, sinks, recent, mix, p},
+    ] of Object.entries(cases)) {
       it(`equals the reference: ${title}, union ${union}`, () => {
         const random = new Random(`NucleusSelect ${title}`);
         const values = Array.from({length: steps}, () => stepOf(random, sources, capacity));
+        const same = stepOf(random, fixed, capacity);
         const options = {sinks, recent, union};
         const selected = nucleusSelect(
           values.map((step) => tf.tensor2d(step, [sources, capacity])),
           tf.tensor2d(mix),
           tf.tensor1d(p),
           at(position),
-          options,
+          {...options, ...(fixed > 0 && {fixed: tf.tensor2d(same, [fixed, capacity])})},
         );
         expect(selected.keys.shape).to.deep.equal([mix.length, capacity]);
         expect(selected.kept.shape).to.deep.equal([mix.length, steps + 1]);
@@ -117,7 +137,10 @@ forEachBackend('NucleusSelect', () => {
         mix.forEach((weights, s) => {
           const mixed = values.map((step) =>
             Float64Array.from({length: capacity}, (_, j) =>
-              weights.reduce((sum, weight, r) => sum + weight * step[r * capacity + j], 0),
+              weights.reduce((sum, weight, r) => {
+                const source = r < sources ? step[r * capacity + j] : same[(r - sources) * capacity + j];
+                return sum + weight * source;
+              }, 0),
             ),
           );
           const rows = reference.select(mixed, Math.fround(p[s]), position, options);

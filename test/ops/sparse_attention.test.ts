@@ -85,13 +85,39 @@ forEachBackend('SparseAttention', (backend) => {
       const {host, tensors} = inputsOf(random, shapes);
       const {selection, visible} = selectionOf(random, sets, shapes);
       const [q, k, v] = host;
-      const {out} = reference.attention(q, [rows, heads, size], k, v, [groups, capacity], 0.2, (t, g) =>
-        visible(perGroup ? set + g : set, t),
+      const {out, weights} = reference.attention(
+        q,
+        [rows, heads, size],
+        k,
+        v,
+        [groups, capacity],
+        0.2,
+        (t, g) => visible(perGroup ? set + g : set, t),
       );
       const options = {scale: 0.2, set, sets: perGroup ? groups : 1};
       const actual = sparseAttention(...tensors, selection, options);
       expect(actual.shape).to.deep.equal([rows, heads, size]);
       expectClose(actual.dataSync(), out, {relative: 2e-5, absolute: 5e-6});
+
+      const [same, means] = sparseAttention(...tensors, selection, {...options, weights: true});
+      expectSame(same.dataSync(), actual.dataSync()); // asking for weights changes nothing
+      expect(means.shape).to.deep.equal([options.sets, rows, capacity]);
+      const perSet = weights.length / options.sets;
+      for (let s = 0; s < options.sets; s++) {
+        const own = weights.subarray(s * perSet, (s + 1) * perSet);
+        expectClose(
+          means
+            .dataSync()
+            .slice((s * perSet) / (heads / options.sets), ((s + 1) * perSet) / (heads / options.sets)),
+          reference.meanOverHeads(own, heads / options.sets),
+          {relative: 2e-5, absolute: 5e-6},
+        );
+      }
+      weights.forEach((weight, i) => {
+        const [h, t, j] = [Math.floor(i / capacity / rows), Math.floor(i / capacity) % rows, i % capacity];
+        const s = Math.floor(h / (heads / options.sets));
+        if (weight === 0) expect(means.dataSync()[(s * rows + t) * capacity + j]).to.equal(0);
+      });
     });
   }
 
@@ -136,8 +162,19 @@ forEachBackend('SparseAttention', (backend) => {
       counts: tf.tensor1d([3], 'int32'),
     };
     expectSame(sparseAttention(tf.ones([2, 1, 1]), ones, v, selection).dataSync(), [1, 0]);
+    const one = {
+      ...selection,
+      keys: tf.tensor2d([[0, 2, 7]], [1, 3], 'int32'),
+      bits: tf.tensor2d([[1, 4, 7]], [1, 3], 'int32'),
+    };
+    const [, weights] = sparseAttention(tf.ones([2, 1, 1]), ones, v, one, {weights: true});
+    expectSame(weights.dataSync(), [1, 0, 0, 0, 0, 0]);
     const none = {...selection, counts: tf.tensor1d([0], 'int32')};
     expectSame(sparseAttention(tf.ones([2, 1, 1]), ones, v, none).dataSync(), [0, 0]);
+    expectSame(
+      sparseAttention(tf.ones([2, 1, 1]), ones, v, none, {weights: true})[1].dataSync(),
+      [0, 0, 0, 0, 0, 0],
+    );
   });
 
   if (isNative(backend)) {
