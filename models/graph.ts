@@ -10,6 +10,7 @@
  * | k_cache_i, v_cache_i | [G,C,D] a layer | next_k_cache_i, next_v_cache_i | [G,C,D]: with the new rows; the inputs are donated |
  * | keys, bits, counts | int32 [S,C], [S,C], [S]: sparse graphs' | attention | [R,C]: row T-1's weights, a row a layer or a head |
  * | | | attention_rows_i | [T,C] or [H,T,C]: all rows' |
+ * | | | set_weights | [S,T,C]: sparse layers' weights, a set each, where the graph gives them |
  *
  * Outputs that are not asked for are not computed. A layer is six launches, and the head is one with its norm:
  *
@@ -32,7 +33,12 @@ export interface GraphOptions {
   /** Layers whose attention it gives, in this order. */
   attentionLayers?: number[];
   /** Layers that attend to selected keys: a layer's first set, or -1 where it attends to all; and sets a layer, 1 or G. */
-  sparse?: {sets: number[]; setsPerLayer: number};
+  sparse?: {
+    sets: number[];
+    setsPerLayer: number;
+    /** Whether to give their weights; every set is then one layer's, in order. Default false. */
+    weights?: boolean;
+  };
 }
 
 type AttrValue = {i: number} | {f: number} | {b: boolean} | {s: string} | {type: string} | {shape: object};
@@ -189,6 +195,7 @@ export function buildLlamaGraph(config: LlamaConfig, options: GraphOptions = {})
         ? g.node(at('attention'), 'SparseAttention', [q, keys, values, ...selection], {
             set: {i: set},
             sets: {i: sparse!.setsPerLayer},
+            weights: {b: sparse!.weights ?? false},
           })
         : g.node(at('attention'), 'CausalAttention', [q, keys, values, position], {weights: string(weights)});
     if (weights !== 'none') g.node(`attention_rows_${i}`, 'Identity', [`${attended}:1`]);
@@ -213,6 +220,10 @@ export function buildLlamaGraph(config: LlamaConfig, options: GraphOptions = {})
     g.linear(name, rows, headParameter(config), normed(FINAL_NORM));
   head('logits', x);
   head('last_logits', g.last('last_row', x, 2, 0));
+  if (sparse?.weights) {
+    const given = sparse.sets.flatMap((set, i) => (set >= 0 ? [`layer_${i}/attention:1`] : []));
+    g.node('set_weights', 'ConcatV2', [...given, g.ints(0)], {N: {i: given.length}});
+  }
   if (attention !== 'none') addAttention(g, attention, attentionLayers, heads);
   return {topology: {node: g.nodes, versions: {producer: 1, minConsumer: 0}}, constants: g.constants};
 }
@@ -249,6 +260,9 @@ function checkOptions({numHiddenLayers, numKeyValueHeads}: LlamaConfig, options:
     fail('sets', `${numHiddenLayers} first sets, or -1 where a layer is dense,`, sets);
   if (setsPerLayer !== 1 && setsPerLayer !== numKeyValueHeads)
     fail('setsPerLayer', `1 or ${numKeyValueHeads} (one a key/value head)`, setsPerLayer);
+  const listed = sets.filter((set) => set >= 0);
+  if (sparse.weights && (listed.length === 0 || listed.some((set, i) => set !== i * setsPerLayer)))
+    fail('sets', 'the sets of one layer after the other where weights are asked for', sets);
   const both = attentionLayers.filter((i) => sets[i] >= 0);
   if (both.length > 0) fail('attentionLayers', 'dense layers', both);
 }

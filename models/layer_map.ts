@@ -7,13 +7,23 @@ import {Fields} from './json_file.js';
 /** A draft head and its weight: [draft layer, head, weight]. */
 export type WeightedHead = [layer: number, head: number, weight: number];
 
-/** Convex combinations of the draft's heads: the weights of each are above 0 and sum to 1. */
+/** A convex combination: its weights, `own` among them, sum to 1. */
+export interface Combination {
+  /** Of the draft, the heaviest first; weights above 0. */
+  heads: WeightedHead[];
+  /** Of the verifier's own attention in the rows before; may be 0. */
+  own: number;
+}
+
+/** What stands for the verifier's attention. */
 export interface Mixture {
-  /** For each verifier layer, its attention averaged over heads. */
-  layers: WeightedHead[][];
-  /** For each verifier layer and each of its key/value heads, the attention averaged over the query heads that read it. */
-  groups: WeightedHead[][][];
-  /** Mean Kullback-Leibler divergence in nats of each verifier layer from its combination in `layers`. */
+  /** For each verifier layer, for its attention averaged over heads. */
+  layers: Combination[];
+  /** For each verifier layer and each of its key/value heads, for the attention averaged over the query heads that read it. */
+  groups: Combination[][];
+  /** About how many rows the running average of own attention looks back: a row's share fades by 1 - 1/ownRows a row. */
+  ownRows: number;
+  /** Mean Kullback-Leibler divergence in nats of each verifier layer's attention from its combination in `layers`. */
   kl: number[];
 }
 
@@ -34,7 +44,7 @@ export interface KlMap {
   text: {rows: number; window: number};
 }
 
-/** The paper's map and, found on the same texts and used in its place, a combination of the draft's heads a verifier layer. */
+/** The paper's map and, found on the same texts and used in its place, a combination of attentions a verifier layer. */
 export interface MixtureMap extends Omit<KlMap, 'kind'> {
   kind: 'mixture';
   mixture: Mixture;
@@ -100,12 +110,14 @@ function readMixture(fields: Fields, draft: LlamaConfig, verifier: LlamaConfig):
     isBelow(value[0], draft.numHiddenLayers) &&
     isBelow(value[1], draft.numAttentionHeads) &&
     value[2] > 0;
-  const isCombination = (value: unknown): boolean =>
-    Array.isArray(value) &&
-    value.every(isHead) &&
-    new Set(value.map(([layer, head]) => layer * draft.numAttentionHeads + head)).size === value.length &&
-    Math.abs(value.reduce((sum, [, , weight]) => sum + weight, 0) - 1) <= SUM_TOLERANCE;
-  const combination = `combinations of different [draft layer below ${draft.numHiddenLayers}, head below ${draft.numAttentionHeads}, weight above 0] whose weights sum to 1`;
+  const isCombination = (value: unknown): boolean => {
+    const {heads, own} = (value ?? {}) as Partial<Combination>;
+    if (!Array.isArray(heads) || !heads.every(isHead) || !Number.isFinite(own) || own! < 0) return false;
+    const places = new Set(heads.map(([layer, head]) => layer * draft.numAttentionHeads + head));
+    const sum = heads.reduce((total, [, , weight]) => total + weight, own!);
+    return places.size === heads.length && Math.abs(sum - 1) <= SUM_TOLERANCE;
+  };
+  const combination = `combinations {heads, own} of different [draft layer below ${draft.numHiddenLayers}, head below ${draft.numAttentionHeads}, weight above 0] whose weights and own sum to 1`;
   return {
     layers: listOf(fields, 'layers', layers, `${layers} ${combination}`, isCombination),
     groups: listOf(
@@ -115,6 +127,7 @@ function readMixture(fields: Fields, draft: LlamaConfig, verifier: LlamaConfig):
       `${layers} lists of ${groups} ${combination}`,
       (row) => Array.isArray(row) && row.length === groups && row.every(isCombination),
     ),
+    ownRows: fields.whole('ownRows', 1),
     kl: listOf(fields, 'kl', layers, `${layers} numbers`, Number.isFinite),
   };
 }

@@ -21,7 +21,7 @@ export interface LlamaLoadOptions {
   onProgress?: (progress: {loaded: number; total: number}) => void;
 }
 
-const OUTPUTS = ['logits', 'lastLogits', 'attention', 'attentionRows'] as const;
+const OUTPUTS = ['logits', 'lastLogits', 'attention', 'attentionRows', 'setWeights'] as const;
 export type LlamaOutput = (typeof OUTPUTS)[number];
 
 export interface LlamaInput {
@@ -54,10 +54,17 @@ export interface LlamaResult {
   attention?: tf.Tensor2D;
   /** A layer of `attention.layers` each: [T,C], or [H,T,C]. */
   attentionRows?: tf.Tensor[];
+  /** [S,T,C]: of each set of `selection` the weights of the keys in it, the mean over the heads that read it. */
+  setWeights?: tf.Tensor3D;
   cache: tf.Tensor3D[];
 }
 
-const GRAPH_OUTPUTS = {logits: 'logits', lastLogits: 'last_logits', attention: 'attention'} as const;
+const GRAPH_OUTPUTS = {
+  logits: 'logits',
+  lastLogits: 'last_logits',
+  attention: 'attention',
+  setWeights: 'set_weights',
+} as const;
 
 /**
  * ```ts
@@ -179,9 +186,11 @@ export class Llama {
       throw new Error(`[Llama] outputs must be of ${OUTPUTS.join(', ')} but one is '${unknown[0]}'`);
     const wantsAttention = outputs.includes('attention') || outputs.includes('attentionRows');
     if (wantsAttention && !attention) throw new Error(`[Llama] the outputs [${outputs}] need attention`);
+    const weights = outputs.includes('setWeights');
+    if (weights && !selection) throw new Error(`[Llama] the outputs [${outputs}] need a selection`);
     const graph = this.graph({
       ...(wantsAttention && {attention: attention!.granularity, attentionLayers: attention!.layers}),
-      ...(selection && {sparse: {sets: selection.sets, setsPerLayer: selection.setsPerLayer}}),
+      ...(selection && {sparse: {sets: selection.sets, setsPerLayer: selection.setsPerLayer, weights}}),
     });
 
     const inputs: tf.NamedTensorMap = {tokens, position};

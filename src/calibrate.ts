@@ -10,6 +10,8 @@ import {LoopState} from './record.js';
 export interface CalibrateOptions {
   /** `kl`: the paper's map, one draft layer a verifier layer; `mixture`, the default: also combinations of the draft's heads. */
   map?: LayerMap['kind'];
+  /** Whether a mixture may look back at the verifier's own attention in the rows before. Default true. */
+  own?: boolean;
   /** Tokens of a window of text. Default 1024, or the shorter context of the two models. */
   window?: number;
   /** Most rows (tokens) to compare in all. Default: every row of the texts. */
@@ -34,7 +36,8 @@ const MOST_ROWS_AT_ONCE = 128;
  * verifier head is given the draft head with the least divergence.
  *
  * A `mixture` map also holds, for each verifier layer and each of its key/value heads, the convex combination of all the draft's heads
- * with the least mean divergence, found by expectation maximisation ({@link MixtureFit}).
+ * and, unless `own` is false, of the verifier's own attention in the rows before with the least mean divergence, found by expectation
+ * maximisation ({@link MixtureFit}).
  *
  * Source: SpecAttn, arXiv 2510.27641, section 3; Figure 2 is {@link heatmap} of the result.
  *
@@ -48,6 +51,7 @@ export async function calibrate(
   const context = Math.min(draft.config.maxPositionEmbeddings, verifier.config.maxPositionEmbeddings);
   const {
     map: kind = 'mixture',
+    own = true,
     window = Math.min(1024, context),
     rows = Infinity,
     onProgress,
@@ -62,7 +66,8 @@ export async function calibrate(
   if (total <= 0) throw new Error(`[calibrate] the texts must have more than ${FIRST_ROWS} tokens`);
 
   const sums = new DivergenceSums(draft, verifier);
-  const fit = kind === 'mixture' ? new MixtureFit(draft.config, verifier.config, total, window) : undefined;
+  const fit =
+    kind === 'mixture' ? new MixtureFit(draft.config, verifier.config, total, window, own) : undefined;
   const state = new LoopState([...verifier.newCache(window), ...draft.newCache(window)]);
   const step = Math.min(
     MOST_ROWS_AT_ONCE,
@@ -75,6 +80,7 @@ export async function calibrate(
   let done = 0;
   try {
     for (const tokens of windows) {
+      fit?.begin();
       for (let from = 0; from < tokens.length && done < total;) {
         await new Promise((resolve) => setImmediate(resolve)); // signals and progress have their turn
         signal?.throwIfAborted();

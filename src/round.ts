@@ -11,7 +11,8 @@ export type Sampling = Pick<ResolvedOptions, 'temperature' | 'topK' | 'topP' | '
 
 /**
  * The state's tensors: `last` int32 [2], the two last tokens of the sequence; `position` int32 [1], that of the very last, whose
- * keys and values no cache holds yet; `seed` int32 [2]; then the verifier's caches and the draft's.
+ * keys and values no cache holds yet; `seed` int32 [2]; then the verifier's caches and the draft's; and, once sets of keys looked back
+ * at their own attention, its running average over the accepted rows, float32 [S,C].
  */
 export const LAST = 0;
 export const POSITION = 1;
@@ -69,11 +70,13 @@ export function speculativeRound(
   options: Pick<ResolvedOptions, 'sinks' | 'recent' | 'union'>,
 ): Step {
   const verifierCaches = 2 * verifier.config.numHiddenLayers;
+  const caches = verifierCaches + 2 * draft.config.numHiddenLayers;
   const attention = selection?.plan.attention;
   return (state, mark) => {
     const [last, position, seed] = state as [tf.Tensor1D, tf.Tensor1D, tf.Tensor1D];
     const verifierCache = state.slice(CACHES, CACHES + verifierCaches) as tf.Tensor3D[];
-    let draftCache = state.slice(CACHES + verifierCaches) as tf.Tensor3D[];
+    let draftCache = state.slice(CACHES + verifierCaches, CACHES + caches) as tf.Tensor3D[];
+    const [own] = state.slice(CACHES + caches) as tf.Tensor2D[];
 
     // Draft. The first step takes the last two tokens: after a round whose drafts were all accepted the last of them is not in the
     // draft's cache yet; after any other it is only written again.
@@ -106,18 +109,20 @@ export function speculativeRound(
 
     // Select: the keys that the draft looked at, for every set of layers at once.
     const {sinks, recent, union} = options;
+    const fading = selection?.fading;
+    const fixed = fading && own;
     const selected =
       selection &&
-      nucleusSelect(attentionSteps, selection.mix, selection.p, position, {sinks, recent, union});
+      nucleusSelect(attentionSteps, selection.mix, selection.p, position, {sinks, recent, union, fixed});
     mark('select');
 
     // Verify all rows in one pass: the last token, then the drafted ones.
     const block = tf.concat1d([tf.slice1d(last, 1, 1), ...drafted]);
-    const {logits, cache} = verifier.forward({
+    const {logits, cache, setWeights} = verifier.forward({
       tokens: block,
       position,
       cache: verifierCache,
-      outputs: ['logits'],
+      outputs: fading ? ['logits', 'setWeights'] : ['logits'],
       selection: selected && {
         ...selected,
         sets: selection.plan.sets,
@@ -144,7 +149,30 @@ export function speculativeRound(
     const report = selected
       ? tf.concat1d([next.tokens, selected.counts, tf.reshape(selected.kept, [-1])])
       : next.tokens;
+    const nextOwn = fading
+      ? [lookBack(own, setWeights!, fading, tf.sub(next.position, position))]
+      : own
+        ? [own]
+        : [];
     mark('accept');
-    return {state: [next.last, next.position, seed, ...cache, ...draftCache], outputs: [report]};
+    return {state: [next.last, next.position, seed, ...cache, ...draftCache, ...nextOwn], outputs: [report]};
   };
+}
+
+/**
+ * The running average of each set's own attention after a block of which so many rows were accepted.
+ * @param own float32 [S,C]
+ * @param rows float32 [S,T,C]
+ * @param fading float32 [T + 1,1 + T]: the factors of `own` and of each row, for every number of accepted rows
+ * @param accepted int32 [1]
+ */
+function lookBack(
+  own: tf.Tensor2D,
+  rows: tf.Tensor3D,
+  fading: tf.Tensor2D,
+  accepted: tf.Tensor1D,
+): tf.Tensor2D {
+  const factors = tf.expandDims<tf.Tensor3D>(tf.gather(fading, accepted), 0); // [1,1,1 + T]
+  const all = tf.concat3d([tf.expandDims<tf.Tensor3D>(own, 1), rows], 1);
+  return tf.reshape(tf.matMul(factors, all), own.shape);
 }

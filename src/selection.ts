@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import type {LlamaConfig} from '../models/config.js';
-import type {LayerMap, WeightedHead} from '../models/layer_map.js';
+import type {Combination, LayerMap, WeightedHead} from '../models/layer_map.js';
 import type {ResolvedOptions} from './options.js';
 
 export interface SelectionPlan {
@@ -12,8 +12,10 @@ export interface SelectionPlan {
   sets: number[];
   /** Sets of a sparse layer: 1, or one a key/value head. */
   setsPerLayer: number;
-  /** How each set weighs the draft's rows, [S,R]. */
+  /** How each set weighs the draft's rows, [S,R]; where sets look back at their own attention, [S,R + S]. */
   mix: number[][];
+  /** Where sets look back: over about how many rows. */
+  ownRows?: number;
 }
 
 /**
@@ -30,22 +32,28 @@ export function planSelection(
   if (map.kind === 'kl' && granularity === 'layer') return planByLayer(map, sparse);
 
   const setsPerLayer = granularity === 'layer' ? 1 : verifier.numKeyValueHeads;
-  const combinations = sparse.flatMap((layer) => {
+  const combinations = sparse.flatMap((layer): Combination[] => {
     if (map.kind === 'kl') return combineMappedHeads(map, layer, verifier);
     return granularity === 'layer' ? [map.mixture.layers[layer]] : map.mixture.groups[layer];
   });
-  const layers = [...new Set(combinations.flatMap((heads) => heads.map(([layer]) => layer)))].sort(
-    (a, b) => a - b,
-  );
+  const used = combinations.flatMap(({heads}) => heads.map(([layer]) => layer));
+  const layers = [...new Set(used)].sort((a, b) => a - b);
+  const looksBack = map.kind === 'mixture' && combinations.some(({own}) => own > 0);
   const sets = map.layers.map(() => -1);
   sparse.forEach((layer, i) => (sets[layer] = i * setsPerLayer));
-  const mix = combinations.map((heads) => {
+  const mix = combinations.map(({heads, own}, set) => {
     const row = new Array<number>(layers.length * draft.numAttentionHeads).fill(0);
     for (const [layer, head, weight] of heads)
       row[layers.indexOf(layer) * draft.numAttentionHeads + head] += weight;
-    return row;
+    return looksBack ? [...row, ...combinations.map((_, other) => (other === set ? own : 0))] : row;
   });
-  return {attention: {granularity: 'head', layers}, sets, setsPerLayer, mix};
+  return {
+    attention: {granularity: 'head', layers},
+    sets,
+    setsPerLayer,
+    mix,
+    ...(looksBack && {ownRows: map.mixture.ownRows}),
+  };
 }
 
 /** A set for each draft layer in use. */
@@ -58,31 +66,49 @@ function planByLayer(map: LayerMap, sparse: number[]): SelectionPlan {
 }
 
 /** For each key/value head of a layer, the mean of the draft heads that its query heads map to. */
-function combineMappedHeads(map: LayerMap, layer: number, verifier: LlamaConfig): WeightedHead[][] {
+function combineMappedHeads(map: LayerMap, layer: number, verifier: LlamaConfig): Combination[] {
   const groups = verifier.numKeyValueHeads;
   const perGroup = verifier.numAttentionHeads / groups;
-  return Array.from({length: groups}, (_, group) =>
-    map.heads[layer]
+  return Array.from({length: groups}, (_, group) => ({
+    heads: map.heads[layer]
       .slice(group * perGroup, (group + 1) * perGroup)
       .map((head): WeightedHead => [map.layers[layer], head, 1 / perGroup]),
-  );
+    own: 0,
+  }));
 }
 
-/** The plan's tensors, kept until disposed of. */
+/** The plan's tensors for blocks of `rows` rows, kept until disposed of. */
 export class Selection {
   readonly mix: tf.Tensor2D;
   readonly p: tf.Tensor1D;
+  /** Where sets look back: {@link fading} of the plan. */
+  readonly fading: tf.Tensor2D | undefined;
 
   constructor(
     readonly plan: SelectionPlan,
     p: number,
+    rows: number,
   ) {
-    const {mix} = plan;
+    const {mix, ownRows} = plan;
     this.mix = tf.keep(tf.tensor2d(mix.flat(), [mix.length, mix[0].length], 'float32'));
     this.p = tf.keep(tf.tensor1d(new Array<number>(mix.length).fill(p), 'float32'));
+    this.fading = ownRows === undefined ? undefined : tf.keep(tf.tensor2d(fading(ownRows, rows)));
   }
 
   dispose(): void {
     tf.dispose([this.mix, this.p]);
+    this.fading?.dispose();
   }
+}
+
+/**
+ * What n accepted rows make of a running average, for every n from 0 to `rows`: the factors of the average before and of each row of the
+ * block, [rows + 1, 1 + rows]. Rows that were not accepted count for nothing.
+ */
+export function fading(ownRows: number, rows: number): number[][] {
+  const keep = 1 - 1 / ownRows;
+  return Array.from({length: rows + 1}, (_, n) => [
+    keep ** n,
+    ...Array.from({length: rows}, (_, i) => (i < n ? (1 - keep) * keep ** (n - 1 - i) : 0)),
+  ]);
 }

@@ -51,6 +51,8 @@ export function sessionPlan(
 export class Session {
   private readonly state: LoopState;
   private readonly verifierCaches: number;
+  /** Tensors of the state without what sets of keys look back at. */
+  private readonly stateSize: number;
   private readonly recordings = new Map<string, Recording>();
 
   constructor(private readonly pair: Pair) {
@@ -67,6 +69,7 @@ export class Session {
     }
     this.state = new LoopState(made);
     this.verifierCaches = 2 * verifier.config.numHiddenLayers;
+    this.stateSize = made.length;
   }
 
   /**
@@ -88,6 +91,7 @@ export class Session {
     this.state.set(LAST, tokens.length > 1 ? tokens.slice(-2) : [tokens[0], tokens[0]]);
     this.state.set(POSITION, [last]);
     this.state.set(SEED, [seed | 0, Math.floor(seed / 2 ** 32) | 0]);
+    this.state.advance((tensors) => tensors.map((x, i) => (i < this.stateSize ? x : tf.zerosLike(x))));
     settle();
   }
 
@@ -109,13 +113,16 @@ export class Session {
       const [verifierCache, draftCache] = this.caches(tensors);
       const next = verifier.forward({...input, cache: verifierCache}).cache;
       const nextDraft = withDraft && draft ? draft.forward({...input, cache: draftCache}).cache : draftCache;
-      return [...tensors.slice(0, CACHES), ...next, ...nextDraft];
+      return [...tensors.slice(0, CACHES), ...next, ...nextDraft, ...tensors.slice(this.stateSize)];
     });
   }
 
   private caches(tensors: tf.Tensor[]): [tf.Tensor3D[], tf.Tensor3D[]] {
     const split = CACHES + this.verifierCaches;
-    return [tensors.slice(CACHES, split) as tf.Tensor3D[], tensors.slice(split) as tf.Tensor3D[]];
+    return [
+      tensors.slice(CACHES, split) as tf.Tensor3D[],
+      tensors.slice(split, this.stateSize) as tf.Tensor3D[],
+    ];
   }
 
   /** The step that decodes one token with the verifier alone. */
@@ -123,12 +130,12 @@ export class Session {
     const key = JSON.stringify(['plain', options.temperature, options.topK, options.topP, options.minP]);
     return this.recorded(key, () => {
       const step = plainStep(this.pair.verifier, options);
-      // The draft's caches stay as they are.
+      // The rest, the draft's caches first, stays as it is.
+      const split = CACHES + this.verifierCaches;
       return {
         steps: record(this.state, (tensors, mark) => {
-          const [, draftCache] = this.caches(tensors);
-          const next = step(tensors.slice(0, CACHES + this.verifierCaches), mark);
-          return {...next, state: [...next.state, ...draftCache]};
+          const next = step(tensors.slice(0, split), mark);
+          return {...next, state: [...next.state, ...tensors.slice(split)]};
         }),
       };
     });
@@ -150,7 +157,8 @@ export class Session {
     return this.recorded(key, () => {
       const {draft, verifier} = this.pair;
       const plan = sessionPlan(this.pair, options);
-      const selection = plan && new Selection(plan, p);
+      if (plan?.ownRows !== undefined) this.makeOwn(plan.mix.length);
+      const selection = plan && new Selection(plan, p, gamma + 1);
       try {
         const steps = record(
           this.state,
@@ -162,6 +170,20 @@ export class Session {
         throw error;
       }
     });
+  }
+
+  /** Makes room in the state for what so many sets look back at. */
+  private makeOwn(sets: number): void {
+    const own = this.state.tensors[this.stateSize];
+    if (own?.shape[0] === sets) return;
+    this.forgetRecordings(); // they know the state as it was
+    this.state.tensors.splice(this.stateSize).forEach((x) => x.dispose());
+    this.state.tensors.push(tf.keep(tf.zeros([sets, this.pair.contextLength])));
+  }
+
+  private forgetRecordings(): void {
+    this.recordings.forEach(disposeRecording);
+    this.recordings.clear();
   }
 
   private recorded(key: string, make: () => Recording): Recording {
@@ -179,8 +201,7 @@ export class Session {
   }
 
   dispose(): void {
-    this.recordings.forEach(disposeRecording);
-    this.recordings.clear();
+    this.forgetRecordings();
     this.state.dispose();
   }
 }

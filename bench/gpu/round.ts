@@ -81,7 +81,7 @@ function roundsOver(bench: Bench, verifier: Llama, draft: Llama, keys: number): 
     captured.dispose();
   }
   const plan = evenPlan(verifier, draft);
-  const selection = new Selection(plan, 0.5);
+  const selection = new Selection(plan, 0.5, BLOCK);
   captured = capture(selection);
   try {
     for (const share of SHARES) {

@@ -14,6 +14,7 @@ interface Flags {
   verifier?: string;
   text: string[];
   map?: LayerMap['kind'];
+  own?: boolean;
   window?: number;
   rows?: number;
   out?: string;
@@ -33,9 +34,10 @@ export function calibrateCommand(): Command {
     .addOption(
       new Option(
         '--map <kind>',
-        "kl: one draft layer for each verifier layer, as in the paper; mixture: also weights of all the draft's heads (default: mixture)",
+        "kl: one draft layer for each verifier layer, as in the paper; mixture: also weights of all the draft's heads and of the verifier's own attention before (default: mixture)",
       ).choices(['kl', 'mixture']),
     )
+    .option('--no-own', "a mixture of the draft's heads alone")
     .option('--window <n>', 'tokens of a window of text (default: 1024)', wholeNumber)
     .option('--rows <n>', 'most rows of attention to compare in all (default: the whole texts)', wholeNumber)
     .option('--out <file>', 'where to write the map (default: layer_map.json beside the verifier)')
@@ -47,6 +49,7 @@ export function calibrateCommand(): Command {
 async function calibrateFiles({
   text,
   map: kind,
+  own,
   out,
   svg,
   json,
@@ -63,7 +66,7 @@ async function calibrateFiles({
     if (!draft) throw new UsageError('calibrate needs a draft: give --draft');
     const map = await withInterrupt((signal) =>
       withProgress((onProgress) =>
-        calibrate({draft, verifier, tokenizer}, texts, {map: kind, window, rows, onProgress, signal}),
+        calibrate({draft, verifier, tokenizer}, texts, {map: kind, own, window, rows, onProgress, signal}),
       ),
     );
     const file = out ?? path.join(resolveModel(pair.verifier ?? 'pretrained', 'verifier'), 'layer_map.json');

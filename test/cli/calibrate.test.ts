@@ -122,6 +122,11 @@ forEachBackend('calibrate', function () {
     expect(readLayerMap(map, draft.config, verifier.config)).to.deep.equal(map);
     map.mixture.kl.forEach((kl, layer) => expect(kl).to.be.within(0, Math.min(...map.kl[layer])));
 
+    const heads = await calibrate(pair, [text], {window: 64, own: false});
+    if (heads.kind !== 'mixture') return expect.fail(heads.kind);
+    for (const {own} of [...heads.mixture.layers, ...heads.mixture.groups.flat()]) expect(own).to.equal(0);
+    map.mixture.kl.forEach((kl, layer) => expect(kl).to.be.at.most(heads.mixture.kl[layer] + 0.01));
+
     const paper = await calibrate(pair, [text], {window: 64, map: 'kl'});
     const {mixture: _found, ...rest} = map;
     expect(paper).to.deep.equal({...rest, kind: 'kl'});

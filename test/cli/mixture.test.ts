@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
 import type {LlamaConfig} from '../../models/config.js';
+import type {Combination} from '../../models/layer_map.js';
 import {MixtureFit, divergenceOf, responsibilities} from '../../src/mixture.js';
 import {forEachBackend} from '../backends.js';
 import {expectClose} from '../compare.js';
@@ -37,21 +38,25 @@ forEachBackend('the steps of the fit', () => {
   const random = new Random('mixture steps');
   const target = attention(random, targets, rows, keys);
   const source = attention(random, sources, rows, keys);
+  const own = attention(random, targets, rows, keys);
+  /** Those of a target: every source's, and its own. */
+  const sourcesOf = (t: number) => [...source, own[t]];
+  const sample = () => ({target: byRow(target), source: byRow(source), own: byRow(own)});
   const weights = Array.from({length: targets}, () => {
-    const row = Array.from({length: sources}, (_, s) => (s === 1 ? 0 : random.next()));
+    const row = Array.from({length: sources + 1}, (_, s) => (s === 1 ? 0 : random.next()));
     const sum = row.reduce((a, b) => a + b);
     return row.map((weight) => weight / sum);
   });
 
   it('responsibilities equal the definition', () => {
-    const got = responsibilities(byRow(target), byRow(source), tf.tensor2d(weights));
+    const got = responsibilities(sample(), tf.tensor2d(weights));
     const expected = weights.flatMap((row, t) => {
-      const mixed = mix(source, row);
+      const mixed = mix(sourcesOf(t), row);
       return row.map((weight, s) => {
         let sum = 0;
         for (let n = 0; n < rows; n++)
           for (let j = 0; j < keys; j++)
-            sum += (target[t][n][j] * source[s][n][j]) / Math.max(mixed[n][j], SMALLEST);
+            sum += (target[t][n][j] * sourcesOf(t)[s][n][j]) / Math.max(mixed[n][j], SMALLEST);
         return weight * sum;
       });
     });
@@ -59,10 +64,10 @@ forEachBackend('the steps of the fit', () => {
   });
 
   it('divergences equal the definition', () => {
-    const got = divergenceOf(byRow(target), byRow(source), tf.tensor2d(weights));
+    const got = divergenceOf(sample(), tf.tensor2d(weights));
     const log = (x: number) => Math.log(Math.max(x, SMALLEST));
     const expected = weights.map((row, t) => {
-      const mixed = mix(source, row);
+      const mixed = mix(sourcesOf(t), row);
       return target[t].reduce(
         (sum, own, n) => sum + own.reduce((inner, a, j) => inner + a * (log(a) - log(mixed[n][j])), 0),
         0,
@@ -102,11 +107,12 @@ forEachBackend('MixtureFit', () => {
 
   it('finds the combinations that the attention was made of', async function () {
     this.timeout(120_000);
-    const fit = new MixtureFit(draft, verifier, rows, keys);
+    const fit = new MixtureFit(draft, verifier, rows, keys, false);
     try {
       offer(fit);
       const {layers, groups, kl} = await fit.fit();
-      const near = (got: number[][], expected: number[][]) => {
+      const near = ({heads: got, own}: Combination, expected: number[][]) => {
+        expect(own).to.equal(0);
         expect(got.map(([layer, head]) => [layer, head])).to.deep.equal(
           expected.map(([layer, head]) => [layer, head]),
         );
@@ -144,6 +150,49 @@ forEachBackend('MixtureFit', () => {
         [0, 1, 0.15],
       ]);
       for (const divergence of kl) expect(divergence).to.be.within(-1e-4, 5e-3);
+    } finally {
+      fit.dispose();
+    }
+  });
+
+  it('finds what layers look back at: the running average before each round of 5 rows', async function () {
+    this.timeout(120_000);
+    // Rows of 2 verifier layers of one key/value head each: 3/4 of their own average before and 1/4 of a draft head.
+    const [of, columns] = [{...verifier, numAttentionHeads: 1, numKeyValueHeads: 1}, 40];
+    const [drafted, start] = [attention(random, 6, columns, columns), attention(random, 2, 1, columns)];
+    const made = [0, 1].map((layer) => {
+      const rows = [start[layer][0]];
+      let [before, average] = [rows[0].map((x) => x / 8), rows[0].map((x) => x / 8)];
+      for (let t = 1; t < columns; t++) {
+        if (t % 5 === 0) before = average;
+        const whole = before.reduce((a, b) => a + b);
+        rows.push(before.map((x, j) => (0.75 * x) / whole + 0.25 * drafted[layer * 4][t][j]));
+        average = average.map((x, j) => x + (rows[t][j] - x) / 8);
+      }
+      return rows;
+    });
+    const fit = new MixtureFit(draft, of, columns, columns);
+    try {
+      // In two parts, the first of whole rounds.
+      for (const [from, to] of [
+        [0, 15],
+        [15, columns],
+      ]) {
+        const part = (heads: number[][][]) => tf.tensor3d(heads.map((head) => head.slice(from, to)));
+        const layers = made.map((rows) => part([rows]));
+        fit.add(layers, [part(drafted.slice(0, 3)), part(drafted.slice(3))], columns);
+      }
+      const {layers, groups, ownRows} = await fit.fit();
+      expect(ownRows).to.equal(8);
+      for (const [layer, expected] of [
+        [0, [0, 0]],
+        [1, [1, 1]],
+      ] as const) {
+        for (const {heads, own} of [layers[layer], groups[layer][0]]) {
+          expect(own).to.be.within(0.65, 0.8); // the average is not whole at first
+          expect(heads[0].slice(0, 2)).to.deep.equal(expected);
+        }
+      }
     } finally {
       fit.dispose();
     }

@@ -2,7 +2,7 @@ import {expect} from 'chai';
 
 import type {LlamaConfig} from '../../models/config.js';
 import type {LayerMap} from '../../models/layer_map.js';
-import {Selection, planSelection} from '../../src/selection.js';
+import {Selection, fading, planSelection} from '../../src/selection.js';
 import {forEachBackend} from '../backends.js';
 import {expectClose} from '../compare.js';
 
@@ -25,28 +25,44 @@ const mixed = {
   kind: 'mixture',
   mixture: {
     layers: [
-      [[0, 0, 1]],
-      [[2, 1, 1]],
-      [
-        [2, 2, 0.75],
-        [0, 1, 0.25],
-      ],
-      [[2, 0, 1]],
+      {heads: [[0, 0, 1]], own: 0},
+      {heads: [[2, 1, 1]], own: 0},
+      {
+        heads: [
+          [2, 2, 0.75],
+          [0, 1, 0.25],
+        ],
+        own: 0,
+      },
+      {heads: [[2, 0, 1]], own: 0},
     ],
     groups: [
-      [[[0, 0, 1]], [[0, 1, 1]]],
-      [[[0, 0, 1]], [[0, 1, 1]]],
-      [[[1, 2, 1]], [[2, 2, 1]]],
       [
-        [
-          [1, 0, 0.5],
-          [1, 1, 0.5],
-        ],
-        [[2, 0, 1]],
+        {heads: [[0, 0, 1]], own: 0},
+        {heads: [[0, 1, 1]], own: 0},
+      ],
+      [
+        {heads: [[0, 0, 1]], own: 0},
+        {heads: [[0, 1, 1]], own: 0},
+      ],
+      [
+        {heads: [[1, 2, 1]], own: 0},
+        {heads: [[2, 2, 0.25]], own: 0.75},
+      ],
+      [
+        {
+          heads: [
+            [1, 0, 0.25],
+            [1, 1, 0.25],
+          ],
+          own: 0.5,
+        },
+        {heads: [[2, 0, 1]], own: 0},
       ],
     ],
+    ownRows: 8,
   },
-} as LayerMap;
+} as unknown as LayerMap;
 const plan = (granularity: 'layer' | 'head', denseLayers: number, by = map) =>
   planSelection(by, draft, verifier, {granularity, denseLayers});
 
@@ -103,17 +119,19 @@ describe('planSelection', () => {
     });
   });
 
-  it('has a set for each key/value head of a mixture', () => {
+  it('has a set for each key/value head of a mixture, which may look back at its own attention', () => {
     expect(plan('head', 2, mixed)).to.deep.equal({
       attention: {granularity: 'head', layers: [1, 2]},
       sets: [-1, -1, 0, 2],
       setsPerLayer: 2,
       mix: [
-        [0, 0, 1, 0, 0, 0],
-        [0, 0, 0, 0, 0, 1],
-        [0.5, 0.5, 0, 0, 0, 0],
-        [0, 0, 0, 1, 0, 0],
+        // Rows: heads 0, 1, 2 of draft layer 1, then of draft layer 2, then what each set looks back at.
+        [0, 0, 1, 0, 0, 0, 0, 0, 0, 0],
+        [0, 0, 0, 0, 0, 0.25, 0, 0.75, 0, 0],
+        [0.25, 0.25, 0, 0, 0, 0, 0, 0, 0.5, 0],
+        [0, 0, 0, 1, 0, 0, 0, 0, 0, 0],
       ],
+      ownRows: 8,
     });
   });
 
@@ -124,12 +142,29 @@ describe('planSelection', () => {
   });
 });
 
+describe('fading', () => {
+  it('carries a running average over the accepted rows, one after the other', () => {
+    const [before, ...rows] = [0.7, 0.1, 0.9, 0.4];
+    let average = before;
+    fading(8, rows.length).forEach((factors, accepted) => {
+      if (accepted > 0) average += (rows[accepted - 1] - average) / 8;
+      const got = factors.reduce((sum, factor, i) => sum + factor * [before, ...rows][i], 0);
+      expect(got).to.be.closeTo(average, 1e-12);
+    });
+  });
+});
+
 forEachBackend('Selection', () => {
   it('holds the plan as tensors until it is disposed of', () => {
-    const selection = new Selection(plan('head', 2), 0.9);
+    const selection = new Selection(plan('head', 2), 0.9, 5);
     expect(selection.mix.shape).to.deep.equal([4, 3]);
     expectClose(selection.mix.dataSync(), [0.5, 0, 0.5, 0, 1, 0, 1, 0, 0, 1, 0, 0]);
     expectClose(selection.p.dataSync(), [0.9, 0.9, 0.9, 0.9]);
+    expect(selection.fading).to.equal(undefined);
     selection.dispose();
+    const back = new Selection(plan('head', 2, mixed), 0.9, 5);
+    expect(back.mix.shape).to.deep.equal([4, 10]);
+    expect(back.fading!.shape).to.deep.equal([6, 6]);
+    back.dispose();
   });
 });

@@ -1,7 +1,7 @@
 /** Sparse verification of a long text: what it reads, and what it reports. */
 import {expect} from 'chai';
 
-import type {LayerMap, WeightedHead} from '../../models/layer_map.js';
+import type {Combination, LayerMap, WeightedHead} from '../../models/layer_map.js';
 import type {GenerateResult} from '../../src/generate.js';
 import type {LanguageModel} from '../../src/language_model.js';
 import type {GenerateOptions} from '../../src/options.js';
@@ -72,26 +72,23 @@ onBackend('specattn', 'sparse verification', () => {
       expect(bytesRead.keyValues).to.be.lessThan(bytesRead.keyValuesDense);
     }));
 
+  /** A map whose every set is the same combination. */
+  function mixtureOf({layerMap, verifier}: LanguageModel, combination: Combination): LayerMap {
+    const layers = Array.from({length: verifier.config.numHiddenLayers}, () => combination);
+    const groups = Array.from({length: verifier.config.numKeyValueHeads}, () => combination);
+    const mixture = {layers, groups: layers.map(() => groups), ownRows: 8, kl: layers.map(() => 0.5)};
+    return {...layerMap!, kind: 'mixture', mixture};
+  }
+  const heads: WeightedHead[] = [
+    [0, 1, 0.25],
+    [3, 4, 0.75],
+  ];
+  const options = {maxNewTokens: 16, gamma: 3};
+
   it('selects by the weights of a mixture, and changes nothing where all keys are kept', () =>
     withModel({}, async (lm) => {
-      const heads: WeightedHead[] = [
-        [0, 1, 0.25],
-        [3, 4, 0.75],
-      ];
-      const {config} = lm.verifier;
-      const layers = Array.from({length: config.numHiddenLayers}, () => heads);
-      const map: LayerMap = {
-        ...lm.layerMap!,
-        kind: 'mixture',
-        mixture: {
-          layers,
-          groups: layers.map((heads) => Array.from({length: config.numKeyValueHeads}, () => heads)),
-          kl: layers.map(() => 0.5),
-        },
-      };
-      const options = {maxNewTokens: 16, gamma: 3};
       const dense = await lm.generate(prompt, {...options, verification: 'dense'});
-      await withModel({layerMap: map}, async (mixed) => {
+      await withModel({layerMap: mixtureOf(lm, {heads, own: 0})}, async (mixed) => {
         const byLayer = await mixed.generate(prompt, {...options, p: 0.9});
         const byHead = await mixed.generate(prompt, {...options, p: 0.9, granularity: 'head'});
         expect(byLayer.stats.kvReduction).to.be.within(0.05, 0.999);
@@ -102,6 +99,37 @@ onBackend('specattn', 'sparse verification', () => {
           const all = await mixed.generate(prompt, {...options, p: 1, granularity});
           expect(all.tokens).to.deep.equal(dense.tokens);
         }
+      });
+    }));
+
+  it('looks back at its own attention, and forgets it with the text', () =>
+    withModel({}, async (lm) => {
+      const half = heads.map(([layer, head, weight]): WeightedHead => [layer, head, weight / 2]);
+      const dense = await lm.generate(prompt, {...options, verification: 'dense'});
+      await withModel({layerMap: mixtureOf(lm, {heads, own: 0})}, async (blind) => {
+        const without = await blind.generate(prompt, {...options, p: 0.9});
+        await withModel({layerMap: mixtureOf(lm, {heads: half, own: 0.5})}, async (mixed) => {
+          const write = (more: GenerateOptions) =>
+            mixed.generate(prompt, {...options, p: 0.9, seed: 1, ...more});
+          const first = await write({});
+          expect(first.stats.kvReduction).to.be.within(0.05, 0.999);
+          expect(first.stats.kvReduction).not.to.equal(without.stats.kvReduction);
+
+          for (const more of [
+            {granularity: 'head'},
+            {verification: 'dense'},
+            {draft: false},
+            {gamma: 5},
+          ] as const) {
+            const other = await write({...more, maxNewTokens: 8});
+            expect(other.tokens.length).to.equal(8);
+            const again = await write({});
+            expect(again.tokens).to.deep.equal(first.tokens);
+            expect(again.stats.kvReduction).to.equal(first.stats.kvReduction);
+          }
+          const all = await write({p: 1});
+          expect(all.tokens).to.deep.equal(dense.tokens);
+        });
       });
     }));
 

@@ -8,9 +8,9 @@ import {
   monotoneMap,
   readLayerMap,
   writeLayerMap,
+  type Combination,
   type KlMap,
   type MixtureMap,
-  type WeightedHead,
 } from '../../models/layer_map.js';
 import {testFolder} from './folder.js';
 import {PRETRAINED} from './golden.js';
@@ -28,16 +28,22 @@ const map: KlMap = {
   text: {rows: 100, window: 512},
 };
 
-const halves: WeightedHead[] = [
-  [0, 4, 0.5004],
-  [3, 0, 0.4999],
-];
+const halves: Combination = {
+  heads: [
+    [0, 4, 0.5004],
+    [3, 0, 0.25],
+  ],
+  own: 0.2499,
+};
 const mixed: MixtureMap = {
   ...map,
   kind: 'mixture',
   mixture: {
     layers: Array.from({length: 8}, () => halves),
-    groups: Array.from({length: 8}, () => Array.from({length: 5}, (_, i) => (i ? halves : [[2, i, 1]]))),
+    groups: Array.from({length: 8}, () =>
+      Array.from({length: 5}, (_, i) => (i ? halves : {heads: [[2, i, 1]], own: 0})),
+    ),
+    ownRows: 8,
     kl: Array.from({length: 8}, (_, i) => i / 8),
   },
 };
@@ -97,8 +103,8 @@ describe('layer_map.json', () => {
 
   const mixture = (change: object) => ({kind: 'mixture', mixture: {...mixed.mixture, ...change}});
   /** The third layer's combination, spoiled. */
-  const layers = (combination: unknown) =>
-    mixture({layers: mixed.mixture.layers.map((good, i) => (i === 2 ? combination : good))});
+  const layers = (heads: unknown, own: unknown = 0) =>
+    mixture({layers: mixed.mixture.layers.map((good, i) => (i === 2 ? {heads, own} : good))});
   const spoiled: [string, object, string][] = [
     ['another version', {version: 2}, 'version must be 1 but is 2'],
     ['another kind', {kind: 'sum'}, 'kind must be "kl" or "mixture" but is "sum"'],
@@ -109,12 +115,19 @@ describe('layer_map.json', () => {
         [0, 0, 1],
         [1, 0, 0],
       ]),
-      'mixture.layers must be 8 combinations of different',
+      'mixture.layers must be 8 combinations {heads, own} of different',
     ],
     ['a head that is not there in a mixture', layers([[0, 5, 1]]), 'head below 5'],
     ['a layer that is not there in a mixture', layers([[4, 0, 1]]), '[draft layer below 4'],
-    ['weights that do not sum to 1', layers([[0, 0, 0.7]]), 'whose weights sum to 1'],
-    ['no weights', layers([]), 'whose weights sum to 1'],
+    ['weights that do not sum to 1', layers([[0, 0, 0.7]]), 'whose weights and own sum to 1'],
+    ['no weights', layers([]), 'whose weights and own sum to 1'],
+    ['a combination without its own weight', layers([[0, 0, 1]], null), 'combinations {heads, own}'],
+    ['a negative own weight', layers([[0, 0, 1.5]], -0.5), 'combinations {heads, own}'],
+    [
+      'rows to look back at that are none',
+      mixture({ownRows: 0}),
+      'mixture.ownRows must be a whole number >= 1',
+    ],
     [
       'a head twice',
       layers([
