@@ -5,7 +5,7 @@ import type {Llama} from '../models/llama.js';
 import {RandomStream, nucleusSelect, sampleToken, speculativeAccept} from '../ops/index.js';
 import type {ResolvedOptions} from './options.js';
 import type {Step} from './record.js';
-import type {Selection} from './selection.js';
+import {lookBack, type Selection} from './selection.js';
 
 export type Sampling = Pick<ResolvedOptions, 'temperature' | 'topK' | 'topP' | 'minP'>;
 
@@ -157,22 +157,4 @@ export function speculativeRound(
     mark('accept');
     return {state: [next.last, next.position, seed, ...cache, ...draftCache, ...nextOwn], outputs: [report]};
   };
-}
-
-/**
- * The running average of each set's own attention after a block of which so many rows were accepted.
- * @param own float32 [S,C]
- * @param rows float32 [S,T,C]
- * @param fading float32 [T + 1,1 + T]: the factors of `own` and of each row, for every number of accepted rows
- * @param accepted int32 [1]
- */
-function lookBack(
-  own: tf.Tensor2D,
-  rows: tf.Tensor3D,
-  fading: tf.Tensor2D,
-  accepted: tf.Tensor1D,
-): tf.Tensor2D {
-  const factors = tf.expandDims<tf.Tensor3D>(tf.gather(fading, accepted), 0); // [1,1,1 + T]
-  const all = tf.concat3d([tf.expandDims<tf.Tensor3D>(own, 1), rows], 1);
-  return tf.reshape(tf.matMul(factors, all), own.shape);
 }

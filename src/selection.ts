@@ -112,3 +112,21 @@ export function fading(ownRows: number, rows: number): number[][] {
     ...Array.from({length: rows}, (_, i) => (i < n ? (1 - keep) * keep ** (n - 1 - i) : 0)),
   ]);
 }
+
+/**
+ * The running average of each set's own attention after a block of which so many rows were accepted.
+ * @param own float32 [S,C]
+ * @param rows float32 [S,T,C]
+ * @param factors float32 [T + 1,1 + T]: those of {@link fading}
+ * @param accepted int32 [1]
+ */
+export function lookBack(
+  own: tf.Tensor2D,
+  rows: tf.Tensor3D,
+  factors: tf.Tensor2D,
+  accepted: tf.Tensor1D,
+): tf.Tensor2D {
+  const row = tf.expandDims<tf.Tensor3D>(tf.gather(factors, accepted), 0); // [1,1,1 + T]
+  const all = tf.concat3d([tf.expandDims<tf.Tensor3D>(own, 1), rows], 1);
+  return tf.reshape(tf.matMul(row, all), own.shape);
+}

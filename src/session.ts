@@ -174,10 +174,13 @@ export class Session {
 
   /** Makes room in the state for what so many sets look back at. */
   private makeOwn(sets: number): void {
-    const own = this.state.tensors[this.stateSize];
+    const own = this.state.tensors.at(this.stateSize);
     if (own?.shape[0] === sets) return;
-    this.forgetRecordings(); // they know the state as it was
-    this.state.tensors.splice(this.stateSize).forEach((x) => x.dispose());
+    if (own) {
+      this.forgetRecordings(); // they refer to it
+      this.state.tensors.pop();
+      own.dispose();
+    }
     this.state.tensors.push(tf.keep(tf.zeros([sets, this.pair.contextLength])));
   }
 

@@ -16,7 +16,7 @@ function attention(random: Random, heads: number, rows: number, keys: number): n
     Array.from({length: rows}, (_, t) => {
       const seen = keys - rows + t + 1;
       const row = Array.from({length: keys}, (_, j) =>
-        j < seen && random.next() < 0.9 ? random.next() ** 8 : 0,
+        j < seen && (j === seen - 1 || random.next() < 0.9) ? 1e-3 + random.next() ** 8 : 0,
       );
       const sum = row.reduce((a, b) => a + b);
       return row.map((weight) => weight / sum);
@@ -111,16 +111,15 @@ forEachBackend('MixtureFit', () => {
     try {
       offer(fit);
       const {layers, groups, kl} = await fit.fit();
-      const near = ({heads: got, own}: Combination, expected: number[][]) => {
+      const near = ({heads, own}: Combination, expected: number[][]) => {
         expect(own).to.equal(0);
-        expect(got.map(([layer, head]) => [layer, head])).to.deep.equal(
-          expected.map(([layer, head]) => [layer, head]),
-        );
-        expectClose(
-          got.map(([, , weight]) => weight),
-          expected.map(([, , weight]) => weight),
-          {absolute: 0.02},
-        );
+        heads.forEach(([, , weight], i) => expect(weight).to.be.at.most(heads[Math.max(0, i - 1)][2]));
+        const dense = (list: number[][]) => {
+          const weights = new Float64Array(6);
+          for (const [layer, head, weight] of list) weights[layer * 3 + head] = weight;
+          return weights;
+        };
+        expectClose(dense(heads), dense(expected), {absolute: 0.02});
       };
       near(groups[0][0], [
         [0, 0, 0.75],
@@ -135,15 +134,12 @@ forEachBackend('MixtureFit', () => {
         [1, 0, 0.7],
         [0, 1, 0.3],
       ]);
-      near(
-        layers[0],
-        [
-          [0, 0, 0.375],
-          [1, 2, 0.375],
-          [0, 1, 0.125],
-          [0, 2, 0.125],
-        ].sort(([, , a], [, , b]) => b - a),
-      );
+      near(layers[0], [
+        [0, 0, 0.375],
+        [1, 2, 0.375],
+        [0, 1, 0.125],
+        [0, 2, 0.125],
+      ]);
       near(layers[1], [
         [1, 1, 0.5],
         [1, 0, 0.35],
@@ -189,7 +185,7 @@ forEachBackend('MixtureFit', () => {
         [1, [1, 1]],
       ] as const) {
         for (const {heads, own} of [layers[layer], groups[layer][0]]) {
-          expect(own).to.be.within(0.65, 0.8); // the average is not whole at first
+          expect(own).to.be.within(0.55, 0.8); // the average is not whole at first
           expect(heads[0].slice(0, 2)).to.deep.equal(expected);
         }
       }

@@ -3,7 +3,13 @@ import {expect} from 'chai';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 
-import {Llama, type LlamaInput, type LlamaLoadOptions, type LlamaResult} from '../../models/llama.js';
+import {
+  Llama,
+  type LlamaInput,
+  type LlamaLoadOptions,
+  type LlamaOutput,
+  type LlamaResult,
+} from '../../models/llama.js';
 import {BACKEND} from '../../src/backend/index.js';
 import {SAME_BITS_ROWS, forEachBackend, isCuda, isNative, onBackend} from '../backends.js';
 import {expectClose, expectSame, meanError} from '../compare.js';
@@ -146,13 +152,13 @@ forEachBackend('Llama', (backend) => {
         const context = [5, 9, 2, 7, 60, 61, 62, 63, 64, 65];
         const block = [11, 12, 13];
         const cacheOf = () => run(llama, context, 0, llama.newCache(capacity), {outputs: []}).cache;
-        const verify = (list: number[], sets: number[]) => {
+        const verified = (list: number[], sets: number[], outputs: LlamaOutput[]) => {
           const row = [...list, ...new Array<number>(capacity - list.length).fill(0)];
           const bits = list.map((key) => [0, 1, 2].reduce((b, t) => b | (key <= 10 + t ? 1 << t : 0), 0));
           const bitRow = [...bits, ...new Array<number>(capacity - list.length).fill(0)];
           const repeat = <T>(x: T) => Array.from({length: 3 * setsPerLayer}, () => x);
           return run(llama, block, 10, cacheOf(), {
-            outputs: ['logits'],
+            outputs,
             selection: {
               keys: tf.tensor2d(repeat(row), undefined, 'int32'),
               bits: tf.tensor2d(repeat(bitRow), undefined, 'int32'),
@@ -160,8 +166,10 @@ forEachBackend('Llama', (backend) => {
               sets,
               setsPerLayer,
             },
-          }).logits!.dataSync();
+          });
         };
+        const verify = (list: number[], sets: number[]) =>
+          verified(list, sets, ['logits']).logits!.dataSync();
         const everything = Array.from({length: 13}, (_, i) => i);
         const sets = [-1, 0, setsPerLayer];
         const dense = run(llama, block, 10, cacheOf(), {outputs: ['logits']}).logits!.dataSync();
@@ -169,6 +177,18 @@ forEachBackend('Llama', (backend) => {
         else expectClose(verify(everything, sets), dense, {relative: 1e-4, absolute: 1e-5});
         const few = verify([0, 10, 11, 12], sets);
         expect(few).not.to.deep.equal(dense);
+        // Each set's weights; of one set a layer those of its dense layer, the mean over heads, where every key is selected.
+        const {setWeights, logits} = verified(everything, sets, ['logits', 'setWeights']);
+        expect(setWeights!.shape).to.deep.equal([2 * setsPerLayer, 3, capacity]);
+        if (isNative(backend)) expectSame(logits!.dataSync(), dense);
+        const {attentionRows} = run(llama, block, 10, cacheOf(), {
+          outputs: ['attentionRows'],
+          attention: {granularity: 'head', layers: [1, 2]},
+        });
+        const bySet = tf.concat(
+          attentionRows!.map((rows) => tf.mean(tf.reshape(rows, [setsPerLayer, -1, 3, capacity]), 1)),
+        );
+        expectClose(setWeights!.dataSync(), bySet.dataSync(), {relative: 1e-4, absolute: 1e-6});
         // Where every layer is dense the selection has no say.
         expectClose(verify([0, 10, 11, 12], [-1, -1, -1]), dense, {relative: 1e-4, absolute: 1e-5});
       }));
@@ -268,8 +288,9 @@ forEachBackend('Llama', (backend) => {
         );
         expect(call({outputs: ['attention']})).to.throw('need attention');
         expect(call({outputs: ['hidden' as 'logits']})).to.throw(
-          "[Llama] outputs must be of logits, lastLogits, attention, attentionRows but one is 'hidden'",
+          "[Llama] outputs must be of logits, lastLogits, attention, attentionRows, setWeights but one is 'hidden'",
         );
+        expect(call({outputs: ['setWeights']})).to.throw('need a selection');
         const attention = {granularity: 'layer' as const, layers: [3]};
         expect(call({outputs: ['attention'], attention})).to.throw('different layers below 3 but is [3]');
         expect(() => llama.newCache(0)).to.throw('[Llama] capacity must be a whole number >= 1 but is 0');
