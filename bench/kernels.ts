@@ -123,22 +123,37 @@ function attention(rows: number, context: number): KernelRow[] {
   return result;
 }
 
-/** The selection of a round of four drafted tokens for three sets. */
-function select(context: number): KernelRow {
-  const steps = Array.from({length: 4}, () =>
-    tf.tidy(() => tf.softmax(tf.mul(tf.randomNormal([4, context]), 3)) as tf.Tensor2D),
-  );
-  const mix = tf.tensor2d([1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1], [3, 4]);
-  const p = tf.fill([3], 0.95);
+/** The selection of a round of four drafted tokens: by draft layers, and by a mixture of heads that looks back. */
+function select(context: number): KernelRow[] {
   const position = tf.tensor1d([context - 5], 'int32');
-  const run = () => nucleusSelect(steps, mix, p as tf.Tensor1D, position, {sinks: 4, recent: 16});
-  const first = run();
-  const counts = first.counts.dataSync();
-  if (!counts.every((count) => count > 0 && count < context))
-    throw new Error(`[bench] NucleusSelect kept ${Array.from(counts).join(', ')} of ${context} keys`);
-  const ms = time(() => tf.dispose({...run()}), 10);
-  tf.dispose([...steps, mix, p, position, first.keys, first.bits, first.counts, first.kept]);
-  return {kernel: 'NucleusSelect', shape: `3 sets x 4 steps x ${context} keys`, us: round(ms * 1e3)};
+  const rowsOf = (rows: number) =>
+    tf.tidy(() => tf.softmax(tf.mul(tf.randomNormal([rows, context]), 3)) as tf.Tensor2D);
+  const measure = (shape: string, sources: number, mix: tf.Tensor2D, fixed?: tf.Tensor2D): KernelRow => {
+    const steps = Array.from({length: 4}, () => rowsOf(sources));
+    const p = tf.fill<tf.Rank.R1>([mix.shape[0]], 0.95);
+    const run = () => nucleusSelect(steps, mix, p, position, {sinks: 4, recent: 16, fixed});
+    const first = run();
+    const counts = first.counts.dataSync();
+    if (!counts.every((count) => count > 0 && count < context))
+      throw new Error(`[bench] NucleusSelect kept ${Array.from(counts).join(', ')} of ${context} keys`);
+    const ms = time(() => tf.dispose({...run()}), 10);
+    tf.dispose([...steps, mix, p, first.keys, first.bits, first.counts, first.kept]);
+    return {kernel: 'NucleusSelect', shape, us: round(ms * 1e3)};
+  };
+  const fixed = rowsOf(6);
+  const mixed = tf.tidy(() =>
+    tf.concat2d([tf.fill([6, 20], 0.03), tf.mul(tf.eye(6), 0.4) as tf.Tensor2D], 1),
+  );
+  const rows = [
+    measure(
+      `3 sets x 4 steps x ${context} keys`,
+      4,
+      tf.tidy(() => tf.slice(tf.eye(4), [0, 0], [3, 4])),
+    ),
+    measure(`6 sets of 20 heads and their own x 4 steps x ${context} keys`, 20, mixed, fixed),
+  ];
+  tf.dispose([position, fixed]);
+  return rows;
 }
 
 export function benchKernels(): KernelRow[] {
@@ -154,7 +169,7 @@ export function benchKernels(): KernelRow[] {
     ...attention(1, 2048),
     ...attention(5, 2048),
     ...attention(5, 4096),
-    select(2048),
-    select(4096),
+    ...select(2048),
+    ...select(4096),
   ];
 }
