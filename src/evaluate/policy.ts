@@ -33,7 +33,7 @@ export interface Policy {
   /** Inside a tidy. */
   select(block: Block): SelectionInput;
   /** What choosing read of the caches, for each row and for all of them: vectors of a minimum and a maximum, in each layer and head. */
-  metadata?(block: Block): {ofRows: number[]; ofBlock: number};
+  metadata?: (block: Block) => {ofRows: number[]; ofBlock: number};
   dispose?(): void;
 }
 
