@@ -98,7 +98,10 @@ forEachBackend('evaluate on a small random pair', function () {
       agrees(`streaming:budget=16,sinks=3,gamma=${gamma}`, () => streamingSees(16, 3)));
   }
 
-  it('decodes as an oracle does', () => agrees('oracle:p=0.7,sinks=2,recent=3', () => oracleSees(0.7, 2, 3)));
+  for (const unit of ['layer', 'head'] as const) {
+    it(`decodes as an oracle does that chooses by ${unit}`, () =>
+      agrees(`oracle:p=0.7,sinks=2,recent=3,granularity=${unit}`, () => oracleSees(0.7, 2, 3, unit)));
+  }
 
   for (const union of ['row', 'causal', 'full'] as const) {
     it(`decodes as SpecAttn does, with the union ${union}`, () =>

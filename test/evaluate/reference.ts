@@ -15,8 +15,8 @@ export interface Sight {
   /** Of the group's query heads. */
   queries: Float64Array[];
   keys: Float64Array[];
-  /** Weights over all keys up to t, mean over all heads of the layer. */
-  attention: () => Float64Array;
+  /** Weights over all keys up to t, mean over heads: the layer's, or those of the group. */
+  attention: (unit: 'layer' | 'head') => Float64Array;
 }
 
 /** The keys that a row sees. */
@@ -79,11 +79,11 @@ export const questSees =
     return [...Array(t + 1).keys()].filter((j) => [...best, own].includes(Math.floor(j / page)));
   };
 
-/** The nucleus of the layer's own attention, with sinks and recent keys. */
+/** The nucleus of the layer's (or each group of heads') own attention, with sinks and recent keys. */
 export const oracleSees =
-  (p: number, sinks: number, recent: number): Sees =>
+  (p: number, sinks: number, recent: number, unit: 'layer' | 'head'): Sees =>
   ({t, attention}) => {
-    const kept = nucleus(attention(), t + 1, p);
+    const kept = nucleus(attention(unit), t + 1, p);
     return [...Array(t + 1).keys()].filter((j) => kept.has(j) || j < sinks || j > t - recent);
   };
 
@@ -162,10 +162,11 @@ class Reference {
     };
     const mean = new Float64Array(t + 1);
     const all = [...Array(t + 1).keys()];
-    const attention = () => {
+    const attentionOf = (group: number) => (unit: 'layer' | 'head') => {
+      const [first, count] = unit === 'layer' ? [0, heads] : [group * perGroup, perGroup];
       const row = new Float64Array(t + 1);
-      for (let head = 0; head < heads; head++)
-        weightsOf(head, all).forEach((weight, j) => (row[j] += weight / heads));
+      for (let head = first; head < first + count; head++)
+        weightsOf(head, all).forEach((weight, j) => (row[j] += weight / count));
       return row;
     };
     const out = new Float64Array(heads * size);
@@ -173,7 +174,7 @@ class Reference {
       const group = Math.floor(head / perGroup);
       const own = queries.slice(group * perGroup, (group + 1) * perGroup);
       const keys = allKeys.map((row) => row[group]);
-      const seen = [...sees({layer, group, t, queries: own, keys, attention})];
+      const seen = [...sees({layer, group, t, queries: own, keys, attention: attentionOf(group)})];
       weightsOf(head, seen).forEach((weight, n) => {
         mean[seen[n]] += weight / heads;
         for (let d = 0; d < size; d++) out[head * size + d] += weight * allValues[seen[n]][group][d];
