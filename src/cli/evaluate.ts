@@ -90,6 +90,10 @@ async function evaluateTexts({texts, method: methods, out, json, ...flags}: Flag
     else process.stdout.write(`${resultTable(results)}\n`);
     const [{windows: count, tokens}] = results;
     say(dim(`${count} windows, ${tokens} tokens decoded by each method${out ? `: ${out} written` : ''}`));
+  } catch (error) {
+    if (folder && (error as Error).name === 'AbortError')
+      say(dim(`what is done is in ${out}: the same command goes on from there`));
+    throw error;
   } finally {
     lm.dispose();
   }

@@ -1,6 +1,7 @@
 /** Perplexity against what is read, for methods of choosing the keys that the verifier sees. */
 import {createHash} from 'node:crypto';
 
+import type {LlamaConfig} from '../../models/config.js';
 import {readLayerMap, type LayerMap} from '../../models/layer_map.js';
 import type {LanguageModel} from '../language_model.js';
 import {KeyReads} from '../key_reads.js';
@@ -164,6 +165,26 @@ function checkOptions(
   return {window, prompt, count};
 }
 
+/**
+ * The layer map that a method asks for.
+ * @param own the pair's
+ */
+function layerMapOf(map: string, draft: LlamaConfig, verifier: LlamaConfig, own?: LayerMap): LayerMap {
+  const isPart = map === '' || map === 'kl' || map === 'mixture';
+  const found = isPart ? own : readLayerMap(map, draft, verifier);
+  if (!found)
+    throw new Error(
+      "[evaluate] specattn needs a layer map: run 'specattn calibrate' for this pair, or give one as map=FILE",
+    );
+  if (map === 'mixture' && found.kind !== 'mixture')
+    throw new Error(
+      `[evaluate] map=mixture needs a map of the kind 'mixture', but the pair's is '${found.kind}'`,
+    );
+  if (map !== 'kl' || found.kind === 'kl') return found;
+  const {mixture: _, ...rest} = found;
+  return {...rest, kind: 'kl'};
+}
+
 /** A method for a pair: checked before anything is computed. */
 class EvaluatedMethod {
   readonly method: Method;
@@ -180,12 +201,7 @@ class EvaluatedMethod {
     this.method = parseMethod(text);
     if (this.method.kind === 'specattn') {
       if (!draft) throw new Error('[evaluate] specattn needs a draft, but the model was loaded without one');
-      const {map} = this.method;
-      this.layerMap = map ? readLayerMap(map, draft.config, verifier.config) : layerMap;
-      if (!this.layerMap)
-        throw new Error(
-          "[evaluate] specattn needs a layer map: run 'specattn calibrate' for this pair, or give one as map=FILE",
-        );
+      this.layerMap = layerMapOf(this.method.map, draft.config, verifier.config, layerMap);
     }
     this.identity = JSON.stringify([
       this.method,

@@ -18,7 +18,7 @@ const OPTIONS = {
   sinks: [PRODUCT.sinks, whole(0)],
   recent: [PRODUCT.recent, whole(0)],
   refreshEvery: [0, whole(0)],
-  map: ['', [(value: unknown) => typeof value === 'string', 'a file']],
+  map: ['', [(value: unknown) => typeof value === 'string', 'kl, mixture or a file']],
   budget: [256, budget],
   page: [16, whole(1)],
   seed: [0, whole(0, 2 ** 32 - 1)],
@@ -51,7 +51,7 @@ interface OptionValues {
   recent: number;
   /** Blocks between two dense passes that renew the rows' keys and values; 0, the default: none. */
   refreshEvery: number;
-  /** A layer map's file; '', the default: the pair's own. */
+  /** A layer map's file, or of the pair's own the part `kl` or `mixture`; '', the default: the pair's own as it is. */
   map: string;
   /** Keys that a row sees; below 1 a share of those up to it. Default 256. */
   budget: number;

@@ -62,7 +62,7 @@ export function policyOf(
   }
 }
 
-/** The paper's method: nuclei of the draft's attention. */
+/** The product's method: nuclei of the draft's attention, by the layer map. */
 class DraftPolicy implements Policy {
   readonly plan;
   readonly attention;
@@ -75,7 +75,7 @@ class DraftPolicy implements Policy {
     verifier: LlamaConfig,
   ) {
     this.plan = planSelection(layerMap, draft, verifier, method);
-    this.attention = {granularity: method.granularity, layers: this.plan.attentionLayers};
+    this.attention = this.plan.attention;
     this.selection = new Selection(this.plan, method.p);
   }
 

@@ -1,6 +1,10 @@
 /** `evaluate` against float64, against dense attention, and against itself. */
+import * as path from 'node:path';
+
 import {expect} from 'chai';
 
+import {writeLayerMap, type LayerMap} from '../../models/layer_map.js';
+import {calibrate} from '../../src/calibrate.js';
 import {
   evaluate,
   type EvaluateOptions,
@@ -9,7 +13,7 @@ import {
 } from '../../src/evaluate/index.js';
 import type {LanguageModel} from '../../src/language_model.js';
 import {forEachBackend, onBackend} from '../backends.js';
-import {passage, refusal, tinyPair, withModel} from '../generate/models.js';
+import {newFolder, passage, refusal, tinyPair, withModel} from '../generate/models.js';
 import {select} from '../reference.js';
 import {
   decode,
@@ -315,6 +319,37 @@ onBackend('specattn', 'evaluate on the embedded pair', () => {
       await refused({methods: ['specattn:map=nowhere.json']}, 'nowhere.json');
       await refused({signal: AbortSignal.abort()}, 'aborted');
     }));
+
+  it("takes the map that a method asks for: a file, or a part of the pair's", async () => {
+    const method = 'specattn:p=0.8';
+    const run = (layerMap: LayerMap | undefined, methods: string[]) => {
+      let results: MethodResult[] = [];
+      return withModel({layerMap}, async (lm) => {
+        results = await evaluate(lm, [{name: 'a', text: passage(1)}], {...pieces, methods});
+      }).then(() => results.map(({perplexity}) => perplexity));
+    };
+    const file = path.join(newFolder(), 'layer_map.json');
+    let mixture: LayerMap | undefined;
+    await withModel({}, async ({draft, verifier, tokenizer}) => {
+      const options = {window: 64, rows: 60, map: 'mixture'} as const;
+      mixture = await calibrate({draft: draft!, verifier, tokenizer}, [passage(3)], options);
+    });
+    const kl = {...mixture, kind: 'kl'} as LayerMap;
+    writeLayerMap(file, kl);
+    const [asKl, fromFile] = await run(kl, [method, `${method},map=${file}`]);
+    expect(fromFile).to.equal(asKl);
+    const [asIs, asMixture, partKl] = await run(
+      mixture,
+      ['', ',map=mixture', ',map=kl'].map((map) => method + map),
+    );
+    expect(asMixture).to.equal(asIs);
+    expect(partKl).to.equal(asKl);
+    expect(asIs).not.to.equal(asKl);
+    const message = await run(kl, [`${method},map=mixture`]).catch((error: Error) => error.message);
+    expect(message).to.equal(
+      "[evaluate] map=mixture needs a map of the kind 'mixture', but the pair's is 'kl'",
+    );
+  });
 
   it('does without a draft', () =>
     withModel({draft: null}, async (lm) => {
