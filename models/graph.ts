@@ -8,9 +8,10 @@
  * | tokens | int32 [T] | logits | [T,V] |
  * | position | int32 [1]: of row 0 | last_logits | [1,V]: of row T-1, the only one that goes through the head |
  * | k_cache_i, v_cache_i | [G,C,D] a layer | next_k_cache_i, next_v_cache_i | [G,C,D]: with the new rows; the inputs are donated |
- * | keys, bits, counts | int32 [S,C], [S,C], [S]: sparse graphs' | attention | [R,C]: row T-1's weights, a row a layer or a head |
+ * | keys, bits, counts | int32 [S,C], [S,C], [S]: sparse graphs' without a selector | attention | [R,C]: row T-1's weights, a row a layer or a head |
  * | | | attention_rows_i | [T,C] or [H,T,C]: all rows' |
  * | | | set_weights | [S,T,C]: sparse layers' weights, a set each, where the graph gives them |
+ * | | | selected_counts_i, selected_kept_i | a selector's, of a sparse layer |
  *
  * Outputs that are not asked for are not computed. A layer is six launches, and the head is one with its norm:
  *
@@ -38,7 +39,17 @@ export interface GraphOptions {
     setsPerLayer: number;
     /** Whether to give their weights; every set is then one layer's, in order. Default false. */
     weights?: boolean;
+    /** Selects each such layer's keys in the graph, from its own queries and keys; without it the selection is an input. */
+    selector?: Selector;
   };
+}
+
+/**
+ * A registered op from q [T,H,D], k [G,C,D] and position to what NucleusSelect gives of one layer's sets: keys, bits, counts and kept.
+ */
+export interface Selector {
+  op: string;
+  attrs: Record<string, number | string>;
 }
 
 type AttrValue = {i: number} | {f: number} | {b: boolean} | {s: string} | {type: string} | {shape: object};
@@ -157,13 +168,15 @@ export function buildLlamaGraph(config: LlamaConfig, options: GraphOptions = {})
   const tokens = g.input('tokens', 'int32', [-1]);
   const position = g.input('position', 'int32', [1]);
   const caches = cacheNames(config).inputs.map((name) => g.input(name, 'float32', [groups, -1, headDim]));
-  const selection = sparse
-    ? [
-        g.input('keys', 'int32', [-1, -1]),
-        g.input('bits', 'int32', [-1, -1]),
-        g.input('counts', 'int32', [-1]),
-      ]
-    : [];
+  const {selector} = sparse ?? {};
+  const selection =
+    sparse && !selector
+      ? [
+          g.input('keys', 'int32', [-1, -1]),
+          g.input('bits', 'int32', [-1, -1]),
+          g.input('counts', 'int32', [-1]),
+        ]
+      : [];
   for (const {name} of parameters(config)) g.weight(name);
   const rope = ropeFrequencies(config);
   const frequencies = g.constant('rotary/frequencies', rope.frequencies, [headDim / 2]);
@@ -190,10 +203,17 @@ export function buildLlamaGraph(config: LlamaConfig, options: GraphOptions = {})
 
     const set = sparse?.sets[i] ?? -1;
     const weights = attentionLayers.includes(i) ? attention : 'none';
+    let read = selection;
+    if (selector && set >= 0) {
+      const own = g.node(at('select'), selector.op, [q, keys, position], attributes(selector));
+      read = [own, `${own}:1`, `${own}:2`];
+      g.node(`selected_counts_${i}`, 'Identity', [`${own}:2`]);
+      g.node(`selected_kept_${i}`, 'Identity', [`${own}:3`]);
+    }
     const attended =
       set >= 0
-        ? g.node(at('attention'), 'SparseAttention', [q, keys, values, ...selection], {
-            set: {i: set},
+        ? g.node(at('attention'), 'SparseAttention', [q, keys, values, ...read], {
+            set: {i: selector ? 0 : set},
             sets: {i: sparse!.setsPerLayer},
             weights: {b: sparse!.weights ?? false},
           })
@@ -226,6 +246,12 @@ export function buildLlamaGraph(config: LlamaConfig, options: GraphOptions = {})
   }
   if (attention !== 'none') addAttention(g, attention, attentionLayers, heads);
   return {topology: {node: g.nodes, versions: {producer: 1, minConsumer: 0}}, constants: g.constants};
+}
+
+function attributes({attrs}: Selector): Record<string, AttrValue> {
+  const value = (x: number | string) =>
+    typeof x === 'string' ? string(x) : Number.isInteger(x) ? {i: x} : {f: x};
+  return Object.fromEntries(Object.entries(attrs).map(([name, x]) => [name, value(x)]));
 }
 
 /** `attention` [R,C]: the last row's weights of each layer, or of each head of each layer, one under the other. */

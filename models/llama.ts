@@ -6,7 +6,7 @@ import {loadGraphModelSync, type GraphModel} from '@tensorflow/tfjs-converter';
 
 import '../ops/index.js'; // registers the graph's ops
 import {readConfig, type LlamaConfig} from './config.js';
-import {buildLlamaGraph, cacheNames, type GraphConstant, type GraphOptions} from './graph.js';
+import {buildLlamaGraph, cacheNames, type GraphConstant, type GraphOptions, type Selector} from './graph.js';
 import {parameters, readParameters} from './parameters.js';
 import {Safetensors} from './safetensors.js';
 import {makeRandom, makeWeight, makeZeros, storedBytes, type FloatStorage} from './weights.js';
@@ -43,6 +43,8 @@ export interface LlamaInput {
     sets: number[];
     setsPerLayer: number;
   };
+  /** In place of `selection`: sparse layers select keys as they go, by an op of their own queries and keys. */
+  select?: {selector: Selector; sets: number[]; setsPerLayer: number};
 }
 
 export interface LlamaResult {
@@ -56,6 +58,8 @@ export interface LlamaResult {
   attentionRows?: tf.Tensor[];
   /** [S,T,C]: of each set of `selection` the weights of the keys in it, the mean over the heads that read it. */
   setWeights?: tf.Tensor3D;
+  /** With `select`, of each sparse layer in order: keys listed [S] and keys that each row sees [S,T]. */
+  selected?: {counts: tf.Tensor1D; kept: tf.Tensor2D}[];
   cache: tf.Tensor3D[];
 }
 
@@ -177,7 +181,7 @@ export class Llama {
   }
 
   /** Runs T rows. Only what `outputs` name, and the caches, is computed. */
-  forward({tokens, position, cache, outputs, attention, selection}: LlamaInput): LlamaResult {
+  forward({tokens, position, cache, outputs, attention, selection, select}: LlamaInput): LlamaResult {
     if (this.disposed) throw new Error('[Llama] the model is disposed of');
     if (cache.length !== this.caches.inputs.length)
       throw new Error(`[Llama] cache must have ${this.caches.inputs.length} tensors but has ${cache.length}`);
@@ -191,6 +195,7 @@ export class Llama {
     const graph = this.graph({
       ...(wantsAttention && {attention: attention!.granularity, attentionLayers: attention!.layers}),
       ...(selection && {sparse: {sets: selection.sets, setsPerLayer: selection.setsPerLayer, weights}}),
+      ...(select && {sparse: select}),
     });
 
     const inputs: tf.NamedTensorMap = {tokens, position};
@@ -206,11 +211,21 @@ export class Llama {
     const rows = outputs.includes('attentionRows')
       ? attention!.layers.map((layer) => place(`attention_rows_${layer}`))
       : undefined;
+    const sparse = select ? [...select.sets.keys()].filter((layer) => select.sets[layer] >= 0) : [];
+    const chosen = sparse.map(
+      (layer) => [place(`selected_counts_${layer}`), place(`selected_kept_${layer}`)] as const,
+    );
 
     const tensors = graph.execute(inputs, names) as tf.Tensor[];
     return {
       ...Object.fromEntries(places.map(([output, i]) => [output, tensors[i]])),
       ...(rows && {attentionRows: rows.map((i) => tensors[i])}),
+      ...(select && {
+        selected: chosen.map(([counts, kept]) => ({
+          counts: tensors[counts] as tf.Tensor1D,
+          kept: tensors[kept] as tf.Tensor2D,
+        })),
+      }),
       cache: tensors.slice(0, this.caches.outputs.length) as tf.Tensor3D[],
     };
   }

@@ -25,8 +25,11 @@ export interface OpConfig<Attrs extends object> {
   readonly attrs: Attrs;
   /** Throws an Error that names the op, the tensor or attribute, what was expected and what came. Runs at every call. */
   check(inputs: readonly TensorInfo[], attrs: Attrs): void;
-  /** On the backends `specattn` and `tensorflow`: allocates the outputs and queues the launch. */
-  native(backend: NativeBackend, inputs: TensorInfo[], attrs: Attrs): TensorInfo | TensorInfo[];
+  /**
+   * On the backends `specattn` and `tensorflow`: allocates the outputs and queues the launch. Without it the op is composed there too: such an
+   * op reads data and cannot be recorded.
+   */
+  native?(backend: NativeBackend, inputs: TensorInfo[], attrs: Attrs): TensorInfo | TensorInfo[];
   /** On every other backend, in tfjs-core's ops; runs inside `tf.tidy`. Returns new tensors, never an input itself. */
   composed(inputs: Tensor[], attrs: Attrs): Tensor | Tensor[];
 }
@@ -59,12 +62,14 @@ export type RunOp<Attrs extends object> = (inputs: Tensor[], attrs?: Partial<Att
  */
 export function defineOp<Attrs extends object>(config: OpConfig<Attrs>): RunOp<Attrs> {
   const {name} = config;
-  registerOnce({
-    kernelName: name,
-    backendName: BACKEND,
-    kernelFunc: ({inputs, attrs, backend}) =>
-      config.native(backend as NativeBackend, inputs as unknown as TensorInfo[], attrs as Attrs),
-  });
+  if (config.native) {
+    registerOnce({
+      kernelName: name,
+      backendName: BACKEND,
+      kernelFunc: ({inputs, attrs, backend}) =>
+        config.native!(backend as NativeBackend, inputs as unknown as TensorInfo[], attrs as Attrs),
+    });
+  }
 
   let preparedBackend = '';
   const run: RunOp<Attrs> = (inputs, attrs) => {
@@ -88,12 +93,12 @@ function prepare<Attrs extends object>(config: OpConfig<Attrs>): string {
   const composed: KernelFunc = ({inputs, attrs}) =>
     tf.tidy(() => config.composed(inputs as unknown as Tensor[], attrs as unknown as Attrs));
   const inTensorFlow: KernelFunc = ({inputs, attrs, backend}) =>
-    config.native(
+    config.native!(
       tensorflowKernels(backend as KernelBackend)!,
       inputs as unknown as TensorInfo[],
       attrs as unknown as Attrs,
     );
-  const native = backendName === TENSORFLOW && tensorflowKernels(backend) !== undefined;
+  const native = config.native && backendName === TENSORFLOW && tensorflowKernels(backend) !== undefined;
   registerOnce({kernelName: config.name, backendName, kernelFunc: native ? inTensorFlow : composed});
   return backendName;
 }

@@ -77,17 +77,18 @@ const DEFAULTS: Omit<ResolvedOptions, 'seed'> = {
   signal: undefined,
 };
 
-type Check = [holds: (value: never) => boolean, expected: string];
+/** What a value may be: a test of it, and the same in words. */
+export type Check = [holds: (value: never) => boolean, expected: string];
 
-const whole = (least: number, most = Number.MAX_SAFE_INTEGER): Check => [
+export const whole = (least: number, most = Number.MAX_SAFE_INTEGER): Check => [
   (value: unknown) => Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most,
   most === Number.MAX_SAFE_INTEGER ? `a whole number >= ${least}` : `a whole number from ${least} to ${most}`,
 ];
-const oneOf = (...names: string[]): Check => [
+export const oneOf = (...names: string[]): Check => [
   (value: unknown) => names.includes(value as string),
   `one of ${names.map((name) => `'${name}'`).join(', ')}`,
 ];
-const real = (holds: (value: number) => boolean, expected: string): Check => [
+export const real = (holds: (value: number) => boolean, expected: string): Check => [
   (value: unknown) => typeof value === 'number' && Number.isFinite(value) && holds(value),
   expected,
 ];

@@ -1,5 +1,6 @@
 /** What one call of `generate` measured. */
 import type {LlamaConfig} from '../models/config.js';
+import {KeyReads, readReductions} from './key_reads.js';
 import type {SelectionPlan} from './selection.js';
 
 export interface GenerateStats {
@@ -54,19 +55,17 @@ export class StatsCollector {
   private drafted = 0;
   private accepted = 0;
   private readonly acceptedLengths: number[] = [];
-  private kept = 0;
-  private visible = 0;
-  private denseVisible = 0;
-  private bytes = 0;
-  private bytesDense = 0;
+  private readonly reads: KeyReads;
   private readonly phases = {draft: 0, select: 0, verify: 0, accept: 0, refresh: 0, record: 0};
 
   constructor(
-    private readonly verifier: LlamaConfig,
-    private readonly bytesPerElement: number,
+    verifier: LlamaConfig,
+    bytesPerElement: number,
     private readonly promptTokens: number,
     private readonly device: string,
-  ) {}
+  ) {
+    this.reads = new KeyReads(verifier, bytesPerElement);
+  }
 
   prefilled(): void {
     this.decodeStart = performance.now();
@@ -89,15 +88,13 @@ export class StatsCollector {
   /** A dense pass over the rows from `from` up to `to`, which reads every key before `to` once. */
   refresh(milliseconds: number, from: number, to: number): void {
     this.phases.refresh += milliseconds;
-    if (to <= from) return;
-    const {numHiddenLayers, numKeyValueHeads, headDim} = this.verifier;
-    this.bytes += numHiddenLayers * numKeyValueHeads * to * 2 * headDim * this.bytesPerElement;
+    if (to > from) this.reads.refresh(to);
   }
 
   /** A round of plain decoding: one row at `position` saw every key in every layer. */
   plain(position: number): void {
     this.rounds++;
-    this.dense(position, 1, 1);
+    this.reads.dense(position, 1, 1);
   }
 
   /**
@@ -118,46 +115,15 @@ export class StatsCollector {
     this.accepted += accepted;
     for (let i = this.acceptedLengths.length; i <= accepted; i++) this.acceptedLengths.push(0);
     this.acceptedLengths[accepted]++;
-    if (!plan) {
-      this.dense(position, accepted + 1, gamma + 1);
-      return;
-    }
-    const groups = this.verifier.numKeyValueHeads;
-    const rowBytes = 2 * this.verifier.headDim * this.bytesPerElement;
-    for (const first of plan.sets) {
-      if (first < 0) {
-        this.denseLayer(position, accepted + 1, gamma + 1);
-        continue;
-      }
-      for (let set = first; set < first + plan.setsPerLayer; set++) {
-        const share = groups / plan.setsPerLayer;
-        this.bytes += share * counts[set] * rowBytes;
-        this.bytesDense += share * (position + gamma + 1) * rowBytes;
-        for (let row = 0; row <= accepted; row++) {
-          this.kept += kept[set * (gamma + 1) + row] / plan.setsPerLayer;
-          this.visible += (position + row + 1) / plan.setsPerLayer;
-        }
-      }
-    }
-  }
-
-  private dense(position: number, rows: number, block: number): void {
-    for (let layer = 0; layer < this.verifier.numHiddenLayers; layer++)
-      this.denseLayer(position, rows, block);
-  }
-
-  /** `rows`: those that count as decoded; `block`: those that were computed. */
-  private denseLayer(position: number, rows: number, block: number): void {
-    for (let row = 0; row < rows; row++) this.denseVisible += position + row + 1;
-    const bytes =
-      this.verifier.numKeyValueHeads * (position + block) * 2 * this.verifier.headDim * this.bytesPerElement;
-    this.bytes += bytes;
-    this.bytesDense += bytes;
+    if (plan) this.reads.sparse(position, accepted + 1, gamma + 1, plan, counts, kept);
+    else this.reads.dense(position, accepted + 1, gamma + 1);
   }
 
   result(newTokens: number): GenerateStats {
     const end = performance.now();
     const decode = end - this.decodeStart;
+    const {bytes, bytesDense} = this.reads.sums;
+    const {kvReduction, kvReductionAll} = readReductions(this.reads.sums);
     return {
       promptTokens: this.promptTokens,
       newTokens,
@@ -167,11 +133,9 @@ export class StatsCollector {
       acceptance: this.drafted ? this.accepted / this.drafted : 0,
       acceptedLengths: this.acceptedLengths,
       meanAcceptedLength: this.rounds ? this.accepted / this.rounds : 0,
-      kvReduction: this.visible ? 1 - this.kept / this.visible : 0,
-      kvReductionAll: this.visible
-        ? 1 - (this.kept + this.denseVisible) / (this.visible + this.denseVisible)
-        : 0,
-      bytesRead: {keyValues: this.bytes, keyValuesDense: this.bytesDense},
+      kvReduction,
+      kvReductionAll,
+      bytesRead: {keyValues: bytes, keyValuesDense: bytesDense},
       tokensPerSecond: newTokens && decode > 0 ? (newTokens * 1000) / decode : 0,
       time: {total: end - this.start, prefill: this.decodeStart - this.start, decode, ...this.phases},
       device: this.device,

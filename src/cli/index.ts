@@ -7,6 +7,7 @@ import {Command, CommanderError} from 'commander';
 import {packageRoot} from '../backend/addon.js';
 import {calibrateCommand} from './calibrate.js';
 import {doctorCommand} from './doctor.js';
+import {evaluateCommand} from './evaluate.js';
 import {exportCommand} from './export.js';
 import {generateCommand} from './generate.js';
 import {installTensorFlowCommand} from './install_tensorflow/index.js';
@@ -32,6 +33,7 @@ function program(): Command {
   const commands = [
     generateCommand(),
     calibrateCommand(),
+    evaluateCommand(),
     exportCommand(),
     doctorCommand(),
     installTensorFlowCommand(),

@@ -38,13 +38,20 @@ export interface Step {
   total: number;
 }
 
-/** Runs `work` with a progress bar on standard error while that is a terminal. */
+/** Runs `work` with a progress bar on standard error while that is a terminal; `timeLeft`: for work of minutes. */
 export async function withProgress<T>(
   work: (onProgress: (step: Step) => void) => Promise<T> | T,
+  {timeLeft = false}: {timeLeft?: boolean} = {},
 ): Promise<T> {
   if (!process.stderr.isTTY) return work(() => {});
   const bar = new SingleBar(
-    {stream: process.stderr, format: '{what} {bar} {percentage}%', clearOnComplete: true, hideCursor: true},
+    {
+      stream: process.stderr,
+      format: `{what} {bar} {percentage}%${timeLeft ? ' {eta_formatted} left' : ''}`,
+      etaBuffer: 500,
+      clearOnComplete: true,
+      hideCursor: true,
+    },
     Presets.shades_classic,
   );
   bar.start(1, 0, {what: ''});

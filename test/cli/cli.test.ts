@@ -47,7 +47,7 @@ describe('specattn', function () {
   it('--help names every command', () => {
     const {status, stdout} = specattn(['--help']);
     expect(status).to.equal(0);
-    for (const command of ['generate', 'calibrate', 'export', 'doctor', 'install-tensorflow'])
+    for (const command of ['generate', 'calibrate', 'evaluate', 'export', 'doctor', 'install-tensorflow'])
       expect(stdout).to.match(RegExp(`^  ${command}`, 'm'));
   });
 
@@ -71,6 +71,8 @@ describe('specattn', function () {
       ['a prompt and a file', ['generate', 'Once', '--file', 'x.txt'], 'give a prompt or --file, not both'],
       ['a second prompt', ['generate', 'Once', 'upon'], 'too many arguments'],
       ['no text', ['calibrate'], "required option '--text <files...>' not specified"],
+      ['nothing to evaluate', ['evaluate'], "required option '--texts <paths...>' not specified"],
+      ['an unknown method', ['evaluate', '--texts', '.', '--method', 'h2o'], 'method must be one of dense'],
       ['half an export', ['export', 'somewhere'], "missing required argument 'out'"],
     ];
     for (const [what, args, message] of cases) {
@@ -193,6 +195,40 @@ describe('specattn', function () {
     // What was written is what generate reads.
     const {stats} = json(['generate', PROMPT, ...GREEDY, '--verification', 'sparse', '--layer-map', out]);
     expect(stats.newTokens).to.equal(24);
+  });
+
+  it('evaluate prints a line of JSON a method, writes its folder, and computes nothing twice', () => {
+    const texts = path.join(folder, 'texts');
+    const out = path.join(folder, 'evaluation');
+    fs.mkdirSync(texts);
+    fs.copyFileSync(path.join(packageRoot, 'test', 'data', 'passage_1.txt'), path.join(texts, 'passage.txt'));
+    fs.writeFileSync(path.join(texts, 'notes.md'), 'Not a text.');
+    const methods = ['dense', 'specattn:p=0.8', 'quest:budget=64', 'streaming:budget=64', 'oracle:p=0.8'];
+    methods.push('random:budget=64');
+    const args = ['evaluate', '--texts', texts, '--window', '128', '--windows', '2', '--method', ...methods];
+    const {status, stdout, stderr} = specattn([...args, '--out', out, '--json']);
+    expect(status, stderr).to.equal(0);
+    const lines = stdout.trimEnd().split('\n');
+    const results = lines.map((line) => JSON.parse(line) as Record<string, number | string>);
+    expect(results.map(({method}) => method)).to.deep.equal(methods);
+    for (const {perplexity, kvReduction, windows} of results) {
+      expect(perplexity).to.be.within(2, 200);
+      expect(kvReduction).to.be.within(0, 1);
+      expect(windows).to.equal(2);
+    }
+    const read = (name: string) => fs.readFileSync(path.join(out, name), 'utf8');
+    expect(read('results.jsonl')).to.equal(stdout);
+    const records = read('windows.jsonl');
+    expect(records.trimEnd().split('\n')).to.have.length(2 * methods.length);
+
+    const table = specattn([...args, '--out', out]);
+    expect(table.status, table.stderr).to.equal(0);
+    expect(read('windows.jsonl')).to.equal(records);
+    expect(read('results.jsonl')).to.equal(stdout);
+    expect(table.stdout).to.equal(read('results.md'));
+    const rows = table.stdout.trimEnd().split('\n');
+    expect(new Set(rows.map((row) => row.length)).size).to.equal(1);
+    expect(rows.slice(2).map((row) => row.split('|')[1].trim())).to.deep.equal(methods);
   });
 
   it('export writes a GraphModel', () => {

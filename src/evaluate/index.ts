@@ -1,0 +1,229 @@
+/** Perplexity against what is read, for methods of choosing the keys that the verifier sees. */
+import {createHash} from 'node:crypto';
+
+import type {LlamaConfig} from '../../models/config.js';
+import {readLayerMap, type LayerMap} from '../../models/layer_map.js';
+import type {LanguageModel} from '../language_model.js';
+import {KeyReads} from '../key_reads.js';
+import {TeacherForced} from './decode.js';
+import {parseMethod, type Method} from './methods.js';
+import {policyOf, type Policy} from './policy.js';
+import {summarise, type MethodResult, type WindowRecord} from './result.js';
+import {WindowScores} from './scores.js';
+import {cutWindows, type EvaluationText, type Window} from './windows.js';
+
+export type {MethodResult, WindowRecord} from './result.js';
+export type {EvaluationText} from './windows.js';
+
+export interface EvaluateOptions {
+  /** As in `['dense', 'specattn:p=0.95,gamma=4', 'quest:budget=256']`; docs/evaluate.md lists methods and their options. */
+  methods: readonly string[];
+  /** Tokens of a window of text. Default 2048, or the context of the models where it is shorter. */
+  window?: number;
+  /** Share of a window that is read as a prompt, densely; the rest is decoded. Default 0.1. */
+  prefill?: number;
+  /** Windows of each text, evenly spread over it. Default 4. */
+  windows?: number;
+  /** Of an earlier run: what is in them is not computed again. */
+  records?: readonly WindowRecord[];
+  /** Called with each window of each method as it is done. */
+  onRecord?: (record: WindowRecord) => void;
+  /** Tokens decoded so far and in all. */
+  onProgress?: (progress: {what: string; loaded: number; total: number}) => void;
+  /** Ends the work with an error. */
+  signal?: AbortSignal;
+}
+
+/** A loaded pair, or a verifier alone: what {@link LanguageModel} holds. */
+export type EvaluatedPair = Pick<LanguageModel, 'verifier' | 'draft' | 'layerMap' | 'tokenizer'>;
+
+/**
+ * Teacher-forced perplexity of the verifier over texts, for each method of choosing the keys that it sees.
+ *
+ * A window's first tokens are its prompt, read densely. The rest is decoded in blocks of gamma + 1 rows, as rounds whose drafts are the text
+ * itself and are all accepted, through the same graph, selection and sparse attention as in `generate`; keys and values that were computed under
+ * sparse attention stay. Each window is also decoded densely, to compare with.
+ *
+ * ```ts
+ * const lm = await load();
+ * const texts = [{name: 'a book', text: readFileSync('book.txt', 'utf8')}];
+ * const [dense, sparse] = await evaluate(lm, texts, {methods: ['dense', 'specattn:p=0.95'], window: 1024});
+ * ```
+ *
+ * @returns a result for each method, in their order
+ * @throws Error on an option that does not fit, a method without its draft or layer map, texts shorter than a window, or when the signal
+ *     fires
+ */
+export async function evaluate(
+  pair: EvaluatedPair,
+  texts: readonly EvaluationText[],
+  options: EvaluateOptions,
+): Promise<MethodResult[]> {
+  const {verifier, draft, tokenizer} = pair;
+  const {window, prompt, count} = checkOptions(pair, options);
+  const {onRecord, onProgress, signal} = options;
+  const methods = options.methods.map((text) => new EvaluatedMethod(text, pair, prompt));
+  const baseline =
+    methods.find(({method}) => method.kind === 'dense') ?? new EvaluatedMethod('dense', pair, prompt);
+
+  const windows: Window[] = [];
+  for (const text of texts) {
+    await turn(signal);
+    windows.push(...cutWindows(text, tokenizer, window, count));
+  }
+  if (windows.length === 0)
+    throw new Error(`[evaluate] texts must have ${window} tokens or more, at least one of them`);
+
+  const known = new Map(options.records?.map((record) => [record.key, record]));
+  const all = [...new Set([baseline, ...methods])];
+  const missing = (piece: Window) => all.filter((method) => !known.has(method.key(piece)));
+  /** Dense attention goes first wherever something is missing: the others are compared with it. */
+  const toRun = (piece: Window) => [
+    ...new Set(missing(piece).length > 0 ? [baseline, ...missing(piece)] : []),
+  ];
+  const total = windows.reduce((sum, piece) => sum + toRun(piece).length, 0) * (window - prompt);
+  let loaded = 0;
+
+  const decoder = total > 0 ? new TeacherForced(verifier, draft, window) : undefined;
+  try {
+    for (const piece of windows) {
+      let dense: Int32Array | undefined;
+      for (const method of toRun(piece)) {
+        const start = performance.now();
+        const {gamma} = method.method;
+        const scores = new WindowScores(piece.tokens, prompt, gamma, verifier.config.vocabSize, dense);
+        const reads = new KeyReads(verifier.config, verifier.cacheBytesPerElement);
+        const policy = method.policy();
+        try {
+          for (const block of decoder!.decode(piece.tokens, prompt, {
+            policy,
+            gamma,
+            refreshEvery: method.refreshEvery,
+            reads,
+          })) {
+            scores.add(block);
+            loaded += block.rows;
+            onProgress?.({what: method.text, loaded, total});
+            await turn(signal);
+          }
+        } finally {
+          policy?.dispose?.();
+        }
+        dense ??= scores.likeliest;
+        const key = method.key(piece);
+        if (known.has(key)) continue;
+        const record: WindowRecord = {
+          key,
+          method: method.text,
+          text: piece.text,
+          from: piece.from,
+          scores: scores.sums,
+          reads: reads.sums,
+          seconds: (performance.now() - start) / 1000,
+        };
+        known.set(key, record);
+        onRecord?.(record);
+      }
+    }
+  } finally {
+    decoder?.dispose();
+  }
+  const recordsOf = (method: EvaluatedMethod) => windows.map((piece) => known.get(method.key(piece))!);
+  return methods.map((method) =>
+    summarise(method.text, recordsOf(method), recordsOf(baseline), {
+      gamma: method.method.gamma,
+      prompt,
+      window,
+    }),
+  );
+}
+
+/** Lets timers, signals and progress have their turn. */
+async function turn(signal: AbortSignal | undefined): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+  signal?.throwIfAborted();
+}
+
+function checkOptions(
+  {verifier, draft}: EvaluatedPair,
+  {methods, window: wanted, prefill = 0.1, windows: count = 4}: EvaluateOptions,
+): {window: number; prompt: number; count: number} {
+  const fail = (what: string, expected: string, received: unknown): never => {
+    throw new Error(`[evaluate] ${what} must be ${expected} but is ${JSON.stringify(received)}`);
+  };
+  const context = Math.min(
+    verifier.config.maxPositionEmbeddings,
+    draft?.config.maxPositionEmbeddings ?? Infinity,
+  );
+  const window = wanted ?? Math.min(2048, context);
+  if (!Array.isArray(methods) || methods.length === 0) fail('methods', 'a list of one or more', methods);
+  if (!Number.isInteger(window) || window < 2 || window > context)
+    fail('window', `a whole number from 2 to ${context}`, window);
+  if (!(prefill >= 0 && prefill < 1)) fail('prefill', 'a share in [0, 1)', prefill);
+  if (!Number.isInteger(count) || count < 1) fail('windows', 'a whole number of 1 or more', count);
+  const prompt = Math.min(window - 1, Math.max(1, Math.round(prefill * window)));
+  return {window, prompt, count};
+}
+
+/**
+ * The layer map that a method asks for.
+ * @param own the pair's
+ */
+function layerMapOf(map: string, draft: LlamaConfig, verifier: LlamaConfig, own?: LayerMap): LayerMap {
+  const isPart = map === '' || map === 'kl' || map === 'mixture';
+  const found = isPart ? own : readLayerMap(map, draft, verifier);
+  if (!found)
+    throw new Error(
+      "[evaluate] specattn needs a layer map: run 'specattn calibrate' for this pair, or give one as map=FILE",
+    );
+  if (map === 'mixture' && found.kind !== 'mixture')
+    throw new Error(
+      `[evaluate] map=mixture needs a map of the kind 'mixture', but the pair's is '${found.kind}'`,
+    );
+  if (map !== 'kl' || found.kind === 'kl') return found;
+  const {mixture: _, ...rest} = found;
+  return {...rest, kind: 'kl'};
+}
+
+/** A method for a pair: checked before anything is computed. */
+class EvaluatedMethod {
+  readonly method: Method;
+  private readonly layerMap?: LayerMap;
+  private readonly identity: string;
+
+  constructor(
+    /** As it was asked for. */
+    readonly text: string,
+    private readonly pair: EvaluatedPair,
+    prompt: number,
+  ) {
+    const {verifier, draft, layerMap} = pair;
+    this.method = parseMethod(text);
+    if (this.method.kind === 'specattn') {
+      if (!draft) throw new Error('[evaluate] specattn needs a draft, but the model was loaded without one');
+      this.layerMap = layerMapOf(this.method.map, draft.config, verifier.config, layerMap);
+    }
+    this.identity = JSON.stringify([
+      this.method,
+      this.layerMap,
+      verifier.config.sha256,
+      verifier.cacheBytesPerElement,
+      draft?.config.sha256,
+      prompt,
+    ]);
+  }
+
+  get refreshEvery(): number {
+    return this.method.kind === 'specattn' ? this.method.refreshEvery : 0;
+  }
+
+  /** To be disposed of; undefined where every layer sees every key. */
+  policy(): Policy | undefined {
+    return policyOf(this.method, this.pair.verifier.config, this.pair.draft?.config, this.layerMap);
+  }
+
+  /** Of its record of a window. */
+  key({hash}: Window): string {
+    return createHash('sha256').update(this.identity).update(hash).digest('hex').slice(0, 24);
+  }
+}

@@ -1,0 +1,122 @@
+/** What `evaluate` compares: methods of choosing the keys that the verifier reads, by name and options. */
+import {MAX_GAMMA, oneOf, real, resolveOptions, whole, type Check} from '../options.js';
+
+const PRODUCT = resolveOptions();
+
+const p: Check = real((value) => value > 0 && value <= 1, 'a number in (0, 1]');
+/** Keys that a row sees: a number of them, or below 1 a share of those that it could see. */
+const budget: Check = real(
+  (value) => value > 0 && (value < 1 || Number.isInteger(value)),
+  'a whole number of keys, or a share of the visible ones in (0, 1)',
+);
+const OPTIONS = {
+  gamma: [4, whole(0, MAX_GAMMA)],
+  denseLayers: [PRODUCT.denseLayers, whole(0)],
+  p: [PRODUCT.p, p],
+  union: [PRODUCT.union, oneOf('row', 'causal', 'full')],
+  granularity: [PRODUCT.granularity, oneOf('layer', 'head')],
+  sinks: [PRODUCT.sinks, whole(0)],
+  recent: [PRODUCT.recent, whole(0)],
+  refreshEvery: [0, whole(0)],
+  map: ['', [(value: unknown) => typeof value === 'string', 'kl, mixture or a file']],
+  budget: [256, budget],
+  page: [16, whole(1)],
+  seed: [0, whole(0, 2 ** 32 - 1)],
+} satisfies Record<string, [number | string, Check]>;
+type OptionName = keyof typeof OPTIONS;
+
+/** The options of each method. */
+const METHODS = {
+  dense: ['gamma'],
+  specattn: ['p', 'gamma', 'union', 'sinks', 'recent', 'denseLayers', 'granularity', 'refreshEvery', 'map'],
+  quest: ['budget', 'page', 'denseLayers', 'gamma'],
+  streaming: ['budget', 'sinks', 'denseLayers', 'gamma'],
+  oracle: ['p', 'granularity', 'sinks', 'recent', 'denseLayers', 'gamma'],
+  random: ['budget', 'sinks', 'recent', 'seed', 'denseLayers', 'gamma'],
+} as const satisfies Record<string, readonly OptionName[]>;
+export type MethodKind = keyof typeof METHODS;
+
+interface OptionValues {
+  /** Rows of a block but one: those that a draft would propose. 0: a row at a time. Default 4. */
+  gamma: number;
+  /** First layers that see every key. Default 2. */
+  denseLayers: number;
+  /** Mass of attention that the kept keys hold, in (0, 1]. Default 0.95. */
+  p: number;
+  union: 'row' | 'causal' | 'full';
+  granularity: 'layer' | 'head';
+  /** First keys that every row sees. Default 4. */
+  sinks: number;
+  /** Last keys that every row sees, its own one of them. Default 16. */
+  recent: number;
+  /** Blocks between two dense passes that renew the rows' keys and values; 0, the default: none. */
+  refreshEvery: number;
+  /** A layer map's file, or of the pair's own the part `kl` or `mixture`; '', the default: the pair's own as it is. */
+  map: string;
+  /** Keys that a row sees; below 1 a share of those up to it. Default 256. */
+  budget: number;
+  /** Keys of a page. Default 16. */
+  page: number;
+  /** Of the draws. Default 0. */
+  seed: number;
+}
+
+/** A method with all its options; {@link parseMethod} reads the short form. */
+export type Method = {
+  [Kind in MethodKind]: {kind: Kind} & Pick<OptionValues, (typeof METHODS)[Kind][number]>;
+}[MethodKind];
+export type MethodOf<Kind extends MethodKind> = Extract<Method, {kind: Kind}>;
+
+/**
+ * Reads `specattn:p=0.95,gamma=4`; what is left out has its default.
+ * @throws Error naming the method, the option, what it may be and what came
+ */
+export function parseMethod(text: string): Method {
+  const colon = text.indexOf(':');
+  const kind = (colon < 0 ? text : text.slice(0, colon)) as MethodKind;
+  if (!Object.hasOwn(METHODS, kind))
+    throw new Error(
+      `[evaluate] method must be one of ${Object.keys(METHODS).join(', ')}, with options as in 'specattn:p=0.95,gamma=4', but is '${text}'`,
+    );
+  const names: readonly string[] = METHODS[kind];
+  const values: Record<string, number | string> = {};
+  for (const name of names) values[name] = OPTIONS[name as OptionName][0];
+  for (const part of colon < 0 ? [] : text.slice(colon + 1).split(',')) {
+    const [name, value] = split(part);
+    if (!names.includes(name))
+      throw new Error(
+        `[evaluate] ${kind} has no option '${name}' (in '${text}'); its options are ${names.join(', ')}`,
+      );
+    const isNumber = value.trim() !== '' && Number.isFinite(Number(value));
+    values[name] = isNumber && name !== 'map' ? Number(value) : value;
+    const [holds, expected] = OPTIONS[name as OptionName][1] as Check;
+    if (!(holds as (value: unknown) => boolean)(values[name]))
+      throw new Error(`[evaluate] ${name} of ${kind} must be ${expected} but is '${value}'`);
+  }
+  const method = {kind, ...values} as Method;
+  checkTogether(method);
+  return method;
+}
+
+function split(part: string): [string, string] {
+  const equals = part.indexOf('=');
+  return equals < 0 ? [part, ''] : [part.slice(0, equals), part.slice(equals + 1)];
+}
+
+function checkTogether(method: Method): void {
+  const fail = (what: string, expected: string, received: number): never => {
+    throw new Error(`[evaluate] ${what} of ${method.kind} must be ${expected} but is ${received}`);
+  };
+  if (method.kind === 'specattn' && method.gamma === 0) fail('gamma', '1 or more', 0);
+  if (method.kind === 'streaming' && method.budget >= 1 && method.budget <= method.sinks)
+    fail('budget', `more than its ${method.sinks} sinks`, method.budget);
+  if (method.kind === 'random' && method.budget >= 1 && method.budget < method.sinks + method.recent)
+    fail('budget', `at least sinks + recent = ${method.sinks + method.recent}`, method.budget);
+  if (method.kind === 'quest' && method.budget >= 1 && method.budget < method.page)
+    fail('budget', `at least a page of ${method.page}`, method.budget);
+}
+
+/** Keys of `budget` for a row that could see `visible`. */
+export function keysOf(budget: number, visible: number): number {
+  return Math.min(visible, budget < 1 ? Math.ceil(budget * visible) : budget);
+}

@@ -1,0 +1,36 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+
+import {expect} from 'chai';
+
+import {EvaluationFolder} from '../../src/evaluate/records.js';
+import type {WindowRecord} from '../../src/evaluate/index.js';
+import {newFolder} from '../generate/models.js';
+
+const record = (key: string) => ({key, scores: {}, reads: {}}) as WindowRecord;
+
+describe('EvaluationFolder', () => {
+  it('finds what was appended, less a last line that a crash cut off', () => {
+    const dir = path.join(newFolder(), 'new', 'folder');
+    const folder = new EvaluationFolder(dir);
+    expect(folder.records).to.deep.equal([]);
+    folder.append(record('a'));
+    folder.append(record('b'));
+    expect(new EvaluationFolder(dir).records).to.deep.equal([record('a'), record('b')]);
+
+    const file = path.join(dir, 'windows.jsonl');
+    fs.appendFileSync(file, JSON.stringify(record('c')).slice(0, -3));
+    const again = new EvaluationFolder(dir);
+    expect(again.records.map(({key}) => key)).to.deep.equal(['a', 'b']);
+    again.append(record('d'));
+    expect(new EvaluationFolder(dir).records.map(({key}) => key)).to.deep.equal(['a', 'b', 'd']);
+  });
+
+  it('refuses a file of something else', () => {
+    const dir = newFolder();
+    fs.writeFileSync(path.join(dir, 'windows.jsonl'), `${JSON.stringify(record('a'))}\n{"key": 1}\n`);
+    expect(() => new EvaluationFolder(dir)).to.throw(
+      /windows\.jsonl: line 2 must be a window's record as JSON/,
+    );
+  });
+});
