@@ -109,10 +109,11 @@ export class TeacherForced {
       const verified = this.verifier.forward({
         ...input,
         cache: ofVerifier,
-        outputs: ['logits'],
+        outputs: policy?.remember ? ['logits', 'setWeights'] : ['logits'],
         ...(chosen && 'listed' in chosen && {selection: {...chosen.listed, sets, setsPerLayer}}),
         ...(chosen && 'selector' in chosen && {select: {...chosen, sets, setsPerLayer}}),
       });
+      policy?.remember?.(verified.setWeights!);
       logits = {
         position,
         rows,

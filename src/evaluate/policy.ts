@@ -6,7 +6,7 @@ import type {LayerMap} from '../../models/layer_map.js';
 import type {LlamaInput} from '../../models/llama.js';
 import {nucleusSelect} from '../../ops/index.js';
 import type {SetsOfLayers} from '../key_reads.js';
-import {Selection, planSelection} from '../selection.js';
+import {Selection, fading, lookBack, planSelection} from '../selection.js';
 import {KeyMask, seeEnds, type ListedKeys} from './list_keys.js';
 import {keysOf, type Method, type MethodOf} from './methods.js';
 import './oracle_select.js'; // registers the graph's op
@@ -32,6 +32,8 @@ export interface Policy {
   readonly attention?: LlamaInput['attention'];
   /** Inside a tidy. */
   select(block: Block): SelectionInput;
+  /** Where it looks back: takes the block's `setWeights` of the verifier, all of whose rows were accepted. Inside a tidy. */
+  remember?(setWeights: tf.Tensor3D): void;
   /** What choosing read of the caches, for each row and for all of them: vectors of a minimum and a maximum, in each layer and head. */
   metadata?: (block: Block) => {ofRows: number[]; ofBlock: number};
   dispose?(): void;
@@ -66,7 +68,10 @@ export function policyOf(
 class DraftPolicy implements Policy {
   readonly plan;
   readonly attention;
+  readonly remember?: Policy['remember'];
   private readonly selection: Selection;
+  /** The running average that sets look back at; of the window that this policy is for. */
+  private own: tf.Tensor2D | undefined;
 
   constructor(
     private readonly method: MethodOf<'specattn'>,
@@ -76,19 +81,30 @@ class DraftPolicy implements Policy {
   ) {
     this.plan = planSelection(layerMap, draft, verifier, method);
     this.attention = this.plan.attention;
-    this.selection = new Selection(this.plan, method.p);
+    this.selection = new Selection(this.plan, method.p, method.gamma + 1);
+    const {ownRows} = this.plan;
+    if (ownRows === undefined) return;
+    this.remember = (setWeights) => {
+      const rows = setWeights.shape[1]; // fewer at the window's end
+      const factors = tf.tensor2d(fading(ownRows, rows));
+      const next = lookBack(this.own!, setWeights, factors, tf.tensor1d([rows], 'int32'));
+      this.own!.dispose();
+      this.own = tf.keep(next);
+    };
   }
 
-  select({position, rows, draftAttention}: Block): SelectionInput {
+  select({position, rows, capacity, draftAttention}: Block): SelectionInput {
     const {mix, p} = this.selection;
     const {sinks, recent, union} = this.method;
     // As in a round of the product, the last row has no step of its own.
     const steps = Array.from({length: Math.max(1, rows - 1)}, (_, i) => stepOf(draftAttention!, i));
     const start = tf.tensor1d([position], 'int32');
-    return {listed: nucleusSelect(steps, mix, p, start, {sinks, recent, union})};
+    if (this.remember) this.own ??= tf.keep(tf.zeros<tf.Rank.R2>([this.plan.mix.length, capacity]));
+    return {listed: nucleusSelect(steps, mix, p, start, {sinks, recent, union, fixed: this.own})};
   }
 
   dispose(): void {
+    this.own?.dispose();
     this.selection.dispose();
   }
 }
