@@ -236,8 +236,8 @@ onBackend('specattn', 'evaluate on the embedded pair', () => {
   it('counts what refreshing reads', () =>
     withModel({}, async (lm) => {
       const [prompt, gamma] = [16, 4];
-      const never = await one(lm, `specattn:p=0.5,gamma=${gamma},map=kl`, pieces);
-      const often = await one(lm, `specattn:p=0.5,gamma=${gamma},map=kl,refreshEvery=2`, pieces);
+      const never = await one(lm, `specattn:p=0.5,map=kl,gamma=${gamma}`, pieces);
+      const often = await one(lm, `specattn:p=0.5,map=kl,gamma=${gamma},refreshEvery=2`, pieces);
       let bytes = 0;
       for (let to = prompt - 1 + 2 * (gamma + 1); to < window; to += 2 * (gamma + 1))
         bytes += 8 * 5 * to * 2 * 64 * 2;
