@@ -65,14 +65,19 @@ __global__ void __launch_bounds__(kMost* kKeyWarps* kWarp, kBlocks<kSize, kMost>
   }
 
   if (!d.early) WaitForPrevious();
+  const int settled = d.settled_below ? *d.settled_below : d.settled;
+  unsigned complete = 0;  // bit i: the rows that the run's tile i lists are; of the first ones
   Cursor<kListed> use(d);
   Cursor<kListed> next = use;  // the tile that is copied next; sparse: whose list is read next
   const int start = kListed ? 0 : StartOf(d);
   int2 entry = make_int2(-1, 0);  // of the list, on its way to shared memory
+  int key = -1;                   // its row of the group's cache
   const auto read_entry = [&] {
     entry = make_int2(-1, 0);
+    key = -1;
     if (thread < kTile && !next.done(d)) {
       entry = Listed(d, next.group, next.tile * kTile + thread, next.keys);
+      key = entry.x;
       if (entry.x >= 0) entry.x += next.group * d.capacity;
     }
     if (!next.done(d)) next.Next(d);
@@ -82,12 +87,10 @@ __global__ void __launch_bounds__(kMost* kKeyWarps* kWarp, kBlocks<kSize, kMost>
     for (int i = 0; i < d.stages; ++i) {
       read_entry();
       if (thread < kTile) lists[i * kTile + thread] = entry;
+      if (__syncthreads_and(key < settled)) complete |= 1u << i;
     }
     read_entry();
   }
-  if (d.early) WaitForPrevious();
-  LetNextStart();
-  __syncthreads();
 
   // Begins the copies of the run's tile i, or none past its end: every call makes one group.
   const auto copy_tile = [&](int i, int stage) {
@@ -121,8 +124,22 @@ __global__ void __launch_bounds__(kMost* kKeyWarps* kWarp, kBlocks<kSize, kMost>
     if (!kListed && any) next.Next(d);
     CommitCopies();
   };
+  // Tiles that are complete begin to come while the previous kernel ends.
+  bool waited = false;
+  const auto wait = [&] {
+    if (!waited && d.early) WaitForPrevious();
+    if (!waited) LetNextStart();
+    waited = true;
+  };
+  const auto is_complete = [&](int i) {
+    return kListed ? (complete >> i & 1) != 0 : next.done(d) || (next.tile + 1) * kTile <= settled;
+  };
 #pragma unroll 1
-  for (int i = 0; i < d.stages - 1; ++i) copy_tile(i, i);
+  for (int i = 0; i < d.stages - 1; ++i) {
+    if (!d.early || !is_complete(i)) wait();
+    copy_tile(i, i);
+  }
+  wait();
 
   float reference[kTiles], sum[kTiles], out[kTiles][kPieces][4];
   const auto clear = [&] {

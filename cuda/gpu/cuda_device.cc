@@ -78,6 +78,14 @@ class Queue final : public CudaStream {
   int architecture() const override { return architecture_; }
   bool starts_early() const override { return starts_early_; }
   void Launched() override { launched_ = true; }
+  void Appends(const void* cache, const int32_t* position) override {
+    appending_.push_back({cache, position});
+  }
+  const int32_t* SettledBelow(const void* cache) const override {
+    for (const Append& append : appended_)
+      if (append.cache == cache) return append.position;
+    return nullptr;
+  }
   bool Settled(const void* data) const override {
     const auto* at = static_cast<const char*>(data);
     for (const Range& range : written_)
@@ -93,8 +101,10 @@ class Queue final : public CudaStream {
   // Launches, and keeps in mind what the launch writes.
   Status Run(Kernel kernel, const Args& args) {
     launched_ = false;
+    appending_.clear();
     const Status status = kLaunchers[kernel](*this, args);
     if (launched_) {
+      appended_ = appending_;
       written_.clear();
       for (int i = 0; i < args.output_count; ++i) {
         const auto* begin = args.outputs[i].as<char>();
@@ -124,7 +134,12 @@ class Queue final : public CudaStream {
   int processors_ = 0, architecture_ = 0;
   int64_t shared_bytes_ = 0;
   bool starts_early_ = false, launched_ = false, capturing_ = false;
-  std::vector<Range> written_;  // by the last launch that ran a kernel
+  struct Append {
+    const void* cache;
+    const int32_t* position;
+  };
+  std::vector<Range> written_;                // by the last launch that ran a kernel
+  std::vector<Append> appended_, appending_;  // by that one; by the one being queued
   std::shared_ptr<Buffer> scratch_, counters_;
   Buffers recorded_;
   std::unique_ptr<Blas> blas_;

@@ -22,31 +22,56 @@ namespace specattn {
 namespace gpu {
 namespace {
 
-constexpr int kFinishThreads = 256;
+// Threads of Finish's blocks. Without weights a block of it fits beside AttendHalf's, and is there when they end.
+template <bool kWeights>
+constexpr int kFinishThreads = kWeights ? 256 : 128;
 
-// A query's reference and one over its sum, from its chunks' stats; every lane gets them.
-__device__ __forceinline__ float2 CombineStats(const float2* stats, int chunks) {
+// References and one over their sums of kCount queries, from their chunks' stats; every lane gets them. `stats_of(n)` is null
+// of a query that doesn't exist. All their loads are under way at once.
+template <int kCount, class StatsOf>
+__device__ __forceinline__ void CombineStats(StatsOf stats_of, int chunks, float2 (&all)[kCount]) {
+  constexpr int kBatch = 4;  // of a query's chunks that a lane takes at once
   const int lane = threadIdx.x % kWarp;
-  float reference = -INFINITY;
+  float reference[kCount], sum[kCount];
+#pragma unroll
+  for (int n = 0; n < kCount; ++n) reference[n] = -INFINITY, sum[n] = 0;
 #pragma unroll 1
-  for (int c = lane; c < chunks; c += kWarp) reference = fmaxf(reference, __ldcg(stats + c).x);
-  reference = WarpReduce(reference, Maximum{});
-  float sum = 0;
-#pragma unroll 1
-  for (int c = lane; c < chunks; c += kWarp) {
-    const float2 partial = __ldcg(stats + c);
-    sum = fmaf(Relative(partial.x, reference), partial.y, sum);
+  for (int first = 0; first < chunks; first += kBatch * kWarp) {
+    float2 partial[kCount][kBatch];
+#pragma unroll
+    for (int n = 0; n < kCount; ++n) {
+      const float2* const stats = stats_of(n);
+#pragma unroll
+      for (int i = 0; i < kBatch; ++i) {
+        const int c = first + i * kWarp + lane;
+        partial[n][i] = stats && c < chunks ? __ldcg(stats + c) : make_float2(-INFINITY, 0);
+      }
+    }
+#pragma unroll
+    for (int n = 0; n < kCount; ++n) {
+      const float old = reference[n];
+#pragma unroll
+      for (int i = 0; i < kBatch; ++i) reference[n] = fmaxf(reference[n], partial[n][i].x);
+      sum[n] *= Relative(old, reference[n]);
+#pragma unroll
+      for (int i = 0; i < kBatch; ++i)
+        sum[n] = fmaf(Relative(partial[n][i].x, reference[n]), partial[n][i].y, sum[n]);
+    }
   }
-  sum = WarpReduce(sum, Plus{});
-  // A NaN score reaches here as a NaN sum and must show; a query that sees nothing gives zeros.
-  return make_float2(reference, sum == 0 ? 0.0f : 1.0f / sum);
+#pragma unroll
+  for (int n = 0; n < kCount; ++n) {
+    const float most = WarpReduce(reference[n], Maximum{});
+    const float total = WarpReduce(sum[n] * Relative(reference[n], most), Plus{});
+    // A NaN score reaches here as a NaN sum and must show; a query that sees nothing gives zeros.
+    all[n] = make_float2(most, total == 0 ? 0.0f : 1.0f / total);
+  }
 }
 
 constexpr int kPart = 64;  // numbers of a query's output that a warp combines at once
 
 // out[query, part * 64 ...] of a group's query: lanes of a half hold four neighbours each, the halves take chunks in turns.
 __device__ __forceinline__ void Combine(const Decode& d, int group, int query, int part, int chunks) {
-  constexpr int kHalf = kWarp / 2, kBatch = kWarp / 2;
+  constexpr int kHalf = kWarp / 2, kBatch = kWarp / 4;
   const int lane = threadIdx.x % kWarp, half = lane / kHalf, at = part * kPart + lane % kHalf * 4;
   const int64_t row = static_cast<int64_t>(group) * d.queries + query;
   const float2* stats = d.stats + row * d.chunks;
@@ -63,11 +88,13 @@ __device__ __forceinline__ void Combine(const Decode& d, int group, int query, i
     }
   };
   load(0);  // under way while the stats are looked at
-  const float2 all = CombineStats(stats, chunks);
+  float2 combined[1];
+  CombineStats([&](int) { return stats; }, chunks, combined);
+  const float2 all = combined[0];
   float4 sum = make_float4(0, 0, 0, 0);
-  for (int first = 0; first < chunks; first += kWarp) {
+  for (int first = 0; first < chunks; first += 2 * kBatch) {
     if (first) load(first);
-    const int own = first + lane;
+    const int own = first + lane % (2 * kBatch);
     const float factor = own < chunks ? Relative(__ldcg(stats + own).x, all.x) : 0.0f;
 #pragma unroll
     for (int i = 0; i < kBatch; ++i) {
@@ -106,18 +133,19 @@ __device__ __forceinline__ int PlaceOf(const Decode& d, int group, int key, int 
 }
 
 // Blocks 0 to `combining` - 1 combine, a warp a part of a query's output; each of the others turns the scores of
-// kFinishThreads keys of a row of the weights' [T] or [H,T], of listed keys [sets,T], into weights.
-template <bool kListed>
-__global__ void __launch_bounds__(kFinishThreads) Finish(const Decode d, int combining) {
+// as many keys as it has threads, of a row of the weights' [T] or [H,T], of listed keys [sets,T], into weights.
+template <bool kListed, bool kWeights>
+__global__ void __launch_bounds__(kFinishThreads<kWeights>, kWeights ? 2 : 8)
+    Finish(const Decode d, int combining) {
   extern __shared__ float2 stats[];  // [heads]: reference, one over the sum
-  constexpr int kWarps = kFinishThreads / kWarp;
+  constexpr int kThreads = kFinishThreads<kWeights>, kWarps = kThreads / kWarp;
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
   WaitForPrevious();
   LetNextStart();
   const auto chunks_of = [&](int group) {
     return Chunks{d.small}.Before(TilesOf(KeysOf<kListed>(d, group)));
   };
-  if (blockIdx.x < static_cast<unsigned>(combining)) {
+  if (!kWeights || blockIdx.x < static_cast<unsigned>(combining)) {
     const int parts = CeilDiv(d.head_size, kPart);
     const int64_t unit = static_cast<int64_t>(blockIdx.x) * kWarps + warp;
     if (unit >= static_cast<int64_t>(d.groups) * d.queries * parts) return;
@@ -126,11 +154,11 @@ __global__ void __launch_bounds__(kFinishThreads) Finish(const Decode d, int com
     Combine(d, group, query, part, chunks_of(group));
     return;
   }
-  const int slices = CeilDiv(d.capacity, kFinishThreads), block = blockIdx.x - combining;
+  const int slices = CeilDiv(d.capacity, kThreads), block = blockIdx.x - combining;
   const int row = block / slices, slice = block % slices, t = row % d.rows;
   const int count = kListed && d.set_a_group ? d.per_group : d.per_head ? 1 : d.heads;
   const int first = row / d.rows * count, group = first / d.per_group;
-  const int key = slice * kFinishThreads + static_cast<int>(threadIdx.x);
+  const int key = slice * kThreads + static_cast<int>(threadIdx.x);
   int place, any;  // of the key's score, and whether the block has one that the row sees
   if constexpr (kListed) {
     place = key < d.capacity ? PlaceOf(d, group, key, t) : -1;
@@ -138,7 +166,7 @@ __global__ void __launch_bounds__(kFinishThreads) Finish(const Decode d, int com
   } else {
     const int sees = min(StartOf(d) + t + 1, d.capacity);
     place = key < sees ? key : -1;
-    any = slice * kFinishThreads < sees;
+    any = slice * kThreads < sees;
   }
   const auto query_of = [&](int h) -> int64_t {  // of all groups'
     return static_cast<int64_t>(h / d.per_group) * d.queries + t * d.per_group + h % d.per_group;
@@ -146,19 +174,39 @@ __global__ void __launch_bounds__(kFinishThreads) Finish(const Decode d, int com
   float weight = 0;
   if (any) {
     const int chunks = chunks_of(group);
-    for (int i = warp; i < count; i += kWarps) {
-      const float2 all = CombineStats(d.stats + query_of(first + i) * d.chunks, chunks);
-      if (lane == 0) stats[i] = all;
+    constexpr int kScores = 32, kQueries = 4;  // whose loads are under way at once
+    float score[kScores];
+    const auto load_scores = [&](int from) {
+#pragma unroll
+      for (int i = 0; i < kScores; ++i)
+        score[i] = place >= 0 && from + i < count
+                       ? __ldcg(d.scores + query_of(first + from + i) * d.score_stride + place)
+                       : -INFINITY;
+    };
+    load_scores(0);
+    for (int i = warp; i < count; i += kQueries * kWarps) {
+      float2 all[kQueries];
+      CombineStats(
+          [&](int n) -> const float2* {
+            const int of = i + n * kWarps;
+            return of < count ? d.stats + query_of(first + of) * d.chunks : nullptr;
+          },
+          chunks, all);
+#pragma unroll
+      for (int n = 0; n < kQueries; ++n)
+        if (lane == 0 && i + n * kWarps < count) stats[i + n * kWarps] = all[n];
     }
     __syncthreads();
-    if (place >= 0) {
-#pragma unroll 8
-      for (int i = 0; i < count; ++i) {
-        const float score = __ldcg(d.scores + query_of(first + i) * d.score_stride + place);
-        weight += Relative(score, stats[i].x) * stats[i].y;
-      }
-      if (!d.per_head) weight *= 1.0f / static_cast<float>(count);
+    for (int from = 0; from < count; from += kScores) {
+      if (from > 0) load_scores(from);
+#pragma unroll
+      for (int i = 0; i < kScores; ++i)
+        if (from + i < count) weight += Relative(score[i], stats[from + i].x) * stats[from + i].y;
     }
+    if (place < 0)
+      weight = 0;
+    else if (!d.per_head)
+      weight *= 1.0f / static_cast<float>(count);
   }
   if (key < d.capacity) d.weights[static_cast<int64_t>(row) * d.capacity + key] = weight;
 }
@@ -198,6 +246,21 @@ Status LaunchHalf(CudaStream& stream, const char* op, Decode* d, int query_warps
              : LaunchHalf<W, kSize, kListed, kMostQueryWarps>(stream, op, d, query_warps, static_bytes);
 }
 
+// `units`: parts of the queries' outputs.
+template <bool kListed, bool kWeights>
+Status LaunchFinish(CudaStream& stream, const DecodeCall& call, const Decode& d, int64_t units) {
+  const AttentionShape& s = call.shape;
+  constexpr int kThreads = kFinishThreads<kWeights>;
+  const int64_t combining = CeilDiv(units, int64_t{kThreads / kWarp});
+  const int64_t weight_rows = call.per_head ? s.heads : call.set_a_group ? s.groups : 1;
+  const int64_t weighing = kWeights ? weight_rows * s.rows * CeilDiv(s.capacity, int64_t{kThreads}) : 0;
+  if (combining + weighing == 0) return Ok();
+  return LaunchKernel(stream, call.op, Start::kEarly, Finish<kListed, kWeights>,
+                      dim3(static_cast<unsigned>(combining + weighing)), dim3(kThreads),
+                      kWeights ? static_cast<size_t>(call.per_head ? 1 : s.heads) * sizeof(float2) : 0, d,
+                      static_cast<int>(combining));
+}
+
 template <bool kListed>
 Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
   const AttentionShape& s = call.shape;
@@ -229,6 +292,11 @@ Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
     d.position = call.position->as<int32_t>();
     d.early = stream.Settled(d.position);
   }
+  const int32_t *k_below = stream.SettledBelow(d.k), *v_below = stream.SettledBelow(d.v);
+  if (stream.Settled(d.k) && stream.Settled(d.v))
+    d.settled = INT32_MAX;
+  else if (k_below == v_below && k_below && stream.Settled(k_below))
+    d.settled_below = k_below;
   constexpr int kItems = 128;  // that keep a GPU busy
   d.small = kItems / d.groups > 1 ? kItems / d.groups : 1;
   d.chunks = Chunks{d.small}.Before(static_cast<int>(CeilDiv(list, int64_t{kTile})));
@@ -291,17 +359,8 @@ Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
                           0, d);
     }));
   }
-  const int64_t combining = CeilDiv(all * parts, int64_t{kFinishThreads / kWarp});
-  const int64_t weighing = call.weights ? (call.per_head      ? s.heads
-                                           : call.set_a_group ? s.groups
-                                                              : 1) *
-                                              s.rows * CeilDiv(s.capacity, int64_t{kFinishThreads})
-                                        : 0;
-  if (combining + weighing == 0) return Ok();
-  return LaunchKernel(stream, call.op, Start::kEarly, Finish<kListed>,
-                      dim3(static_cast<unsigned>(combining + weighing)), dim3(kFinishThreads),
-                      call.weights ? static_cast<size_t>(call.per_head ? 1 : s.heads) * sizeof(float2) : 0, d,
-                      static_cast<int>(combining));
+  return call.weights ? LaunchFinish<kListed, true>(stream, call, d, all * parts)
+                      : LaunchFinish<kListed, false>(stream, call, d, all * parts);
 }
 
 }  // namespace

@@ -31,6 +31,9 @@ struct Decode {
   int passes;  // parts of a group's queries, each with a run over its keys
   int stages;
   bool set_a_group, per_head, early;
+  // Rows of the caches below *settled_below, or where it is null below `settled`, are complete before the previous kernel ends.
+  const int32_t* settled_below;
+  int settled;
 };
 
 constexpr int kLevels = 4;  // sizes of chunks

@@ -2,7 +2,7 @@
 //
 // With Start::kEarly (programmatic dependent launch, compute capability 9.0 and later) blocks of a kernel
 // become resident while the previous kernel still runs. Such a kernel must call WaitForPrevious() before it
-// touches global memory, save for reads of what Settled() vouches for, and may then call LetNextStart().
+// touches global memory, save for reads of what Settled() and SettledBelow() vouch for, and may then call LetNextStart().
 // In this order: a kernel that waits first and lets the next start afterwards knows that everything before
 // the previous kernel is complete, which is what Settled() counts on.
 #pragma once

@@ -24,6 +24,10 @@ class CudaStream : public Stream {
   // Whether `data` was complete before the previous launch was queued, so that a kernel which starts early may
   // read it before WaitForPrevious: weights and such.
   virtual bool Settled(const void* data) const = 0;
+  // The launch that is being queued writes no rows of `cache` [G,C,D] below *position.
+  virtual void Appends(const void* cache, const int32_t* position) = 0;
+  // Where it says below which row a cache is complete that the previous launch appended to; null of anything else.
+  virtual const int32_t* SettledBelow(const void* cache) const = 0;
   virtual void Launched() = 0;  // LaunchKernel says that it queued a kernel
   // `count` (at most kCounters) zeros for blocks of one launch to count each other with; the launch leaves them zero.
   virtual unsigned* Counters(int count) = 0;

@@ -92,7 +92,10 @@ Status RotaryAppend(Stream& stream, const Args& args) {
   call.k_storage = args.inputs[3].dtype;
   call.v_cache = args.inputs[4].data;
   call.v_storage = args.inputs[4].dtype;
-  return Rotate(static_cast<CudaStream&>(stream), "RotaryAppend", call);
+  auto& cuda = static_cast<CudaStream&>(stream);
+  cuda.Appends(call.k_cache, call.position);
+  cuda.Appends(call.v_cache, call.position);
+  return Rotate(cuda, "RotaryAppend", call);
 }
 
 }  // namespace gpu
