@@ -1,6 +1,4 @@
 /** The standard kernels of TensorFlow.js that this backend runs natively. */
-import type {KernelConfig} from '@tensorflow/tfjs-core';
-
 import {argConfigs} from './ArgMax.js';
 import {batchMatMulConfig} from './BatchMatMul.js';
 import {binaryConfigs} from './binary.js';
@@ -12,6 +10,7 @@ import {fillConfig, likeConfigs} from './Fill.js';
 import {fusedMatMulConfig} from './_FusedMatMul.js';
 import {gatherV2Config} from './GatherV2.js';
 import {identityConfig} from './Identity.js';
+import type {NativeKernelConfig} from './kernel.js';
 import {multinomialConfig} from './Multinomial.js';
 import {oneHotConfig} from './OneHot.js';
 import {packConfig} from './Pack.js';
@@ -30,7 +29,7 @@ import {transposeConfig} from './Transpose.js';
 import {unaryConfigs} from './unary.js';
 import {unpackConfig} from './Unpack.js';
 
-export const kernelConfigs: KernelConfig[] = [
+export const kernelConfigs: NativeKernelConfig[] = [
   ...unaryConfigs,
   ...binaryConfigs,
   ...reduceConfigs,
