@@ -1,26 +1,42 @@
 /** The standard kernels of TensorFlow.js that this backend runs natively. */
+import {addNConfig} from './AddN.js';
 import {argConfigs} from './ArgMax.js';
 import {batchMatMulConfig} from './BatchMatMul.js';
 import {binaryConfigs} from './binary.js';
+import {bincountConfig, denseBincountConfig} from './Bincount.js';
 import {castConfig} from './Cast.js';
 import {concatConfig} from './Concat.js';
 import {cumConfigs} from './Cumsum.js';
+import {diagConfig} from './Diag.js';
+import {einsumConfig} from './Einsum.js';
 import {expandDimsConfig} from './ExpandDims.js';
 import {fillConfig, likeConfigs} from './Fill.js';
+import {fusedBatchNormConfig} from './FusedBatchNorm.js';
 import {fusedMatMulConfig} from './_FusedMatMul.js';
+import {gatherNdConfig} from './GatherNd.js';
 import {gatherV2Config} from './GatherV2.js';
 import {identityConfig} from './Identity.js';
 import type {NativeKernelConfig} from './kernel.js';
+import {linSpaceConfig} from './LinSpace.js';
 import {multinomialConfig} from './Multinomial.js';
 import {oneHotConfig} from './OneHot.js';
 import {packConfig} from './Pack.js';
+import {mirrorPadConfig, padV2Config} from './PadV2.js';
 import {rangeConfig} from './Range.js';
 import {reduceConfigs} from './reduce.js';
 import {reshapeConfig} from './Reshape.js';
-import {reverseConfig} from './Reverse.js';
+import {flipLeftRightConfig, reverseConfig} from './Reverse.js';
+import {
+  scatterNdConfig,
+  sparseToDenseConfig,
+  tensorScatterUpdateConfig,
+  unsortedSegmentSumConfig,
+} from './scatter.js';
+import {searchSortedConfig} from './SearchSorted.js';
 import {selectConfig} from './Select.js';
 import {sliceConfig} from './Slice.js';
 import {softmaxConfigs} from './Softmax.js';
+import {batchToSpaceNDConfig, depthToSpaceConfig, spaceToBatchNDConfig} from './SpaceToBatchND.js';
 import {splitVConfig} from './SplitV.js';
 import {stridedSliceConfig} from './StridedSlice.js';
 import {tileConfig} from './Tile.js';
@@ -37,26 +53,45 @@ export const kernelConfigs: NativeKernelConfig[] = [
   ...softmaxConfigs,
   ...cumConfigs,
   ...likeConfigs,
+  addNConfig,
   batchMatMulConfig,
+  batchToSpaceNDConfig,
+  bincountConfig,
   castConfig,
   concatConfig,
+  denseBincountConfig,
+  depthToSpaceConfig,
+  diagConfig,
+  einsumConfig,
   expandDimsConfig,
   fillConfig,
+  flipLeftRightConfig,
+  fusedBatchNormConfig,
   fusedMatMulConfig,
+  gatherNdConfig,
   gatherV2Config,
   identityConfig,
+  linSpaceConfig,
+  mirrorPadConfig,
   multinomialConfig,
   oneHotConfig,
   packConfig,
+  padV2Config,
   rangeConfig,
   reshapeConfig,
   reverseConfig,
+  scatterNdConfig,
+  searchSortedConfig,
   selectConfig,
   sliceConfig,
+  spaceToBatchNDConfig,
+  sparseToDenseConfig,
   splitVConfig,
   stridedSliceConfig,
+  tensorScatterUpdateConfig,
   tileConfig,
   topKConfig,
   transposeConfig,
   unpackConfig,
+  unsortedSegmentSumConfig,
 ];
