@@ -65,6 +65,21 @@ const PROGRAMS: Record<string, Program> = {
       linear(x, weight, {norm, bias, gated: true}),
   ],
   'a sum of many': [() => [floats(2), floats(2), floats(2), floats(2)], (...xs: tf.Tensor[]) => tf.addN(xs)],
+  'a convolution with bias and activation': [
+    () => [floats(1, 3, 3, 2), floats(2, 2, 2, 3), floats(3), floats(3)],
+    (x: tf.Tensor4D, filter: tf.Tensor4D, bias: tf.Tensor, preluActivationWeights: tf.Tensor) =>
+      tf.fused.conv2d({
+        ...{x, filter, bias, preluActivationWeights, strides: 1},
+        ...{pad: 'same', activation: 'prelu'},
+      }),
+  ],
+  'a convolution of each channel': [
+    () => [floats(1, 3, 3, 2), floats(2, 2, 2, 3), floats(6)],
+    (x: tf.Tensor4D, filter: tf.Tensor4D, bias: tf.Tensor) =>
+      tf.fused.depthwiseConv2d({x, filter, bias, strides: 1, pad: 'same', activation: 'relu'}),
+  ],
+  'the largest of windows': [() => [floats(1, 3, 3, 2)], (x: tf.Tensor4D) => tf.maxPool(x, 2, 1, 'same')],
+  'the mean of windows': [() => [floats(1, 3, 3, 2)], (x: tf.Tensor4D) => tf.avgPool(x, 2, 1, 'same')],
   'a diagonal': [() => [floats(3)], (x: tf.Tensor) => tf.diag(x)],
   'space cut into blocks': [() => [floats(2, 3, 4)], (x: tf.Tensor) => tf.spaceToBatchND(x, [2], [[0, 1]])],
   'blocks put together and cropped': [

@@ -6,7 +6,9 @@ import {binaryConfigs} from './binary.js';
 import {bincountConfig, denseBincountConfig} from './Bincount.js';
 import {castConfig} from './Cast.js';
 import {concatConfig} from './Concat.js';
+import {conv2DConfigs} from './Conv2D.js';
 import {cumConfigs} from './Cumsum.js';
+import {depthwiseConv2DConfigs} from './DepthwiseConv2dNative.js';
 import {diagConfig} from './Diag.js';
 import {einsumConfig} from './Einsum.js';
 import {expandDimsConfig} from './ExpandDims.js';
@@ -22,6 +24,7 @@ import {multinomialConfig} from './Multinomial.js';
 import {oneHotConfig} from './OneHot.js';
 import {packConfig} from './Pack.js';
 import {mirrorPadConfig, padV2Config} from './PadV2.js';
+import {avgPoolConfig, maxPoolConfig} from './pool.js';
 import {rangeConfig} from './Range.js';
 import {reduceConfigs} from './reduce.js';
 import {reshapeConfig} from './Reshape.js';
@@ -53,7 +56,10 @@ export const kernelConfigs: NativeKernelConfig[] = [
   ...softmaxConfigs,
   ...cumConfigs,
   ...likeConfigs,
+  ...conv2DConfigs,
+  ...depthwiseConv2DConfigs,
   addNConfig,
+  avgPoolConfig,
   batchMatMulConfig,
   batchToSpaceNDConfig,
   bincountConfig,
@@ -72,6 +78,7 @@ export const kernelConfigs: NativeKernelConfig[] = [
   gatherV2Config,
   identityConfig,
   linSpaceConfig,
+  maxPoolConfig,
   mirrorPadConfig,
   multinomialConfig,
   oneHotConfig,
