@@ -51,7 +51,7 @@ export async function bundle(): Promise<void> {
     format: 'cjs',
     mainFields: ['module', 'main'],
     ignoreAnnotations: true, // tfjs-core says that its specs have no side effects: none would be left
-    // jasmine-core does not export what tfjs-core reads of it.
+    // jasmine-core does not export what tfjs-core reads of it, and since version 7 does not have it.
     alias: {
       'jasmine-core/lib/jasmine-core/jasmine.js': path.join(
         path.dirname(load.resolve('jasmine-core')),

@@ -9,8 +9,10 @@ import {bundle, versionOf} from './bundle.js';
 import {KernelWatch} from './kernels.js';
 import {runSpecs, type Outcome} from './run.js';
 
+const others = ['cpu', ...importable];
+
 const USAGE = `Options:
-  --backend NAME   another backend: cpu, ${importable.join(', ')}
+  --backend NAME   another backend: ${others.join(', ')}
   --filter TEXT    only specs whose full name contains it
   --kernels        list the standard kernels, native or not, with their calls
   --bundle         only make the bundle of specs, for a machine without esbuild`;
@@ -31,6 +33,10 @@ async function main(): Promise<void> {
 
   const {backend} = values;
   const native = backend === BACKEND;
+  if (!native && !others.includes(backend))
+    throw new Error(
+      `[conformance] the backend must be one of ${[BACKEND, ...others].join(', ')} but is ${backend}`,
+    );
   const reason = native ? describeDevices().reason : backend === 'cpu' ? undefined : importBackend(backend);
   if (reason !== undefined) throw new Error(`[conformance] the backend ${backend} is not there: ${reason}`);
   tf.env().set('IS_TEST', true); // without the warnings that specs provoke

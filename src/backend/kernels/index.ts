@@ -28,6 +28,7 @@ import {avgPoolConfig, maxPoolConfig} from './pool.js';
 import {rangeConfig} from './Range.js';
 import {reduceConfigs} from './reduce.js';
 import {reshapeConfig} from './Reshape.js';
+import {resizeConfigs} from './Resize.js';
 import {flipLeftRightConfig, reverseConfig} from './Reverse.js';
 import {
   scatterNdConfig,
@@ -58,6 +59,7 @@ export const kernelConfigs: NativeKernelConfig[] = [
   ...likeConfigs,
   ...conv2DConfigs,
   ...depthwiseConv2DConfigs,
+  ...resizeConfigs,
   addNConfig,
   avgPoolConfig,
   batchMatMulConfig,
