@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
-import {describeNative, expectSame, tensor} from './kernels.js';
+import {describeNative, expectSame, kernel, tensor} from './kernels.js';
 
 const images = (shape: number[], dtype: 'float32' | 'int32' = 'float32') =>
   tensor(shape, dtype, {spread: dtype === 'int32' ? 90 : 2}) as tf.Tensor4D;
@@ -41,11 +41,52 @@ describeNative('Conv2D', () => {
         return tf.conv2d(x, filter, strides, pad, 'NHWC', dilations);
       }, bound));
 
+  it('refuses a filter of other channels', async () => {
+    await tf.setBackend('specattn');
+    const inputs = {x: images([1, 4, 4, 3]), filter: filters([2, 2, 2, 4])};
+    const attrs = {strides: 1, pad: 'valid', dataFormat: 'NHWC', dilations: 1};
+    expect(() => kernel('Conv2D', inputs, attrs)).to.throw('inner dimensions must agree but are 12');
+    expect(() => kernel('DepthwiseConv2dNative', inputs, attrs)).to.throw('could not be broadcast');
+  });
+
   it('other layouts, by tfjs-backend-cpu', () =>
     expectSame(() => tf.conv2d(images([2, 3, 5, 6]), filters([2, 2, 3, 4]), 1, 'valid', 'NCHW'), bound));
 
   it('without elements', () =>
     expectSame(() => tf.conv2d(images([0, 5, 5, 3]), filters([3, 3, 3, 4]), 1, 'same')));
+});
+
+describeNative('Conv2DBackpropInput and Conv2DBackpropFilter', () => {
+  for (const [shape, [height, width], strides, pad, dilations] of CASES) {
+    if (dilations.some((dilation) => dilation > 1)) continue;
+    it(`[${shape.join()}] by ${height} x ${width}, strides ${strides.join()}, pad ${JSON.stringify(pad)}`, () =>
+      expectSame(
+        () => {
+          const x = images(shape);
+          const filter = filters([height, width, shape[3], 4]);
+          const dy = tensor(tf.conv2d(x, filter, strides, pad).shape, 'float32', {seed: 3, spread: 1});
+          const attrs = {strides, pad, dataFormat: 'NHWC'};
+          return [
+            kernel('Conv2DBackpropInput', {dy, filter}, {...attrs, inputShape: shape}),
+            kernel('Conv2DBackpropFilter', {x, dy}, {...attrs, filterShape: filter.shape}),
+          ];
+        },
+        {relative: 2e-5, absolute: 5e-5},
+      ));
+  }
+
+  it('conv2dTranspose', () =>
+    expectSame(
+      () => tf.conv2dTranspose(images([2, 5, 4, 3]), filters([3, 3, 2, 3]), [2, 10, 8, 2], 2, 'same'),
+      bound,
+    ));
+
+  it('padding that is wider than the filter, by tfjs-backend-cpu', () =>
+    expectSame(() => {
+      const [dy, filter] = [images([1, 7, 7, 2]), filters([1, 1, 3, 2])];
+      const attrs = {strides: 1, pad: 1, dataFormat: 'NHWC', inputShape: [1, 5, 5, 3]};
+      return kernel('Conv2DBackpropInput', {dy, filter}, attrs);
+    }, bound));
 });
 
 describeNative('DepthwiseConv2dNative', () => {

@@ -78,6 +78,20 @@ const PROGRAMS: Record<string, Program> = {
     (x: tf.Tensor4D, filter: tf.Tensor4D, bias: tf.Tensor) =>
       tf.fused.depthwiseConv2d({x, filter, bias, strides: 1, pad: 'same', activation: 'relu'}),
   ],
+  'the gradient of a convolution with strides': [
+    () => [floats(1, 2, 2, 3), floats(2, 2, 2, 3)],
+    (dy: tf.Tensor, filter: tf.Tensor) =>
+      tf.engine().runKernel('Conv2DBackpropInput', {dy, filter} as never, {
+        ...{strides: 2, pad: 'same', dataFormat: 'NHWC', inputShape: [1, 4, 4, 2]},
+      }),
+  ],
+  'the gradient of a filter': [
+    () => [floats(1, 3, 3, 2), floats(1, 3, 3, 3)],
+    (x: tf.Tensor, dy: tf.Tensor) =>
+      tf.engine().runKernel('Conv2DBackpropFilter', {x, dy} as never, {
+        ...{strides: 1, pad: 'same', dataFormat: 'NHWC', filterShape: [2, 2, 2, 3]},
+      }),
+  ],
   'the largest of windows': [() => [floats(1, 3, 3, 2)], (x: tf.Tensor4D) => tf.maxPool(x, 2, 1, 'same')],
   'the mean of windows': [() => [floats(1, 3, 3, 2)], (x: tf.Tensor4D) => tf.avgPool(x, 2, 1, 'same')],
   'a diagonal': [() => [floats(3)], (x: tf.Tensor) => tf.diag(x)],

@@ -41,11 +41,13 @@ function conv2D(kernelName: string, args: KernelArgs<Inputs, Attrs>): TensorInfo
     dimRoundingMode,
   );
   const {outShape, outChannels, inChannels, filterHeight, filterWidth} = sizes;
-  const places = filterHeight * filterWidth * inChannels;
+  const places = filterHeight * filterWidth;
   return withTemporaries(backend, (keep) => {
     const unfolded = keep(windows(backend, x, sizes));
-    const rows = keep(backend.alias(unfolded, [util.sizeFromShape(outShape) / outChannels, places]));
-    const columns = keep(backend.alias(filter, [places, outChannels]));
+    const rows = keep(
+      backend.alias(unfolded, [util.sizeFromShape(outShape) / outChannels, places * inChannels]),
+    );
+    const columns = keep(backend.alias(filter, [places * filter.shape[2], outChannels]));
     const product = {transposeA: false, transposeB: false, bias};
     return activatedMatMul(backend, rows, columns, product, {...attrs, ...inputs}, outShape);
   });

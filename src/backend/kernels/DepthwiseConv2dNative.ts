@@ -45,12 +45,11 @@ function depthwiseConv2D(kernelName: string, args: KernelArgs<Inputs, Attrs>): T
   );
   const {outShape, outChannels, inChannels, filterHeight, filterWidth} = sizes;
   const places = filterHeight * filterWidth;
-  const multiplier = outChannels / inChannels;
   return withTemporaries(backend, (keep) => {
     const unfolded = keep(windows(backend, x, sizes));
     const pixels = util.sizeFromShape(outShape) / outChannels;
     const rows = keep(backend.alias(unfolded, [pixels, places, inChannels, 1]));
-    const weights = keep(backend.alias(filter, [places, inChannels, multiplier]));
+    const weights = keep(backend.alias(filter, [places, ...filter.shape.slice(2)]));
     const products = keep(binary(backend, 'Multiply', rows, weights));
     let y = keep(backend.alias(keep(reduce(backend, 'Sum', products, [1])), outShape));
     if (bias) y = keep(binary(backend, 'Add', y, bias));

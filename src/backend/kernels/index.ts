@@ -7,6 +7,7 @@ import {bincountConfig, denseBincountConfig} from './Bincount.js';
 import {castConfig} from './Cast.js';
 import {concatConfig} from './Concat.js';
 import {conv2DConfigs} from './Conv2D.js';
+import {conv2DBackpropFilterConfig, conv2DBackpropInputConfig} from './Conv2DBackprop.js';
 import {cumConfigs} from './Cumsum.js';
 import {depthwiseConv2DConfigs} from './DepthwiseConv2dNative.js';
 import {diagConfig} from './Diag.js';
@@ -67,6 +68,8 @@ export const kernelConfigs: NativeKernelConfig[] = [
   bincountConfig,
   castConfig,
   concatConfig,
+  conv2DBackpropFilterConfig,
+  conv2DBackpropInputConfig,
   denseBincountConfig,
   depthToSpaceConfig,
   diagConfig,

@@ -9,12 +9,25 @@ import {denseStrides, stridedCopy} from './stridedCopy.js';
 /** Sizes of a 2D convolution or pooling of images [batch, height, width, channels]. */
 export type Sizes = ReturnType<typeof backend_util.computeConv2DInfo>;
 
+/** Those that say where windows lie. */
+export type WindowSizes = Pick<
+  Sizes,
+  | 'outHeight'
+  | 'outWidth'
+  | 'filterHeight'
+  | 'filterWidth'
+  | 'strideHeight'
+  | 'strideWidth'
+  | 'dilationHeight'
+  | 'dilationWidth'
+> & {padInfo: {top: number; left: number}};
+
 /**
  * [batch, outHeight, outWidth, filterHeight · filterWidth, channels], one copy, after one that pads where there is padding: as many
  * times x's memory as the filter has places, over the strides. x itself where windows are single pixels in its own order.
  * @param constant what windows show outside of x
  */
-export function windows(backend: NativeBackend, x: TensorInfo, sizes: Sizes, constant = 0): TensorInfo {
+export function windows(backend: NativeBackend, x: TensorInfo, sizes: WindowSizes, constant = 0): TensorInfo {
   const {outHeight, outWidth, filterHeight, filterWidth, padInfo} = sizes;
   const [batch, , , channels] = x.shape;
   const shape = [batch, outHeight, outWidth, filterHeight * filterWidth, channels];
