@@ -84,6 +84,8 @@ SPECATTN_FUNCTION(Atan2, kSame, Round<T>(::atan2(s, t)))
 SPECATTN_FUNCTION(Maximum, kSame, (x > y) | (x != x) ? x : y)  // NaN if either is
 SPECATTN_FUNCTION(Minimum, kSame, (x < y) | (x != x) ? x : y)
 SPECATTN_FUNCTION(Prelu, kSame, a < 0 ? Narrow<T>(a * b) : x)
+SPECATTN_FUNCTION(EluGrad, kSame, b >= 0 ? x : Narrow<T>(a * (b + 1)))  // of dy and y
+SPECATTN_FUNCTION(BitwiseAnd, kSame, Round<T>(ToInt32(s) & ToInt32(t)))
 SPECATTN_FUNCTION(FloorDiv, kInteger, ToInt32(::floor(s / t)))
 SPECATTN_FUNCTION(Equal, kCompare, x == y)
 SPECATTN_FUNCTION(NotEqual, kCompare, x != y)

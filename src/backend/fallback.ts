@@ -31,8 +31,7 @@ export function runFallback(
     warned.add(kernelName);
     tf.backend_util.warn(`specattn: ${kernelName} runs on tfjs-backend-cpu`);
   }
-  cpu ??= new MathBackendCPU();
-  const host = cpu;
+  const host = (cpu ??= quietCpu());
   const held: TensorInfo[] = [];
   // A kernel takes tensors by name, a list of them (Einsum), or lists by name (RaggedGather).
   const copy = (x: TensorInfo | TensorInfo[] | undefined): unknown => {
@@ -52,6 +51,11 @@ export function runFallback(
   } finally {
     for (const x of held) if (host.refCount(x.dataId) > 0) host.disposeData(x.dataId, true);
   }
+}
+
+/** Without the advice to install tfjs-node that its first user in Node gets. */
+function quietCpu(): MathBackendCPU {
+  return Object.assign(new MathBackendCPU(), {firstUse: false});
 }
 
 function toHost(host: MathBackendCPU, native: SpecAttnBackend, x: TensorInfo): TensorInfo {

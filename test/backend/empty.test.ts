@@ -48,6 +48,25 @@ function standard(shape: number[]): Programs {
         shape,
         shape.map(() => 2),
       ),
+    pad: () => [
+      tf.pad(
+        x(),
+        shape.map(() => [1, 2]),
+        3,
+      ),
+      tf.pad(
+        x(),
+        shape.map(() => [0, 0]),
+      ),
+    ],
+    addN: () => tf.addN([x(), x(), x()]),
+    diag: () => tf.diag(x()),
+    flipLeftRight: () => kernel('FlipLeftRight', {image: x()}),
+    gatherNd: () => tf.gatherND(tf.ones([4, ...shape]), tf.tensor2d([1, 3], [2, 1], 'int32')),
+    gatherNone: () => tf.gatherND(x(), tf.zeros([0, 1], 'int32')),
+    scatter: () => tf.scatterND(tf.zeros([2, 1], 'int32'), tf.ones([2, ...shape]), [4, ...shape]),
+    scatterNone: () =>
+      tf.tensorScatterUpdate(x(), tf.zeros([0, 1], 'int32'), tf.ones([0, ...shape.slice(1)])),
     gatherAll: () => tf.gather(tf.ones([4, ...shape]), tf.tensor1d([1, 3], 'int32')),
   };
   if (shape[rank - 1] >= 2) programs.topk = () => Object.values(tf.topk(x(), 2));
@@ -64,8 +83,10 @@ function standard(shape: number[]): Programs {
   for (const name of BINARY) {
     const logical = name === 'LogicalAnd' || name === 'LogicalOr';
     const dtype = logical ? 'bool' : 'float32';
-    const inputs = (a: tf.Tensor, b: tf.Tensor) => (name === 'Prelu' ? {x: a, alpha: b} : {a, b});
+    const inputs = (a: tf.Tensor, b: tf.Tensor) =>
+      name === 'Prelu' ? {x: a, alpha: b} : name === 'EluGrad' ? {dy: a, y: b} : {a, b};
     programs[name] = () => kernel(name, inputs(tf.ones(shape, dtype), tf.ones(shape, dtype)));
+    if (name === 'EluGrad') continue; // does not broadcast
     programs[`${name} broadcast`] = () =>
       kernel(
         name,

@@ -106,6 +106,7 @@ const PAIRS: [number[], number[]][] = [
 
 describeNative('binary kernels', () => {
   for (const name of BINARY) {
+    if (name === 'EluGrad') continue; // does not broadcast: kernels_composed.test.ts
     const [first, second] = name === 'Prelu' ? ['x', 'alpha'] : ['a', 'b'];
     const apply = (a: tf.Tensor, b: tf.Tensor) => kernel(name, {[first]: a, [second]: b});
 

@@ -281,6 +281,15 @@ describeNative('kernels that move elements', () => {
         (x) => tf.matMul(wide, x, false, true),
         (x) => tf.matMul(x, wide, false, true),
         (x) => tf.cumsum(x, 1),
+        (x) =>
+          tf.pad(x, [
+            [1, 0],
+            [0, 2],
+          ]),
+        (x) => tf.gatherND(x, tf.tensor2d([3, 0, 1, 5], [2, 2], 'int32')),
+        (x) => tf.tensorScatterUpdate(x, tf.tensor2d([2], [1, 1], 'int32'), tf.zeros([1, 6])),
+        (x) => tf.einsum('ij,kj->ki', x, wide),
+        (x) => tf.einsum('ij,ik->j', wide, x),
       ];
       for (const program of programs) {
         const [a, b] = [program(half), program(wide)];

@@ -64,6 +64,70 @@ const PROGRAMS: Record<string, Program> = {
     (x: tf.Tensor, weight: tf.Tensor, norm: tf.Tensor, bias: tf.Tensor) =>
       linear(x, weight, {norm, bias, gated: true}),
   ],
+  'a sum of many': [() => [floats(2), floats(2), floats(2), floats(2)], (...xs: tf.Tensor[]) => tf.addN(xs)],
+  'a convolution with bias and activation': [
+    () => [floats(1, 3, 3, 2), floats(2, 2, 2, 3), floats(3), floats(3)],
+    (x: tf.Tensor4D, filter: tf.Tensor4D, bias: tf.Tensor, preluActivationWeights: tf.Tensor) =>
+      tf.fused.conv2d({
+        ...{x, filter, bias, preluActivationWeights, strides: 1},
+        ...{pad: 'same', activation: 'prelu'},
+      }),
+  ],
+  'a convolution of each channel': [
+    () => [floats(1, 3, 3, 2), floats(2, 2, 2, 3), floats(6)],
+    (x: tf.Tensor4D, filter: tf.Tensor4D, bias: tf.Tensor) =>
+      tf.fused.depthwiseConv2d({x, filter, bias, strides: 1, pad: 'same', activation: 'relu'}),
+  ],
+  'the gradient of a convolution with strides': [
+    () => [floats(1, 2, 2, 3), floats(2, 2, 2, 3)],
+    (dy: tf.Tensor, filter: tf.Tensor) =>
+      tf.engine().runKernel('Conv2DBackpropInput', {dy, filter} as never, {
+        ...{strides: 2, pad: 'same', dataFormat: 'NHWC', inputShape: [1, 4, 4, 2]},
+      }),
+  ],
+  'the gradient of a filter': [
+    () => [floats(1, 3, 3, 2), floats(1, 3, 3, 3)],
+    (x: tf.Tensor, dy: tf.Tensor) =>
+      tf.engine().runKernel('Conv2DBackpropFilter', {x, dy} as never, {
+        ...{strides: 1, pad: 'same', dataFormat: 'NHWC', filterShape: [2, 2, 2, 3]},
+      }),
+  ],
+  'the largest of windows': [() => [floats(1, 3, 3, 2)], (x: tf.Tensor4D) => tf.maxPool(x, 2, 1, 'same')],
+  'the mean of windows': [() => [floats(1, 3, 3, 2)], (x: tf.Tensor4D) => tf.avgPool(x, 2, 1, 'same')],
+  'a diagonal': [() => [floats(3)], (x: tf.Tensor) => tf.diag(x)],
+  'space cut into blocks': [() => [floats(2, 3, 4)], (x: tf.Tensor) => tf.spaceToBatchND(x, [2], [[0, 1]])],
+  'blocks put together and cropped': [
+    () => [floats(4, 3, 2)],
+    (x: tf.Tensor) => tf.batchToSpaceND(x, [2], [[1, 0]]),
+  ],
+  'a batch norm': [
+    () => [floats(2, 2, 2, 3), floats(3), floats(3), floats(3), floats(3)],
+    (x: tf.Tensor4D, ...rest: tf.Tensor1D[]) => tf.batchNorm4d(x, rest[0], rest[1], rest[2], rest[3]),
+  ],
+  'a sum of products over axes that lie elsewhere': [
+    () => [floats(3, 2, 4, 5), floats(2, 6, 4)],
+    (a: tf.Tensor, b: tf.Tensor) => tf.einsum('jbis,bki->kbj', a, b),
+  ],
+  'products of all pairs': [
+    () => [floats(3), floats(4)],
+    (a: tf.Tensor, b: tf.Tensor) => tf.einsum('i,j->ji', a, b),
+  ],
+  'slices at places': [
+    () => [floats(3, 2), integers(4, 1)],
+    (x: tf.Tensor, places: tf.Tensor) => tf.gatherND(x, places),
+  ],
+  'a scatter': [
+    () => [integers(4, 1), floats(4, 2)],
+    (places: tf.Tensor, updates: tf.Tensor) => tf.scatterND(places as tf.Tensor2D, updates, [3, 2]),
+  ],
+  'sums of bools by segment': [
+    () => [bools(4, 2), integers(4)],
+    (x: tf.Tensor, ids: tf.Tensor) => tf.unsortedSegmentSum(x, ids as tf.Tensor1D, 3),
+  ],
+  'counts by row': [
+    () => [integers(2, 3), tf.tensor2d([], [0, 0])],
+    (x: tf.Tensor2D, weights: tf.Tensor2D) => tf.denseBincount(x, weights, 3),
+  ],
   attention: [
     () => [floats(2, 4, 8), floats(2, 6, 8), tf.tensor1d([1], 'int32')],
     (q: tf.Tensor, kv: tf.Tensor, position: tf.Tensor) =>

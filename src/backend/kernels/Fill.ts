@@ -9,7 +9,13 @@ import {
   type TensorInfo,
 } from '@tensorflow/tfjs-core';
 
+import type {NativeBackend, NativeDType} from '../types.js';
 import {compute, createKernel, fallback, isNativeDType, nativeDType} from './kernel.js';
+
+/** A tensor without dimensions. */
+export function scalar(backend: NativeBackend, value: number, dtype: NativeDType): TensorInfo {
+  return compute(backend, 'Fill', [], [], dtype, [value]);
+}
 
 export const fillConfig = createKernel<object, FillAttrs>(Fill, (args) => {
   const {shape, value} = args.attrs;

@@ -1,12 +1,21 @@
-/**
- * Slices of a tensor along an axis, picked by indices: tf.gather. Reads bfloat16 and float16 weights as they are. Indices live on
- * the device and are not looked at here: one that is out of range gives zeros (tfjs-backend-cpu throws).
- */
+/** Slices of a tensor along an axis, picked by indices: tf.gather. Reads bfloat16 and float16 weights as they are. */
 import {backend_util, GatherV2, util, type GatherV2Attrs, type TensorInfo} from '@tensorflow/tfjs-core';
 
-import {cast, compute, createKernel, nativeDType, withTemporaries} from './kernel.js';
+import {cast, compute, createKernel, nativeDType, withTemporaries, type MissingError} from './kernel.js';
 
-export const gatherV2Config = createKernel<{x: TensorInfo; indices: TensorInfo}, GatherV2Attrs>(
+type Inputs = Record<'x' | 'indices', TensorInfo>;
+
+const missingError: MissingError<Inputs, GatherV2Attrs> = {
+  of: 'an index out of range',
+  reason:
+    'it gives zeros: indices live on the device, which may run behind the host, and to look at them would be to wait for it',
+  applies: ({inputs: {x, indices}, attrs}, values) => {
+    const size = x.shape[util.parseAxisParam(attrs.axis, x.shape)[0]];
+    return Array.from(values(indices)).some((index) => !(index >= 0 && index < size));
+  },
+};
+
+export const gatherV2Config = createKernel<Inputs, GatherV2Attrs>(
   GatherV2,
   ({inputs: {x, indices}, attrs, backend}) => {
     const axis = util.parseAxisParam(attrs.axis, x.shape)[0];
@@ -18,4 +27,5 @@ export const gatherV2Config = createKernel<{x: TensorInfo; indices: TensorInfo},
       return compute(backend, 'Gather', [x, $indices], outputShape, nativeDType(x), [axis, batchDims]);
     });
   },
+  missingError,
 );

@@ -1,16 +1,24 @@
 /** A tensor read backwards along some axes. */
-import {Reverse, util, type ReverseAttrs, type TensorInfo} from '@tensorflow/tfjs-core';
+import {FlipLeftRight, Reverse, util, type ReverseAttrs, type TensorInfo} from '@tensorflow/tfjs-core';
 
+import type {NativeBackend} from '../types.js';
 import {createKernel} from './kernel.js';
 import {slice} from './stridedCopy.js';
 
+function reverse(backend: NativeBackend, x: TensorInfo, axes: readonly number[]): TensorInfo {
+  if (axes.length === 0 || x.shape.length === 0) return backend.alias(x);
+  const begin = x.shape.map((size, axis) => (axes.includes(axis) ? size - 1 : 0));
+  const steps = x.shape.map((_, axis) => (axes.includes(axis) ? -1 : 1));
+  return slice(backend, x, begin, x.shape, x.shape, steps);
+}
+
 export const reverseConfig = createKernel<{x: TensorInfo}, ReverseAttrs>(
   Reverse,
-  ({inputs: {x}, attrs: {dims}, backend}) => {
-    const axes = util.parseAxisParam(dims, x.shape);
-    if (axes.length === 0 || x.shape.length === 0) return backend.alias(x);
-    const begin = x.shape.map((size, axis) => (axes.includes(axis) ? size - 1 : 0));
-    const steps = x.shape.map((_, axis) => (axes.includes(axis) ? -1 : 1));
-    return slice(backend, x, begin, x.shape, x.shape, steps);
-  },
+  ({inputs: {x}, attrs: {dims}, backend}) => reverse(backend, x, util.parseAxisParam(dims, x.shape)),
+);
+
+/** Of images [batch, height, width, channels]. */
+export const flipLeftRightConfig = createKernel<{image: TensorInfo}>(
+  FlipLeftRight,
+  ({inputs: {image}, backend}) => reverse(backend, image, [2]),
 );

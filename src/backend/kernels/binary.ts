@@ -20,6 +20,9 @@ const DTYPES: Partial<Record<Binary, NativeDType>> = {
   LogicalOr: 'bool',
 };
 
+/** Names of the inputs where they are not `a` and `b`: functions of float32 tensors alone. */
+const INPUTS: Partial<Record<Binary, [string, string]>> = {Prelu: ['x', 'alpha'], EluGrad: ['dy', 'y']};
+
 /** One launch; `a` and `b` have one dtype. */
 export function binary(backend: NativeBackend, name: Binary, a: TensorInfo, b: TensorInfo): TensorInfo {
   return launch(backend, NUMBERS[name], DTYPES[name], a, b);
@@ -40,18 +43,17 @@ function launch(
   return compute(backend, 'Binary', [a, b], shape, dtype ?? nativeDType(a), attrs);
 }
 
-function createBinaryKernel(name: Binary, second: string, attrs: number[]): KernelConfig {
-  const first = name === 'Prelu' ? 'x' : 'a';
+function createBinaryKernel(name: Binary): KernelConfig {
+  const [first, second] = INPUTS[name] ?? ['a', 'b'];
+  const floats = name in INPUTS;
   const dtype = DTYPES[name];
   // Mixed dtypes do not come from tf's ops, nor does a Prelu of integers, whose result is float32.
   return createKernel<Record<string, TensorInfo>>(name, (args) => {
     const a = args.inputs[first];
     const b = args.inputs[second];
-    if (a.dtype !== b.dtype || (name === 'Prelu' && a.dtype !== 'float32')) return fallback(name, args);
-    return launch(args.backend, attrs, dtype, a, b);
+    if (a.dtype !== b.dtype || (floats && a.dtype !== 'float32')) return fallback(name, args);
+    return launch(args.backend, NUMBERS[name], dtype, a, b);
   });
 }
 
-export const binaryConfigs = BINARY.map((name) =>
-  createBinaryKernel(name, name === 'Prelu' ? 'alpha' : 'b', NUMBERS[name]),
-);
+export const binaryConfigs = BINARY.map(createBinaryKernel);

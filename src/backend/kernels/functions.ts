@@ -58,6 +58,8 @@ export const BINARY = [
   'Minimum',
   'SquaredDifference',
   'Prelu',
+  'EluGrad',
+  'BitwiseAnd',
   'Equal',
   'NotEqual',
   'Greater',

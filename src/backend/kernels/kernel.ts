@@ -12,6 +12,23 @@ export interface KernelArgs<Inputs, Attrs> {
 
 type Run<Inputs, Attrs> = (args: KernelArgs<Inputs, Attrs>) => TensorInfo | TensorInfo[];
 
+/**
+ * An error of TensorFlow.js's kernel that this one does not throw. It is the only thing a kernel may lack: a spec of TensorFlow.js's own
+ * suite that misses a declared error is excused (`npm run test:conformance`), one that gets a wrong value never.
+ */
+export interface MissingError<Inputs, Attrs = object> {
+  /** What the arguments have that is not refused: 'an index out of range'. */
+  of: string;
+  /** What comes instead, and why. */
+  reason: string;
+  /** Whether a call has such arguments. It reads tensors, so only the suite asks. */
+  applies(args: KernelArgs<Inputs, Attrs>, values: (x: TensorInfo) => ArrayLike<number>): boolean;
+}
+
+export interface NativeKernelConfig extends KernelConfig {
+  missingError?: MissingError<NamedTensorInfoMap>;
+}
+
 /** The kernel `kernelName` of this backend, whatever the dtypes of its inputs. */
 export function createUntypedKernel<Inputs, Attrs = object>(
   kernelName: string,
@@ -28,10 +45,14 @@ export function createUntypedKernel<Inputs, Attrs = object>(
 export function createKernel<Inputs, Attrs = object>(
   kernelName: string,
   run: Run<Inputs, Attrs>,
-): KernelConfig {
-  return createUntypedKernel<Inputs, Attrs>(kernelName, (args) =>
+  missingError?: MissingError<Inputs, Attrs>,
+): NativeKernelConfig {
+  const config = createUntypedKernel<Inputs, Attrs>(kernelName, (args) =>
     hasNativeDTypes(args.inputs as NamedTensorInfoMap) ? run(args) : fallback(kernelName, args),
   );
+  return missingError
+    ? {...config, missingError: missingError as NativeKernelConfig['missingError']}
+    : config;
 }
 
 /** Hands a call over to tfjs-backend-cpu. */

@@ -1,7 +1,7 @@
 /** Reductions over any axes: one native kernel, a table of functions. */
 import {util, type KernelConfig, type TensorInfo} from '@tensorflow/tfjs-core';
 
-import type {NativeDType} from '../types.js';
+import type {NativeBackend, NativeDType} from '../types.js';
 import {REDUCE} from './functions.js';
 import {compute, createKernel, nativeDType} from './kernel.js';
 
@@ -25,6 +25,20 @@ export function reducedShape(shape: number[], axes: number[], keepDims: boolean)
 function resultDType(name: (typeof REDUCE)[number], dtype: NativeDType): NativeDType {
   if (name === 'Mean') return 'float32';
   return dtype === 'bool' && (name === 'Sum' || name === 'Prod') ? 'int32' : dtype;
+}
+
+/** One launch over `axes`, which are left out of the result's shape. */
+export function reduce(
+  backend: NativeBackend,
+  name: (typeof REDUCE)[number],
+  x: TensorInfo,
+  axes: number[],
+): TensorInfo {
+  const shape = reducedShape(x.shape, axes, false);
+  return compute(backend, 'Reduce', [x], shape, resultDType(name, nativeDType(x)), [
+    REDUCE.indexOf(name),
+    ...axes,
+  ]);
 }
 
 function createReduceKernel(name: (typeof REDUCE)[number], number: number): KernelConfig {

@@ -50,3 +50,32 @@ export function slice(
   }
   return stridedCopy(backend, x, shape, offset, size, strides);
 }
+
+/**
+ * `x` seen as a dense tensor of `dims`, with its axes in the order `perm`, under the shape `shape`: its own buffer where only
+ * dimensions of 1 change places.
+ */
+export function permute(
+  backend: NativeBackend,
+  x: TensorInfo,
+  dims: readonly number[],
+  perm: readonly number[],
+  shape: number[],
+): TensorInfo {
+  if (movesNothing(dims, perm)) return backend.alias(x, shape);
+  const strides = denseStrides(dims);
+  return stridedCopy(
+    backend,
+    x,
+    shape,
+    0,
+    perm.map((axis) => dims[axis]),
+    perm.map((axis) => strides[axis]),
+  );
+}
+
+/** Whether only dimensions of 1 change places. */
+export function movesNothing(dims: readonly number[], perm: readonly number[]): boolean {
+  const moved = perm.filter((axis) => dims[axis] !== 1);
+  return moved.every((axis, i) => i === 0 || moved[i - 1] < axis);
+}

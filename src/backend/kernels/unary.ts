@@ -1,7 +1,7 @@
 /** Elementwise functions of one tensor: one native kernel, a table of functions. */
 import type {KernelConfig, TensorInfo} from '@tensorflow/tfjs-core';
 
-import type {NativeDType} from '../types.js';
+import type {NativeBackend, NativeDType} from '../types.js';
 import {UNARY} from './functions.js';
 import {compute, createKernel, nativeDType} from './kernel.js';
 
@@ -23,6 +23,11 @@ const ATTRIBUTES: Partial<Record<Unary, string[]>> = {
   Step: ['alpha'],
   ClipByValue: ['clipValueMin', 'clipValueMax'],
 };
+
+/** One launch, for a function without attributes. */
+export function unary(backend: NativeBackend, name: Unary, x: TensorInfo): TensorInfo {
+  return compute(backend, 'Unary', [x], x.shape, DTYPES[name] ?? nativeDType(x), [UNARY.indexOf(name)]);
+}
 
 function createUnaryKernel(name: Unary, number: number): KernelConfig {
   const dtype = DTYPES[name];

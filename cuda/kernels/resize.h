@@ -1,0 +1,70 @@
+// Images at another size.
+//   input   x [B,H,W,C]: float32, or int32 if not bilinear
+//   attrs   bilinear: 1 to mix the four pixels around a place, 0 to take the nearest one;
+//           align: 1 if the corners' centres of both sizes are one; half: 1 if pixels lie at i + 1/2, else at i
+//   output  y [B,H',W',C], x's dtype
+#pragma once
+#include <cmath>
+
+#include "../host_device.h"
+#include "../tensor.h"
+
+namespace specattn {
+namespace {
+
+// Where pixels of one of y's axes come from.
+struct ResizeAxis {
+  int64_t in = 0, out = 0;
+  double ratio = 1;
+  bool align = false, half = false;
+
+  // The pixel at or before a place, the one at or after it, and how far the place is past the first.
+  SPECATTN_HOST_DEVICE void Around(int64_t i, int64_t* low, int64_t* high, float* share) const {
+    const double at = half ? ratio * (static_cast<double>(i) + 0.5) - 0.5 : ratio * static_cast<double>(i);
+    *low = Within(static_cast<int64_t>(::floor(at)));
+    *high = Within(static_cast<int64_t>(::ceil(at)));
+    *share = static_cast<float>(at - static_cast<double>(*low));
+  }
+  SPECATTN_HOST_DEVICE int64_t Nearest(int64_t i) const {
+    const double at = ratio * (half ? static_cast<double>(i) + 0.5 : static_cast<double>(i));
+    return Within(static_cast<int64_t>(align ? ::round(at) : ::floor(at)));
+  }
+  SPECATTN_HOST_DEVICE int64_t Within(int64_t i) const { return i < 0 ? 0 : (i < in ? i : in - 1); }
+};
+
+struct ResizeCall {
+  int64_t batch = 0, channels = 0;
+  bool bilinear = false;
+  ResizeAxis rows, columns;
+};
+
+inline Status CheckResize(const Args& args, ResizeCall* call) {
+  SPECATTN_CHECK(args.input_count == 1 && args.output_count == 1 && args.attr_count == 3,
+                 "[Resize] expected 1 input, 1 output and 3 attributes but has %d, %d and %d",
+                 args.input_count, args.output_count, args.attr_count);
+  const Tensor &x = args.inputs[0], &y = args.outputs[0];
+  SPECATTN_CHECK(x.rank == 4 && y.rank == 4 && x.dims[0] == y.dims[0] && x.dims[3] == y.dims[3],
+                 "[Resize] x and y must be [B,H,W,C] of one B and C but have ranks %d and %d", x.rank,
+                 y.rank);
+  call->bilinear = args.attrs[0] != 0;
+  SPECATTN_CHECK(
+      x.dtype == y.dtype && (x.dtype == DType::kFloat32 || (x.dtype == DType::kInt32 && !call->bilinear)),
+      "[Resize] x and y must be float32, or int32 if not bilinear, but have dtypes %d and %d",
+      static_cast<int>(x.dtype), static_cast<int>(y.dtype));
+  SPECATTN_CHECK(x.size() > 0 || y.size() == 0, "[Resize] there are no pixels to make %lld elements of",
+                 static_cast<long long>(y.size()));
+  call->batch = x.dims[0];
+  call->channels = x.dims[3];
+  ResizeAxis* axes[] = {&call->rows, &call->columns};
+  for (int i = 0; i < 2; ++i) {
+    const int64_t in = x.dims[1 + i], out = y.dims[1 + i];
+    const bool align = args.attrs[1] != 0;
+    const int64_t less = align && out > 1 ? 1 : 0;
+    const double ratio = out > 0 ? static_cast<double>(in - less) / static_cast<double>(out - less) : 1;
+    *axes[i] = {in, out, ratio, align, args.attrs[2] != 0};
+  }
+  return Ok();
+}
+
+}  // namespace
+}  // namespace specattn

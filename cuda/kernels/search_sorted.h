@@ -1,0 +1,52 @@
+// Where values belong in sorted rows.
+//   inputs  sorted [B,N], values [B,M]: float32 | int32, of one dtype
+//   attrs   upper: 0 before the elements that equal the value, 1 after them
+//   output  int32 [B,M]: how many elements of the row are below (upper: at most) the value
+#pragma once
+#include "../host_device.h"
+#include "../tensor.h"
+
+namespace specattn {
+namespace {
+
+struct SearchSortedSizes {
+  int64_t n = 0, m = 0;
+  bool upper = false;
+};
+
+template <class T>
+SPECATTN_HOST_DEVICE inline int32_t PlaceIn(const T* row, int64_t n, T value, bool upper) {
+  int64_t left = 0, right = n;
+  while (left < right) {
+    const int64_t middle = (left + right) / 2;
+    if (upper ? row[middle] <= value : row[middle] < value) {
+      left = middle + 1;
+    } else {
+      right = middle;
+    }
+  }
+  return static_cast<int32_t>(right);
+}
+
+inline Status CheckSearchSorted(const Args& args, SearchSortedSizes* sizes) {
+  SPECATTN_CHECK(args.input_count == 2 && args.output_count == 1 && args.attr_count == 1,
+                 "[SearchSorted] expected 2 inputs, 1 output and 1 attribute but has %d, %d and %d",
+                 args.input_count, args.output_count, args.attr_count);
+  const Tensor &sorted = args.inputs[0], &values = args.inputs[1], &y = args.outputs[0];
+  SPECATTN_CHECK(sorted.rank == 2 && values.rank == 2 && sorted.dims[0] == values.dims[0],
+                 "[SearchSorted] sorted and values must be [B,N] and [B,M] but have ranks %d and %d",
+                 sorted.rank, values.rank);
+  SPECATTN_CHECK(
+      sorted.dtype == values.dtype && (sorted.dtype == DType::kFloat32 || sorted.dtype == DType::kInt32),
+      "[SearchSorted] sorted and values must both be float32 or int32 but have dtypes %d and %d",
+      static_cast<int>(sorted.dtype), static_cast<int>(values.dtype));
+  SPECATTN_CHECK(y.dtype == DType::kInt32 && y.size() == values.size(),
+                 "[SearchSorted] y must be int32 of %lld elements but is of dtype %d and has %lld",
+                 static_cast<long long>(values.size()), static_cast<int>(y.dtype),
+                 static_cast<long long>(y.size()));
+  *sizes = {sorted.dims[1], values.dims[1], args.attrs[0] != 0};
+  return Ok();
+}
+
+}  // namespace
+}  // namespace specattn

@@ -1,0 +1,133 @@
+/**
+ * The gradients of Conv2D, of images [batch, height, width, channels] and without dilation; that of the images is tf.conv2dTranspose
+ * too. Each is one product of windows side by side.
+ */
+import {
+  backend_util,
+  Conv2DBackpropFilter,
+  Conv2DBackpropInput,
+  util,
+  type Conv2DBackpropFilterAttrs,
+  type Conv2DBackpropInputAttrs,
+  type TensorInfo,
+} from '@tensorflow/tfjs-core';
+
+import type {NativeBackend} from '../types.js';
+import {matMul} from './BatchMatMul.js';
+import {createKernel, fallback, sameShape, withTemporaries} from './kernel.js';
+import {pad} from './PadV2.js';
+import {stridedCopy} from './stridedCopy.js';
+import {windows, type Sizes} from './windows.js';
+
+type Shape4 = [number, number, number, number];
+
+/** The windows that the filter saw, times what came of them. */
+export const conv2DBackpropFilterConfig = createKernel<
+  Record<'x' | 'dy', TensorInfo>,
+  Conv2DBackpropFilterAttrs
+>(Conv2DBackpropFilter, (args) => {
+  const {
+    inputs: {x, dy},
+    attrs: {strides, pad, dataFormat, dimRoundingMode, filterShape},
+    backend,
+  } = args;
+  const sizes = backend_util.computeConv2DInfo(
+    x.shape as Shape4,
+    filterShape,
+    strides,
+    1,
+    pad,
+    dimRoundingMode,
+  );
+  const {outShape, outChannels} = sizes;
+  const fits = sameShape(dy.shape, outShape);
+  if (dataFormat !== 'NHWC' || !fits || x.dtype !== 'float32' || dy.dtype !== 'float32')
+    return fallback(Conv2DBackpropFilter, args);
+  const pixels = util.sizeFromShape(outShape) / outChannels;
+  return withTemporaries(backend, (keep) => {
+    const unfolded = keep(windows(backend, x, sizes));
+    const rows = keep(backend.alias(unfolded, [pixels, util.sizeFromShape(filterShape) / outChannels]));
+    const came = keep(backend.alias(dy, [pixels, outChannels]));
+    const product = keep(matMul(backend, rows, came, {transposeA: true, transposeB: false}));
+    return backend.alias(product, filterShape);
+  });
+});
+
+/** A convolution of dy, with zeros between its pixels where there were strides, by the filter turned round. */
+export const conv2DBackpropInputConfig = createKernel<
+  Record<'dy' | 'filter', TensorInfo>,
+  Conv2DBackpropInputAttrs
+>(Conv2DBackpropInput, (args) => {
+  const {
+    inputs: {dy, filter},
+    attrs: {strides, pad, dataFormat, dimRoundingMode, inputShape},
+    backend,
+  } = args;
+  const sizes = backend_util.computeConv2DInfo(
+    inputShape,
+    filter.shape as Shape4,
+    strides,
+    1,
+    pad,
+    dimRoundingMode,
+    false,
+    dataFormat === 'NCHW' ? 'channelsFirst' : 'channelsLast',
+  );
+  const {inHeight, inWidth, inChannels, outChannels, filterHeight, filterWidth, padInfo} = sizes;
+  const [top, left] = [filterHeight - 1 - padInfo.top, filterWidth - 1 - padInfo.left];
+  // Padding that is wider than the filter would have to be cut off, as would a larger dy.
+  const fits = top >= 0 && left >= 0 && sameShape(dy.shape, sizes.outShape);
+  if (dataFormat !== 'NHWC' || !fits || dy.dtype !== 'float32' || filter.dtype !== 'float32')
+    return fallback(Conv2DBackpropInput, args);
+  return withTemporaries(backend, (keep) => {
+    const spread = keep(withZerosBetween(backend, dy, sizes));
+    const unfolded = keep(
+      windows(backend, spread, {
+        ...{outHeight: inHeight, outWidth: inWidth, filterHeight, filterWidth, padInfo: {top, left}},
+        ...{strideHeight: 1, strideWidth: 1, dilationHeight: 1, dilationWidth: 1},
+      }),
+    );
+    const pixels = util.sizeFromShape(inputShape) / inChannels;
+    const rows = keep(backend.alias(unfolded, [pixels, filterHeight * filterWidth * outChannels]));
+    const turned = keep(turnedFilter(backend, filter));
+    const product = keep(matMul(backend, rows, turned, {transposeA: false, transposeB: false}));
+    return backend.alias(product, inputShape);
+  });
+});
+
+/** strideHeight − 1 rows of zeros after each row, strideWidth − 1 columns after each column. */
+function withZerosBetween(
+  backend: NativeBackend,
+  dy: TensorInfo,
+  {strideHeight, strideWidth}: Sizes,
+): TensorInfo {
+  if (strideHeight === 1 && strideWidth === 1) return backend.alias(dy);
+  return withTemporaries(backend, (keep) => {
+    const [batch, height, width, channels] = dy.shape;
+    const apart = keep(backend.alias(dy, [batch, height, 1, width, 1, channels]));
+    const paddings = [
+      [0, 0],
+      [0, 0],
+      [0, strideHeight - 1],
+      [0, 0],
+      [0, strideWidth - 1],
+      [0, 0],
+    ] as const;
+    const spread = keep(pad(backend, apart, paddings));
+    return backend.alias(spread, [batch, height * strideHeight, width * strideWidth, channels]);
+  });
+}
+
+/** [height · width · outChannels, inChannels] of a filter [height, width, inChannels, outChannels], read from its end. */
+function turnedFilter(backend: NativeBackend, filter: TensorInfo): TensorInfo {
+  const [height, width, inputs, outputs] = filter.shape;
+  const place = inputs * outputs;
+  return stridedCopy(
+    backend,
+    filter,
+    [height * width * outputs, inputs],
+    (height * width - 1) * place,
+    [height * width, outputs, inputs],
+    [-place, 1, outputs],
+  );
+}

@@ -1,0 +1,27 @@
+/** Images [batch, height, width, channels] at another size: tf.image.resizeBilinear, tf.image.resizeNearestNeighbor. */
+import {
+  ResizeBilinear,
+  ResizeNearestNeighbor,
+  type ResizeBilinearAttrs,
+  type TensorInfo,
+} from '@tensorflow/tfjs-core';
+
+import {cast, compute, createKernel, fallback, nativeDType, withTemporaries} from './kernel.js';
+
+/** Both have the same attributes. */
+export const resizeConfigs = [ResizeNearestNeighbor, ResizeBilinear].map((name, bilinear) =>
+  createKernel<{images: TensorInfo}, ResizeBilinearAttrs>(name, (args) => {
+    const {
+      inputs: {images},
+      attrs: {size, alignCorners, halfPixelCenters},
+      backend,
+    } = args;
+    if (images.dtype === 'bool') return fallback(name, args);
+    const [batch, , , channels] = images.shape;
+    const attrs = [bilinear, alignCorners ? 1 : 0, halfPixelCenters ? 1 : 0];
+    return withTemporaries(backend, (keep) => {
+      const x = bilinear ? keep(cast(backend, images, 'float32')) : images;
+      return compute(backend, 'Resize', [x], [batch, ...size, channels], nativeDType(x), attrs);
+    });
+  }),
+);

@@ -1,0 +1,82 @@
+/**
+ * The largest element, or the mean, of the windows of images [batch, height, width, channels]. What lies outside of an image is left
+ * out of both, NaN out of the largest.
+ */
+import {
+  AvgPool,
+  backend_util,
+  MaxPool,
+  type AvgPoolAttrs,
+  type MaxPoolAttrs,
+  type TensorInfo,
+} from '@tensorflow/tfjs-core';
+
+import type {NativeBackend} from '../types.js';
+import {binary} from './binary.js';
+import {scalar} from './Fill.js';
+import {compute, createKernel, fallback, sameShape, withTemporaries} from './kernel.js';
+import {reduce} from './reduce.js';
+import {unary} from './unary.js';
+import {windows, type Sizes} from './windows.js';
+
+/** Below every number of a dtype. */
+const LOWEST = {float32: -Infinity, int32: -(2 ** 31)};
+
+function sizesOf(x: TensorInfo, {filterSize, strides, pad, dimRoundingMode}: MaxPoolAttrs): Sizes {
+  const shape = x.shape as [number, number, number, number];
+  return backend_util.computePool2DInfo(shape, filterSize, strides, 1, pad, dimRoundingMode);
+}
+
+/** Windows of a pixel and as many as there are pixels: x itself, in TensorFlow.js also where strides and padding would say otherwise. */
+function keepsPixels({filterHeight, filterWidth, inShape, outShape}: Sizes): boolean {
+  return filterHeight * filterWidth === 1 && sameShape(inShape, outShape);
+}
+
+export const maxPoolConfig = createKernel<{x: TensorInfo}, MaxPoolAttrs>(MaxPool, (args) => {
+  const {
+    inputs: {x},
+    attrs,
+    backend,
+  } = args;
+  if (x.dtype === 'bool') return fallback(MaxPool, args);
+  const sizes = sizesOf(x, attrs);
+  if (keepsPixels(sizes)) return backend.alias(x);
+  return withTemporaries(backend, (keep) => {
+    const lowest = LOWEST[x.dtype as keyof typeof LOWEST];
+    const numbers = x.dtype === 'float32' ? keep(withoutNaN(backend, x, lowest)) : x;
+    return reduce(backend, 'Max', keep(windows(backend, numbers, sizes, lowest)), [3]);
+  });
+});
+
+/** `x` with another number where it has NaN. */
+function withoutNaN(backend: NativeBackend, x: TensorInfo, instead: number): TensorInfo {
+  return withTemporaries(backend, (keep) => {
+    const $instead = keep(scalar(backend, instead, 'float32'));
+    const inputs = [keep(unary(backend, 'IsNan', x)), $instead, x];
+    return compute(backend, 'Select', inputs, x.shape, 'float32');
+  });
+}
+
+export const avgPoolConfig = createKernel<{x: TensorInfo}, AvgPoolAttrs>(AvgPool, (args) => {
+  const {
+    inputs: {x},
+    attrs,
+    backend,
+  } = args;
+  if (x.dtype !== 'float32') return fallback(AvgPool, args);
+  const sizes = sizesOf(x, attrs);
+  if (keepsPixels(sizes)) return backend.alias(x);
+  return withTemporaries(backend, (keep) => {
+    const sums = keep(reduce(backend, 'Sum', keep(windows(backend, x, sizes)), [3]));
+    return binary(backend, 'RealDiv', sums, keep(counts(backend, x, sizes)));
+  });
+});
+
+/** How many elements of an image are in each window: [1, outHeight, outWidth, 1]. */
+function counts(backend: NativeBackend, x: TensorInfo, sizes: Sizes): TensorInfo {
+  return withTemporaries(backend, (keep) => {
+    const [, height, width] = x.shape;
+    const ones = keep(compute(backend, 'Fill', [], [1, height, width, 1], 'float32', [1]));
+    return reduce(backend, 'Sum', keep(windows(backend, ones, sizes)), [3]);
+  });
+}
