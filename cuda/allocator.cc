@@ -25,20 +25,14 @@ bool IsSet(const char* variable) {
   return text && *text == '1';
 }
 
-// SPECATTN_POISON=1 fills new buffers with 0xff (NaN in every float type), so that a kernel that leaves
-// output unwritten shows.
-bool Poison() {
-  static const bool poison = IsSet("SPECATTN_POISON");
-  return poison;
-}
-
 // As many as keep buffers aligned, and more than a kernel's widest store.
 constexpr size_t kGuardBytes = 256;
 constexpr unsigned char kGuardValue = 0xa5;  // a float of its bytes is neither 0 nor NaN
 
 }  // namespace
 
-Allocator::Allocator(Device& device) : device_(device), guard_(IsSet("SPECATTN_GUARD") ? kGuardBytes : 0) {}
+Allocator::Allocator(Device& device)
+    : device_(device), poison_(IsSet("SPECATTN_POISON")), guard_(IsSet("SPECATTN_GUARD") ? kGuardBytes : 0) {}
 
 Allocator::~Allocator() {
   for (const Block& block : blocks_)
@@ -59,7 +53,7 @@ void Allocator::Release(void* data, size_t capacity) {
 
 Status Allocator::Prepare(void* data, size_t capacity) {
   char* const begin = static_cast<char*>(data);
-  if (Poison()) {
+  if (poison_) {
     const std::vector<unsigned char> ones(capacity, 0xff);
     SPECATTN_RETURN_IF_ERROR(device_.CopyIn(begin, ones.data(), capacity));
   }

@@ -57,7 +57,8 @@ class Allocator {
   bool Take(int pool, size_t capacity, Block* block);
   void* Reserve(size_t capacity);
   void Release(void* data, size_t capacity);
-  // What SPECATTN_POISON and SPECATTN_GUARD ask for of a new buffer.
+  // What is asked for of a new buffer: SPECATTN_POISON=1, that it is full of 0xff (NaN in every float type), so that a
+  // kernel that leaves output unwritten shows; SPECATTN_GUARD=1, its guards.
   Status Prepare(void* data, size_t capacity);
 
   Device& device_;
@@ -65,6 +66,7 @@ class Allocator {
   std::vector<int> free_handles_;
   std::map<int, FreeList> pools_;  // 0: everybody's
   int recording_ = 0;
+  const bool poison_;
   const size_t guard_;                      // bytes before and after each buffer
   std::unordered_map<void*, size_t> ends_;  // where a buffer's guard begins: the most that was asked of it
   std::unordered_map<void*, size_t> made_while_recording_;  // with their capacities
