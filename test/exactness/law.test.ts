@@ -6,7 +6,7 @@ import type {LanguageModel} from '../../src/language_model.js';
 import {resolveOptions, type GenerateOptions} from '../../src/options.js';
 import {LAST, POSITION, SEED} from '../../src/round.js';
 import {Session} from '../../src/session.js';
-import {onBackend} from '../backends.js';
+import {forEachBackend, onBackend} from '../backends.js';
 import {withModel} from '../generate/models.js';
 import {distribution} from '../reference.js';
 import {chiSquare, chiSquareLimit, pooled, totalVariation, totalVariationLimit} from '../statistics.js';
@@ -215,4 +215,19 @@ onBackend('specattn', 'three tokens of plain sampling', () => {
       },
     );
   });
+});
+
+forEachBackend('a draft that is the verifier', (backend) => {
+  it('has every token accepted', () =>
+    withModel({...letterPair({letters: LETTERS, distance: 0}), contextLength: 32}, async (lm) => {
+      for (const sampling of [{}, {temperature: 1}, FILTERS, {...FILTERS, minP: 0.05}])
+        for (const gamma of [1, 3, 8, 'adaptive'] as const)
+          for (let seed = 0; seed < (backend === 'cpu' ? 1 : 10); seed++) {
+            const {stats} = await lm.generate(PROMPT, {
+              ...{verification: 'dense', gamma, seed, maxNewTokens: 20, ...sampling},
+            });
+            expect(stats.drafted).to.be.greaterThan(0);
+            expect(stats.accepted, JSON.stringify({gamma, seed, ...sampling})).to.equal(stats.drafted);
+          }
+    }));
 });

@@ -36,10 +36,10 @@ export function level(): Level {
 
 const MEBIBYTE = 2 ** 20;
 /**
- * What medians of resident memory may differ by: the garbage collector and malloc come and go by some MiB. 10,000 rounds that lose 4 KiB each
- * (one layer's keys and values of a round of the embedded pair take 13 KiB in float32) come to twice as much.
+ * What medians of resident memory may differ by: the garbage collector and malloc come and go by some MiB. The thirds of 10,000 rounds are
+ * 3,333 rounds apart: a loss of 3 KiB a round, half of the keys and values that a round writes in one layer, is more.
  */
-const RESIDENT_BOUND = 16 * MEBIBYTE;
+const RESIDENT_BOUND = 8 * MEBIBYTE;
 /** Sizes that were not asked for before may come late. */
 const RESERVED_BOUND = 16 * MEBIBYTE;
 
