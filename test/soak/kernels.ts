@@ -18,11 +18,12 @@ export async function soakKernels(checks: Checks): Promise<void> {
       {
         cwd: packageRoot,
         env: {...process.env, SPECATTN_POISON: '1', SPECATTN_GUARD: '1'},
-        stdio: ['ignore', 'pipe', 'inherit'],
+        stdio: ['ignore', 'pipe', 'pipe'],
       },
     );
     let output = '';
-    child.stdout.on('data', (data: Buffer) => (output += data.toString()));
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (data: Buffer) => (output += data.toString()));
     const code = await new Promise((resolve) => child.once('close', resolve));
     const passing = /(\d+) passing/.exec(output)?.[1];
     expect(code, output.slice(-4000)).to.equal(0);
