@@ -17,6 +17,16 @@
 namespace specattn {
 namespace {
 
+// The kernels by number.
+constexpr struct {
+  const char* name;
+  int half;
+} kKernels[] = {
+#define KERNEL(name, half) {#name, half},
+#include "kernels.def"
+#undef KERNEL
+};
+
 napi_value Launch(napi_env env, napi_callback_info info) {
   Call call;
   if (!call.Parse(env, info)) return nullptr;
@@ -47,7 +57,12 @@ napi_value Launch(napi_env env, napi_callback_info info) {
   }
   if (end - at < attrs) return Throw(env, "[launch] the command is too long");
   const Args args{session.tensors.data(), inputs, session.tensors.data() + inputs, outputs, at, attrs};
-  const Status status = session.device->Launch(static_cast<Kernel>(kernel), args);
+  Status status = session.device->Launch(static_cast<Kernel>(kernel), args);
+  if (session.allocator->guards() && !session.recording) {
+    for (int i = 0; i < inputs + outputs && status.ok(); ++i)
+      status =
+          session.allocator->CheckGuards(kKernels[kernel].name, session.tensors[static_cast<size_t>(i)].data);
+  }
   return status.ok() ? nullptr : Throw(env, status);
 }
 
@@ -206,14 +221,6 @@ napi_value ProbeDevices(napi_env env, napi_callback_info) {
 }
 
 napi_value Kernels(napi_env env) {
-  static const struct {
-    const char* name;
-    int half;
-  } kKernels[] = {
-#define KERNEL(name, half) {#name, half},
-#include "kernels.def"
-#undef KERNEL
-  };
   napi_value list = nullptr;
   napi_create_array(env, &list);
   for (uint32_t i = 0; i < kKernelCount; ++i) {

@@ -29,8 +29,9 @@ inline napi_value EndCapture(napi_env env, napi_callback_info info) {
   const int id = session.recording;
   session.recording = 0;
   std::unique_ptr<Capture> capture;
-  const Status status = session.device->EndCapture(&capture);
-  session.allocator->EndPool();
+  const Status ended = session.device->EndCapture(&capture);
+  const Status prepared = session.allocator->EndPool();
+  const Status status = ended.ok() ? prepared : ended;
   if (!status.ok()) {
     session.allocator->FreePool(id);
     return Throw(env, status);
@@ -80,6 +81,8 @@ inline napi_value Replay(napi_env env, napi_callback_info info) {
   Recording* const recording = FindCapture(env, call, "replay");
   if (!recording) return nullptr;
   Status status = recording->capture->Replay();
+  if (status.ok() && call.self->allocator->guards())
+    status = call.self->allocator->CheckPool("replay", static_cast<int>(call.numbers[0]));
   if (!status.ok()) return Throw(env, status);
   ++recording->replays;
   for (Recording::Output& output : recording->outputs) {

@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 namespace specattn {
 namespace {
@@ -19,23 +20,73 @@ size_t RoundUp(size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
-// SPECATTN_POISON=1 fills new buffers with 0xff (NaN in every float type), so that a kernel that leaves
-// output unwritten shows.
-bool Poison() {
-  static const bool poison = [] {
-    const char* text = std::getenv("SPECATTN_POISON");
-    return text && *text == '1';
-  }();
-  return poison;
+bool IsSet(const char* variable) {
+  const char* text = std::getenv(variable);
+  return text && *text == '1';
 }
+
+// As many as keep buffers aligned, and more than a kernel's widest store.
+constexpr size_t kGuardBytes = 256;
+constexpr unsigned char kGuardValue = 0xa5;  // a float of its bytes is neither 0 nor NaN
 
 }  // namespace
 
+Allocator::Allocator(Device& device)
+    : device_(device), poison_(IsSet("SPECATTN_POISON")), guard_(IsSet("SPECATTN_GUARD") ? kGuardBytes : 0) {}
+
 Allocator::~Allocator() {
   for (const Block& block : blocks_)
-    if (block.live) device_.Free(block.data, block.capacity);
+    if (block.live) Release(block.data, block.capacity);
   for (const auto& pool : pools_)
-    for (const auto& entry : pool.second) device_.Free(entry.second, entry.first);
+    for (const auto& entry : pool.second) Release(entry.second, entry.first);
+}
+
+void* Allocator::Reserve(size_t capacity) {
+  char* const memory = static_cast<char*>(device_.Allocate(capacity + 2 * guard_));
+  return memory ? memory + guard_ : nullptr;
+}
+
+void Allocator::Release(void* data, size_t capacity) {
+  ends_.erase(data);
+  device_.Free(static_cast<char*>(data) - guard_, capacity + 2 * guard_);
+}
+
+Status Allocator::Prepare(void* data, size_t capacity) {
+  char* const begin = static_cast<char*>(data);
+  if (poison_) {
+    const std::vector<unsigned char> ones(capacity, 0xff);
+    SPECATTN_RETURN_IF_ERROR(device_.CopyIn(begin, ones.data(), capacity));
+  }
+  if (!guard_) return Ok();
+  const std::vector<unsigned char> guard(guard_, kGuardValue);
+  SPECATTN_RETURN_IF_ERROR(device_.CopyIn(begin - guard_, guard.data(), guard_));
+  return device_.CopyIn(begin + ends_[data], guard.data(), guard_);
+}
+
+Status Allocator::CheckGuards(const char* what, const void* data) const {
+  const auto entry = ends_.find(const_cast<void*>(data));
+  if (entry == ends_.end()) return Ok();
+  const char* const begin = static_cast<const char*>(data);
+  std::vector<unsigned char> guards(2 * guard_);
+  SPECATTN_RETURN_IF_ERROR(device_.CopyOut(guards.data(), begin - guard_, guard_));
+  SPECATTN_RETURN_IF_ERROR(device_.CopyOut(guards.data() + guard_, begin + entry->second, guard_));
+  for (size_t i = guard_; i-- > 0;)
+    SPECATTN_CHECK(guards[i] == kGuardValue, "[%s] the byte %zu before a buffer of %zu bytes was overwritten",
+                   what, guard_ - i, entry->second);
+  for (size_t i = 0; i < guard_; ++i)
+    SPECATTN_CHECK(guards[guard_ + i] == kGuardValue,
+                   "[%s] the byte %zu after a buffer of %zu bytes was overwritten", what, i + 1,
+                   entry->second);
+  return Ok();
+}
+
+Status Allocator::CheckPool(const char* what, int pool) const {
+  const auto list = pools_.find(pool);
+  if (list != pools_.end())
+    for (const auto& entry : list->second) SPECATTN_RETURN_IF_ERROR(CheckGuards(what, entry.second));
+  for (const Block& block : blocks_)
+    if (block.live && block.pool == pool) SPECATTN_RETURN_IF_ERROR(CheckGuards(what, block.data));
+  return Ok();
 }
 
 bool Allocator::Take(int pool, size_t capacity, Block* block) {
@@ -56,12 +107,13 @@ Status Allocator::Allocate(size_t bytes, int* handle) {
   block.pool = recording_;
   block.live = true;
   const size_t capacity = RoundUp(bytes);
-  if (!Take(recording_, capacity, &block) && (recording_ == 0 || !Take(0, capacity, &block))) {
+  const bool again = Take(recording_, capacity, &block);
+  if (!again && (recording_ == 0 || !Take(0, capacity, &block))) {
     block.capacity = capacity;
-    block.data = device_.Allocate(capacity);
+    block.data = Reserve(capacity);
     if (!block.data) {
       Trim();
-      block.data = device_.Allocate(capacity);
+      block.data = Reserve(capacity);
     }
     if (!block.data)
       return Error(
@@ -69,11 +121,17 @@ Status Allocator::Allocate(size_t bytes, int* handle) {
           bytes, device_.name(), device_.FreeBytes(), in_use_, buffers_);
     reserved_ += capacity;
   }
-  if (Poison() && !recording_) {
-    std::vector<unsigned char> ones(block.capacity, 0xff);
-    const Status status = device_.CopyIn(block.data, ones.data(), block.capacity);
+  if (guard_) {
+    // Recorded launches use a buffer in turns: its guard stands after the longest use.
+    size_t& end = ends_[block.data];
+    end = recording_ && again && end > bytes ? end : bytes;
+  }
+  if (recording_) {
+    made_while_recording_[block.data] = block.capacity;
+  } else {
+    const Status status = Prepare(block.data, block.capacity);
     if (!status.ok()) {
-      device_.Free(block.data, block.capacity);
+      Release(block.data, block.capacity);
       reserved_ -= block.capacity;
       return status;
     }
@@ -94,13 +152,14 @@ Status Allocator::Allocate(size_t bytes, int* handle) {
 Status Allocator::Free(int handle) {
   if (!Data(handle)) return Error("[free] no buffer has the handle %d", handle);
   Block& block = blocks_[static_cast<size_t>(handle)];
+  const Status status = guard_ && !recording_ ? CheckGuards("free", block.data) : Ok();
   block.live = false;
   in_use_ -= block.bytes;
   --buffers_;
   // A buffer that recorded launches may refer to stays with them, even if it was made before.
   const int pool = block.pool ? block.pool : recording_;
   if (pool == 0 && cached_ + block.capacity > kMaxCached) {
-    device_.Free(block.data, block.capacity);
+    Release(block.data, block.capacity);
     reserved_ -= block.capacity;
   } else {
     pools_[pool].emplace(block.capacity, block.data);
@@ -108,7 +167,7 @@ Status Allocator::Free(int handle) {
   }
   block.data = nullptr;
   free_handles_.push_back(handle);
-  return Ok();
+  return status;
 }
 
 void* Allocator::Data(int handle, size_t* bytes) const {
@@ -117,6 +176,14 @@ void* Allocator::Data(int handle, size_t* bytes) const {
   if (!block.live) return nullptr;
   if (bytes) *bytes = block.bytes;
   return block.data;
+}
+
+Status Allocator::EndPool() {
+  recording_ = 0;
+  const auto made = std::move(made_while_recording_);
+  made_while_recording_.clear();
+  for (const auto& buffer : made) SPECATTN_RETURN_IF_ERROR(Prepare(buffer.first, buffer.second));
+  return Ok();
 }
 
 void Allocator::FreePool(int pool) {
@@ -133,7 +200,7 @@ void Allocator::FreePool(int pool) {
 
 void Allocator::Trim() {
   for (const auto& entry : pools_[0]) {
-    device_.Free(entry.second, entry.first);
+    Release(entry.second, entry.first);
     reserved_ -= entry.first;
   }
   pools_[0].clear();

@@ -56,13 +56,15 @@ void Weights(Stream& stream, const AttentionShape& s, const Span& tile, bool per
                   const float share = per_head ? 1.0f : 1.0f / static_cast<float>(s.heads);
                   float* row = weights + ((per_head ? first_head * s.rows : 0) + tile.first + t) * s.capacity;
                   std::memset(row, 0, static_cast<size_t>(s.capacity) * 4);
+                  // What the row doesn't see stays 0, in a row of NaN too.
+                  const int64_t seen = tile.position + t + 1 < tile.keys ? tile.position + t + 1 : tile.keys;
                   for (int64_t h = first_head; h < last_head; ++h) {
                     const int64_t g = h / s.per_group(), m = t * s.per_group() + h % s.per_group();
                     for (int64_t c = 0; c < tile.chunks; ++c) {
                       const float factor = tile.factor[(g * tile.queries + m) * tile.chunks + c] * share;
                       const float* e = tile.e + ((g * tile.chunks + c) * tile.queries + m) * kChunk;
                       float* to = row + c * kChunk;
-                      const int64_t keys = tile.keys - c * kChunk < kChunk ? tile.keys - c * kChunk : kChunk;
+                      const int64_t keys = seen - c * kChunk < kChunk ? seen - c * kChunk : kChunk;
                       for (int64_t j = 0; j < keys; ++j) to[j] += factor * e[j];
                     }
                   }

@@ -77,7 +77,8 @@ void Weights(Stream& stream, const AttentionShape& s, const Set* sets, int64_t c
         const int64_t g = h / s.per_group(), m = t * s.per_group() + h % s.per_group();
         const Set& set = sets[g];
         for (int64_t j = 0; j < set.count; ++j) {
-          if (set.keys[j] < 0 || set.keys[j] >= s.capacity) continue;
+          // What the row doesn't see stays 0, in a row of NaN too.
+          if (!(set.bits[j] >> t & 1) || set.keys[j] < 0 || set.keys[j] >= s.capacity) continue;
           const int64_t c = j / kChunk;
           row[set.keys[j]] += share * factor[(g * s.queries() + m) * chunks + c] *
                               exponentials[((g * chunks + c) * s.queries() + m) * kChunk + j % kChunk];

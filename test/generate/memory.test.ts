@@ -148,6 +148,17 @@ forEachBackend('memory of a tiny pair', (backend) => {
     expect(await refusal(() => lm.stream('It was').next())).to.equal('[generate] the model was disposed');
   });
 
+  it('is held by a stream that stands still, and given back when that is left', async () => {
+    const before = memory();
+    const lm = await load({...tinyPair(), backend});
+    const stream = lm.stream('It was', {maxNewTokens: 10, gamma: 2});
+    expect((await stream.next()).value).to.be.a('string');
+    lm.dispose();
+    expect(memory().numTensors, 'tensors of the model').to.be.greaterThan(before.numTensors);
+    await stream.return(undefined as never);
+    expect(memory()).to.deep.equal(before);
+  });
+
   it('is given back by disposeAll, when one call loaded the models', async () => {
     const before = memory();
     const options = {...tinyPair(), backend, maxNewTokens: 6, gamma: 2, seed: 1};

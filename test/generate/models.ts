@@ -108,7 +108,7 @@ function writeTinyPair(): {draft: string; verifier: string} {
     fs.writeFileSync(path.join(dir, 'config.json'), JSON.stringify({...TINY, num_hidden_layers: layers}));
     for (const name of ['tokenizer.json', 'tokenizer_config.json'])
       fs.copyFileSync(path.join(PRETRAINED, 'verifier', name), path.join(dir, name));
-    fs.writeFileSync(path.join(dir, 'model.safetensors'), randomWeights(readConfig(dir)));
+    fs.writeFileSync(path.join(dir, 'model.safetensors'), safetensors(readConfig(dir), randomTensor));
   }
   writeLayerMap(path.join(made.verifier, 'layer_map.json'), tinyLayerMap(made));
   return made;
@@ -136,14 +136,17 @@ export function tinyLayerMap({draft, verifier}: {draft: string; verifier: string
   };
 }
 
-/** A safetensors file whose tensors depend on their names alone: models that share names share weights. */
-function randomWeights(config: LlamaConfig): Uint8Array {
+/** A safetensors file of float32 tensors. */
+export function safetensors(
+  config: LlamaConfig,
+  valuesOf: (name: string, shape: number[]) => Float32Array,
+): Uint8Array {
   const tensors = parameters(config).flatMap(({sources}) => sources);
   const header: Record<string, unknown> = {};
   const data: Uint8Array[] = [];
   let at = 0;
   for (const {name, shape} of tensors) {
-    const values = randomTensor(name, shape);
+    const values = valuesOf(name, shape);
     header[name] = {dtype: 'F32', shape, data_offsets: [at, at + values.byteLength]};
     data.push(new Uint8Array(values.buffer));
     at += values.byteLength;
@@ -154,15 +157,17 @@ function randomWeights(config: LlamaConfig): Uint8Array {
   return Buffer.concat([length, json, ...data]);
 }
 
+/** Depends on the name alone: models that share names share weights. */
 function randomTensor(name: string, shape: number[]): Float32Array {
-  const size = tf.util.sizeFromShape(shape);
-  if (shape.length === 1) return new Float32Array(size).fill(1);
-  let seed = 1;
-  for (const letter of name) seed = (Math.imul(seed, 31) + letter.charCodeAt(0)) >>> 0;
-  const scale = name.includes('layers') ? 1.4 / Math.sqrt(shape[1]) : 1;
-  const values = tf
-    .tidy(() => tf.randomNormal(shape, 0, scale, 'float32', seed).dataSync() as Float32Array)
-    .slice();
+  if (shape.length === 1) return new Float32Array(tf.util.sizeFromShape(shape)).fill(1);
+  const values = namedNormals(name, shape, name.includes('layers') ? 1.4 / Math.sqrt(shape[1]) : 1);
   if (name === 'lm_head.weight') values.fill(0, 0, SPECIAL_TOKENS * shape[1]);
   return values;
+}
+
+/** Normal numbers that the name decides. */
+export function namedNormals(name: string, shape: number[], scale: number): Float32Array {
+  let seed = 1;
+  for (const letter of name) seed = (Math.imul(seed, 31) + letter.charCodeAt(0)) >>> 0;
+  return tf.tidy(() => tf.randomNormal(shape, 0, scale, 'float32', seed).dataSync() as Float32Array).slice();
 }

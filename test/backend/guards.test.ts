@@ -1,0 +1,143 @@
+/** What SPECATTN_GUARD=1 and SPECATTN_POISON=1 show of a kernel that writes too much or too little. */
+import * as fs from 'node:fs';
+import {expect} from 'chai';
+
+import {loadAddon, type Addon, type NativeDevice} from '../../src/backend/addon.js';
+
+const loaded = loadAddon();
+const GUARD = 256;
+const GUARD_VALUE = 0xa5;
+const MARKER = Buffer.from('a buffer that is found again by its bytes');
+
+/** Writes over a byte of this process's memory: the one at `offset` from the marker that stands behind a guard. */
+function overwrite(offset: number): void {
+  const file = fs.openSync('/proc/self/mem', 'r+');
+  try {
+    const at = find(file, fs.readFileSync('/proc/self/maps', 'utf8'));
+    expect(at, "the buffer's address").to.be.greaterThan(0);
+    fs.writeSync(file, Uint8Array.of(0), 0, 1, at + offset);
+  } finally {
+    fs.closeSync(file);
+  }
+}
+
+function find(file: number, maps: string): number {
+  for (const [, begin, end] of maps.matchAll(/^([0-9a-f]+)-([0-9a-f]+) rw.*$/gm)) {
+    const [from, to] = [parseInt(begin, 16), parseInt(end, 16)];
+    if (to - from > 2 ** 30) continue; // kept for later by V8, not in use
+    const memory = Buffer.alloc(to - from);
+    try {
+      if (fs.readSync(file, memory, 0, memory.length, from) < memory.length) continue;
+    } catch {
+      continue; // a device's
+    }
+    for (let at = memory.indexOf(MARKER); at >= 0; at = memory.indexOf(MARKER, at + 1))
+      if (at >= GUARD && memory.subarray(at - GUARD, at).every((byte) => byte === GUARD_VALUE))
+        return from + at;
+  }
+  return -1;
+}
+
+/** A device of its own: what the environment asks for counts when it is opened. */
+function withDevice(
+  environment: Record<string, string>,
+  body: (device: NativeDevice, addon: Addon) => void,
+): void {
+  const before = {...process.env};
+  Object.assign(process.env, environment);
+  try {
+    const {addon} = loaded as {addon: Addon};
+    body(new addon.Device('cpu'), addon);
+  } finally {
+    for (const name of Object.keys(environment)) {
+      if (before[name] === undefined) delete process.env[name];
+      else process.env[name] = before[name];
+    }
+  }
+}
+
+/** Queues Fill over a buffer of `bytes` bytes, which are bools. */
+function fill(device: NativeDevice, addon: Addon, handle: number, bytes: number, value: number): void {
+  const kernel = addon.kernels.findIndex(({name}) => name === 'Fill');
+  const bool = 4; // of DType in cuda/tensor.h
+  device.command.set([kernel, 0, 1, 1, handle, bool, 1, bytes, value]);
+  device.launch();
+}
+
+(process.platform === 'linux' && 'addon' in loaded ? describe : describe.skip)('a guarded buffer', () => {
+  const OFFSETS: Record<string, [offset: number, error: string]> = {
+    'right after its end': [
+      MARKER.length,
+      `the byte 1 after a buffer of ${MARKER.length} bytes was overwritten`,
+    ],
+    'a guard further': [
+      MARKER.length + GUARD - 1,
+      `the byte ${GUARD} after a buffer of ${MARKER.length} bytes was overwritten`,
+    ],
+    'right before its beginning': [
+      -1,
+      `the byte 1 before a buffer of ${MARKER.length} bytes was overwritten`,
+    ],
+    'a guard before': [-GUARD, `the byte ${GUARD} before a buffer of ${MARKER.length} bytes was overwritten`],
+  };
+  for (const [where, [offset, error]] of Object.entries(OFFSETS)) {
+    it(`shows a byte that was written ${where}, when it is launched over and when it is freed`, () => {
+      withDevice({SPECATTN_GUARD: '1'}, (device, addon) => {
+        const handle = device.allocate(MARKER.length);
+        device.write(handle, 0, MARKER);
+        overwrite(offset);
+        expect(() => fill(device, addon, handle, MARKER.length, 1)).to.throw(`[Fill] ${error}`);
+        expect(() => device.free(handle)).to.throw(`[free] ${error}`);
+        expect(device.memory().buffers).to.equal(0);
+        // The memory serves again, with new guards.
+        const next = device.allocate(MARKER.length);
+        fill(device, addon, next, MARKER.length, 1);
+        device.free(next);
+      });
+    });
+  }
+
+  it('shows what recorded launches overwrote', () => {
+    withDevice({SPECATTN_GUARD: '1'}, (device, addon) => {
+      device.beginCapture();
+      const handle = device.allocate(MARKER.length);
+      fill(device, addon, handle, MARKER.length, 1);
+      const capture = device.endCapture();
+      device.replay(capture);
+      device.write(handle, 0, MARKER);
+      overwrite(MARKER.length);
+      expect(() => device.replay(capture)).to.throw(
+        `[replay] the byte 1 after a buffer of ${MARKER.length} bytes was overwritten`,
+      );
+    });
+  });
+
+  it('may be written from its first byte to its last', () => {
+    withDevice({SPECATTN_GUARD: '1'}, (device, addon) => {
+      for (const bytes of [0, 1, 31, 33, 111, 989, 256, 4096]) {
+        const handle = device.allocate(bytes);
+        device.write(handle, 0, new Uint8Array(bytes).fill(7));
+        fill(device, addon, handle, bytes, 1);
+        device.free(handle);
+      }
+    });
+  });
+});
+
+('addon' in loaded ? describe : describe.skip)('a poisoned buffer', () => {
+  const read = (device: NativeDevice, handle: number) => {
+    const values = new Float32Array(33);
+    device.read(handle, 0, values);
+    return [...values];
+  };
+
+  it('is full of NaN, recorded or not', () => {
+    withDevice({SPECATTN_POISON: '1', SPECATTN_GUARD: '1'}, (device) => {
+      expect(read(device, device.allocate(33 * 4)).every(Number.isNaN)).to.equal(true);
+      device.beginCapture();
+      const recorded = device.allocate(33 * 4);
+      device.endCapture();
+      expect(read(device, recorded).every(Number.isNaN)).to.equal(true);
+    });
+  });
+});

@@ -1,0 +1,71 @@
+/** Pairs of models whose tokens are letters: so few that the law of what they write can be computed whole. */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+
+import {readConfig} from '../../models/config.js';
+import {writeLayerMap} from '../../models/layer_map.js';
+import {namedNormals, newFolder, safetensors} from '../generate/models.js';
+
+const LAYERS = 2;
+const ALPHABET = 'abcdefghijklmnopqrstuvwxyz';
+
+/** The text of tokens. */
+export const lettersOf = (tokens: readonly number[]): string => tokens.map((id) => ALPHABET[id]).join('');
+
+export interface Letters {
+  /** The vocabulary's size. */
+  letters: number;
+  /** Of both models; default 2. */
+  layers?: number;
+  /** How far the draft's weights are from the verifier's: 0, the same; 1, half of each is its own. */
+  distance: number;
+  /** The letter that ends a text; default none. */
+  end?: string;
+  contextLength?: number;
+}
+
+/**
+ * The folders of a random pair. Both models are 16 wide, with 2 query heads on 1 key/value head; their logits are about normal, so that no letter is sure and none is out of the question.
+ */
+export function letterPair(options: Letters): {draft: string; verifier: string} {
+  const verifier = writeModel({...options, distance: 0});
+  const draft = writeModel(options);
+  const layers = Array.from({length: options.layers ?? LAYERS}, (_, layer) => layer);
+  writeLayerMap(path.join(verifier, 'layer_map.json'), {
+    version: 1,
+    kind: 'kl',
+    draft: {config: readConfig(draft).sha256},
+    verifier: {config: readConfig(verifier).sha256},
+    layers,
+    heads: layers.map(() => [0, 1]),
+    kl: layers.map((layer) => layers.map((other) => Math.abs(layer - other))),
+    text: {rows: 10, window: 10},
+  });
+  return {draft, verifier};
+}
+
+function writeModel({letters, layers = LAYERS, distance, end, contextLength = 48}: Letters): string {
+  const dir = newFolder();
+  const write = (name: string, value: object) =>
+    fs.writeFileSync(path.join(dir, name), JSON.stringify(value));
+  write('config.json', {
+    ...{architectures: ['LlamaForCausalLM'], model_type: 'llama', hidden_act: 'silu', vocab_size: letters},
+    ...{hidden_size: 16, intermediate_size: 24, num_hidden_layers: layers, head_dim: 8},
+    ...{num_attention_heads: 2, num_key_value_heads: 1, max_position_embeddings: contextLength},
+    ...(end === undefined ? {} : {eos_token_id: ALPHABET.indexOf(end)}),
+  });
+  const vocab = Object.fromEntries([...ALPHABET.slice(0, letters)].map((letter, id) => [letter, id]));
+  write('tokenizer.json', {
+    ...{added_tokens: [], normalizer: null, pre_tokenizer: null, post_processor: null},
+    decoder: {type: 'Fuse'},
+    model: {type: 'BPE', vocab, merges: []},
+  });
+  const weights = safetensors(readConfig(dir), (name, shape) => {
+    if (shape.length === 1) return new Float32Array(shape[0]).fill(1);
+    const scale = 1.4 / Math.sqrt(name.includes('embed') ? 1 : shape[1]);
+    const [own, other] = [namedNormals(name, shape, scale), namedNormals(`draft ${name}`, shape, scale)];
+    return own.map((x, i) => (x + distance * other[i]) / Math.hypot(1, distance));
+  });
+  fs.writeFileSync(path.join(dir, 'model.safetensors'), weights);
+  return dir;
+}

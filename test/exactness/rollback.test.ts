@@ -1,0 +1,184 @@
+/** Rolling back is setting the position: what a rejected draft left in the caches is never seen again. */
+import * as tf from '@tensorflow/tfjs-core';
+import {expect} from 'chai';
+import * as fc from 'fast-check';
+
+import type {Llama} from '../../models/llama.js';
+import {kvCacheAppend} from '../../ops/index.js';
+import type {LanguageModel} from '../../src/language_model.js';
+import {resolveOptions} from '../../src/options.js';
+import {CACHES} from '../../src/round.js';
+import {Session} from '../../src/session.js';
+import {SAME_BITS_ROWS, forEachBackend, isNative, onBackend} from '../backends.js';
+import {expectClose, expectSame} from '../compare.js';
+import {withModel} from '../generate/models.js';
+import {letterPair} from './letters.js';
+
+const LETTERS = 8;
+const letter = fc.nat(LETTERS - 1);
+/** Short enough that on every device a row's bits are those that it has in a block of the whole sequence. */
+const CONTEXT = SAME_BITS_ROWS;
+
+/** Rows 0 … rows - 1 of caches. */
+const cachedRows = (caches: tf.Tensor[], rows: number): Float32Array[] =>
+  caches.map((cache) =>
+    tf.tidy(() => {
+      const [groups, , size] = cache.shape;
+      return tf.slice(cache, [0, 0, 0], [groups, rows, size]).dataSync() as Float32Array;
+    }),
+  );
+
+/** The logits of the last token and the caches of a sequence that is computed at once. */
+function whole(model: Llama, sequence: number[]): {logits: Float32Array; cache: Float32Array[]} {
+  const {lastLogits, cache} = model.forward({
+    tokens: tf.tensor1d(sequence, 'int32'),
+    position: tf.tensor1d([0], 'int32'),
+    cache: model.newCache(CONTEXT),
+    outputs: ['lastLogits'],
+  });
+  return {logits: lastLogits!.dataSync() as Float32Array, cache: cachedRows(cache, sequence.length)};
+}
+
+interface Round {
+  drafted: number[];
+  /** Of the drafted tokens, at most. */
+  accepted: number;
+  /** The token after them. */
+  next: number;
+}
+
+const rounds = fc.array(
+  fc.record<Round>({
+    drafted: fc.array(letter, {minLength: 1, maxLength: 6}),
+    accepted: fc.nat(6),
+    next: letter,
+  }),
+  {minLength: 1, maxLength: 5},
+);
+
+/** Goes through `given` as the loop does; `spoil` fills what lies past the position before each round. */
+function decoded(
+  model: Llama,
+  prompt: number[],
+  given: Round[],
+  spoil: (cache: tf.Tensor3D[], position: number) => tf.Tensor3D[],
+): {sequence: number[]; logits: Float32Array; cache: Float32Array[]} {
+  const sequence = [...prompt];
+  let cache = model.newCache(CONTEXT);
+  let logits: tf.Tensor2D | undefined;
+  const take = (tokens: number[], position: number) => {
+    cache = spoil(cache, position);
+    ({cache, lastLogits: logits} = model.forward({
+      tokens: tf.tensor1d(tokens, 'int32'),
+      position: tf.tensor1d([position], 'int32'),
+      cache,
+      outputs: ['lastLogits'],
+    }));
+  };
+  if (prompt.length > 1) take(prompt.slice(0, -1), 0);
+  for (const {drafted, accepted, next} of given) {
+    const position = sequence.length - 1;
+    const block = drafted.slice(0, CONTEXT - 1 - sequence.length);
+    if (block.length === 0) break;
+    take([sequence[position], ...block], position);
+    sequence.push(...block.slice(0, accepted), next);
+  }
+  take(sequence.slice(-1), sequence.length - 1);
+  return {sequence, logits: logits!.dataSync() as Float32Array, cache: cachedRows(cache, sequence.length)};
+}
+
+forEachBackend('a sequence that was decoded in rounds', (backend) => {
+  const SPOILERS: Record<string, (cache: tf.Tensor3D[], position: number) => tf.Tensor3D[]> = {
+    'with what rejected tokens left': (cache) => cache,
+    // No weight is as good as none only if nothing is read.
+    'with NaN in every row that is free': (cache, position) =>
+      cache.map((rows) => {
+        const [groups, capacity, size] = rows.shape;
+        const spoilt = tf.fill<tf.Rank.R3>([capacity - position, groups, size], NaN);
+        return kvCacheAppend(rows, spoilt, tf.tensor1d([position], 'int32'));
+      }),
+  };
+  for (const [what, spoil] of Object.entries(SPOILERS)) {
+    it(`is as if it had been computed whole, ${what}`, function () {
+      this.timeout(120_000);
+      return withModel(letterPair({letters: LETTERS, distance: 1}), async ({verifier}) => {
+        const equal = isNative(backend)
+          ? expectSame
+          : (actual: Float32Array, expected: Float32Array) =>
+              expectClose(actual, expected, {relative: 1e-4, absolute: 1e-5});
+        fc.assert(
+          fc.property(fc.array(letter, {minLength: 1, maxLength: 8}), rounds, (prompt, given) => {
+            tf.tidy(() => {
+              const {sequence, logits, cache} = decoded(verifier, prompt, given, spoil);
+              const expected = whole(verifier, sequence);
+              cache.forEach((values, i) => equal(values, expected.cache[i]));
+              equal(logits, expected.logits);
+            });
+          }),
+          {numRuns: isNative(backend) ? 100 : 8},
+        );
+      });
+    });
+  }
+});
+
+onBackend('specattn', 'a session after any rounds', () => {
+  const noPause = () => Promise.resolve();
+  const newSession = ({draft, verifier, layerMap}: LanguageModel) =>
+    new Session({draft, verifier, layerMap, contextLength: CONTEXT});
+
+  it("has both models' keys and values of its sequence, and goes on as a new one would", function () {
+    this.timeout(120_000);
+    return withModel(letterPair({letters: LETTERS, distance: 0.6}), async (lm) => {
+      const accepted: number[] = [];
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(letter, {minLength: 2, maxLength: 6}),
+          fc.array(fc.integer({min: 1, max: 6}), {minLength: 1, maxLength: 6}),
+          fc.nat(),
+          fc.constantFrom(0, 0.7, 1.5),
+          async (prompt, gammas, seed, temperature) => {
+            const options = resolveOptions({verification: 'dense', seed, temperature});
+            const [resumed, fresh] = [newSession(lm), newSession(lm)];
+            const round = async (session: Session, gamma: number) => {
+              const [report] = await session.speculative(gamma, options).steps.run().read();
+              return [...report].filter((token) => token >= 0);
+            };
+            try {
+              await resumed.prefill(prompt, seed, true, noPause);
+              const sequence = [...prompt];
+              for (const gamma of gammas) {
+                if (sequence.length + gamma > CONTEXT - 4) break;
+                const tokens = await round(resumed, gamma);
+                accepted.push((tokens.length - 1) / gamma);
+                sequence.push(...tokens);
+              }
+              // The last token is in no cache yet; the one before it may not be in the draft's.
+              const caches = resumed['state'].tensors.slice(CACHES);
+              const split = resumed['verifierCaches'];
+              tf.tidy(() => {
+                const rows = sequence.length - 1;
+                const verifier = whole(lm.verifier, sequence.slice(0, rows));
+                const draft = whole(lm.draft!, sequence.slice(0, rows - 1));
+                const held = [
+                  ...cachedRows(caches.slice(0, split), rows),
+                  ...cachedRows(caches.slice(split), rows - 1),
+                ];
+                held.forEach((values, i) => expectSame(values, [...verifier.cache, ...draft.cache][i]));
+              });
+              await fresh.prefill(sequence, seed, true, noPause);
+              for (const gamma of [1, 2])
+                expect(await round(resumed, gamma)).to.deep.equal(await round(fresh, gamma));
+            } finally {
+              resumed.dispose();
+              fresh.dispose();
+            }
+          },
+        ),
+        {numRuns: 40},
+      );
+      expect(accepted, 'rounds of which all was accepted').to.include(1);
+      expect(accepted, 'rounds of which nothing was').to.include(0);
+    });
+  });
+});
