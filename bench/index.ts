@@ -44,8 +44,10 @@ async function main(): Promise<void> {
     .description('refcheck, then timings of kernels and of decoding with the embedded pair')
     .option('--tokens <n>', 'new tokens of a run', Number, 200)
     .option('--runs <n>', 'runs of each mode', Number, 7)
-    .option('--contexts <n,...>', 'tokens of the prompts to decode after; default: a short one and a long one', (text) =>
-      text.split(',').map(Number),
+    .option(
+      '--contexts <n,...>',
+      'tokens of the prompts to decode after; default: a short one and a long one',
+      (text) => text.split(',').map(Number),
     )
     .option('--json', 'print the JSON object alone')
     .parse();

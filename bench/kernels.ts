@@ -143,7 +143,9 @@ function mask(rows: number, keys: number): KernelRow[] {
     const size = nucleusOf(row, keys, 0.95).length;
     const counted = kept.slice(r * keys, (r + 1) * keys).reduce((sum, x) => sum + x, 0);
     if (counted !== size)
-      throw new Error(`[bench] NucleusMask kept ${counted} of ${keys} keys of row ${r} but must keep ${size}`);
+      throw new Error(
+        `[bench] NucleusMask kept ${counted} of ${keys} keys of row ${r} but must keep ${size}`,
+      );
   });
   const shape = `${rows} x ${keys} weights`;
   const us = 1e3 * time(() => tf.dispose(nucleusMask(weights, at, 0.95)), 20);

@@ -57,7 +57,12 @@ export interface KeptKeys {
  *     context, or the signal fires
  */
 export async function keptKeys(
-  {verifier, draft, layerMap, tokenizer}: Pick<LanguageModel, 'verifier' | 'draft' | 'layerMap' | 'tokenizer'>,
+  {
+    verifier,
+    draft,
+    layerMap,
+    tokenizer,
+  }: Pick<LanguageModel, 'verifier' | 'draft' | 'layerMap' | 'tokenizer'>,
   text: string,
   {p = 0.95, gamma = 4, prompt, signal}: KeptKeysOptions = {},
 ): Promise<KeptKeys> {
@@ -76,9 +81,10 @@ export async function keptKeys(
   const {sinks, recent} = resolveOptions();
   const layers = [...Array(verifier.config.numHiddenLayers).keys()];
   const plan = chosen?.plan.sets ?? layers.map(() => -1);
-  const sets = [...new Set(plan.filter((set) => set >= 0))].map(
-    (set): KeptSet => ({layers: layers.filter((layer) => plan[layer] === set), rows: []}),
-  );
+  const sets = [...new Set(plan.filter((set) => set >= 0))].map((set): KeptSet => ({
+    layers: layers.filter((layer) => plan[layer] === set),
+    rows: [],
+  }));
   const watched = chosen && watch(chosen, sets);
   const reads = new KeyReads(verifier.config, verifier.cacheBytesPerElement);
   const decoder = new TeacherForced(verifier, draft, ids.length);

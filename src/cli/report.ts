@@ -22,7 +22,10 @@ export function reportCommand(): Command {
     .option('--out <dir>', 'where the page and its pictures go (default: the folder)')
     .option('--draft <dir>', 'Hugging Face folder of the draft (default: the embedded one)')
     .option('--verifier <dir>', 'Hugging Face folder of the verifier (default: the embedded one)')
-    .option('--layer-map <file>', 'the map to draw and to choose keys by (default: in the folder, or beside the verifier)')
+    .option(
+      '--layer-map <file>',
+      'the map to draw and to choose keys by (default: in the folder, or beside the verifier)',
+    )
     .option('--text <file>', 'the passage whose kept keys are drawn (default: one of the package)')
     .option('--p <share>', 'share of the draft attention that its kept keys hold (default: 0.95)', number)
     .option('--backend <name>', 'TensorFlow.js backend (default: specattn where it is built)')

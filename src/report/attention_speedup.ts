@@ -1,6 +1,16 @@
 /** Attention over chosen keys against attention over all of them: Figure 4 of the paper. */
 import {COLOURS} from './draw.js';
-import {binary, fixed, percent, significant, type Drawn, type Figure, type Missing, type Panel, type Table} from './figure.js';
+import {
+  binary,
+  fixed,
+  percent,
+  significant,
+  type Drawn,
+  type Figure,
+  type Missing,
+  type Panel,
+  type Table,
+} from './figure.js';
 import {drawLines, type Series} from './lines.js';
 import type {CpuBench, GpuBench} from './read.js';
 
@@ -17,10 +27,25 @@ interface Measured {
   denseUs: number;
 }
 
-export async function drawAttentionSpeedup(bench: CpuBench | undefined, gpu: GpuBench | undefined): Promise<Drawn> {
+export async function drawAttentionSpeedup(
+  bench: CpuBench | undefined,
+  gpu: GpuBench | undefined,
+): Promise<Drawn> {
   const sources = [
-    {device: 'CPU', measured: bench ? cpuRows(bench) : [], machine: bench?.machine, file: 'bench.json', script: 'bench'},
-    {device: 'GPU', measured: gpu ? gpuRows(gpu) : [], machine: gpu?.machine, file: 'bench-gpu.json', script: 'bench:gpu'},
+    {
+      device: 'CPU',
+      measured: bench ? cpuRows(bench) : [],
+      machine: bench?.machine,
+      file: 'bench.json',
+      script: 'bench',
+    },
+    {
+      device: 'GPU',
+      measured: gpu ? gpuRows(gpu) : [],
+      machine: gpu?.machine,
+      file: 'bench-gpu.json',
+      script: 'bench:gpu',
+    },
   ];
   const missing: Missing[] = [];
   const machines: string[] = [];
@@ -31,17 +56,34 @@ export async function drawAttentionSpeedup(bench: CpuBench | undefined, gpu: Gpu
   ];
   for (const {device, measured, machine, file, script} of sources) {
     if (measured.length === 0) {
-      const reason = machine === undefined ? `there is no ${file}` : `${file} has no times of SparseAttention`;
-      missing.push({figure: `${TITLE}, on a ${device}`, reason, command: `npm run --silent ${script} > DIR/${file}`});
+      const reason =
+        machine === undefined ? `there is no ${file}` : `${file} has no times of SparseAttention`;
+      missing.push({
+        figure: `${TITLE}, on a ${device}`,
+        reason,
+        command: `npm run --silent ${script} > DIR/${file}`,
+      });
       continue;
     }
     for (const shape of [...new Set(measured.map((one) => one.shape))])
-      panels.push(await panel(device, shape, measured.filter((one) => one.shape === shape)));
+      panels.push(
+        await panel(
+          device,
+          shape,
+          measured.filter((one) => one.shape === shape),
+        ),
+      );
     tables.push(...tablesOf(device, measured));
     machines.push(`${device}: ${machine}.`);
   }
   if (panels.length === 0) return {missing};
-  const figure: Figure = {id: 'attention-speedup', title: TITLE, notes: [...notes, machines.join(' ')], panels, tables};
+  const figure: Figure = {
+    id: 'attention-speedup',
+    title: TITLE,
+    notes: [...notes, machines.join(' ')],
+    panels,
+    tables,
+  };
   return {figure, missing};
 }
 
@@ -91,9 +133,24 @@ async function panel(device: string, shape: string, measured: Measured[]): Promi
   const svg = await drawLines({
     title: `${device}, ${shape}`,
     description: `Times as fast as dense attention against the share of keys left out, for contexts of ${contexts.map(binary).join(', ')} keys. The table has the numbers.`,
-    x: {title: 'keys left out', scale: 'linear', domain: [0, 1], ticks: [0, 0.25, 0.5, 0.75, 1], format: 'percent'},
-    y: {title: 'times as fast as dense', scale: 'log', domain: [slowest, FASTEST * 1.1], ticks: [0.5, 1, 2, 5, 10, 20], format: 'times'},
-    series: [{name: 'memory’s bound', colour: COLOURS.grey, dashed: true, bare: true, points: bound}, ...series],
+    x: {
+      title: 'keys left out',
+      scale: 'linear',
+      domain: [0, 1],
+      ticks: [0, 0.25, 0.5, 0.75, 1],
+      format: 'percent',
+    },
+    y: {
+      title: 'times as fast as dense',
+      scale: 'log',
+      domain: [slowest, FASTEST * 1.1],
+      ticks: [0.5, 1, 2, 5, 10, 20],
+      format: 'times',
+    },
+    series: [
+      {name: 'memory’s bound', colour: COLOURS.grey, dashed: true, bare: true, points: bound},
+      ...series,
+    ],
     reference: {y: 1, name: 'dense'},
     margin: 110,
   });

@@ -17,7 +17,9 @@ export async function drawDivergence(map: DrawnMap | undefined): Promise<Drawn> 
     notes: [
       `Kullback-Leibler divergence in nats of the attention of each verifier layer from that of each draft layer, means over heads and over ${grouped(map.text.rows)} rows of text in windows of ${grouped(map.text.window)} tokens. Boxed: the draft layer that each verifier layer is mapped to, the map that never decreases with the least sum.`,
       ...(map.mixture
-        ? ['The map in use is a mixture: weights of all the draft’s heads and of the verifier’s own attention before; the table has what that leaves.']
+        ? [
+            'The map in use is a mixture: weights of all the draft’s heads and of the verifier’s own attention before; the table has what that leaves.',
+          ]
         : []),
     ],
     panels: [{name: 'divergence', svg: await drawHeatmap(map.kl, map.layers)}],
@@ -30,7 +32,13 @@ function tableOf(map: DrawnMap): Table {
   const {mixture} = map;
   return {
     title: 'The map, KL in nats',
-    head: ['verifier layer', 'draft layer', 'KL', 'least KL of a layer', ...(mixture ? ['KL of the mixture'] : [])],
+    head: [
+      'verifier layer',
+      'draft layer',
+      'KL',
+      'least KL of a layer',
+      ...(mixture ? ['KL of the mixture'] : []),
+    ],
     rows: map.layers.map((layer, i) => [
       String(i),
       String(layer),

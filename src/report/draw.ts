@@ -62,10 +62,13 @@ export async function draw(spec: Spec, {title, description}: Words): Promise<Svg
   const vega = await import('vega');
   const {textMetrics} = vega as unknown as {textMetrics: TextMetrics};
   const end = measureBy(textMetrics);
-  const view = new vega.View(vega.parse({...spec, background: undefined}, {...STYLE, aria: false} as Config), {renderer: 'none'});
+  const view = new vega.View(
+    vega.parse({...spec, background: undefined}, {...STYLE, aria: false} as Config),
+    {renderer: 'none'},
+  );
   try {
     const svg = await view.toSVG();
-    return svg.replace(
+    return printable(svg).replace(
       /^<svg ([^>]*)>/,
       (_, attributes: string) =>
         `<svg role="img" ${attributes}><title>${escape(title)}</title><desc>${escape(description)}</desc>`,
@@ -83,11 +86,20 @@ export function standalone(svg: Svg): string {
 
 /** For text and quoted attributes of HTML and of SVG. */
 export function escape(text: string): string {
-  const entities: Record<string, string> = {'&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;'};
-  // What XML has no place for, escaped or not, is shown as unknown.
+  const entities: Record<string, string> = {
+    '&': '&amp;',
+    '<': '&lt;',
+    '>': '&gt;',
+    '"': '&quot;',
+    "'": '&#39;',
+  };
+  return printable(text).replace(/[&<>"']/g, (character) => entities[character]);
+}
+
+/** What XML has no place for, escaped or not, is shown as unknown. */
+function printable(text: string): string {
   // eslint-disable-next-line no-control-regex
-  const printable = text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, '\ufffd');
-  return printable.replace(/[&<>"']/g, (character) => entities[character]);
+  return text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, '\ufffd');
 }
 
 interface TextMetrics {
@@ -101,7 +113,8 @@ let before: TextMetrics['width'];
 /** Vega's own estimate, where there is no canvas, is a third too wide: pictures would have empty margins. */
 function measureBy(metrics: TextMetrics): () => void {
   if (drawing++ === 0) before = metrics.width;
-  metrics.width = ({fontSize = 11}, text) => textWidth(Array.isArray(text) ? text.join('\n') : String(text), fontSize);
+  metrics.width = ({fontSize = 11}, text) =>
+    textWidth(Array.isArray(text) ? text.join('\n') : String(text), fontSize);
   return () => {
     if (--drawing === 0) metrics.width = before;
   };
@@ -109,7 +122,19 @@ function measureBy(metrics: TextMetrics): () => void {
 
 /** Of the longest line, in pixels, on the safe side: the page's reader may have another font. */
 export function textWidth(text: string, fontSize: number = FONT_SIZE): number {
-  const ems = (line: string) =>
-    [...line].reduce((sum, letter) => sum + (/[ilj.,:;'| ]/.test(letter) ? 0.34 : /[A-ZmwMW@%×γ]/.test(letter) ? 0.84 : 0.6), 0);
+  const em = (letter: string) => {
+    if (/[ilj.,:;'| ]/.test(letter)) return 0.34;
+    return /[a-z0-9!-~]/.test(letter) && !/[A-Zmw@%]/.test(letter) ? 0.64 : 0.9;
+  };
+  const ems = (line: string) => [...line].reduce((sum, letter) => sum + em(letter), 0);
   return fontSize * Math.max(...text.split('\n').map(ems));
+}
+
+/** In one line, and its beginning alone where that is wider than so many pixels. */
+export function shorten(words: string, width: number, fontSize: number = FONT_SIZE): string {
+  const text = words.replace(/\s+/g, ' ');
+  if (textWidth(text, fontSize) <= width) return text;
+  const letters = [...text];
+  while (letters.length > 0 && textWidth(`${letters.join('')}…`, fontSize) > width) letters.pop();
+  return `${letters.join('')}…`;
 }

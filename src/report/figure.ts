@@ -73,5 +73,10 @@ export function binary(value: number): string {
 
 /** A part of a file's name. */
 export function fileName(name: string): string {
-  return name.replace(/[^A-Za-z0-9.-]+/g, '-').replace(/^[-.]+|[-.]+$/g, '').toLowerCase() || 'unnamed';
+  return (
+    name
+      .replace(/[^A-Za-z0-9.-]+/g, '-')
+      .replace(/^[-.]+|[-.]+$/g, '')
+      .toLowerCase() || 'unnamed'
+  );
 }

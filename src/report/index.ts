@@ -20,7 +20,10 @@ import {drawThroughput} from './throughput.js';
 
 export {drawKeptKeys, type KeptKeysPictures} from './kept_keys.js';
 
-export interface ReportOptions extends Pick<LoadOptions, 'draft' | 'verifier' | 'layerMap' | 'backend' | 'onProgress'> {
+export interface ReportOptions extends Pick<
+  LoadOptions,
+  'draft' | 'verifier' | 'layerMap' | 'backend' | 'onProgress'
+> {
   /** Where `report.html` and `figures/` go. Default: the folder itself. */
   out?: string;
   /** What the pair decodes for the picture of kept keys. Default: a passage of the package's. */

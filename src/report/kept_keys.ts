@@ -2,7 +2,7 @@
 import type {Spec} from 'vega';
 
 import type {KeptKeys, KeptSet} from '../kept_keys.js';
-import {COLOURS, INK, draw, type Svg} from './draw.js';
+import {COLOURS, INK, draw, standalone, type Svg} from './draw.js';
 import {grouped, percent, type Figure, type Panel, type Table} from './figure.js';
 
 export const KEPT_KEYS_TITLE = 'What the verifier reads of a passage';
@@ -17,12 +17,25 @@ const ROWS_SIDE = 300;
 export interface KeptKeysPictures {
   /** Layers over positions: the share of later rows that read a key. */
   layers: Svg;
-  /** Rows over positions, for each set of layers that reads the same keys. */
+  /** Rows over positions, for each set of layers that reads the same keys, the first six of them. */
   rows: Svg[];
 }
 
-/** Draws {@link keptKeys}' result as SVG texts. */
+/**
+ * Draws the result of {@link keptKeys} as SVG texts: black on white, for a file or a notebook.
+ *
+ * ```ts
+ * const {layers} = await drawKeptKeys(await keptKeys(lm, text));
+ * writeFileSync('kept.svg', layers);
+ * ```
+ */
 export async function drawKeptKeys(kept: KeptKeys): Promise<KeptKeysPictures> {
+  const {layers, rows} = await drawPictures(kept);
+  return {layers: standalone(layers), rows: rows.map(standalone)};
+}
+
+/** The same for a page, which gives them ink and ground. */
+async function drawPictures(kept: KeptKeys): Promise<KeptKeysPictures> {
   const rows: Svg[] = [];
   for (const set of kept.sets.slice(0, MOST_SETS)) rows.push(await rowsPicture(kept, set));
   return {layers: await layersPicture(kept), rows};
@@ -30,7 +43,7 @@ export async function drawKeptKeys(kept: KeptKeys): Promise<KeptKeysPictures> {
 
 /** @param pair the models' names */
 export async function drawKeptKeysFigure(kept: KeptKeys, pair: string): Promise<Figure> {
-  const {layers, rows} = await drawKeptKeys(kept);
+  const {layers, rows} = await drawPictures(kept);
   const {tokens, first, p, gamma, sinks, recent, sets, kvReduction} = kept;
   const decoded = tokens.length - 1 - first;
   const panels: Panel[] = [
@@ -45,7 +58,8 @@ export async function drawKeptKeysFigure(kept: KeptKeys, pair: string): Promise<
       ...sets.map((set): string[] => [set.layers.join(', '), percent(reduction(kept, set))]),
     ].filter(([name]) => name !== ''),
   };
-  const drawn = sets.length > MOST_SETS ? ` The first ${MOST_SETS} of ${sets.length} sets of layers are drawn.` : '';
+  const drawn =
+    sets.length > MOST_SETS ? ` The first ${MOST_SETS} of ${sets.length} sets of layers are drawn.` : '';
   return {
     id: 'kept-keys',
     title: KEPT_KEYS_TITLE,
@@ -56,7 +70,7 @@ export async function drawKeptKeysFigure(kept: KeptKeys, pair: string): Promise<
     panels,
     tables: [table],
     passage: {
-      note: 'The passage itself: the darker a token’s ground, the more of the later rows read its key, on average over the sparse layers.',
+      note: 'The passage itself: the bluer a token’s ground, the more of the later rows read its key, on average over the sparse layers.',
       words: tokens.map((text, key) => ({text, shade: meanShare(kept, key)})),
     },
   };
@@ -118,7 +132,14 @@ function layersPicture(kept: KeptKeys): Promise<Svg> {
     ],
     axes: [
       {orient: 'bottom', scale: 'key', title: 'position of the key, tokens', domain: false, tickCount: 8},
-      {orient: 'left', scale: 'layer', title: 'verifier layer', domain: false, ticks: false, labelOverlap: true},
+      {
+        orient: 'left',
+        scale: 'layer',
+        title: 'verifier layer',
+        domain: false,
+        ticks: false,
+        labelOverlap: true,
+      },
     ],
     legends: [
       {fill: 'share', title: 'read by', format: '.0%', gradientLength: Math.min(120, height), tickCount: 3},
@@ -170,7 +191,14 @@ function rowsPicture({tokens, first, sinks, recent}: KeptKeys, {layers, rows}: K
     title: {text: name, anchor: 'start', frame: 'group', offset: 8},
     scales: [
       {name: 'key', type: 'linear', domain: [0, keys], range: 'width', nice: false},
-      {name: 'row', type: 'linear', domain: [first + rows.length, first], range: 'height', nice: false, zero: false},
+      {
+        name: 'row',
+        type: 'linear',
+        domain: [first + rows.length, first],
+        range: 'height',
+        nice: false,
+        zero: false,
+      },
     ],
     axes: [
       {orient: 'bottom', scale: 'key', title: 'position of the key, tokens', tickCount: 5},

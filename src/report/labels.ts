@@ -40,12 +40,20 @@ const COST = {label: 1000, point: 10, line: 1, outside: 1000};
  * @param lines places along the lines, a few pixels apart
  * @param room labels stay in it
  */
-export function placeLabels(labels: readonly Label[], points: readonly Place[], lines: readonly Place[], room: Box): PlacedLabel[] {
+export function placeLabels(
+  labels: readonly Label[],
+  points: readonly Place[],
+  lines: readonly Place[],
+  room: Box,
+): PlacedLabel[] {
   const taken: Box[] = [];
   const placed: PlacedLabel[] = [];
   const cost = (box: Box) => {
     const covers = (place: Place, by: number) =>
-      place.x + by > box.left && place.x - by < box.right && place.y + by > box.top && place.y - by < box.bottom;
+      place.x + by > box.left &&
+      place.x - by < box.right &&
+      place.y + by > box.top &&
+      place.y - by < box.bottom;
     const outside =
       box.left < room.left || box.right > room.right || box.top < room.top || box.bottom > room.bottom;
     return (

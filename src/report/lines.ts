@@ -1,7 +1,7 @@
 /** A chart of lines whose names stand beside them. */
 import type {TopLevelSpec} from 'vega-lite';
 
-import {FONT, FONT_SIZE, INK, drawLite, type Svg, type Words} from './draw.js';
+import {FONT, FONT_SIZE, INK, drawLite, shorten, type Svg, type Words} from './draw.js';
 import {placeLabels, type Label, type Place} from './labels.js';
 
 export interface Point {
@@ -51,12 +51,14 @@ interface Size {
   height: number;
 }
 
+const TITLE_SIZE = 13;
 const SIZE: Size = {width: 300, height: 230};
 
 /** @throws Error where there is nothing to draw, or a number is not finite */
 export async function drawLines(chart: Chart): Promise<Svg> {
   check(chart);
-  const {x, y, series, reference, title, size = SIZE} = chart;
+  const {x, y, series, reference, margin, size = SIZE} = chart;
+  const title = shorten(chart.title, size.width + margin, TITLE_SIZE);
   const at = (point: Place): Place => ({
     x: size.width * share(point.x, x),
     y: size.height * (1 - share(point.y, y)),
@@ -71,7 +73,7 @@ export async function drawLines(chart: Chart): Promise<Svg> {
   const spec = {
     ...size,
     padding: {left: 4, top: 4, bottom: 4, right: 4},
-    title: {text: title, anchor: 'start', frame: 'group', offset: 10},
+    title: {text: title, fontSize: TITLE_SIZE, anchor: 'start', frame: 'group', offset: 10},
     layer: layers,
   };
   return drawLite(spec as unknown as TopLevelSpec, chart);
@@ -96,7 +98,10 @@ type Layer = Record<string, unknown> & {encoding: Record<string, unknown>};
 const FORMATS: Record<NonNullable<Axis['format']>, object> = {
   number: {},
   percent: {format: '.0%'},
-  binary: {labelExpr: "datum.value >= 1024 && datum.value % 1024 == 0 ? datum.value / 1024 + 'K' : format(datum.value, ',')"},
+  binary: {
+    labelExpr:
+      "datum.value >= 1024 && datum.value % 1024 == 0 ? datum.value / 1024 + 'K' : format(datum.value, ',')",
+  },
   times: {labelExpr: "datum.value + ' ×'"},
 };
 
@@ -164,21 +169,24 @@ function words(
   {width, height}: Size,
   at: (place: Place) => Place,
 ): Layer {
+  const room = {left: 0, right: width + margin, top: -8, bottom: height};
   const isInside = ({x, y}: Place) => x >= -1 && x <= width + 1 && y >= -1 && y <= height + 1;
   const labels: Label[] = series.flatMap(({name, points}) => {
     const places = points.map((point) => ({...at(point), label: point.label})).filter(isInside);
     const last = places.at(-1);
     return [
       ...places.flatMap(({x, y, label}) => (label ? [{x, y, text: label, required: false}] : [])),
-      ...(last ? [{x: last.x, y: last.y, text: name, required: true}] : []),
+      ...(last
+        ? [{x: last.x, y: last.y, text: shorten(name, room.right - last.x - 10), required: true}]
+        : []),
     ];
   });
-  if (reference) labels.push({x: width, y: at({x: 1, y: reference.y}).y, text: reference.name, required: true});
+  if (reference)
+    labels.push({x: width, y: at({x: 1, y: reference.y}).y, text: reference.name, required: true});
   const points = series.filter(({bare}) => !bare).flatMap((one) => one.points.map(at));
   const ends = ({x, y, error = 0}: Point) => [at({x, y: y - error}), at({x, y: y + error})];
   const bars = series.flatMap((one) => one.points.flatMap((point) => along(ends(point))));
   const lines = [...series.flatMap((one) => along(one.points.map(at))), ...bars];
-  const room = {left: 0, right: width + margin, top: -8, bottom: height};
   return {
     data: {values: placeLabels(labels, points, lines, room)},
     mark: {
@@ -223,7 +231,10 @@ export function fromZero(values: readonly number[]): [number, number] {
 }
 
 /** A logarithmic axis round the values, and its ticks: 1, 2 and 5 of each decade, or powers of ten where those are many. */
-export function logarithmic(values: readonly number[], wider = 1.15): {domain: [number, number]; ticks: number[]} {
+export function logarithmic(
+  values: readonly number[],
+  wider = 1.15,
+): {domain: [number, number]; ticks: number[]} {
   const [low, high] = [Math.min(...values) / wider, Math.max(...values) * wider];
   const decades = Math.log10(high / low);
   const factors = decades > 3 ? [1] : decades > 0.7 ? [1, 2, 5] : [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9];

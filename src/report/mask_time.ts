@@ -1,6 +1,14 @@
 /** The time to find a nucleus, beside that of a sort: Figure 3 of the paper. */
 import {COLOURS} from './draw.js';
-import {binary, significant, type Drawn, type Figure, type Missing, type Panel, type Table} from './figure.js';
+import {
+  binary,
+  significant,
+  type Drawn,
+  type Figure,
+  type Missing,
+  type Panel,
+  type Table,
+} from './figure.js';
 import {drawLines, logarithmic, type Series} from './lines.js';
 import type {CpuBench, GpuBench} from './read.js';
 
@@ -15,8 +23,20 @@ interface Timed {
 
 export async function drawMaskTime(bench: CpuBench | undefined, gpu: GpuBench | undefined): Promise<Drawn> {
   const sources = [
-    {device: 'CPU', times: bench ? cpuTimes(bench) : [], machine: bench?.machine, file: 'bench.json', script: 'bench'},
-    {device: 'GPU', times: gpu ? gpuTimes(gpu) : [], machine: gpu?.machine, file: 'bench-gpu.json', script: 'bench:gpu'},
+    {
+      device: 'CPU',
+      times: bench ? cpuTimes(bench) : [],
+      machine: bench?.machine,
+      file: 'bench.json',
+      script: 'bench',
+    },
+    {
+      device: 'GPU',
+      times: gpu ? gpuTimes(gpu) : [],
+      machine: gpu?.machine,
+      file: 'bench-gpu.json',
+      script: 'bench:gpu',
+    },
   ];
   const missing: Missing[] = [];
   const machines: string[] = [];
@@ -28,17 +48,33 @@ export async function drawMaskTime(bench: CpuBench | undefined, gpu: GpuBench | 
   for (const {device, times, machine, file, script} of sources) {
     if (times.length === 0) {
       const reason = machine === undefined ? `there is no ${file}` : `${file} has no times of NucleusMask`;
-      missing.push({figure: `${TITLE}, on a ${device}`, reason, command: `npm run --silent ${script} > DIR/${file}`});
+      missing.push({
+        figure: `${TITLE}, on a ${device}`,
+        reason,
+        command: `npm run --silent ${script} > DIR/${file}`,
+      });
       continue;
     }
     for (const rows of [...new Set(times.map((time) => time.rows))])
-      panels.push(await panel(device, rows, times.filter((time) => time.rows === rows)));
+      panels.push(
+        await panel(
+          device,
+          rows,
+          times.filter((time) => time.rows === rows),
+        ),
+      );
     tables.push(table(device, times));
     machines.push(`${device}: ${machine}.`);
   }
   if (panels.length === 0) return {missing};
   if (gpu?.peers) machines.push(`Others’ times on a GPU: ${gpu.peers}.`);
-  const figure: Figure = {id: 'mask-time', title: TITLE, notes: [...notes, machines.join(' ')], panels, tables};
+  const figure: Figure = {
+    id: 'mask-time',
+    title: TITLE,
+    notes: [...notes, machines.join(' ')],
+    panels,
+    tables,
+  };
   return {figure, missing};
 }
 
@@ -72,15 +108,24 @@ function panel(device: string, rows: number, times: Timed[]): Promise<Panel> {
       .sort((a, b) => a.x - b.x),
   }));
   const keys = [...new Set(times.map((time) => time.keys))].sort((a, b) => a - b);
-  const y = logarithmic(times.map(({us}) => us), 1.4);
+  const y = logarithmic(
+    times.map(({us}) => us),
+    1.4,
+  );
   const what = rows === 1 ? '1 row' : `${rows} rows`;
   return drawLines({
     title: `${device}, ${what}`,
     description: `Microseconds against the number of keys, for ${names.join('; ')}. The table has the numbers.`,
-    x: {title: 'keys of a row', scale: 'log', domain: [keys[0] / 1.2, keys[keys.length - 1] * 1.2], ticks: keys, format: 'binary'},
+    x: {
+      title: 'keys of a row',
+      scale: 'log',
+      domain: [keys[0] / 1.2, keys[keys.length - 1] * 1.2],
+      ticks: keys,
+      format: 'binary',
+    },
     y: {title: 'µs', scale: 'log', ...y},
     series,
-    margin: 110,
+    margin: 135,
   }).then((svg) => ({name: `mask-time-${device.toLowerCase()}-${rows}`, svg}));
 }
 
@@ -89,7 +134,11 @@ function table(device: string, times: Timed[]): Table {
   const sizes = [...new Set(times.map(({rows, keys}) => `${rows} × ${binary(keys)}`))];
   const rows = sizes.map((size) => [
     size,
-    ...names.map((name) => significant(times.find(({who, rows, keys}) => who === name && `${rows} × ${binary(keys)}` === size)?.us)),
+    ...names.map((name) =>
+      significant(
+        times.find(({who, rows, keys}) => who === name && `${rows} × ${binary(keys)}` === size)?.us,
+      ),
+    ),
   ]);
   return {title: `${device}, µs`, head: ['rows × keys', ...names], rows};
 }

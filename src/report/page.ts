@@ -40,7 +40,12 @@ function renderFigure({id, title, notes, panels, tables, passage}: Figure): stri
     ...panels.map(({svg}) => `<figure>${svg}</figure>`),
     ...tables.map(renderTable),
     '</div>',
-    ...(passage ? [`<p>${escape(passage.note)}</p>`, `<blockquote>${passage.words.map(renderWord).join('')}</blockquote>`] : []),
+    ...(passage
+      ? [
+          `<p>${escape(passage.note)}</p>`,
+          `<blockquote>${passage.words.map(renderWord).join('')}</blockquote>`,
+        ]
+      : []),
   ];
   return `<section id="${id}">\n${parts.join('\n')}\n</section>`;
 }
@@ -52,7 +57,9 @@ function renderWord({text, shade}: {text: string; shade?: number}): string {
 
 function renderTable({title, head, rows}: Table): string {
   const cells = (row: string[]) =>
-    row.map((cell, i) => (i === 0 ? `<th scope="row">${escape(cell)}</th>` : `<td>${escape(cell)}</td>`)).join('');
+    row
+      .map((cell, i) => (i === 0 ? `<th scope="row">${escape(cell)}</th>` : `<td>${escape(cell)}</td>`))
+      .join('');
   return `<div class="table" tabindex="0" role="region" aria-label="${escape(title)}"><table>
 <caption>${escape(title)}</caption>
 <thead><tr>${head.map((cell) => `<th scope="col">${escape(cell)}</th>`).join('')}</tr></thead>

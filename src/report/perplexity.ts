@@ -1,6 +1,16 @@
 /** Perplexity by method against the keys that are not read: Figure 5 of the paper, and its table. */
 import {COLOURS} from './draw.js';
-import {fileName, fixed, grouped, percent, signedPercent, type Drawn, type Figure, type Panel, type Table} from './figure.js';
+import {
+  fileName,
+  fixed,
+  grouped,
+  percent,
+  signedPercent,
+  type Drawn,
+  type Figure,
+  type Panel,
+  type Table,
+} from './figure.js';
 import {around, drawLines, logarithmic, type Axis, type Point, type Series} from './lines.js';
 import type {Result, Run} from './read.js';
 
@@ -50,10 +60,16 @@ function parse(method: string): {kind: string; swept: string; others: string} {
 
 async function panelsOf({name, results}: Run, several: boolean): Promise<Panel[]> {
   const dense = results.find(({method}) => parse(method).kind === 'dense');
-  const series = seriesOf(results.filter((result) => result !== dense), dense?.perplexity);
+  const series = seriesOf(
+    results.filter((result) => result !== dense),
+    dense?.perplexity,
+  );
   if (series.length === 0) return [];
   const reach = ({y, error = 0}: Point) => [y - error, y + error];
-  const values = [...series.flatMap(({points}) => points.flatMap(reach)), ...(dense ? [dense.perplexity] : [])];
+  const values = [
+    ...series.flatMap(({points}) => points.flatMap(reach)),
+    ...(dense ? [dense.perplexity] : []),
+  ];
   const isWide = Math.max(...values) > WIDE * Math.min(...values);
   const y: Axis = isWide
     ? {title: 'perplexity (logarithmic)', scale: 'log', ...logarithmic(values)}
@@ -61,7 +77,13 @@ async function panelsOf({name, results}: Run, several: boolean): Promise<Panel[]
   const svg = await drawLines({
     title: `Perplexity${several ? `, ${name || 'this folder'}` : ''}`,
     description: `Perplexity against the share of keys not read, for ${series.map((one) => one.name).join('; ')}. The table has the numbers.`,
-    x: {title: 'keys of the sparse layers not read', scale: 'linear', domain: [0, 1], ticks: [0, 0.2, 0.4, 0.6, 0.8, 1], format: 'percent'},
+    x: {
+      title: 'keys of the sparse layers not read',
+      scale: 'linear',
+      domain: [0, 1],
+      ticks: [0, 0.2, 0.4, 0.6, 0.8, 1],
+      format: 'percent',
+    },
     y,
     series,
     reference: dense && {y: dense.perplexity, name: 'dense'},
@@ -80,7 +102,12 @@ function seriesOf(results: readonly Result[], dense: number | undefined): Series
     const {changeError} = result;
     const error = changeError !== undefined && dense !== undefined ? changeError * dense : undefined;
     points.push({x: result.kvReduction, y: result.perplexity, error, label: swept.replace('budget ', '')});
-    series.set(name, {name, points, colour: METHOD_COLOURS[kind] ?? COLOURS.orange, dashed: kind === 'oracle'});
+    series.set(name, {
+      name,
+      points,
+      colour: METHOD_COLOURS[kind] ?? COLOURS.orange,
+      dashed: kind === 'oracle',
+    });
   }
   const all = [...series.values()];
   const taken = new Map<string, number>();
@@ -94,7 +121,18 @@ function seriesOf(results: readonly Result[], dense: number | undefined): Series
 }
 
 function tableOf({name, results}: Run): Table {
-  const head = ['method', 'perplexity', 'change', '±', 'keys not read', 'in all layers', 'bytes not read', 'same token', 'windows', 'tokens'];
+  const head = [
+    'method',
+    'perplexity',
+    'change',
+    '±',
+    'keys not read',
+    'in all layers',
+    'bytes not read',
+    'same token',
+    'windows',
+    'tokens',
+  ];
   const rows = results.map((result) => [
     result.method,
     fixed(result.perplexity, 3),

@@ -152,7 +152,9 @@ function machineInWords(machine: unknown): string {
   if (!isObject(machine)) return 'a machine that the bench did not name';
   const {device, memoryGB, node, gpu} = machine;
   const memory = isNumber(memoryGB) ? `${memoryGB} GB` : '';
-  return [text(device), memory, text(node) && `Node ${text(node)}`, text(gpu)].filter((part) => part !== '').join('; ');
+  return [text(device), memory, text(node) && `Node ${text(node)}`, text(gpu)]
+    .filter((part) => part !== '')
+    .join('; ');
 }
 
 /**
@@ -161,11 +163,21 @@ function machineInWords(machine: unknown): string {
  */
 export function readMap(source: string | LayerMap): DrawnMap {
   const fields = typeof source === 'string' ? Fields.read(source) : new Fields('layerMap', {...source});
-  const kl = fields.list<number[]>('kl', 'a list of lists of numbers', (row) => Array.isArray(row) && row.every(isNumber));
+  const kl = fields.list<number[]>(
+    'kl',
+    'a list of lists of numbers',
+    (row) => Array.isArray(row) && row.every(isNumber),
+  );
   const layers = fields.list<number>('layers', `${kl.length} draft layers`, isNumber);
   const about = fields.object('text');
   const mixture = fields.object('mixture')?.list<number>('kl', `${kl.length} numbers`, isNumber);
   if (!about) throw fields.error('text', 'an object');
-  if (mixture && mixture.length !== kl.length) throw fields.object('mixture')!.error('kl', `${kl.length} numbers`);
-  return {kl, layers, text: {rows: about.whole('rows', 1), window: about.whole('window', 1)}, ...(mixture && {mixture: {kl: mixture}})};
+  if (mixture && mixture.length !== kl.length)
+    throw fields.object('mixture')!.error('kl', `${kl.length} numbers`);
+  return {
+    kl,
+    layers,
+    text: {rows: about.whole('rows', 1), window: about.whole('window', 1)},
+    ...(mixture && {mixture: {kl: mixture}}),
+  };
 }

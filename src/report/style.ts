@@ -16,11 +16,11 @@ figure { margin: 0; max-width: 100%; }
 svg { display: block; max-width: 100%; height: auto; }
 .table { max-width: 100%; overflow-x: auto; }
 table { border-collapse: collapse; font-size: 0.875rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; color: var(--soft); padding-bottom: 0.25rem; }
+caption { text-align: left; max-width: calc(100vw - 2.5rem); color: var(--soft); padding-bottom: 0.25rem; }
 th, td { padding: 0.2rem 0.7rem 0.2rem 0; text-align: right; font-weight: normal; border-bottom: 1px solid var(--line); white-space: nowrap; }
 thead th { color: var(--soft); vertical-align: bottom; }
 th:first-child { text-align: left; }
-tbody th { max-width: 22rem; white-space: normal; overflow-wrap: anywhere; }
+tbody th { min-width: 6rem; max-width: 22rem; white-space: normal; overflow-wrap: anywhere; }
 blockquote { margin: 0.75rem 0; max-width: 46rem; white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.7; }
 blockquote span { background: rgba(var(--read), calc(var(--shade) * 0.6)); padding: 0.1em 0; }
 pre { overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; margin: 0.25rem 0 0.75rem; }

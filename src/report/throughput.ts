@@ -1,6 +1,17 @@
 /** End to end: tokens a second by context, plain, with dense speculation and with sparse verification; rounds on a GPU. */
 import {COLOURS} from './draw.js';
-import {binary, fixed, grouped, percent, significant, type Drawn, type Figure, type Missing, type Panel, type Table} from './figure.js';
+import {
+  binary,
+  fixed,
+  grouped,
+  percent,
+  significant,
+  type Drawn,
+  type Figure,
+  type Missing,
+  type Panel,
+  type Table,
+} from './figure.js';
 import {drawLines, fromZero, type Series} from './lines.js';
 import type {CpuBench, Decoded, GpuBench} from './read.js';
 
@@ -54,7 +65,14 @@ export async function drawThroughput(bench: CpuBench | undefined, gpu: GpuBench 
   return {figure, missing};
 }
 
-const MODE_COLOURS = [COLOURS.grey, COLOURS.vermilion, COLOURS.blue, COLOURS.green, COLOURS.pink, COLOURS.orange];
+const MODE_COLOURS = [
+  COLOURS.grey,
+  COLOURS.vermilion,
+  COLOURS.blue,
+  COLOURS.green,
+  COLOURS.pink,
+  COLOURS.orange,
+];
 
 /** One choice of gamma is enough for a picture. */
 function isDrawn({mode}: Decoded): boolean {
@@ -76,7 +94,11 @@ async function tokensPanel(decoded: Decoded[]): Promise<Panel> {
     title: 'CPU, the embedded pair',
     description: `Tokens a second against the tokens of the prompt, for ${modes.join('; ')}. The table has the numbers.`,
     x: contextAxis(drawn.map(({context}) => context)),
-    y: {title: 'tokens a second', scale: 'linear', domain: fromZero(drawn.map(({tokensPerSecond}) => tokensPerSecond))},
+    y: {
+      title: 'tokens a second',
+      scale: 'linear',
+      domain: fromZero(drawn.map(({tokensPerSecond}) => tokensPerSecond)),
+    },
     series,
     margin: 130,
   });
@@ -105,7 +127,10 @@ function tokensTables(decoded: Decoded[]): Table[] {
   });
   const times = (row: Decoded) => (row.timesPlain === undefined ? '' : ` (${fixed(row.timesPlain, 2)} ×)`);
   return [
-    table('CPU, tokens a second (against plain)', (row) => `${significant(row.tokensPerSecond)}${times(row)}`),
+    table(
+      'CPU, tokens a second (against plain)',
+      (row) => `${significant(row.tokensPerSecond)}${times(row)}`,
+    ),
     table('CPU, drafts accepted, keys of sparse layers not read', ({acceptance, kvReduction}) =>
       [percent(acceptance, 0), percent(kvReduction, 0)].join(', '),
     ),
