@@ -26,6 +26,9 @@ export const COLOURS = {
 export const INK = 'currentColor';
 export const FONT = 'Helvetica, Arial, sans-serif';
 export const FONT_SIZE = 12;
+/** Titles are bold. */
+export const TITLE_SIZE = 13;
+const BOLD = 1.15;
 
 const axis = {
   ...{labelColor: INK, titleColor: INK, domainColor: INK, tickColor: INK, gridColor: INK},
@@ -36,7 +39,7 @@ const axis = {
 const STYLE: Config = {
   background: 'transparent',
   axis,
-  title: {color: INK, subtitleColor: INK, font: FONT, subtitleFont: FONT, fontSize: 13},
+  title: {color: INK, subtitleColor: INK, font: FONT, subtitleFont: FONT, fontSize: TITLE_SIZE},
   legend: {
     ...{labelColor: INK, titleColor: INK, labelFont: FONT, titleFont: FONT},
     ...{labelFontSize: FONT_SIZE, titleFontSize: FONT_SIZE, titleFontWeight: 'normal'},
@@ -103,7 +106,7 @@ function printable(text: string): string {
 }
 
 interface TextMetrics {
-  width: (item: {fontSize?: number}, text: unknown) => number;
+  width: (item: {fontSize?: number; fontWeight?: string | number}, text: unknown) => number;
 }
 
 /** Pictures being drawn, and what measured text before the first of them. */
@@ -113,8 +116,9 @@ let before: TextMetrics['width'];
 /** Vega's own estimate, where there is no canvas, is a third too wide: pictures would have empty margins. */
 function measureBy(metrics: TextMetrics): () => void {
   if (drawing++ === 0) before = metrics.width;
-  metrics.width = ({fontSize = 11}, text) =>
-    textWidth(Array.isArray(text) ? text.join('\n') : String(text), fontSize);
+  metrics.width = ({fontSize = 11, fontWeight}, text) =>
+    textWidth(Array.isArray(text) ? text.join('\n') : String(text), fontSize) *
+    (fontWeight === 'bold' ? BOLD : 1);
   return () => {
     if (--drawing === 0) metrics.width = before;
   };
@@ -137,4 +141,9 @@ export function shorten(words: string, width: number, fontSize: number = FONT_SI
   const letters = [...text];
   while (letters.length > 0 && textWidth(`${letters.join('')}…`, fontSize) > width) letters.pop();
   return `${letters.join('')}…`;
+}
+
+/** The same for a picture's title. */
+export function shortenTitle(words: string, width: number): string {
+  return shorten(words, width, BOLD * TITLE_SIZE);
 }

@@ -14,6 +14,7 @@ import type {Drawn, Missing} from './figure.js';
 import {KEPT_KEYS_TITLE, drawKeptKeysFigure} from './kept_keys.js';
 import {drawMaskTime} from './mask_time.js';
 import {renderPage} from './page.js';
+import {drawPasskeys} from './passkeys.js';
 import {drawPerplexity} from './perplexity.js';
 import {readFiles, readMap} from './read.js';
 import {drawThroughput} from './throughput.js';
@@ -44,7 +45,7 @@ export interface Report {
 }
 
 /**
- * Draws what is in a folder: `results.jsonl` of `evaluate` (there, or in folders in it), `bench.json` and `bench-gpu.json` (what
+ * Draws what is in a folder: `results.jsonl` and `passkey.jsonl` of `evaluate` (there, or in folders in it), `bench.json` and `bench-gpu.json` (what
  * the benches printed), and `layer_map.json`; without that one the map beside the verifier. The pair decodes a passage for a picture of what it reads.
  *
  * ```ts
@@ -61,6 +62,7 @@ export async function report(dir: string, options: ReportOptions = {}): Promise<
     await drawMaskTime(bench, gpu),
     await drawAttentionSpeedup(bench, gpu),
     await drawPerplexity(runs),
+    await drawPasskeys(runs),
     await drawThroughput(bench, gpu),
     await drawPassage(dir, options),
   ];

@@ -1,7 +1,7 @@
 /** A chart of lines whose names stand beside them. */
 import type {TopLevelSpec} from 'vega-lite';
 
-import {FONT, FONT_SIZE, INK, drawLite, shorten, type Svg, type Words} from './draw.js';
+import {FONT, FONT_SIZE, INK, drawLite, shorten, shortenTitle, type Svg, type Words} from './draw.js';
 import {placeLabels, type Label, type Place} from './labels.js';
 
 export interface Point {
@@ -51,14 +51,13 @@ interface Size {
   height: number;
 }
 
-const TITLE_SIZE = 13;
 const SIZE: Size = {width: 300, height: 230};
 
 /** @throws Error where there is nothing to draw, or a number is not finite */
 export async function drawLines(chart: Chart): Promise<Svg> {
   check(chart);
   const {x, y, series, reference, margin, size = SIZE} = chart;
-  const title = shorten(chart.title, size.width + margin, TITLE_SIZE);
+  const title = shortenTitle(chart.title, size.width + margin);
   const at = (point: Place): Place => ({
     x: size.width * share(point.x, x),
     y: size.height * (1 - share(point.y, y)),
@@ -73,7 +72,7 @@ export async function drawLines(chart: Chart): Promise<Svg> {
   const spec = {
     ...size,
     padding: {left: 4, top: 4, bottom: 4, right: 4},
-    title: {text: title, fontSize: TITLE_SIZE, anchor: 'start', frame: 'group', offset: 10},
+    title: {text: title, anchor: 'start', frame: 'group', offset: 10},
     layer: layers,
   };
   return drawLite(spec as unknown as TopLevelSpec, chart);
@@ -216,7 +215,7 @@ function along(points: Place[]): Place[] {
 /** A linear axis round the values, between round numbers. */
 export function around(values: readonly number[]): [number, number] {
   const [low, high] = [Math.min(...values), Math.max(...values)];
-  const span = high - low || Math.abs(high) || 1;
+  const span = Math.max(high - low, 1e-3 * Math.max(Math.abs(low), Math.abs(high))) || 1;
   const unit = 10 ** Math.floor(Math.log10(span)) / 2;
   return [Math.floor((low - 0.05 * span) / unit) * unit, Math.ceil((high + 0.05 * span) / unit) * unit];
 }

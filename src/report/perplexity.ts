@@ -29,7 +29,8 @@ const SWEPT = ['p', 'budget'];
 /** Perplexities that are further apart than this need a logarithmic axis. */
 const WIDE = 2.5;
 
-export async function drawPerplexity(runs: readonly Run[]): Promise<Drawn> {
+export async function drawPerplexity(all: readonly Run[]): Promise<Drawn> {
+  const runs = all.filter(({results}) => results.length > 0);
   const title = 'Perplexity against keys read (Figure 5)';
   if (runs.length === 0)
     return {missing: [{figure: title, reason: 'there is no results.jsonl', command: COMMAND}]};

@@ -14,6 +14,20 @@ export interface Run {
   /** Its folder within the report's; '' for the report's own. */
   name: string;
   results: Result[];
+  passkeys: Passkey[];
+}
+
+/** A line of `passkey.jsonl`: keys that a method found again in texts of a length. */
+export interface Passkey {
+  method: string;
+  /** What kind of key. */
+  key: string;
+  /** Tokens. */
+  length: number;
+  /** Where the key was told: 0 at the text's beginning, 1 at its end. */
+  depth: number;
+  correct: number;
+  total: number;
 }
 
 /** A line of the table `decode` of `npm run bench`. */
@@ -70,7 +84,7 @@ const listOf = (value: unknown): Json[] => (Array.isArray(value) ? value.filter(
 const text = (value: unknown): string => (typeof value === 'string' ? value : '');
 
 /**
- * Reads the folder: `results.jsonl` in it and in the folders in it, `bench.json`, `bench-gpu.json`. What is not there is left out, and so are
+ * Reads the folder: `results.jsonl` and `passkey.jsonl` in it and in the folders in it, `bench.json`, `bench-gpu.json`. What is not there is left out, and so are
  * lines of kinds that are not known here.
  * @throws Error naming the file where it is not what its command writes
  */
@@ -81,21 +95,37 @@ export function readFiles(dir: string): Files {
     .filter((entry) => entry.isDirectory())
     .map(({name}) => name)
     .sort();
-  const runs = ['', ...folders].flatMap((name): Run[] => {
-    const file = path.join(dir, name, 'results.jsonl');
-    return existsSync(file) ? [{name, results: readResults(file)}] : [];
+  const runs = ['', ...folders].map((name): Run => {
+    const file = (of: string) => path.join(dir, name, of);
+    return {
+      name,
+      results: readLines(file('results.jsonl')).filter(isResult) as unknown as Result[],
+      passkeys: readLines(file('passkey.jsonl')).filter(isPasskey) as unknown as Passkey[],
+    };
   });
   return {
-    runs: runs.filter(({results}) => results.length > 0),
+    runs: runs.filter(({results, passkeys}) => results.length + passkeys.length > 0),
     bench: readJson(path.join(dir, 'bench.json'), readBench),
     gpu: readJson(path.join(dir, 'bench-gpu.json'), readGpuBench),
   };
 }
 
-/** Lines without a perplexity (of other tasks) are not for the charts. */
-function readResults(file: string): Result[] {
+/** A line without a perplexity is of another task, and not for these charts. */
+function isResult({method, perplexity, kvReduction}: Json): boolean {
+  return typeof method === 'string' && isPositive(perplexity) && isNumber(kvReduction);
+}
+
+function isPasskey({method, key, length, depth, correct, total}: Json): boolean {
+  const isShare = isNumber(depth) && depth >= 0 && depth <= 1;
+  const isCount = isNumber(correct) && isPositive(total) && correct >= 0 && correct <= total;
+  return typeof method === 'string' && typeof key === 'string' && isPositive(length) && isShare && isCount;
+}
+
+/** The JSON objects of a file, a line each; none where there is no file. */
+function readLines(file: string): Json[] {
+  if (!existsSync(file)) return [];
   const lines = readFileSync(file, 'utf8').split('\n');
-  return lines.flatMap((line, i): Result[] => {
+  return lines.flatMap((line, i): Json[] => {
     if (line.trim() === '') return [];
     let value: unknown;
     try {
@@ -104,9 +134,7 @@ function readResults(file: string): Result[] {
       throw new Error(`${file}: line ${i + 1} must be JSON: ${(error as Error).message}`, {cause: error});
     }
     if (!isObject(value)) throw new Error(`${file}: line ${i + 1} must be a JSON object`);
-    const {method, perplexity, kvReduction} = value;
-    const isResult = typeof method === 'string' && isPositive(perplexity) && isNumber(kvReduction);
-    return isResult ? [value as unknown as Result] : [];
+    return [value];
   });
 }
 

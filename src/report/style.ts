@@ -28,6 +28,9 @@ pre { overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; margin: 
   :root { --ink: #000; --paper: #fff; --line: #bbb; --soft: #444; --read: 0, 114, 178; color-scheme: light; }
   body { max-width: none; padding: 0; font-size: 10pt; }
   nav { display: none; }
+  .table { overflow: visible; }
+  table { font-size: 7.5pt; }
+  th, td { padding-right: 0.5em; }
   figure, tr { break-inside: avoid; }
   h2, caption { break-after: avoid; }
   blockquote span { print-color-adjust: exact; -webkit-print-color-adjust: exact; }

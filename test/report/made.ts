@@ -51,6 +51,15 @@ export const RESULTS: Result[] = [
   },
 ];
 
+export const PASSKEYS = ['dense', 'streaming:budget=0.2'].flatMap((method, m) =>
+  [512, 2048].flatMap((length, l) =>
+    [0, 0.5, 1].map((depth, d) => {
+      const correct = m === 0 ? 10 : Math.max(0, 5 * d - l);
+      return {task: 'passkey', id: `${m}${l}${d}`, method, key: 'name', length, depth, correct, total: 10};
+    }),
+  ),
+);
+
 const KERNELS: CpuBench['kernels'] = [
   {kernel: 'NucleusMask', shape: '1 x 2048 weights', us: 9.25},
   {kernel: 'Float32Array.sort', shape: '1 x 2048 weights', us: 110},
@@ -194,19 +203,27 @@ export const LAYER_MAP = {
 /** Writes those of the files that are given. */
 export function writeFiles(
   dir: string,
-  files: {results?: readonly object[]; bench?: object; gpu?: object; map?: object},
+  files: {
+    results?: readonly object[];
+    passkeys?: readonly object[];
+    bench?: object;
+    gpu?: object;
+    map?: object;
+  },
 ): void {
   fs.mkdirSync(dir, {recursive: true});
-  const {results, bench, gpu, map} = files;
+  const {results, passkeys, bench, gpu, map} = files;
+  const lines = (list: readonly object[]) => list.map((one) => `${JSON.stringify(one)}\n`).join('');
   const write = (name: string, content: string) => fs.writeFileSync(path.join(dir, name), content);
-  if (results) write('results.jsonl', results.map((result) => `${JSON.stringify(result)}\n`).join(''));
+  if (results) write('results.jsonl', lines(results));
+  if (passkeys) write('passkey.jsonl', lines(passkeys));
   if (bench)
     write('bench.json', `\n> specattn@0.1.0 bench\n> node dist/bench/index.js\n\n${JSON.stringify(bench)}\n`);
   if (gpu) write('bench-gpu.json', `${JSON.stringify(gpu)}\n`);
   if (map) write('layer_map.json', JSON.stringify(map));
 }
 
-export const ALL = {results: RESULTS, bench: BENCH, gpu: GPU_BENCH, map: LAYER_MAP};
+export const ALL = {results: RESULTS, passkeys: PASSKEYS, bench: BENCH, gpu: GPU_BENCH, map: LAYER_MAP};
 
 /** Rows of a table on the page, cell by cell, and of its head. */
 export function tablesOf(html: string): Record<string, string[][]> {

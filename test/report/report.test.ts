@@ -7,7 +7,7 @@ import {expect} from 'chai';
 import {report} from '../../src/index.js';
 import {onBackend} from '../backends.js';
 import {newFolder} from '../generate/models.js';
-import {ALL, BENCH, GPU_BENCH, LAYER_MAP, RESULTS, tablesOf, writeFiles} from './made.js';
+import {ALL, BENCH, GPU_BENCH, LAYER_MAP, PASSKEYS, RESULTS, tablesOf, writeFiles} from './made.js';
 
 /** The map of made data is of no pair that is here, so that no model runs. */
 async function reportOf(files: Parameters<typeof writeFiles>[1]) {
@@ -28,6 +28,8 @@ onBackend('specattn', 'report', () => {
       'attention-speedup-cpu-embedded-verifier.svg',
       'attention-speedup-gpu-llama-2-7b.svg',
       'perplexity.svg',
+      'passkeys-name-1.svg',
+      'passkeys-name-2.svg',
       'throughput-cpu.svg',
       'throughput-gpu.svg',
     ]);
@@ -83,6 +85,13 @@ onBackend('specattn', 'report', () => {
         ['specattn:p=0.95', '20.500', '+2.50%', '0.51%', '51.2%', '38.4%', '33.0%', '92.1%', '8', '14,752'],
         ['specattn:p=0.95,union=full', '20.400', '', '', '49.0%', '', '', '', '', ''],
         ['streaming:budget=256', '19.900', '−0.50%', '', '77.4%', '', '', '', '8', '14,752'],
+      ],
+      'passkey.jsonl': [
+        ['method', 'key', 'tokens', 'at 0%', 'at 50%', 'at 100%', 'found'],
+        ['dense', 'name', '512', '10 of 10', '10 of 10', '10 of 10', '100%'],
+        ['dense', 'name', '2,048', '10 of 10', '10 of 10', '10 of 10', '100%'],
+        ['streaming:budget=0.2', 'name', '512', '0 of 10', '5 of 10', '10 of 10', '50%'],
+        ['streaming:budget=0.2', 'name', '2,048', '0 of 10', '4 of 10', '9 of 10', '43%'],
       ],
       'CPU, tokens a second (against plain)': [
         ['tokens of context', '8', '1,901'],
@@ -149,6 +158,7 @@ onBackend('specattn', 'report', () => {
     const evil = `</title></svg><script>alert(1)</script><img src=x onerror=alert(1)>"'&\u0001]]>{{datum}}`;
     const {html, figures} = await reportOf({
       results: [...RESULTS, {method: `${evil}:p=0.9,x=${evil}`, perplexity: 22, kvReduction: 0.3}],
+      passkeys: [{...PASSKEYS[0], method: evil, key: `../${evil}`}],
       bench: {
         ...BENCH,
         machine: {...BENCH.machine, device: evil},
