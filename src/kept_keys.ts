@@ -13,6 +13,8 @@ export interface KeptKeysOptions {
   gamma?: number;
   /** First tokens that are read densely, as a prompt. Default: a tenth of the text's. */
   prompt?: number;
+  /** Rows decoded so far and in all. */
+  onProgress?: (progress: {what: string; loaded: number; total: number}) => void;
   /** Ends the work with an error. */
   signal?: AbortSignal;
 }
@@ -64,7 +66,7 @@ export async function keptKeys(
     tokenizer,
   }: Pick<LanguageModel, 'verifier' | 'draft' | 'layerMap' | 'tokenizer'>,
   text: string,
-  {p = 0.95, gamma = 4, prompt, signal}: KeptKeysOptions = {},
+  {p = 0.95, gamma = 4, prompt, onProgress, signal}: KeptKeysOptions = {},
 ): Promise<KeptKeys> {
   if (!draft || !layerMap)
     throw new Error(`[keptKeys] the pair must have ${draft ? 'a layer map' : 'a draft'} but has none`);
@@ -90,7 +92,9 @@ export async function keptKeys(
   const decoder = new TeacherForced(verifier, draft, ids.length);
   try {
     const blocks = decoder.decode(ids, read, {policy: watched, gamma, refreshEvery: 0, reads});
-    while (!blocks.next().done) {
+    let loaded = 0;
+    for (const {rows} of blocks) {
+      onProgress?.({what: 'passage', loaded: (loaded += rows), total: ids.length - read});
       await new Promise((resolve) => setImmediate(resolve)); // signals have their turn
       signal?.throwIfAborted();
     }

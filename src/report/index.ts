@@ -121,7 +121,7 @@ async function drawPassage(dir: string, options: ReportOptions): Promise<Drawn> 
     if (!lm.layerMap) return missing('the pair has no layer map');
     const names = [draft, verifier].map((folder) => path.basename(path.resolve(folder ?? 'pretrained')));
     const pair = verifier === undefined ? 'the embedded pair' : names.join(' for ');
-    const figure = await drawKeptKeysFigure(await keptKeys(lm, text, {p, signal}), pair);
+    const figure = await drawKeptKeysFigure(await keptKeys(lm, text, {p, onProgress, signal}), pair);
     return {figure, missing: []};
   } finally {
     lm.dispose();

@@ -19,7 +19,10 @@ forEachBackend('keptKeys', () => {
   it("lists what the draft's nuclei, joined block by block, leave for each row", () =>
     withModel(tinyPair(), async (lm) => {
       const [p, gamma, prompt] = [0.6, 3, 30];
-      const kept = await keptKeys(lm, TEXT, {p, gamma, prompt});
+      const seen: number[] = [];
+      const onProgress = ({loaded, total}: {loaded: number; total: number}) => seen.push(loaded / total);
+      const kept = await keptKeys(lm, TEXT, {p, gamma, prompt, onProgress});
+      expect(seen.at(-1)).to.equal(1);
       const tokens = lm.tokenizer.encode(TEXT);
       const {first, sinks, recent} = kept;
       expect([first, kept.p, kept.gamma, sinks, recent]).to.deep.equal([prompt - 1, p, gamma, 4, 16]);
