@@ -14,6 +14,8 @@ const MODES: Record<string, GenerateOptions> = {
 
 export interface DecodeRow {
   prompt: string;
+  /** Tokens of the prompt. */
+  context: number;
   mode: string;
   tokensPerSecond: number;
   /** Tokens a second against plain decoding, run by run. */
@@ -69,9 +71,10 @@ function summarise(prompt: string, mode: string, list: GenerateStats[], plain: G
   const phases = ['draft', 'select', 'verify', 'accept'] as const;
   const share = (phase: (typeof phases)[number]) => of(({time}) => time[phase] / time.decode);
   const shares = Object.fromEntries(phases.map((phase) => [phase, share(phase)])) as DecodeRow['share'];
-  const {acceptance, meanAcceptedLength, kvReduction} = list[0];
+  const {promptTokens, acceptance, meanAcceptedLength, kvReduction} = list[0];
   return {
     prompt,
+    context: promptTokens,
     mode,
     tokensPerSecond: of((stats) => stats.tokensPerSecond),
     timesPlain: of((stats, i) => stats.tokensPerSecond / plain[i].tokensPerSecond),

@@ -1,12 +1,12 @@
 /**
- * `npm run bench [-- --tokens N --runs N --json]`: refcheck, then timings, on the embedded pair. The tables go to standard error, one JSON
+ * `npm run bench [-- --tokens N --runs N --contexts N,... --json]`: refcheck, then timings, on the embedded pair. The tables go to standard error, one JSON
  * object to standard output.
  */
 import {readFileSync} from 'node:fs';
 import * as path from 'node:path';
 import {Command} from 'commander';
 
-import {load} from '../src/index.js';
+import {load, type LanguageModel} from '../src/index.js';
 import {packageRoot} from '../src/backend/addon.js';
 import {nativeBackend} from '../src/record.js';
 import {benchDecode, refcheckDecode} from './decode.js';
@@ -14,16 +14,44 @@ import {benchDispatch} from './dispatch.js';
 import {benchKernels} from './kernels.js';
 import {machine} from './statistics.js';
 
+interface Options {
+  tokens: number;
+  runs: number;
+  contexts?: number[];
+  json?: boolean;
+}
+
+const passage = (number: number) =>
+  readFileSync(path.join(packageRoot, 'test', 'data', `passage_${number}.txt`), 'utf8');
+
+const PROMPTS = {short: 'The captain looked at the sea and', long: passage(2).slice(0, 6500)};
+
+/** Beginnings of the passages, of as many tokens as asked for. */
+function promptsOf(lm: LanguageModel, contexts: number[], tokens: number): Record<string, string> {
+  const ids = lm.tokenizer.encode([1, 2, 3].map(passage).join('\n'));
+  const most = Math.min(ids.length, lm.contextLength - tokens);
+  return Object.fromEntries(
+    contexts.map((context) => {
+      if (!Number.isInteger(context) || context < 2 || context > most)
+        throw new Error(`--contexts must be whole numbers from 2 to ${most} but one is ${context}`);
+      return [`${context} tokens`, lm.tokenizer.decode(ids.slice(0, context))];
+    }),
+  );
+}
+
 async function main(): Promise<void> {
   const program = new Command('bench')
     .description('refcheck, then timings of kernels and of decoding with the embedded pair')
     .option('--tokens <n>', 'new tokens of a run', Number, 200)
     .option('--runs <n>', 'runs of each mode', Number, 7)
+    .option(
+      '--contexts <n,...>',
+      'tokens of the prompts to decode after; default: a short one and a long one',
+      (text) => text.split(',').map(Number),
+    )
     .option('--json', 'print the JSON object alone')
     .parse();
-  const {tokens, runs, json} = program.opts<{tokens: number; runs: number; json?: boolean}>();
-  const passage = readFileSync(path.join(packageRoot, 'test', 'data', 'passage_2.txt'), 'utf8');
-  const prompts = {short: 'The captain looked at the sea and', long: passage.slice(0, 6500)};
+  const {tokens, runs, contexts, json} = program.opts<Options>();
   const show = (title: string, table: unknown) => {
     if (json) return;
     console.error(title);
@@ -31,6 +59,7 @@ async function main(): Promise<void> {
   };
 
   const lm = await load();
+  const prompts = contexts ? promptsOf(lm, contexts, tokens) : PROMPTS;
   const kernels = nativeBackend() ? benchKernels() : [];
   await refcheckDecode(lm, prompts);
   const decode = await benchDecode(lm, prompts, {tokens, runs});

@@ -1,7 +1,16 @@
 /** The kernels that decide, checked against float64 and then timed against what this machine's memory and units can do. */
 import * as tf from '@tensorflow/tfjs-core';
 
-import {causalAttention, linear, nucleusSelect, rmsNorm, sparseAttention, swiGLU} from '../ops/index.js';
+import {
+  causalAttention,
+  linear,
+  nucleusMask,
+  nucleusSelect,
+  rmsNorm,
+  sparseAttention,
+  swiGLU,
+} from '../ops/index.js';
+import {nucleusOf} from '../ops/nucleus.js';
 import {nativeBackend} from '../src/record.js';
 import {round, time} from './statistics.js';
 
@@ -123,6 +132,31 @@ function attention(rows: number, context: number): KernelRow[] {
   return result;
 }
 
+/** The nucleus of rows of attention, beside a sort of the same weights and nothing else. */
+function mask(rows: number, keys: number): KernelRow[] {
+  const weights = tf.tidy(() => tf.softmax(tf.mul(tf.randomNormal([rows, keys]), 3)) as tf.Tensor2D);
+  const at = tf.tensor1d([keys - 1], 'int32');
+  const values = Array.from({length: rows}, (_, r) => weights.dataSync().slice(r * keys, (r + 1) * keys));
+  const found = nucleusMask(weights, at, 0.95);
+  const kept = found.dataSync() as Uint8Array;
+  values.forEach((row, r) => {
+    const size = nucleusOf(row, keys, 0.95).length;
+    const counted = kept.slice(r * keys, (r + 1) * keys).reduce((sum, x) => sum + x, 0);
+    if (counted !== size)
+      throw new Error(
+        `[bench] NucleusMask kept ${counted} of ${keys} keys of row ${r} but must keep ${size}`,
+      );
+  });
+  const shape = `${rows} x ${keys} weights`;
+  const us = 1e3 * time(() => tf.dispose(nucleusMask(weights, at, 0.95)), 20);
+  const sortUs = 1e3 * time(() => values.forEach((row) => row.slice().sort()), 5);
+  tf.dispose([weights, at, found]);
+  return [
+    {kernel: 'NucleusMask', shape, us: round(us)},
+    {kernel: 'Float32Array.sort', shape, us: round(sortUs)},
+  ];
+}
+
 /** The selection of a round of four drafted tokens: by draft layers, and by a mixture of heads that looks back. */
 function select(context: number): KernelRow[] {
   const position = tf.tensor1d([context - 5], 'int32');
@@ -169,6 +203,7 @@ export function benchKernels(): KernelRow[] {
     ...attention(1, 2048),
     ...attention(5, 2048),
     ...attention(5, 4096),
+    ...[1, 32].flatMap((rows) => [512, 2048, 8192].flatMap((keys) => mask(rows, keys))),
     ...select(2048),
     ...select(4096),
   ];

@@ -1,6 +1,8 @@
 /** The layer map as a picture: Figure 2 of the paper. */
 import type {Spec} from 'vega';
 
+import {draw, standalone, type Svg} from './report/draw.js';
+
 /**
  * A heatmap of the divergences between the attention of every verifier layer and every draft layer, with the cells of the
  * layer map boxed, as SVG text. Drawn by Vega, without a browser.
@@ -10,14 +12,16 @@ import type {Spec} from 'vega';
  * @throws If the rows' lengths differ or a layer is out of range.
  */
 export async function heatmap(divergence: number[][], layers: number[]): Promise<string> {
+  return standalone(await drawHeatmap(divergence, layers));
+}
+
+/** The same for a page, which gives it ink and ground. */
+export async function drawHeatmap(divergence: number[][], layers: number[]): Promise<Svg> {
   checkShapes(divergence, layers);
-  const vega = await import('vega'); // an ES module, wanted by `calibrate` alone
-  const view = new vega.View(vega.parse(heatmapSpec(divergence, layers)), {renderer: 'none'});
-  try {
-    return await view.toSVG();
-  } finally {
-    view.finalize();
-  }
+  return draw(heatmapSpec(divergence, layers), {
+    title: 'KL(verifier ‖ draft) of the attention of each pair of layers',
+    description: `Mean divergence in nats of ${divergence.length} verifier layers (rows) from ${divergence[0].length} draft layers (columns). Boxed, verifier layer by verifier layer: draft layers ${layers.join(', ')}.`,
+  });
 }
 
 function checkShapes(divergence: number[][], layers: number[]): void {
@@ -56,7 +60,6 @@ function heatmapSpec(divergence: number[][], layers: number[]): Spec {
   };
   return {
     $schema: 'https://vega.github.io/schema/vega/v6.json',
-    background: 'white',
     padding: 12,
     width: columns * side,
     height: rows * side,

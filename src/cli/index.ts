@@ -11,6 +11,7 @@ import {evaluateCommand} from './evaluate.js';
 import {exportCommand} from './export.js';
 import {generateCommand} from './generate.js';
 import {installTensorFlowCommand} from './install_tensorflow/index.js';
+import {reportCommand} from './report.js';
 import {EXIT_INTERRUPTED, ignoreBrokenPipes, say} from './terminal.js';
 import {UsageError} from './values.js';
 
@@ -34,6 +35,7 @@ function program(): Command {
     generateCommand(),
     calibrateCommand(),
     evaluateCommand(),
+    reportCommand(),
     exportCommand(),
     doctorCommand(),
     installTensorFlowCommand(),

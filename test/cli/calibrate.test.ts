@@ -8,7 +8,7 @@ import {Llama} from '../../models/llama.js';
 import {LlamaTokenizer} from '../../models/tokenizer.js';
 import {packageRoot} from '../../src/backend/addon.js';
 import {calibrate, divergenceSums} from '../../src/calibrate.js';
-import {PASSAGE} from '../../src/cli/passage.js';
+import {PASSAGE} from '../../src/passage.js';
 import {SAME_BITS_ROWS, forEachBackend} from '../backends.js';
 
 const PAIR = path.join(packageRoot, 'models', 'pretrained');

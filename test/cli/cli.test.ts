@@ -7,6 +7,7 @@ import {expect} from 'chai';
 
 import {packageRoot} from '../../src/backend/addon.js';
 import {missing} from '../backends.js';
+import {RESULTS, writeFiles} from '../report/made.js';
 
 const BIN = path.join(packageRoot, 'bin', 'specattn.js');
 const GREEDY = ['--temperature', '0', '--max-new-tokens', '24'];
@@ -47,7 +48,15 @@ describe('specattn', function () {
   it('--help names every command', () => {
     const {status, stdout} = specattn(['--help']);
     expect(status).to.equal(0);
-    for (const command of ['generate', 'calibrate', 'evaluate', 'export', 'doctor', 'install-tensorflow'])
+    for (const command of [
+      'generate',
+      'calibrate',
+      'evaluate',
+      'report',
+      'export',
+      'doctor',
+      'install-tensorflow',
+    ])
       expect(stdout).to.match(RegExp(`^  ${command}`, 'm'));
   });
 
@@ -73,6 +82,7 @@ describe('specattn', function () {
       ['no text', ['calibrate'], "required option '--text <files...>' not specified"],
       ['nothing to evaluate', ['evaluate'], "required option '--texts <paths...>' not specified"],
       ['an unknown method', ['evaluate', '--texts', '.', '--method', 'h2o'], 'method must be one of dense'],
+      ['nothing to report', ['report'], "missing required argument 'dir'"],
       ['half an export', ['export', 'somewhere'], "missing required argument 'out'"],
     ];
     for (const [what, args, message] of cases) {
@@ -195,6 +205,24 @@ describe('specattn', function () {
     // What was written is what generate reads.
     const {stats} = json(['generate', PROMPT, ...GREEDY, '--verification', 'sparse', '--layer-map', out]);
     expect(stats.newTokens).to.equal(24);
+  });
+
+  it('report draws a folder as a page, and names what it has no data of', () => {
+    const dir = path.join(folder, 'to report');
+    const out = path.join(dir, 'page');
+    writeFiles(dir, {results: RESULTS});
+    const {page, figures, missing} = json(['report', dir, '--out', out, '--p', '0.8']);
+    expect(page).to.equal(path.join(out, 'report.html'));
+    const names = figures.map((file: string) => path.relative(path.join(out, 'figures'), file));
+    expect(names).to.include.members(['divergence.svg', 'perplexity.svg', 'kept-keys-layers.svg']);
+    expect(fs.readFileSync(page, 'utf8')).to.include('p = 0.8');
+    expect(missing.map((one: {figure: string}) => one.figure)).to.include('End to end, by context, on a CPU');
+    const {status, stdout, stderr} = specattn(['report', dir, '--out', out]);
+    expect([status, stdout]).to.deep.equal([0, '']);
+    expect(stderr)
+      .to.include('not drawn: ')
+      .and.to.include('npm run --silent bench')
+      .and.to.match(/pictures written\n$/);
   });
 
   it('evaluate prints a line of JSON a method, writes its folder, and computes nothing twice', () => {

@@ -1,4 +1,4 @@
-/** What `specattn generate` continues when it is given no prompt: written for this project, in the manner of its training books. */
+/** What `specattn generate` continues when it is given no prompt, and what `report` shows kept keys of: written for this project, in the manner of its training books. */
 export const PASSAGE = `The lighthouse stood a mile beyond the village, upon a tongue of black rock which the sea covered twice \
 a day, and old Martin Hale had kept it for one and thirty years. He was a tall, silent man, with a grey beard and very clear \
 eyes, and the fishermen said of him that he knew the wind as other men know their neighbours.

@@ -1,0 +1,182 @@
+/** Attention over chosen keys against attention over all of them: Figure 4 of the paper. */
+import {COLOURS} from './draw.js';
+import {
+  binary,
+  fixed,
+  percent,
+  significant,
+  type Drawn,
+  type Figure,
+  type Missing,
+  type Panel,
+  type Table,
+} from './figure.js';
+import {drawLines, type Series} from './lines.js';
+import type {CpuBench, GpuBench} from './read.js';
+
+const TITLE = 'Attention over chosen keys (Figure 4)';
+
+interface Measured {
+  /** A model's shape; one panel each. */
+  shape: string;
+  rows: number;
+  keys: number;
+  /** Of the keys, that are read. */
+  share: number;
+  us: number;
+  denseUs: number;
+}
+
+export async function drawAttentionSpeedup(
+  bench: CpuBench | undefined,
+  gpu: GpuBench | undefined,
+): Promise<Drawn> {
+  const sources = [
+    {
+      device: 'CPU',
+      measured: bench ? cpuRows(bench) : [],
+      machine: bench?.machine,
+      file: 'bench.json',
+      script: 'bench',
+    },
+    {
+      device: 'GPU',
+      measured: gpu ? gpuRows(gpu) : [],
+      machine: gpu?.machine,
+      file: 'bench-gpu.json',
+      script: 'bench:gpu',
+    },
+  ];
+  const missing: Missing[] = [];
+  const machines: string[] = [];
+  const panels: Panel[] = [];
+  const tables: Table[] = [];
+  const notes = [
+    'How many times as fast attention of one layer over the chosen keys (SparseAttention) is as attention over all keys (CausalAttention), for a block of drafted rows, by the share of keys that is left out, for several lengths of context. The dashed line is what memory allows: time in proportion to the keys read.',
+  ];
+  for (const {device, measured, machine, file, script} of sources) {
+    if (measured.length === 0) {
+      const reason =
+        machine === undefined ? `there is no ${file}` : `${file} has no times of SparseAttention`;
+      missing.push({
+        figure: `${TITLE}, on a ${device}`,
+        reason,
+        command: `npm run --silent ${script} > DIR/${file}`,
+      });
+      continue;
+    }
+    for (const shape of [...new Set(measured.map((one) => one.shape))])
+      panels.push(
+        await panel(
+          device,
+          shape,
+          measured.filter((one) => one.shape === shape),
+        ),
+      );
+    tables.push(...tablesOf(device, measured));
+    machines.push(`${device}: ${machine}.`);
+  }
+  if (panels.length === 0) return {missing};
+  const figure: Figure = {
+    id: 'attention-speedup',
+    title: TITLE,
+    notes: [...notes, machines.join(' ')],
+    panels,
+    tables,
+  };
+  return {figure, missing};
+}
+
+/** Blocks of several rows: what verification runs. */
+function cpuRows({kernels}: CpuBench): Measured[] {
+  const dense = new Map<string, number>();
+  for (const {kernel, shape, us} of kernels) if (kernel === 'CausalAttention') dense.set(shape, us);
+  return kernels.flatMap(({kernel, shape, us}) => {
+    const sizes = kernel === 'SparseAttention' && /^(\d+) rows, (\d+)% of (\d+) keys$/.exec(shape);
+    if (!sizes || sizes[1] === '1') return [];
+    const denseUs = dense.get(`${sizes[1]} rows, ${sizes[3]} keys`);
+    if (denseUs === undefined) return [];
+    const [rows, share, keys] = [Number(sizes[1]), Number(sizes[2]) / 100, Number(sizes[3])];
+    return [{shape: 'embedded verifier', rows, keys, share, us, denseUs}];
+  });
+}
+
+function gpuRows({rows}: GpuBench): Measured[] {
+  const times = new Map(rows.map(({id, us}) => [id, us]));
+  return rows.flatMap(({id, us}) => {
+    const parts = /^attention\/(.+)\/sparse (\d+)%\/(\d+)x(\d+)$/.exec(id);
+    if (!parts) return [];
+    const [, shape, share, count, keys] = parts;
+    const denseUs = times.get(`attention/${shape}/dense/${count}x${keys}`);
+    if (denseUs === undefined) return [];
+    return [{shape, rows: Number(count), keys: Number(keys), share: Number(share) / 100, us, denseUs}];
+  });
+}
+
+/** Of the plot, whatever is measured. */
+const [SLOWEST, FASTEST] = [0.5, 20];
+
+async function panel(device: string, shape: string, measured: Measured[]): Promise<Panel> {
+  const colours = [COLOURS.sky, COLOURS.blue, COLOURS.green, COLOURS.vermilion, COLOURS.pink];
+  const contexts = [...new Set(measured.map(({keys}) => keys))].sort((a, b) => a - b);
+  const series: Series[] = contexts.map((context, i) => ({
+    name: `${binary(context)} keys`,
+    colour: colours[i % colours.length],
+    points: measured
+      .filter(({keys}) => keys === context)
+      .map(({share, us, denseUs}) => ({x: 1 - share, y: denseUs / us}))
+      .sort((a, b) => a.x - b.x),
+  }));
+  const most = Math.max(...measured.map(({share}) => 1 - share));
+  const bound = Array.from({length: 41}, (_, i) => ({x: (most * i) / 40, y: 1 / (1 - (most * i) / 40)}));
+  const slowest = Math.min(SLOWEST, ...measured.map(({us, denseUs}) => (0.9 * denseUs) / us));
+  const svg = await drawLines({
+    title: `${device}, ${shape}`,
+    description: `Times as fast as dense attention against the share of keys left out, for contexts of ${contexts.map(binary).join(', ')} keys. The table has the numbers.`,
+    x: {
+      title: 'keys left out',
+      scale: 'linear',
+      domain: [0, 1],
+      ticks: [0, 0.25, 0.5, 0.75, 1],
+      format: 'percent',
+    },
+    y: {
+      title: 'times as fast as dense',
+      scale: 'log',
+      domain: [slowest, FASTEST * 1.1],
+      ticks: [0.5, 1, 2, 5, 10, 20],
+      format: 'times',
+    },
+    series: [
+      {name: 'memory’s bound', colour: COLOURS.grey, dashed: true, bare: true, points: bound},
+      ...series,
+    ],
+    reference: {y: 1, name: 'dense'},
+    margin: 110,
+  });
+  return {name: `attention-speedup-${device}-${shape}`.toLowerCase().replace(/[^a-z0-9.]+/g, '-'), svg};
+}
+
+function tablesOf(device: string, measured: Measured[]): Table[] {
+  const shapes = [...new Set(measured.map(({shape}) => shape))];
+  return shapes.map((shape) => {
+    const ofShape = measured.filter((one) => one.shape === shape);
+    const contexts = [...new Set(ofShape.map(({keys}) => keys))].sort((a, b) => a - b);
+    const shares = [...new Set(ofShape.map(({share}) => share))].sort((a, b) => b - a);
+    const cell = (keys: number, share: number) => {
+      const found = ofShape.find((one) => one.keys === keys && one.share === share);
+      return found ? `${significant(found.us)} (${fixed(found.denseUs / found.us, 2)} ×)` : '';
+    };
+    const rows = contexts.map((keys) => [
+      binary(keys),
+      significant(ofShape.find((one) => one.keys === keys)!.denseUs),
+      ...shares.map((share) => cell(keys, share)),
+    ]);
+    const [{rows: count}] = ofShape;
+    return {
+      title: `${device}, ${shape}, ${count} rows: µs, and times as fast as dense, by the share of keys read`,
+      head: ['keys', 'dense', ...shares.map((share) => percent(share, 0))],
+      rows,
+    };
+  });
+}

@@ -1,0 +1,129 @@
+/** A folder of results as one page of figures. */
+import {existsSync, mkdirSync, writeFileSync} from 'node:fs';
+import * as path from 'node:path';
+
+import type {LayerMap} from '../../models/layer_map.js';
+import {keptKeys} from '../kept_keys.js';
+import type {LanguageModel} from '../language_model.js';
+import {load, resolveModel, type LoadOptions} from '../load.js';
+import {LONG_PASSAGE} from './passage.js';
+import {drawAttentionSpeedup} from './attention_speedup.js';
+import {drawDivergence} from './divergence.js';
+import {standalone} from './draw.js';
+import type {Drawn, Missing} from './figure.js';
+import {KEPT_KEYS_TITLE, drawKeptKeysFigure} from './kept_keys.js';
+import {drawMaskTime} from './mask_time.js';
+import {renderPage} from './page.js';
+import {drawPasskeys} from './passkeys.js';
+import {drawPerplexity} from './perplexity.js';
+import {readFiles, readMap} from './read.js';
+import {drawThroughput} from './throughput.js';
+
+export {drawKeptKeys, type KeptKeysPictures} from './kept_keys.js';
+
+export interface ReportOptions extends Pick<
+  LoadOptions,
+  'draft' | 'verifier' | 'layerMap' | 'backend' | 'onProgress'
+> {
+  /** Where `report.html` and `figures/` go. Default: the folder itself. */
+  out?: string;
+  /** What the pair decodes for the picture of kept keys. Default: a passage of the package's. */
+  text?: string;
+  /** Of that picture: share of the draft's attention that the kept keys hold, in (0, 1]. Default 0.95. */
+  p?: number;
+  /** Ends the work with an error. */
+  signal?: AbortSignal;
+}
+
+export interface Report {
+  /** The page's file. */
+  page: string;
+  /** The pictures' files. */
+  figures: string[];
+  /** What could not be drawn, and what would make its data. */
+  missing: Missing[];
+}
+
+/**
+ * Draws what is in a folder: `results.jsonl` and `passkey.jsonl` of `evaluate` (there, or in folders in it), `bench.json` and `bench-gpu.json` (what
+ * the benches printed), and `layer_map.json`; without that one the map beside the verifier. The pair decodes a passage for a picture of what it reads.
+ *
+ * ```ts
+ * const {page, missing} = await report('results');
+ * ```
+ *
+ * @returns the files that were written, and what is missing
+ * @throws Error where a file is not what its command writes, an option does not fit, or the signal fires
+ */
+export async function report(dir: string, options: ReportOptions = {}): Promise<Report> {
+  const {runs, bench, gpu} = readFiles(dir);
+  const drawn: Drawn[] = [
+    await drawMap(dir, options),
+    await drawMaskTime(bench, gpu),
+    await drawAttentionSpeedup(bench, gpu),
+    await drawPerplexity(runs),
+    await drawPasskeys(runs),
+    await drawThroughput(bench, gpu),
+    await drawPassage(dir, options),
+  ];
+  const figures = drawn.flatMap(({figure}) => figure ?? []);
+  const missing = drawn.flatMap((one) => one.missing);
+
+  const out = options.out ?? dir;
+  const folder = path.join(out, 'figures');
+  mkdirSync(folder, {recursive: true});
+  const files = figures.flatMap(({panels}) =>
+    panels.map(({name, svg}) => {
+      const file = path.join(folder, `${name}.svg`);
+      writeFileSync(file, `${standalone(svg)}\n`);
+      return file;
+    }),
+  );
+  const page = path.join(out, 'report.html');
+  writeFileSync(page, renderPage(`specattn: ${path.basename(path.resolve(dir))}`, figures, missing));
+  return {page, figures: files, missing};
+}
+
+/** The map that was asked for, or the one that stands with the results. */
+function mapOf(dir: string, {layerMap}: ReportOptions): string | LayerMap | undefined {
+  const file = path.join(dir, 'layer_map.json');
+  return layerMap ?? (existsSync(file) ? file : undefined);
+}
+
+async function drawMap(dir: string, options: ReportOptions): Promise<Drawn> {
+  const beside = path.join(resolveModel(options.verifier ?? 'pretrained', 'verifier'), 'layer_map.json');
+  const source = mapOf(dir, options) ?? (existsSync(beside) ? beside : undefined);
+  return drawDivergence(source === undefined ? undefined : readMap(source));
+}
+
+/** The pair that is there without being asked for may be no pair, or another one than the map's: then its picture is left out. */
+async function drawPassage(dir: string, options: ReportOptions): Promise<Drawn> {
+  const {draft, verifier, backend, onProgress, text = LONG_PASSAGE, p, signal} = options;
+  const isAskedFor = draft !== undefined || verifier !== undefined || options.layerMap !== undefined;
+  const missing = (reason: string): Drawn => ({
+    missing: [
+      {
+        figure: KEPT_KEYS_TITLE,
+        reason,
+        command: 'npx specattn report DIR --draft D --verifier V --text passage.txt',
+      },
+    ],
+  });
+  let lm: LanguageModel;
+  try {
+    lm = await load({draft, verifier, layerMap: mapOf(dir, options), ...(backend && {backend}), onProgress});
+  } catch (error) {
+    if (isAskedFor) throw error;
+    return missing((error as Error).message);
+  }
+  try {
+    if (!lm.draft) return missing('the verifier was given without a draft');
+    if (!lm.layerMap) return missing('the pair has no layer map');
+    const names = [draft, verifier].map((folder) => path.basename(path.resolve(folder ?? 'pretrained')));
+    const pair = verifier === undefined ? 'the embedded pair' : names.join(' for ');
+    const figure = await drawKeptKeysFigure(await keptKeys(lm, text, {p, onProgress, signal}), pair);
+    return {figure, missing: []};
+  } finally {
+    lm.dispose();
+  }
+}

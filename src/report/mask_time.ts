@@ -1,0 +1,144 @@
+/** The time to find a nucleus, beside that of a sort: Figure 3 of the paper. */
+import {COLOURS} from './draw.js';
+import {
+  binary,
+  significant,
+  type Drawn,
+  type Figure,
+  type Missing,
+  type Panel,
+  type Table,
+} from './figure.js';
+import {drawLines, logarithmic, type Series} from './lines.js';
+import type {CpuBench, GpuBench} from './read.js';
+
+const TITLE = 'Time to choose keys (Figure 3)';
+
+interface Timed {
+  who: string;
+  rows: number;
+  keys: number;
+  us: number;
+}
+
+export async function drawMaskTime(bench: CpuBench | undefined, gpu: GpuBench | undefined): Promise<Drawn> {
+  const sources = [
+    {
+      device: 'CPU',
+      times: bench ? cpuTimes(bench) : [],
+      machine: bench?.machine,
+      file: 'bench.json',
+      script: 'bench',
+    },
+    {
+      device: 'GPU',
+      times: gpu ? gpuTimes(gpu) : [],
+      machine: gpu?.machine,
+      file: 'bench-gpu.json',
+      script: 'bench:gpu',
+    },
+  ];
+  const missing: Missing[] = [];
+  const machines: string[] = [];
+  const panels: Panel[] = [];
+  const tables: Table[] = [];
+  const notes = [
+    'Microseconds to find the smallest set of keys that holds 95% of the attention in each row (NucleusMask, without sorting), beside a sort of the same weights alone. Both axes are logarithmic.',
+  ];
+  for (const {device, times, machine, file, script} of sources) {
+    if (times.length === 0) {
+      const reason = machine === undefined ? `there is no ${file}` : `${file} has no times of NucleusMask`;
+      missing.push({
+        figure: `${TITLE}, on a ${device}`,
+        reason,
+        command: `npm run --silent ${script} > DIR/${file}`,
+      });
+      continue;
+    }
+    for (const rows of [...new Set(times.map((time) => time.rows))])
+      panels.push(
+        await panel(
+          device,
+          rows,
+          times.filter((time) => time.rows === rows),
+        ),
+      );
+    tables.push(table(device, times));
+    machines.push(`${device}: ${machine}.`);
+  }
+  if (panels.length === 0) return {missing};
+  if (gpu?.peers) machines.push(`Others’ times on a GPU: ${gpu.peers}.`);
+  const figure: Figure = {
+    id: 'mask-time',
+    title: TITLE,
+    notes: [...notes, machines.join(' ')],
+    panels,
+    tables,
+  };
+  return {figure, missing};
+}
+
+function cpuTimes({kernels}: CpuBench): Timed[] {
+  return kernels.flatMap(({kernel, shape, us}) => {
+    const sizes = /^(\d+) x (\d+) weights$/.exec(shape);
+    return sizes ? [{who: kernel, rows: Number(sizes[1]), keys: Number(sizes[2]), us}] : [];
+  });
+}
+
+function gpuTimes({rows}: GpuBench): Timed[] {
+  return rows.flatMap(({id, us, peerUs}) => {
+    const sizes = /^mask\/(\d+)x(\d+)$/.exec(id);
+    if (!sizes) return [];
+    const size = {rows: Number(sizes[1]), keys: Number(sizes[2])};
+    const peers = Object.entries(peerUs ?? {}).map(([who, time]) => ({who, ...size, us: time}));
+    return [{who: 'NucleusMask', ...size, us}, ...peers];
+  });
+}
+
+function panel(device: string, rows: number, times: Timed[]): Promise<Panel> {
+  const colours = [COLOURS.blue, COLOURS.vermilion, COLOURS.green, COLOURS.pink];
+  const names = [...new Set(times.map(({who}) => who))];
+  const series: Series[] = names.map((name, i) => ({
+    // A peer's name is `what in a context`: the first word is enough beside its line.
+    name: name.split(' ')[0],
+    colour: colours[i % colours.length],
+    points: times
+      .filter(({who}) => who === name)
+      .map(({keys, us}) => ({x: keys, y: us}))
+      .sort((a, b) => a.x - b.x),
+  }));
+  const keys = [...new Set(times.map((time) => time.keys))].sort((a, b) => a - b);
+  const y = logarithmic(
+    times.map(({us}) => us),
+    1.4,
+  );
+  const what = rows === 1 ? '1 row' : `${rows} rows`;
+  return drawLines({
+    title: `${device}, ${what}`,
+    description: `Microseconds against the number of keys, for ${names.join('; ')}. The table has the numbers.`,
+    x: {
+      title: 'keys of a row',
+      scale: 'log',
+      domain: [keys[0] / 1.2, keys[keys.length - 1] * 1.2],
+      ticks: keys,
+      format: 'binary',
+    },
+    y: {title: 'µs', scale: 'log', ...y},
+    series,
+    margin: 135,
+  }).then((svg) => ({name: `mask-time-${device.toLowerCase()}-${rows}`, svg}));
+}
+
+function table(device: string, times: Timed[]): Table {
+  const names = [...new Set(times.map(({who}) => who))];
+  const sizes = [...new Set(times.map(({rows, keys}) => `${rows} × ${binary(keys)}`))];
+  const rows = sizes.map((size) => [
+    size,
+    ...names.map((name) =>
+      significant(
+        times.find(({who, rows, keys}) => who === name && `${rows} × ${binary(keys)}` === size)?.us,
+      ),
+    ),
+  ]);
+  return {title: `${device}, µs`, head: ['rows × keys', ...names], rows};
+}

@@ -1,0 +1,150 @@
+/** Perplexity by method against the keys that are not read: Figure 5 of the paper, and its table. */
+import {COLOURS} from './draw.js';
+import {
+  fileName,
+  fixed,
+  grouped,
+  percent,
+  signedPercent,
+  type Drawn,
+  type Figure,
+  type Panel,
+  type Table,
+} from './figure.js';
+import {around, drawLines, logarithmic, type Axis, type Point, type Series} from './lines.js';
+import type {Result, Run} from './read.js';
+
+const COMMAND =
+  'npx specattn evaluate --texts books --method dense specattn:p=0.8 specattn:p=0.9 specattn:p=0.95 specattn:p=0.99 quest:budget=256 streaming:budget=256 oracle:p=0.95 random:budget=256 --out DIR';
+
+const METHOD_COLOURS: Record<string, string> = {
+  specattn: COLOURS.blue,
+  quest: COLOURS.vermilion,
+  streaming: COLOURS.green,
+  random: COLOURS.pink,
+  oracle: COLOURS.grey,
+};
+/** What a method's points differ in, which makes a line of them. */
+const SWEPT = ['p', 'budget'];
+/** Perplexities that are further apart than this need a logarithmic axis. */
+const WIDE = 2.5;
+
+export async function drawPerplexity(all: readonly Run[]): Promise<Drawn> {
+  const runs = all.filter(({results}) => results.length > 0);
+  const title = 'Perplexity against keys read (Figure 5)';
+  if (runs.length === 0)
+    return {missing: [{figure: title, reason: 'there is no results.jsonl', command: COMMAND}]};
+  const panels: Panel[] = [];
+  for (const run of runs) panels.push(...(await panelsOf(run, runs.length > 1)));
+  const figure: Figure = {
+    id: 'perplexity',
+    title,
+    notes: [
+      'Perplexity of the verifier over held-out text, decoded with each method of choosing keys, against the share of keys that decoded rows of the sparse layers did not read. Lower and further right is better. A line joins one method at several settings of p or of its budget, which stand at the points; bars are the standard error over windows of the distance from dense attention.',
+      'The oracle computes the verifier’s own attention over all keys to choose: a bound, not a method.',
+    ],
+    panels,
+    tables: runs.map((run) => tableOf(run)),
+  };
+  return {figure, missing: []};
+}
+
+/** `specattn:p=0.9,map=kl` as the method, what it is swept over, and the other options. */
+function parse(method: string): {kind: string; swept: string; others: string} {
+  const colon = method.indexOf(':');
+  const kind = colon < 0 ? method : method.slice(0, colon);
+  const options = colon < 0 ? [] : method.slice(colon + 1).split(',');
+  const isSwept = (option: string) => SWEPT.includes(option.split('=')[0]);
+  const swept = options.filter(isSwept).map((option) => option.replace('=', ' '));
+  return {kind, swept: swept.join(' '), others: options.filter((option) => !isSwept(option)).join(', ')};
+}
+
+async function panelsOf({name, results}: Run, several: boolean): Promise<Panel[]> {
+  const dense = results.find(({method}) => parse(method).kind === 'dense');
+  const series = seriesOf(
+    results.filter((result) => result !== dense),
+    dense?.perplexity,
+  );
+  if (series.length === 0) return [];
+  const reach = ({y, error = 0}: Point) => [y - error, y + error];
+  const values = [
+    ...series.flatMap(({points}) => points.flatMap(reach)),
+    ...(dense ? [dense.perplexity] : []),
+  ];
+  const isWide = Math.max(...values) > WIDE * Math.min(...values);
+  const y: Axis = isWide
+    ? {title: 'perplexity (logarithmic)', scale: 'log', ...logarithmic(values)}
+    : {title: 'perplexity', scale: 'linear', domain: around(values)};
+  const svg = await drawLines({
+    title: `Perplexity${several ? `, ${name || 'this folder'}` : ''}`,
+    description: `Perplexity against the share of keys not read, for ${series.map((one) => one.name).join('; ')}. The table has the numbers.`,
+    x: {
+      title: 'keys of the sparse layers not read',
+      scale: 'linear',
+      domain: [0, 1],
+      ticks: [0, 0.2, 0.4, 0.6, 0.8, 1],
+      format: 'percent',
+    },
+    y,
+    series,
+    reference: dense && {y: dense.perplexity, name: 'dense'},
+    margin: 130,
+    size: {width: 440, height: 320},
+  });
+  return [{name: name ? `perplexity-${fileName(name)}` : 'perplexity', svg}];
+}
+
+function seriesOf(results: readonly Result[], dense: number | undefined): Series[] {
+  const series = new Map<string, Series>();
+  for (const result of results) {
+    const {kind, swept, others} = parse(result.method);
+    const name = others ? `${kind}, ${others}` : kind;
+    const points: Point[] = series.get(name)?.points ?? [];
+    const {changeError} = result;
+    const error = changeError !== undefined && dense !== undefined ? changeError * dense : undefined;
+    points.push({x: result.kvReduction, y: result.perplexity, error, label: swept.replace('budget ', '')});
+    series.set(name, {
+      name,
+      points,
+      colour: METHOD_COLOURS[kind] ?? COLOURS.orange,
+      dashed: kind === 'oracle',
+    });
+  }
+  const all = [...series.values()];
+  const taken = new Map<string, number>();
+  return all.map((one) => {
+    const times = taken.get(one.colour) ?? 0;
+    taken.set(one.colour, times + 1);
+    const points = one.points.sort((a, b) => a.x - b.x);
+    // A method with other options is told from itself by its line.
+    return {...one, points, dashed: one.dashed || times % 2 === 1};
+  });
+}
+
+function tableOf({name, results}: Run): Table {
+  const head = [
+    'method',
+    'perplexity',
+    'change',
+    '±',
+    'keys not read',
+    'in all layers',
+    'bytes not read',
+    'same token',
+    'windows',
+    'tokens',
+  ];
+  const rows = results.map((result) => [
+    result.method,
+    fixed(result.perplexity, 3),
+    signedPercent(result.change),
+    percent(result.changeError, 2),
+    percent(result.kvReduction),
+    percent(result.kvReductionAll),
+    percent(result.bytesReduction),
+    percent(result.agreement),
+    result.windows === undefined ? '' : grouped(result.windows),
+    result.tokens === undefined ? '' : grouped(result.tokens),
+  ]);
+  return {title: name || 'results.jsonl', head, rows};
+}
