@@ -1,10 +1,7 @@
 // The Node-API addon: class Device with buffers, launches and captures.
 //
-// A launch is described in `device.command`, a Float64Array that JavaScript and C++ share, so that it costs
-// one call without arguments:
-//   kernel, inputs, outputs, attrs, { handle, dtype, rank, dims... } per input and output, attrs...
-// Errors become JavaScript exceptions; nothing here aborts or prints.
-#include <cmath>
+// A launch is described in `device.command`, a Float64Array that JavaScript and C++ share (command.h), so that it costs
+// one call without arguments. Errors become JavaScript exceptions; nothing here aborts or prints.
 #include <cstring>
 #include <memory>
 #include <new>
@@ -17,51 +14,20 @@
 namespace specattn {
 namespace {
 
-// The kernels by number.
-constexpr struct {
-  const char* name;
-  int half;
-} kKernels[] = {
-#define KERNEL(name, half) {#name, half},
-#include "kernels.def"
-#undef KERNEL
-};
-
-napi_value Launch(napi_env env, napi_callback_info info) {
+napi_value LaunchCommand(napi_env env, napi_callback_info info) {
   Call call;
   if (!call.Parse(env, info)) return nullptr;
   Session& session = *call.self;
-  const double* at = session.command;
-  const double* const end = at + kCommandLength;
-  const int kernel = static_cast<int>(at[0]);
-  const int inputs = static_cast<int>(at[1]), outputs = static_cast<int>(at[2]),
-            attrs = static_cast<int>(at[3]);
-  at += 4;
-  if (kernel < 0 || kernel >= kKernelCount) return Throw(env, "[launch] no such kernel");
-  if (inputs < 0 || outputs < 0 || attrs < 0 || inputs + outputs > kMaxTensors)
-    return Throw(env, "[launch] more than 256 tensors");
-  for (int i = 0; i < inputs + outputs; ++i) {
-    Tensor& tensor = session.tensors[static_cast<size_t>(i)];
-    if (end - at < 3 + kMaxRank) return Throw(env, "[launch] the command is too long");
-    size_t held = 0;
-    tensor.data = session.allocator->Data(static_cast<int>(at[0]), &held);
-    tensor.dtype = static_cast<DType>(static_cast<int>(at[1]));
-    tensor.rank = static_cast<int32_t>(at[2]);
-    at += 3;
-    if (tensor.rank < 0 || tensor.rank > kMaxRank)
-      return Throw(env, "[launch] a tensor's rank must be 0 to 8");
-    for (int d = 0; d < tensor.rank; ++d) tensor.dims[d] = static_cast<int64_t>(at[d]);
-    at += tensor.rank;
-    if (!tensor.data) return Throw(env, "[launch] a tensor's buffer was freed");
-    if (tensor.bytes() > held) return Throw(env, "[launch] a tensor is larger than its buffer");
-  }
-  if (end - at < attrs) return Throw(env, "[launch] the command is too long");
-  const Args args{session.tensors.data(), inputs, session.tensors.data() + inputs, outputs, at, attrs};
-  Status status = session.device->Launch(static_cast<Kernel>(kernel), args);
+  Launch launch;
+  Status status = session.reader.Read(session.command, *session.allocator, &launch);
+  if (status.ok()) status = session.device->Launch(launch.kernel, launch.args);
   if (session.allocator->guards() && !session.recording) {
-    for (int i = 0; i < inputs + outputs && status.ok(); ++i)
-      status =
-          session.allocator->CheckGuards(kKernels[kernel].name, session.tensors[static_cast<size_t>(i)].data);
+    const auto check = [&](const Tensor* tensors, int count) {
+      for (int i = 0; i < count && status.ok(); ++i)
+        status = session.allocator->CheckGuards(kKernels[launch.kernel].name, tensors[i].data);
+    };
+    if (status.ok()) check(launch.args.inputs, launch.args.input_count);
+    if (status.ok()) check(launch.args.outputs, launch.args.output_count);
   }
   return status.ok() ? nullptr : Throw(env, status);
 }
@@ -69,17 +35,17 @@ napi_value Launch(napi_env env, napi_callback_info info) {
 napi_value Allocate(napi_env env, napi_callback_info info) {
   Call call;
   if (!call.Parse(env, info)) return nullptr;
-  if (!(call.numbers[0] >= 0 && call.numbers[0] < 0x1p53))
-    return Throw(env, "[allocate] bytes must be a whole number >= 0");
+  const int64_t bytes = Whole(call.numbers[0]);
+  if (bytes < 0) return Throw(env, "[allocate] bytes must be a whole number >= 0");
   int handle = 0;
-  const Status status = call.self->allocator->Allocate(static_cast<size_t>(call.numbers[0]), &handle);
+  const Status status = call.self->allocator->Allocate(static_cast<size_t>(bytes), &handle);
   return status.ok() ? Number(env, handle) : Throw(env, status);
 }
 
 napi_value Free(napi_env env, napi_callback_info info) {
   Call call;
   if (!call.Parse(env, info)) return nullptr;
-  const Status status = call.self->allocator->Free(static_cast<int>(call.numbers[0]));
+  const Status status = call.self->allocator->Free(call.Id(0));
   return status.ok() ? nullptr : Throw(env, status);
 }
 
@@ -90,16 +56,15 @@ napi_value Transfer(napi_env env, napi_callback_info info) {
   if (!call.Parse(env, info)) return nullptr;
   size_t held = 0, bytes = 0;
   void* host = nullptr;
-  char* data = static_cast<char*>(call.self->allocator->Data(static_cast<int>(call.numbers[0]), &held));
+  char* data = static_cast<char*>(call.self->allocator->Data(call.Id(0), &held));
   const char* const what = kWrite ? "[write]" : "[read]";
-  if (!data)
-    return Throw(env, Error("%s no buffer has the handle %d", what, static_cast<int>(call.numbers[0])));
+  if (!data) return Throw(env, Error("%s no buffer has the handle %g", what, call.numbers[0]));
   if (!Bytes(env, call.values[2], &host, &bytes)) return Throw(env, Error("%s expects a typed array", what));
-  const double offset = call.numbers[1];
-  if (!(offset >= 0) || offset + static_cast<double>(bytes) > static_cast<double>(held))
-    return Throw(env,
-                 Error("%s %zu bytes at offset %.0f do not fit a buffer of %zu", what, bytes, offset, held));
-  data += static_cast<size_t>(offset);
+  const int64_t offset = Whole(call.numbers[1]);
+  if (offset < 0 || bytes > held || static_cast<size_t>(offset) > held - bytes)
+    return Throw(env, Error("%s %zu bytes at offset %g do not fit a buffer of %zu", what, bytes,
+                            call.numbers[1], held));
+  data += offset;
   const Status status =
       kWrite ? call.self->device->CopyIn(data, host, bytes) : call.self->device->CopyOut(host, data, bytes);
   return status.ok() ? nullptr : Throw(env, status);
@@ -110,22 +75,21 @@ napi_value WriteFromFile(napi_env env, napi_callback_info info) {
   Call call;
   if (!call.Parse(env, info)) return nullptr;
   for (double number : call.numbers)
-    if (!(number >= 0 && number < 0x1p53) || number != std::floor(number))
+    if (Whole(number) < 0)
       return Throw(env, "[writeFromFile] expects a buffer's handle, an offset, a file and a stretch of it");
   size_t held = 0;
-  char* data = static_cast<char*>(call.self->allocator->Data(static_cast<int>(call.numbers[0]), &held));
-  if (!data)
-    return Throw(env,
-                 Error("[writeFromFile] no buffer has the handle %d", static_cast<int>(call.numbers[0])));
-  const double offset = call.numbers[1], bytes = call.numbers[4];
-  if (offset + bytes > static_cast<double>(held))
-    return Throw(env, Error("[writeFromFile] %.0f bytes at offset %.0f do not fit a buffer of %zu", bytes,
-                            offset, held));
+  char* data = static_cast<char*>(call.self->allocator->Data(call.Id(0), &held));
+  if (!data) return Throw(env, Error("[writeFromFile] no buffer has the handle %.0f", call.numbers[0]));
+  if (call.Id(2) < 0)
+    return Throw(env, Error("[writeFromFile] no file has the number %.0f", call.numbers[2]));
+  const int64_t offset = Whole(call.numbers[1]), position = Whole(call.numbers[3]),
+                bytes = Whole(call.numbers[4]);
+  if (static_cast<size_t>(offset + bytes) > held)
+    return Throw(env, Error("[writeFromFile] %lld bytes at offset %lld do not fit a buffer of %zu",
+                            static_cast<long long>(bytes), static_cast<long long>(offset), held));
   if (!call.self->readers) call.self->readers = ThreadPool::Get();
-  FileSource source(static_cast<int>(call.numbers[2]), static_cast<int64_t>(call.numbers[3]),
-                    static_cast<size_t>(bytes), call.self->readers);
-  const Status status =
-      call.self->device->CopyInFrom(data + static_cast<size_t>(offset), source, static_cast<size_t>(bytes));
+  FileSource source(call.Id(2), position, static_cast<size_t>(bytes), call.self->readers);
+  const Status status = call.self->device->CopyInFrom(data + offset, source, static_cast<size_t>(bytes));
   return status.ok() ? nullptr : Throw(env, status);
 }
 
@@ -168,8 +132,10 @@ void Finalize(napi_env env, void* data, void*) {
 // new Device('cpu' | 'cuda')
 napi_value NewDevice(napi_env env, napi_callback_info info) {
   size_t count = 1;
-  napi_value argument = nullptr, self = nullptr;
+  napi_value argument = nullptr, self = nullptr, target = nullptr;
   char name[16] = "";
+  napi_get_new_target(env, info, &target);
+  if (!target) return Throw(env, "[device] Device is a class: new Device('cpu')");
   napi_get_cb_info(env, info, &count, &argument, &self, nullptr);
   napi_get_value_string_utf8(env, argument, name, sizeof name, nullptr);
   std::unique_ptr<Session> session(new (std::nothrow) Session);
@@ -248,7 +214,7 @@ napi_property_descriptor Method(const char* name) {
 
 napi_value Init(napi_env env, napi_value exports) {
   const napi_property_descriptor methods[] = {
-      Method<Launch>("launch"),
+      Method<LaunchCommand>("launch"),
       Method<Allocate>("allocate"),
       Method<Free>("free"),
       Method<Transfer<true>>("write"),

@@ -43,14 +43,14 @@ inline napi_value EndCapture(napi_env env, napi_callback_info info) {
 inline napi_value FreeCapture(napi_env env, napi_callback_info info) {
   Call call;
   if (!call.Parse(env, info)) return nullptr;
-  const int id = static_cast<int>(call.numbers[0]);
+  const int id = call.Id(0);
   if (call.self->captures.erase(id)) call.self->allocator->FreePool(id);
   return nullptr;
 }
 
 // The capture that a call's first argument names; null, and an exception, where there is none.
 inline Recording* FindCapture(napi_env env, const Call& call, const char* what) {
-  const auto found = call.self->captures.find(static_cast<int>(call.numbers[0]));
+  const auto found = call.self->captures.find(call.Id(0));
   if (found != call.self->captures.end()) return &found->second;
   Throw(env, Error("[%s] the capture was freed", what));
   return nullptr;
@@ -62,7 +62,7 @@ inline napi_value AddOutput(napi_env env, napi_callback_info info) {
   if (!call.Parse(env, info)) return nullptr;
   Recording* const recording = FindCapture(env, call, "addOutput");
   if (!recording) return nullptr;
-  Recording::Output output{static_cast<int>(call.numbers[1]), {}};
+  Recording::Output output{call.Id(1), {}};
   size_t bytes = 0;
   if (!call.self->allocator->Data(output.handle, &bytes))
     return Throw(env, Error("[addOutput] no buffer has the handle %d", output.handle));
@@ -98,7 +98,7 @@ inline napi_value Replay(napi_env env, napi_callback_info info) {
 inline bool IsKept(napi_env env, const Recording& recording, double back, const char* what) {
   const bool kept = (back == 0 || back == 1) && back < recording.replays;
   if (!kept)
-    Throw(env, Error("[%s] of %u replays the one %.0f back is not kept", what, recording.replays, back));
+    Throw(env, Error("[%s] of %u replays the one %g back is not kept", what, recording.replays, back));
   return kept;
 }
 
@@ -108,9 +108,9 @@ inline napi_value ReadOutput(napi_env env, napi_callback_info info) {
   if (!call.Parse(env, info)) return nullptr;
   Recording* const recording = FindCapture(env, call, "readOutput");
   if (!recording || !IsKept(env, *recording, call.numbers[2], "readOutput")) return nullptr;
-  const double number = call.numbers[1];
-  if (!(number >= 0 && number < static_cast<double>(recording->outputs.size())))
-    return Throw(env, "[readOutput] the capture has no such output");
+  const int number = call.Id(1);
+  if (number < 0 || static_cast<size_t>(number) >= recording->outputs.size())
+    return Throw(env, Error("[readOutput] the capture has no output %g", call.numbers[1]));
   Recording::Output& output = recording->outputs[static_cast<size_t>(number)];
   void* host = nullptr;
   size_t bytes = 0, held = 0;

@@ -3,19 +3,16 @@
 #pragma once
 #include <node_api.h>
 
+#include <cmath>
 #include <map>
 #include <memory>
 #include <vector>
 
-#include "allocator.h"
+#include "command.h"
 #include "cpu/thread_pool.h"
-#include "device.h"
 #include "napi_values.h"
 
 namespace specattn {
-
-constexpr size_t kCommandLength = 8192;
-constexpr int kMaxTensors = 256;
 
 // A capture, and what the host reads of it: of every output the values of the last two replays.
 struct Recording {
@@ -37,7 +34,7 @@ struct Session {
   double* command = nullptr;  // of an ArrayBuffer that `command_buffer` keeps alive
   napi_ref command_buffer = nullptr;
   std::shared_ptr<ThreadPool> readers;  // of files, once one was read
-  std::vector<Tensor> tensors = std::vector<Tensor>(kMaxTensors);
+  CommandReader reader;
 
   ~Session() {
     captures.clear();
@@ -46,12 +43,18 @@ struct Session {
   }
 };
 
-// The call's arguments as numbers where they are numbers; `self` is the session behind `this`.
+// The call's arguments as numbers, NaN where they are none; `self` is the session behind `this`.
 struct Call {
   Session* self = nullptr;
   size_t count = 5;
   napi_value values[5] = {};
-  double numbers[5] = {};
+  double numbers[5] = {NAN, NAN, NAN, NAN, NAN};
+
+  // Argument i as the number of a buffer, a capture or a file; -1 where it can be none.
+  int Id(int i) const {
+    const int64_t id = Whole(numbers[i]);
+    return id >= 0 && id <= INT32_MAX ? static_cast<int>(id) : -1;
+  }
 
   bool Parse(napi_env env, napi_callback_info info) {
     napi_value receiver = nullptr;

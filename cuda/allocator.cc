@@ -4,6 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "sanitize.h"
+
 namespace specattn {
 namespace {
 
@@ -12,6 +14,7 @@ constexpr size_t kMaxCached = size_t{1} << 30;
 
 // Sizes in steps of an eighth of a power of two, so that tensors of nearly one size share memory.
 size_t RoundUp(size_t bytes) {
+  if (kExactMemory) return bytes;
   constexpr size_t kSmallest = 256;
   if (bytes <= kSmallest) return kSmallest;
   size_t power = kSmallest;
@@ -158,7 +161,7 @@ Status Allocator::Free(int handle) {
   --buffers_;
   // A buffer that recorded launches may refer to stays with them, even if it was made before.
   const int pool = block.pool ? block.pool : recording_;
-  if (pool == 0 && cached_ + block.capacity > kMaxCached) {
+  if (pool == 0 && (kExactMemory || cached_ + block.capacity > kMaxCached)) {
     Release(block.data, block.capacity);
     reserved_ -= block.capacity;
   } else {

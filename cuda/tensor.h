@@ -37,6 +37,13 @@ struct Tensor {
   }
 };
 
+// A number from outside as the whole number that it is; where it is none, or beyond 2^53, less than any.
+inline int64_t Whole(double x) {
+  return x >= -0x1p53 && x <= 0x1p53 && x == static_cast<double>(static_cast<int64_t>(x))
+             ? static_cast<int64_t>(x)
+             : INT64_MIN;
+}
+
 // A launch: what it reads, what it writes (allocated by the caller, never overlapping an input unless the
 // kernel's comment says so) and its attributes as doubles, in the order the kernel's comment gives.
 struct Args {

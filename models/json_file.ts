@@ -1,34 +1,92 @@
 /** JSON files whose errors name the file, the field, what was expected and what came. */
-import {readFileSync} from 'node:fs';
+import {readFileSync, statSync} from 'node:fs';
 
 type JsonObject = Record<string, unknown>;
+
+/** Deeper than any model's files; what is nested deeper would overflow the stack of whoever walks it. */
+const MOST_NESTED = 64;
+const SHOWN = 60;
+const MOST = 2 ** 31 - 1;
+
+/** A test for whole numbers from `least` to 2^31 - 1. */
+export const isWhole =
+  (least: number) =>
+  (value: unknown): value is number =>
+    Number.isInteger(value) && (value as number) >= least && (value as number) <= MOST;
 
 function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function show(value: unknown): string {
+/** A value in an error: its beginning, where it is long. */
+export function show(value: unknown): string {
   if (value === undefined) return 'missing';
-  const text = JSON.stringify(value);
-  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+  if (Array.isArray(value) && value.length > SHOWN) return `a list of ${value.length}`;
+  const text = inWords(typeof value === 'string' ? value.slice(0, SHOWN) : value);
+  return text.length > SHOWN ? `${text.slice(0, SHOWN - 3)}...` : text;
+}
+
+/** As JSON, where it is that: a value that did not come from a file may be anything. */
+function inWords(value: unknown): string {
+  try {
+    return (JSON.stringify(value) as string | undefined) ?? String(value as symbol);
+  } catch {
+    return typeof value === 'bigint' ? `${value}` : 'an object that is no JSON';
+  }
+}
+
+/**
+ * The object that JSON text in UTF-8 stands for.
+ * @param what the text is, for errors: a file's name, or a file's part
+ * @throws Error where it is not UTF-8, no JSON object, nested too deep, or gives an object's name twice, of which readers take one or the
+ *     other
+ */
+export function parseJsonObject(what: string, bytes: Uint8Array): JsonObject {
+  let text: string;
+  let value: unknown;
+  try {
+    text = new TextDecoder('utf-8', {fatal: true}).decode(bytes);
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new Error(`${what} must be JSON: ${(error as Error).message}`, {cause: error});
+  }
+  checkNames(what, text);
+  if (!isObject(value)) throw new Error(`${what} must be a JSON object but is ${show(value)}`);
+  return value;
+}
+
+/** Walks the tokens of what is JSON. */
+function checkNames(what: string, text: string): void {
+  /** Of each object that is open its names so far; of each list undefined. */
+  const open: (Set<string> | undefined)[] = [];
+  // A string, with the colon after it where it is a name; or a bracket.
+  for (const {0: token, 1: string, 2: colon, index} of text.matchAll(
+    /("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|[{}[\]]/g,
+  )) {
+    if (token === '{' || token === '[') {
+      if (open.push(token === '{' ? new Set() : undefined) > MOST_NESTED)
+        throw new Error(`${what} must be nested ${MOST_NESTED} deep at most but is deeper at ${index}`);
+    } else if (string === undefined) {
+      open.pop();
+    } else if (colon) {
+      const names = open.at(-1)!;
+      const name = string.includes('\\') ? (JSON.parse(string) as string) : string.slice(1, -1);
+      if (names.has(name)) throw new Error(`${what} must give every name once but gives ${show(name)} twice`);
+      names.add(name);
+    }
+  }
 }
 
 /** The object that `file` holds. */
 export function readJsonObject(file: string): JsonObject {
-  let text: string;
+  let bytes: Uint8Array;
   try {
-    text = readFileSync(file, 'utf8');
+    if (!statSync(file).isFile()) throw new Error('it is no file'); // reading a pipe would wait for its writer
+    bytes = readFileSync(file);
   } catch (error) {
     throw new Error(`${file}: cannot be read: ${(error as Error).message}`, {cause: error});
   }
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new Error(`${file}: must be JSON: ${(error as Error).message}`, {cause: error});
-  }
-  if (!isObject(value)) throw new Error(`${file}: must hold a JSON object but holds ${show(value)}`);
-  return value;
+  return parseJsonObject(`${file}:`, bytes);
 }
 
 /** Checked access to the fields of a JSON object. A field that is null counts as missing, as in Hugging Face's configs. */
@@ -60,9 +118,12 @@ export class Fields {
     return this.values[name] as T;
   }
 
+  /** Sizes, positions and tokens are int32 on devices: 2^31 - 1 is the most. */
   whole(name: string, least: number, missing?: number): number {
-    const holds = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= least;
-    return this.get(name, `a whole number >= ${least}`, holds, missing);
+    const value = this.values[name];
+    const expected =
+      typeof value === 'number' && value > MOST ? `at most ${MOST}` : `a whole number >= ${least}`;
+    return this.get(name, expected, isWhole(least), missing);
   }
 
   positive(name: string, missing?: number): number {

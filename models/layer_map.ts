@@ -109,6 +109,7 @@ function readMixture(fields: Fields, draft: LlamaConfig, verifier: LlamaConfig):
     value.length === 3 &&
     isBelow(value[0], draft.numHiddenLayers) &&
     isBelow(value[1], draft.numAttentionHeads) &&
+    Number.isFinite(value[2]) &&
     value[2] > 0;
   const isCombination = (value: unknown): boolean => {
     const {heads, own} = (value ?? {}) as Partial<Combination>;

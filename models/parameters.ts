@@ -40,50 +40,53 @@ export function headParameter({tieWordEmbeddings}: LlamaConfig): string {
  * product each instead of three and two.
  */
 export function parameters(config: LlamaConfig): Parameter[] {
+  return [...eachParameter(config)];
+}
+
+/** One by one: a config.json may speak of a billion layers. */
+function* eachParameter(config: LlamaConfig): Generator<Parameter> {
   const {vocabSize, hiddenSize, intermediateSize, numHiddenLayers, headDim} = config;
-  const list: Parameter[] = [];
-  const add = (name: string, shape: number[], sources = [{name, shape}]) => list.push({name, shape, sources});
+  const one = (name: string, shape: number[], sources = [{name, shape}]) => ({name, shape, sources});
   /** Matrices with `columns` inputs (and their biases, if any), one under the other. */
   const linear = (
     weight: string,
     bias: string | undefined,
     outputs: [suffix: string, rows: number][],
     columns: number,
-  ) => {
+  ): Parameter[] => {
     const prefix = weight.slice(0, weight.lastIndexOf('.', weight.lastIndexOf('.') - 1));
     const rows = outputs.reduce((sum, [, n]) => sum + n, 0);
     const sources = (kind: string, rest: number[]) =>
       outputs.map(([suffix, n]) => ({name: `${prefix}.${suffix}.${kind}`, shape: [n, ...rest]}));
-    add(weight, [rows, columns], sources('weight', [columns]));
-    if (bias) add(bias, [rows], sources('bias', []));
+    const matrix = one(weight, [rows, columns], sources('weight', [columns]));
+    return bias ? [matrix, one(bias, [rows], sources('bias', []))] : [matrix];
   };
 
-  add(EMBEDDING, [vocabSize, hiddenSize]);
+  yield one(EMBEDDING, [vocabSize, hiddenSize]);
   const queries = config.numAttentionHeads * headDim;
   const keys = config.numKeyValueHeads * headDim;
   const biased = (condition: boolean, name: string) => (condition ? name : undefined);
   for (let i = 0; i < numHiddenLayers; i++) {
     const {attentionBias, mlpBias} = config;
     const names = layerParameters(i);
-    add(names.inputNorm, [hiddenSize]);
+    yield one(names.inputNorm, [hiddenSize]);
     const qkv: [string, number][] = [
       ['q_proj', queries],
       ['k_proj', keys],
       ['v_proj', keys],
     ];
-    linear(names.qkv, biased(attentionBias, names.qkvBias), qkv, hiddenSize);
-    linear(names.out, biased(attentionBias, names.outBias), [['o_proj', hiddenSize]], queries);
-    add(names.mlpNorm, [hiddenSize]);
+    yield* linear(names.qkv, biased(attentionBias, names.qkvBias), qkv, hiddenSize);
+    yield* linear(names.out, biased(attentionBias, names.outBias), [['o_proj', hiddenSize]], queries);
+    yield one(names.mlpNorm, [hiddenSize]);
     const gateUp: [string, number][] = [
       ['gate_proj', intermediateSize],
       ['up_proj', intermediateSize],
     ];
-    linear(names.gateUp, biased(mlpBias, names.gateUpBias), gateUp, hiddenSize);
-    linear(names.down, biased(mlpBias, names.downBias), [['down_proj', hiddenSize]], intermediateSize);
+    yield* linear(names.gateUp, biased(mlpBias, names.gateUpBias), gateUp, hiddenSize);
+    yield* linear(names.down, biased(mlpBias, names.downBias), [['down_proj', hiddenSize]], intermediateSize);
   }
-  add(FINAL_NORM, [hiddenSize]);
-  if (!config.tieWordEmbeddings) add(headParameter(config), [vocabSize, hiddenSize]);
-  return list;
+  yield one(FINAL_NORM, [hiddenSize]);
+  if (!config.tieWordEmbeddings) yield one(headParameter(config), [vocabSize, hiddenSize]);
 }
 
 /** A parameter with what its sources hold. */
@@ -105,10 +108,9 @@ export function* readParameters(
   dir: string,
   config: LlamaConfig,
 ): Generator<ReadParameter> {
-  const plan = parameters(config).map((parameter) => ({
-    ...parameter,
-    entries: sourceEntries(file, dir, parameter),
-  }));
+  const plan: (Parameter & {entries: TensorEntry[]})[] = [];
+  for (const parameter of eachParameter(config))
+    plan.push({...parameter, entries: sourceEntries(file, dir, parameter)});
   const total = plan.flatMap(({entries}) => entries).reduce((sum, {bytes}) => sum + bytes, 0);
   let loaded = 0;
   for (const {name, shape, sources, entries} of plan) {

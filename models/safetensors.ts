@@ -4,12 +4,12 @@
  * Format: 8 bytes n (little endian), n bytes of JSON {name: {dtype, shape, data_offsets}}, then the tensors' bytes, which fill the
  * rest of the file without a hole. Source: github.com/huggingface/safetensors.
  */
-import {existsSync, readSync} from 'node:fs';
+import {constants, existsSync, readSync} from 'node:fs';
 import {open, type FileHandle} from 'node:fs/promises';
 import * as path from 'node:path';
 
 import type {FilePart} from '../src/backend/types.js';
-import {Fields} from './json_file.js';
+import {Fields, parseJsonObject, show} from './json_file.js';
 
 /** Bits an element of every dtype of the format. */
 const BITS: Record<string, number> = {
@@ -140,7 +140,7 @@ function readIndex(index: string): Map<string, string> {
 async function openFile(file: string): Promise<OpenFile> {
   let handle: FileHandle;
   try {
-    handle = await open(file, 'r');
+    handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK); // opening a pipe would wait for its writer
   } catch (error) {
     throw new Error(`${file}: cannot be opened: ${(error as Error).message}`, {cause: error});
   }
@@ -153,7 +153,9 @@ async function openFile(file: string): Promise<OpenFile> {
 }
 
 async function readHeader(handle: FileHandle, file: string): Promise<Map<string, TensorEntry>> {
-  const {size} = await handle.stat();
+  const stat = await handle.stat();
+  if (!stat.isFile()) throw new Error(`${file}: must be a file but is none`);
+  const {size} = stat;
   if (size < 8)
     throw new Error(`${file}: must begin with the 8 bytes of its header's length but has ${size} bytes`);
   const prefix = readBytes(handle, file, 0, 8);
@@ -163,15 +165,7 @@ async function readHeader(handle: FileHandle, file: string): Promise<Map<string,
     throw new Error(`${file}: the header must have at most ${most} bytes but claims ${claimed}`);
 
   const length = Number(claimed);
-  let header: unknown;
-  try {
-    const text = new TextDecoder('utf-8', {fatal: true}).decode(readBytes(handle, file, 8, length));
-    header = JSON.parse(text);
-  } catch (error) {
-    throw new Error(`${file}: the header must be JSON: ${(error as Error).message}`, {cause: error});
-  }
-  if (typeof header !== 'object' || header === null || Array.isArray(header))
-    throw new Error(`${file}: the header must be a JSON object`);
+  const header = parseJsonObject(`${file}: the header`, readBytes(handle, file, 8, length));
   const entries = Object.entries(header)
     .filter(([name]) => name !== '__metadata__')
     .map(([name, value]): [string, TensorEntry] => [name, readEntry(file, name, value, 8 + length, size)])
@@ -191,7 +185,7 @@ async function readHeader(handle: FileHandle, file: string): Promise<Map<string,
 
 function readEntry(file: string, name: string, value: unknown, dataBegin: number, size: number): TensorEntry {
   const fail = (field: string, expected: string, received: unknown): never => {
-    throw new Error(`${file}: '${name}': ${field} must be ${expected} but is ${JSON.stringify(received)}`);
+    throw new Error(`${file}: '${name}': ${field} must be ${expected} but is ${show(received)}`);
   };
   const {dtype, shape, data_offsets: offsets} = (value ?? {}) as Record<string, unknown>;
   const isCount = (n: unknown): n is number => Number.isSafeInteger(n) && (n as number) >= 0;
@@ -205,7 +199,7 @@ function readEntry(file: string, name: string, value: unknown, dataBegin: number
     return fail('data_offsets', `within the file's ${size - dataBegin} bytes of data`, offsets);
   const bytes = (shape.reduce((product: number, n: number) => product * n, 1) * BITS[dtype]) / 8;
   if (end - begin !== bytes)
-    return fail('data_offsets', `${bytes} bytes apart for ${dtype} [${shape}]`, offsets);
+    return fail('data_offsets', `${bytes} bytes apart for ${dtype} ${show(shape)}`, offsets);
   return {file, dtype, shape, begin: dataBegin + begin, bytes};
 }
 

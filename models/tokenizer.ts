@@ -1,9 +1,10 @@
 /** A Hugging Face tokenizer: text to token ids, and ids back to text, all at once or as they come. */
-import {existsSync} from 'node:fs';
-import * as path from 'node:path';
-import {Tokenizer} from '@huggingface/tokenizers';
+import type {Tokenizer} from '@huggingface/tokenizers';
 
-import {readJsonObject} from './json_file.js';
+import {contentOf, readTokenizer, type TokenizerFiles} from './tokenizer_file.js';
+
+/** Characters that are counted at a time. */
+const COUNTED = 4096;
 
 export class LlamaTokenizer {
   readonly bosId?: number;
@@ -11,16 +12,18 @@ export class LlamaTokenizer {
   readonly eosIds: ReadonlySet<number>;
   private readonly special: ReadonlySet<number>;
 
+  private readonly file: string;
+  private readonly tokenizer: Tokenizer;
+
   private constructor(
     readonly dir: string,
-    private readonly tokenizer: Tokenizer,
-    config: Record<string, unknown>,
+    {file, tokenizer, config}: TokenizerFiles,
   ) {
+    this.file = file;
+    this.tokenizer = tokenizer;
     const idOf = (field: string): number | undefined => {
-      const token = config[field];
-      const content =
-        typeof token === 'object' && token !== null ? (token as {content?: unknown}).content : token;
-      return typeof content === 'string' ? tokenizer.token_to_id(content) : undefined;
+      const content = contentOf(config.values[field]);
+      return content === undefined ? undefined : tokenizer.token_to_id(content);
     };
     this.bosId = idOf('bos_token');
     const eosId = idOf('eos_token');
@@ -31,25 +34,35 @@ export class LlamaTokenizer {
 
   /**
    * Reads `dir/tokenizer.json` and, if it is there, `dir/tokenizer_config.json`.
-   * @throws Error naming the file and what is wrong with it
+   * @throws Error naming the file, the field and what is wrong with it
    */
   static load(dir: string): LlamaTokenizer {
-    const file = path.join(dir, 'tokenizer.json');
-    const configFile = path.join(dir, 'tokenizer_config.json');
-    const json = readJsonObject(file);
-    const config = existsSync(configFile) ? readJsonObject(configFile) : {};
-    try {
-      return new LlamaTokenizer(dir, new Tokenizer(json, config), config);
-    } catch (error) {
-      throw new Error(`${file}: must be a Hugging Face tokenizer: ${(error as Error).message}`, {
-        cause: error,
-      });
-    }
+    return new LlamaTokenizer(dir, readTokenizer(dir));
   }
 
-  /** The text's ids, with the special tokens (as a rule a first BOS) that the tokenizer's post-processor adds. */
+  /**
+   * The text's ids, with the special tokens (as a rule a first BOS) that the tokenizer's post-processor adds. Half a surrogate pair is
+   * U+FFFD, and a special token's own text is that token, as in Hugging Face's tokenizers.
+   * @throws Error where a token of the text is not in the vocabulary
+   */
   encode(text: string): number[] {
-    return this.tokenizer.encode(text).ids;
+    const {ids} = this.tokenizer.encode(text);
+    if (ids.includes(undefined as never))
+      throw new Error(
+        `${this.file}: model.vocab must hold every token that texts may have, unk_token among them, but lacks one`,
+      );
+    return ids;
+  }
+
+  /**
+   * Whether a text has far more tokens than `most`, told from its beginning: to encode a megabyte takes seconds. The pieces that it is
+   * counted in are cut anywhere, which adds a few tokens to each; twice `most` is far more.
+   */
+  isFarLongerThan(text: string, most: number): boolean {
+    let count = 0;
+    for (let at = 0; at < text.length && count <= 2 * most; at += COUNTED)
+      count += this.tokenizer.encode(text.slice(at, at + COUNTED), {add_special_tokens: false}).ids.length;
+    return count > 2 * most;
   }
 
   /** The text of `ids`; special tokens have none. Bytes that are no UTF-8 give U+FFFD. */

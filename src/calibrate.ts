@@ -5,6 +5,7 @@ import {MAP_KINDS, monotoneMap, type KlMap, type LayerMap} from '../models/layer
 import type {Llama} from '../models/llama.js';
 import type {LlamaTokenizer} from '../models/tokenizer.js';
 import {MixtureFit, SMALLEST_WEIGHT} from './mixture.js';
+import {describe} from './options.js';
 import {LoopState} from './record.js';
 
 export interface CalibrateOptions {
@@ -106,13 +107,13 @@ export async function calibrate(
 
 function checkOptions(kind: LayerMap['kind'], window: number, rows: number, context: number): void {
   if (!MAP_KINDS.includes(kind))
-    throw new Error(`[calibrate] map must be one of ${MAP_KINDS.join(', ')} but is ${JSON.stringify(kind)}`);
+    throw new Error(`[calibrate] map must be one of ${MAP_KINDS.join(', ')} but is ${describe(kind)}`);
   if (!Number.isInteger(window) || window <= FIRST_ROWS || window > context)
     throw new Error(
-      `[calibrate] window must be a whole number from ${FIRST_ROWS + 1} to ${context} but is ${window}`,
+      `[calibrate] window must be a whole number from ${FIRST_ROWS + 1} to ${context} but is ${describe(window)}`,
     );
   if (rows !== Infinity && !(Number.isInteger(rows) && rows > 0))
-    throw new Error(`[calibrate] rows must be a whole number >= 1 but is ${rows}`);
+    throw new Error(`[calibrate] rows must be a whole number >= 1 but is ${describe(rows)}`);
 }
 
 /** Windows that each begin as the text does: with the token that begins a text, which attention rests on. */

@@ -176,6 +176,11 @@ function encodePrompt(
   if (typeof prompt !== 'string')
     throw new Error(`[generate] prompt must be a text but is ${prompt === null ? 'null' : typeof prompt}`);
   if (signal?.aborted) throw abortedBefore(signal.reason);
+  // A token is rarely longer than a few characters.
+  if (prompt.length > 4 * contextLength && tokenizer.isFarLongerThan(prompt, contextLength))
+    throw new Error(
+      `[generate] prompt has more than ${2 * contextLength} tokens but the context holds ${contextLength}`,
+    );
   const tokens = tokenizer.encode(prompt);
   if (tokens.length === 0)
     throw new Error('[generate] prompt has no tokens, and the tokenizer adds none at the beginning');

@@ -10,7 +10,7 @@ import {packageRoot} from './backend/addon.js';
 import {BACKEND, describeDevices} from './backend/index.js';
 import {importable, importBackend} from './backend/packages.js';
 import {TENSORFLOW, tensorflowInWords} from './backend/tensorflow.js';
-import {resolveOptions, type GenerateOptions} from './options.js';
+import {describe, resolveOptions, type GenerateOptions} from './options.js';
 import type {GenerateResult} from './generate.js';
 import {LanguageModel} from './language_model.js';
 import {nativeBackend} from './record.js';
@@ -110,17 +110,31 @@ export async function load(options: LoadOptions = {}): Promise<LanguageModel> {
 
 function checkOptions(options: LoadOptions): void {
   if (typeof options !== 'object' || options === null)
-    throw new Error(`[load] options must be an object but are ${options}`);
+    throw new Error(`[load] options must be an object but are ${describe(options)}`);
   for (const name of Object.keys(options))
     if (!OPTIONS.includes(name))
       throw new Error(`[load] there is no option '${name}'; the options are ${OPTIONS.join(', ')}`);
-  const {dtype = 'auto', contextLength = 2, layerMap = ''} = options;
-  if (!DTYPES.includes(dtype))
-    throw new Error(`[load] dtype must be one of ${DTYPES.join(', ')} but is '${dtype}'`);
-  if (!Number.isSafeInteger(contextLength) || contextLength < 2)
-    throw new Error(`[load] contextLength must be a whole number >= 2 but is ${contextLength}`);
-  if (typeof layerMap !== 'string' && (typeof layerMap !== 'object' || layerMap === null))
-    throw new Error(`[load] layerMap must be a file or a layer map but is ${String(layerMap)}`);
+  const {
+    verifier = '',
+    draft,
+    layerMap = '',
+    dtype = 'auto',
+    contextLength = 2,
+    backend = '',
+    onProgress,
+  } = options;
+  const check = (name: string, holds: boolean, expected: string, value: unknown) => {
+    if (!holds) throw new Error(`[load] ${name} must be ${expected} but is ${describe(value)}`);
+  };
+  check('verifier', typeof verifier === 'string', 'a folder', verifier);
+  check('draft', (draft ?? '') === '' || typeof draft === 'string', 'a folder, or null for none', draft);
+  check('dtype', DTYPES.includes(dtype), `one of ${DTYPES.join(', ')}`, dtype);
+  const isLength = Number.isSafeInteger(contextLength) && contextLength >= 2;
+  check('contextLength', isLength, 'a whole number >= 2', contextLength);
+  const isMap = typeof layerMap === 'string' || (typeof layerMap === 'object' && layerMap !== null);
+  check('layerMap', isMap, 'a file or a layer map', layerMap);
+  check('backend', typeof backend === 'string', 'a name', backend);
+  check('onProgress', onProgress === undefined || typeof onProgress === 'function', 'a function', onProgress);
 }
 
 /** A map that was asked for must fit; the one beside the verifier is used if it does, and its refusal is told when it is needed. */

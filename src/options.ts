@@ -1,4 +1,5 @@
 /** Options of `generate`: their defaults, and what they may be. */
+import {show} from '../models/json_file.js';
 
 /** How the verifier reads its cache while it verifies drafted tokens. */
 export type Verification =
@@ -56,6 +57,9 @@ export type ResolvedOptions = Required<Omit<GenerateOptions, 'onText' | 'signal'
 /** The longest block is 31 rows (a bit each in NucleusSelect); longer drafts than 16 never paid. */
 export const MAX_GAMMA = 16;
 
+/** What kernels count with is int32. */
+export const MOST_COUNT = 2 ** 31 - 1;
+
 const DEFAULTS: Omit<ResolvedOptions, 'seed'> = {
   maxNewTokens: 128,
   draft: true,
@@ -104,13 +108,13 @@ const CHECKS: Record<keyof ResolvedOptions, Check> = {
     `a whole number from 1 to ${MAX_GAMMA}, or 'adaptive'`,
   ],
   refreshEvery: whole(1),
-  sinks: whole(0),
-  recent: whole(0),
+  sinks: whole(0, MOST_COUNT),
+  recent: whole(0, MOST_COUNT),
   denseLayers: whole(0),
   union: oneOf('row', 'causal', 'full'),
   granularity: oneOf('layer', 'head'),
   temperature: real((value) => value >= 0, 'a number >= 0'),
-  topK: whole(0),
+  topK: whole(0, MOST_COUNT),
   topP: real((value) => value > 0 && value <= 1, 'a number in (0, 1]'),
   minP: real((value) => value >= 0 && value <= 1, 'a number in [0, 1]'),
   seed: whole(0),
@@ -129,7 +133,7 @@ const CHECKS: Record<keyof ResolvedOptions, Check> = {
  */
 export function resolveOptions(options: GenerateOptions = {}): ResolvedOptions {
   if (typeof options !== 'object' || options === null)
-    throw new Error(`[generate] options must be an object but are ${options}`);
+    throw new Error(`[generate] options must be an object but are ${describe(options)}`);
   for (const name of Object.keys(options)) {
     if (!Object.hasOwn(CHECKS, name))
       throw new Error(
@@ -151,6 +155,7 @@ export function resolveOptions(options: GenerateOptions = {}): ResolvedOptions {
   return resolved;
 }
 
-function describe(value: unknown): string {
-  return typeof value === 'string' || Array.isArray(value) ? JSON.stringify(value) : String(value);
+/** A value in an error, whatever it is. */
+export function describe(value: unknown): string {
+  return typeof value === 'number' || value === undefined ? String(value) : show(value);
 }

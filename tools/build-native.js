@@ -1,7 +1,8 @@
 // Builds the native device (CMakeLists.txt -> build/Release/specattn.node). Run by `npm install` and `npm run build:native`.
 //
 // The package works without it, on the composed ops, so an install never fails here: without cmake or a compiler, or
-// on a compile error, it says so in one line and exits 0. With --strict (CI) it exits 1 and prints the end of the log.
+// on a compile error, it says so in one line and exits 0. With --strict (CI) it exits 1 and prints the end of the log. With --sanitize it
+// builds for `npm run test:asan` alone (build/asan).
 'use strict';
 
 const {spawnSync} = require('node:child_process');
@@ -10,7 +11,9 @@ const os = require('node:os');
 const path = require('node:path');
 
 const ROOT = path.join(__dirname, '..');
-const BUILD = path.join(ROOT, 'build');
+/** With --sanitize alone: the package does without. */
+const sanitizers = process.argv.includes('--sanitize') ? require('./sanitizers.js') : undefined;
+const BUILD = sanitizers?.BUILD ?? path.join(ROOT, 'build');
 const LOG = path.join(BUILD, 'build.log');
 const CUDA_LOG = path.join(BUILD, 'build-cuda.log');
 const ADDON = path.join(BUILD, 'Release', 'specattn.node');
@@ -61,11 +64,13 @@ function nodeApiHeaders() {
 }
 
 /** Runs a command with its output appended to the log; true if it succeeded. */
-function run(command, args) {
+function run(command, args, env = process.env) {
   const log = fs.openSync(LOG, 'a');
   try {
     fs.writeSync(log, `$ ${[command, ...args].join(' ')}\n`);
-    return spawnSync(command, args, {cwd: ROOT, stdio: ['ignore', log, log], windowsHide: true}).status === 0;
+    return (
+      spawnSync(command, args, {cwd: ROOT, env, stdio: ['ignore', log, log], windowsHide: true}).status === 0
+    );
   } finally {
     fs.closeSync(log);
   }
@@ -74,6 +79,7 @@ function run(command, args) {
 function configure(headers, cuda, cudaFailed) {
   const args = ['-S', ROOT, '-B', BUILD, '-DCMAKE_BUILD_TYPE=Release', `-DNODE_API_HEADERS=${headers}`];
   args.push(`-DSPECATTN_CUDA=${cuda ? 'ON' : 'OFF'}`, `-DSPECATTN_CUDA_FAILED=${cudaFailed ? 'ON' : 'OFF'}`);
+  if (sanitizers) args.push('-DSPECATTN_SANITIZE=ON', `-DSPECATTN_ISAS=${sanitizers.widestInstructionSet()}`);
   if (run('cmake', args)) return;
   // A cache made by another compiler, generator or folder (a moved checkout) is refused: once more from nothing.
   fs.rmSync(path.join(BUILD, 'CMakeCache.txt'), {force: true});
@@ -91,7 +97,8 @@ function compile() {
 
 /** The addon is loaded in a process of its own, so that a broken one cannot take the install with it. */
 function checkAddon() {
-  if (run(process.execPath, ['-e', 'require(process.argv[1])', ADDON])) return;
+  const env = sanitizers?.environment() ?? process.env;
+  if (run(process.execPath, ['-e', 'require(process.argv[1])', ADDON], env)) return;
   fs.rmSync(ADDON, {force: true});
   throw new NotBuilt(`the addon was built but does not load: ${firstError()}`);
 }
@@ -127,7 +134,7 @@ function main() {
     const headers = nodeApiHeaders();
     fs.mkdirSync(BUILD, {recursive: true});
     try {
-      build(headers, {cuda: true});
+      build(headers, {cuda: !sanitizers});
     } catch (error) {
       if (strict || !triedCuda()) throw error;
       // A compiler that nvcc does not know, a toolkit without its parts: no reason to go without the CPU device.

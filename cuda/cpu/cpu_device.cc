@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "../device.h"
+#include "../sanitize.h"
 #include "parallel.h"
 #include "thread_pool.h"
 #if defined(__linux__)
@@ -22,10 +23,8 @@ namespace specattn {
   extern const Launcher kLaunchers[]; \
   }
 ISA(baseline)
-#if defined(SPECATTN_X86)
 ISA(avx2)
 ISA(avx512)
-#endif
 #undef ISA
 
 namespace {
@@ -35,20 +34,29 @@ struct InstructionSet {
   const Launcher* launchers;
 };
 
-// The widest the processor has; SPECATTN_ISA=baseline|avx2|avx512 asks for a narrower one.
+// The widest of those that were built that the processor has; SPECATTN_ISA=baseline|avx2|avx512 asks for a narrower one. No launchers:
+// there is none.
 InstructionSet ChooseInstructionSet() {
-#if defined(SPECATTN_X86)
+#if defined(SPECATTN_HAS_avx2) || defined(SPECATTN_HAS_avx512)
   const char* wanted = std::getenv("SPECATTN_ISA");
   const auto allowed = [&](const char* name) {
     return !wanted || !*wanted || std::strcmp(wanted, name) == 0;
   };
   const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+#if defined(SPECATTN_HAS_avx512)
   const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
   if (has_avx2 && has_avx512 && allowed("avx512")) return {"avx512", avx512::kLaunchers};
+#endif
+#if defined(SPECATTN_HAS_avx2)
   if (has_avx2 && (allowed("avx2") || allowed("avx512"))) return {"avx2", avx2::kLaunchers};
 #endif
+#if defined(SPECATTN_HAS_baseline)
   return {"baseline", baseline::kLaunchers};
+#else
+  return {"no kernels", nullptr};
+#endif
 }
 
 void ProcessorName(char* out, size_t size) {
@@ -77,11 +85,13 @@ class Pool final : public CpuStream {
   ~Pool() override { std::free(scratch_); }
 
   void* Scratch(size_t bytes) override {
-    if (bytes > scratch_bytes_) {
+    if (bytes > scratch_bytes_ || kExactMemory) {
       std::free(scratch_);
-      scratch_bytes_ = (bytes + bytes / 2 + 63) / 64 * 64;
-      scratch_ = std::aligned_alloc(64, scratch_bytes_);
-      if (!scratch_) scratch_bytes_ = 0;
+      scratch_bytes_ = kExactMemory ? bytes : bytes + bytes / 2;
+      if (posix_memalign(&scratch_, 64, scratch_bytes_) != 0) {
+        scratch_ = nullptr;
+        scratch_bytes_ = 0;
+      }
     }
     return scratch_;
   }
@@ -240,6 +250,8 @@ void ProbeCpu(Probe* probe) {
 }
 
 Status OpenCpu(std::unique_ptr<Device>* device) {
+  SPECATTN_CHECK(ChooseInstructionSet().launchers,
+                 "[cpu] this build has no kernels for this processor's instructions (or SPECATTN_ISA's)");
   device->reset(new (std::nothrow) CpuDevice);
   return *device ? Ok() : Error("[cpu] out of memory");
 }

@@ -236,8 +236,10 @@ inline Cut NucleusOf(const float* row, int64_t n, double p, float* scratch) {
 
   // The fewest ties that reach the target.
   const auto mass = [&](int64_t k) { return found.above + static_cast<double>(k) * found.threshold; };
-  int64_t ties = static_cast<int64_t>((target - found.above) / found.threshold);
-  ties = ties < 1 ? 1 : ties > found.equal ? found.equal : ties;
+  const double wanted = (target - found.above) / found.threshold;  // may be past every integer
+  int64_t ties = !(wanted >= 1)                               ? 1
+                 : wanted >= static_cast<double>(found.equal) ? found.equal
+                                                              : static_cast<int64_t>(wanted);
   while (ties > 1 && mass(ties - 1) >= target) --ties;
   while (ties < found.equal && mass(ties) < target) ++ties;
 

@@ -19,13 +19,14 @@ inline Status CheckArgMax(const Args& args, ArgMaxCall* call) {
                  "[ArgMax] expected 1 input, 1 output and 2 attributes but has %d, %d and %d",
                  args.input_count, args.output_count, args.attr_count);
   const Tensor &x = args.inputs[0], &y = args.outputs[0];
-  const int axis = static_cast<int>(args.attrs[0]);
-  SPECATTN_CHECK(axis >= 0 && axis < x.rank, "[ArgMax] axis %d of a tensor of rank %d", axis, x.rank);
+  const int64_t axis = Whole(args.attrs[0]);
+  SPECATTN_CHECK(axis >= 0 && axis < x.rank, "[ArgMax] axis %g of a tensor of rank %d", args.attrs[0],
+                 x.rank);
   SPECATTN_CHECK(y.dtype == DType::kInt32, "[ArgMax] the output must be int32 but is of dtype %d",
                  static_cast<int>(y.dtype));
   int64_t outer = 1, inner = 1;
   for (int i = 0; i < axis; ++i) outer *= x.dims[i];
-  for (int i = axis + 1; i < x.rank; ++i) inner *= x.dims[i];
+  for (int64_t i = axis + 1; i < x.rank; ++i) inner *= x.dims[i];
   SPECATTN_CHECK(y.size() == outer * inner, "[ArgMax] the output must have %lld elements but has %lld",
                  static_cast<long long>(outer * inner), static_cast<long long>(y.size()));
   *call = {outer, x.dims[axis], inner, args.attrs[1] != 0};

@@ -70,10 +70,10 @@ inline Status CheckBatchMatMul(const Args& args, BatchMatMulCall* call) {
   SPECATTN_CHECK(out.size() == batches * rows * cols,
                  "[BatchMatMul] the output must have %lld elements but has %lld",
                  static_cast<long long>(batches * rows * cols), static_cast<long long>(out.size()));
-  const int activation = static_cast<int>(args.attrs[2]);
-  SPECATTN_CHECK(activation >= 0 && activation <= 5, "[BatchMatMul] activation must be 0 to 5 but is %d",
-                 activation);
-  MatMulEpilogue epilogue{nullptr, 0, 0, 0, activation, static_cast<float>(args.attrs[3])};
+  const int64_t activation = Whole(args.attrs[2]);
+  SPECATTN_CHECK(activation >= 0 && activation <= 5, "[BatchMatMul] activation must be 0 to 5 but is %g",
+                 args.attrs[2]);
+  MatMulEpilogue epilogue{nullptr, 0, 0, 0, static_cast<int>(activation), static_cast<float>(args.attrs[3])};
   if (args.input_count == 3) {
     const Tensor& bias = args.inputs[2];
     int64_t strides[3];
@@ -81,7 +81,7 @@ inline Status CheckBatchMatMul(const Args& args, BatchMatMulCall* call) {
                    "[BatchMatMul] bias must be float32 and broadcast to [%lld,%lld,%lld]",
                    static_cast<long long>(batches), static_cast<long long>(rows),
                    static_cast<long long>(cols));
-    epilogue = {bias.as<float>(), strides[0], strides[1], strides[2], activation, epilogue.alpha};
+    epilogue = {bias.as<float>(), strides[0], strides[1], strides[2], epilogue.activation, epilogue.alpha};
   }
   *call = {&a, &b, &out, transpose_a, transpose_b, batch_a, batch_b, batches, rows, cols, inner, epilogue};
   return Ok();

@@ -131,13 +131,19 @@ inline Status CheckBinary(const Args& args, int* function, Loops<2>* loops) {
                  "[Binary] expected 2 inputs, 1 output and a function but has %d, %d and %d attributes",
                  args.input_count, args.output_count, args.attr_count);
   const Tensor &a = args.inputs[0], &b = args.inputs[1], &out = args.outputs[0];
-  *function = static_cast<int>(args.attrs[0]);
-  SPECATTN_CHECK(*function >= 0 && *function < binary::kFunctions, "[Binary] no function %d", *function);
+  const int64_t number = Whole(args.attrs[0]);
+  SPECATTN_CHECK(number >= 0 && number < binary::kFunctions, "[Binary] no function %g", args.attrs[0]);
+  *function = static_cast<int>(number);
   SPECATTN_CHECK(a.dtype == b.dtype, "[Binary] a and b must have one dtype but have %d and %d",
                  static_cast<int>(a.dtype), static_cast<int>(b.dtype));
   int64_t sa[kMaxRank], sb[kMaxRank];
   SPECATTN_CHECK(BroadcastStrides(a, out, sa), "[Binary] a does not broadcast to the output's shape");
   SPECATTN_CHECK(BroadcastStrides(b, out, sb), "[Binary] b does not broadcast to the output's shape");
+  for (int i = 0, ia = a.rank - out.rank, ib = b.rank - out.rank; i < out.rank; ++i, ++ia, ++ib)
+    SPECATTN_CHECK(
+        out.dims[i] <= 1 || (ia >= 0 && a.dims[ia] == out.dims[i]) || (ib >= 0 && b.dims[ib] == out.dims[i]),
+        "[Binary] dimension %d of the output is %lld but neither a's nor b's", i,
+        static_cast<long long>(out.dims[i]));
   const binary::Kind kind = binary::kKinds[*function];
   const DType expected = kind == binary::kCompare   ? DType::kBool
                          : kind == binary::kInteger ? DType::kInt32

@@ -36,15 +36,22 @@ inline Status CheckCausalAttention(const Args& args, CausalAttentionCall* call) 
   SPECATTN_RETURN_IF_ERROR(CheckAttention("CausalAttention", q, k, v, out, &s));
   SPECATTN_CHECK(position.dtype == DType::kInt32 && position.size() == 1,
                  "[CausalAttention] position must be int32 [1]");
-  const int mode = static_cast<int>(args.attrs[1]);
+  const int64_t mode = Whole(args.attrs[1]);
   SPECATTN_CHECK(mode >= kNoWeights && mode <= kHeadWeights && args.output_count == (mode ? 2 : 1),
                  "[CausalAttention] weights must be 0, 1 or 2, with an output of their own unless 0");
   if (mode)
-    SPECATTN_CHECK(args.outputs[1].size() == s.rows * s.capacity * (mode == kHeadWeights ? s.heads : 1),
-                   "[CausalAttention] weights must be [T,C] or [H,T,C]");
-  *call = {
-      &q,  &k, &v, &position, &out, mode ? &args.outputs[1] : nullptr, s, static_cast<float>(args.attrs[0]),
-      mode};
+    SPECATTN_CHECK(args.outputs[1].dtype == DType::kFloat32 &&
+                       args.outputs[1].size() == s.rows * s.capacity * (mode == kHeadWeights ? s.heads : 1),
+                   "[CausalAttention] weights must be float32 [T,C] or [H,T,C]");
+  *call = {&q,
+           &k,
+           &v,
+           &position,
+           &out,
+           mode ? &args.outputs[1] : nullptr,
+           s,
+           static_cast<float>(args.attrs[0]),
+           static_cast<int>(mode)};
   return Ok();
 }
 

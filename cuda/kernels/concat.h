@@ -18,7 +18,8 @@ inline Status CheckConcat(const Args& args, ConcatSizes* sizes) {
                  "[Concat] expected inputs, 1 output and 1 attribute but has %d, %d and %d", args.input_count,
                  args.output_count, args.attr_count);
   const Tensor& out = args.outputs[0];
-  const int64_t outer = static_cast<int64_t>(args.attrs[0]);
+  const int64_t outer = Whole(args.attrs[0]);
+  SPECATTN_CHECK(outer >= 0, "[Concat] outer must be a whole number >= 0 but is %g", args.attrs[0]);
   size_t row = 0;
   for (int i = 0; i < args.input_count; ++i) {
     const Tensor& x = args.inputs[i];

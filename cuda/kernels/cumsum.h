@@ -19,9 +19,9 @@ inline Status CheckCumsum(const Args& args, CumsumCall* call) {
                  "[Cumsum] expected 1 input, 1 output and 4 attributes but has %d, %d and %d",
                  args.input_count, args.output_count, args.attr_count);
   const Tensor &x = args.inputs[0], &y = args.outputs[0];
-  const int axis = static_cast<int>(args.attrs[0]);
+  const int64_t axis = Whole(args.attrs[0]);
   SPECATTN_CHECK(x.rank == 0 ? axis == 0 : axis >= 0 && axis < x.rank,
-                 "[Cumsum] axis %d of a tensor of rank %d", axis, x.rank);
+                 "[Cumsum] axis %g of a tensor of rank %d", args.attrs[0], x.rank);
   SPECATTN_CHECK(x.size() == y.size(), "[Cumsum] the output must have %lld elements but has %lld",
                  static_cast<long long>(x.size()), static_cast<long long>(y.size()));
   const DType expected = x.dtype == DType::kBool ? DType::kInt32 : x.dtype;
@@ -29,7 +29,7 @@ inline Status CheckCumsum(const Args& args, CumsumCall* call) {
                  static_cast<int>(expected), static_cast<int>(y.dtype));
   call->outer = call->inner = 1;
   for (int i = 0; i < axis; ++i) call->outer *= x.dims[i];
-  for (int i = axis + 1; i < x.rank; ++i) call->inner *= x.dims[i];
+  for (int64_t i = axis + 1; i < x.rank; ++i) call->inner *= x.dims[i];
   call->n = x.rank > 0 ? x.dims[axis] : 1;
   call->exclusive = args.attrs[1] != 0;
   call->reverse = args.attrs[2] != 0;

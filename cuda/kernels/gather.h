@@ -19,10 +19,11 @@ inline Status CheckGather(const Args& args, GatherSizes* sizes) {
                  "[Gather] expected 2 inputs, 1 output and 2 attributes but has %d, %d and %d",
                  args.input_count, args.output_count, args.attr_count);
   const Tensor &x = args.inputs[0], &indices = args.inputs[1], &y = args.outputs[0];
-  const int axis = static_cast<int>(args.attrs[0]), batch_dims = static_cast<int>(args.attrs[1]);
+  const int64_t axis = Whole(args.attrs[0]), batch_dims = Whole(args.attrs[1]);
   SPECATTN_CHECK(
       axis >= 0 && axis < x.rank && batch_dims >= 0 && batch_dims <= axis && batch_dims <= indices.rank,
-      "[Gather] axis %d and batchDims %d do not fit ranks %d and %d", axis, batch_dims, x.rank, indices.rank);
+      "[Gather] axis %g and batchDims %g do not fit ranks %d and %d", args.attrs[0], args.attrs[1], x.rank,
+      indices.rank);
   SPECATTN_CHECK(indices.dtype == DType::kInt32, "[Gather] indices must be int32 but are of dtype %d",
                  static_cast<int>(indices.dtype));
   const DType expected = IsFloat(x.dtype) ? DType::kFloat32 : x.dtype;
@@ -35,9 +36,9 @@ inline Status CheckGather(const Args& args, GatherSizes* sizes) {
                    static_cast<long long>(x.dims[i]), static_cast<long long>(indices.dims[i]));
     batch *= x.dims[i];
   }
-  for (int i = batch_dims; i < axis; ++i) outer *= x.dims[i];
-  for (int i = axis + 1; i < x.rank; ++i) inner *= x.dims[i];
-  for (int i = batch_dims; i < indices.rank; ++i) count *= indices.dims[i];
+  for (int64_t i = batch_dims; i < axis; ++i) outer *= x.dims[i];
+  for (int64_t i = axis + 1; i < x.rank; ++i) inner *= x.dims[i];
+  for (int64_t i = batch_dims; i < indices.rank; ++i) count *= indices.dims[i];
   SPECATTN_CHECK(y.size() == batch * outer * count * inner,
                  "[Gather] the output must have %lld elements but has %lld",
                  static_cast<long long>(batch * outer * count * inner), static_cast<long long>(y.size()));

@@ -15,6 +15,9 @@ inline Status CheckOneHot(const Args& args) {
   const Tensor &indices = args.inputs[0], &out = args.outputs[0];
   SPECATTN_CHECK(indices.dtype == DType::kInt32, "[OneHot] indices must be int32 but are of dtype %d",
                  static_cast<int>(indices.dtype));
+  SPECATTN_CHECK(SizeOf(out.dtype) != 2,
+                 "[OneHot] the output must be float32, int32 or bool but is of dtype %d",
+                 static_cast<int>(out.dtype));
   SPECATTN_CHECK(out.rank >= 1 && out.size() == indices.size() * out.dims[out.rank - 1],
                  "[OneHot] the output must have a row for each of %lld indices",
                  static_cast<long long>(indices.size()));

@@ -107,8 +107,8 @@ inline Status CheckReduce(const Args& args, ReducePlan* plan) {
                  "[Reduce] expected 1 input, 1 output and a function but has %d, %d and %d attributes",
                  args.input_count, args.output_count, args.attr_count);
   const Tensor &x = args.inputs[0], &y = args.outputs[0];
-  const int function = static_cast<int>(args.attrs[0]);
-  SPECATTN_CHECK(function >= 0 && function < reduce::kFunctions, "[Reduce] no function %d", function);
+  const int64_t function = Whole(args.attrs[0]);
+  SPECATTN_CHECK(function >= 0 && function < reduce::kFunctions, "[Reduce] no function %g", args.attrs[0]);
   const reduce::Kind kind = reduce::kKinds[function];
   const DType expected = kind == reduce::kFloat                                ? DType::kFloat32
                          : kind == reduce::kNumeric && x.dtype == DType::kBool ? DType::kInt32
@@ -117,8 +117,9 @@ inline Status CheckReduce(const Args& args, ReducePlan* plan) {
                  static_cast<int>(expected), static_cast<int>(y.dtype));
   bool is_reduced[kMaxRank] = {};
   for (int i = 1; i < args.attr_count; ++i) {
-    const int axis = static_cast<int>(args.attrs[i]);
-    SPECATTN_CHECK(axis >= 0 && axis < x.rank, "[Reduce] axis %d of a tensor of rank %d", axis, x.rank);
+    const int64_t axis = Whole(args.attrs[i]);
+    SPECATTN_CHECK(axis >= 0 && axis < x.rank, "[Reduce] axis %g of a tensor of rank %d", args.attrs[i],
+                   x.rank);
     is_reduced[axis] = true;
   }
   int64_t strides[kMaxRank], stride = 1;
@@ -130,7 +131,7 @@ inline Status CheckReduce(const Args& args, ReducePlan* plan) {
     (is_reduced[i] ? plan->reduced : plan->kept).Add(x.dims[i], {strides[i]});
     (is_reduced[i] ? plan->n : plan->outputs) *= x.dims[i];
   }
-  plan->function = function;
+  plan->function = static_cast<int>(function);
   plan->kept.Close();
   plan->reduced.Close();
   SPECATTN_CHECK(y.size() == plan->outputs, "[Reduce] the output must have %lld elements but has %lld",

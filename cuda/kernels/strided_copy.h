@@ -25,23 +25,32 @@ inline Status CheckStridedCopy(const Args& args, StridedCopyCall* call) {
   SPECATTN_CHECK(rank <= kMaxLoops, "[StridedCopy] expected at most %d loops but has %d", kMaxLoops, rank);
   SPECATTN_CHECK(x.dtype == y.dtype, "[StridedCopy] y must be stored as x (dtype %d) but is %d",
                  static_cast<int>(x.dtype), static_cast<int>(y.dtype));
-  const int64_t offset = static_cast<int64_t>(args.attrs[0]);
+  const int64_t offset = Whole(args.attrs[0]), all = x.size();
+  SPECATTN_CHECK(offset > INT64_MIN, "[StridedCopy] offset must be a whole number but is %g", args.attrs[0]);
   Loops<1> loops;
   int64_t size = 1, lowest = offset, highest = offset;
   for (int i = 0; i < rank; ++i) {
-    const int64_t dim = static_cast<int64_t>(args.attrs[1 + 2 * i]),
-                  stride = static_cast<int64_t>(args.attrs[2 + 2 * i]);
-    SPECATTN_CHECK(dim >= 0, "[StridedCopy] size %d is negative: %lld", i, static_cast<long long>(dim));
-    size *= dim;
-    (stride < 0 ? lowest : highest) += (dim - 1) * stride;
+    const double* const pair = args.attrs + 1 + 2 * i;
+    const int64_t dim = Whole(pair[0]), stride = Whole(pair[1]);
+    SPECATTN_CHECK(dim >= 0, "[StridedCopy] size %d must be a whole number >= 0 but is %g", i, pair[0]);
+    SPECATTN_CHECK(stride > INT64_MIN, "[StridedCopy] stride %d must be a whole number but is %g", i,
+                   pair[1]);
+    SPECATTN_CHECK(!__builtin_mul_overflow(size, dim, &size), "[StridedCopy] size %d is too large: %g", i,
+                   pair[0]);
+    if (dim <= 1 || y.size() == 0) continue;
+    int64_t span = 0;
+    SPECATTN_CHECK(!__builtin_mul_overflow(dim - 1, stride, &span) && span <= all && span >= -all,
+                   "[StridedCopy] size %d and its stride, %g and %g, leave the %lld elements", i, pair[0],
+                   pair[1], static_cast<long long>(all));
+    (stride < 0 ? lowest : highest) += span;
     loops.Add(dim, {stride});
   }
   SPECATTN_CHECK(size == y.size(), "[StridedCopy] y must have %lld elements but has %lld",
                  static_cast<long long>(size), static_cast<long long>(y.size()));
   if (size == 0) return Ok();
-  SPECATTN_CHECK(lowest >= 0 && highest < x.size(), "[StridedCopy] reads elements %lld to %lld of %lld",
+  SPECATTN_CHECK(lowest >= 0 && highest < all, "[StridedCopy] reads elements %lld to %lld of %lld",
                  static_cast<long long>(lowest), static_cast<long long>(highest),
-                 static_cast<long long>(x.size()));
+                 static_cast<long long>(all));
   loops.Close();
   *call = {offset, loops};
   return Ok();

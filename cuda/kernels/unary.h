@@ -82,11 +82,14 @@ inline Status CheckUnary(const Args& args, UnaryCall* call) {
                  "[Unary] expected 1 input, 1 output and a function but has %d, %d and %d attributes",
                  args.input_count, args.output_count, args.attr_count);
   const Tensor &x = args.inputs[0], &y = args.outputs[0];
-  const int function = static_cast<int>(args.attrs[0]);
-  SPECATTN_CHECK(function >= 0 && function < unary::kFunctions, "[Unary] no function %d", function);
+  const int64_t function = Whole(args.attrs[0]);
+  SPECATTN_CHECK(function >= 0 && function < unary::kFunctions, "[Unary] no function %g", args.attrs[0]);
   SPECATTN_CHECK(x.size() == y.size(), "[Unary] y must have %lld elements but has %lld",
                  static_cast<long long>(x.size()), static_cast<long long>(y.size()));
-  *call = {function, args.attr_count > 1 ? args.attrs[1] : 0.0, args.attr_count > 2 ? args.attrs[2] : 0.0};
+  SPECATTN_CHECK(SizeOf(y.dtype) != 2, "[Unary] y must be float32, int32 or bool but is of dtype %d",
+                 static_cast<int>(y.dtype));
+  *call = {static_cast<int>(function), args.attr_count > 1 ? args.attrs[1] : 0.0,
+           args.attr_count > 2 ? args.attrs[2] : 0.0};
   return Ok();
 }
 

@@ -4,6 +4,7 @@ import {createHash} from 'node:crypto';
 import type {LlamaConfig} from '../../models/config.js';
 import {readLayerMap, type LayerMap} from '../../models/layer_map.js';
 import type {LanguageModel} from '../language_model.js';
+import {describe} from '../options.js';
 import {KeyReads} from '../key_reads.js';
 import {TeacherForced} from './decode.js';
 import {parseMethod, type Method} from './methods.js';
@@ -149,17 +150,20 @@ function checkOptions(
   {methods, window: wanted, prefill = 0.1, windows: count = 4}: EvaluateOptions,
 ): {window: number; prompt: number; count: number} {
   const fail = (what: string, expected: string, received: unknown): never => {
-    throw new Error(`[evaluate] ${what} must be ${expected} but is ${JSON.stringify(received)}`);
+    throw new Error(`[evaluate] ${what} must be ${expected} but is ${describe(received)}`);
   };
   const context = Math.min(
     verifier.config.maxPositionEmbeddings,
     draft?.config.maxPositionEmbeddings ?? Infinity,
   );
   const window = wanted ?? Math.min(2048, context);
-  if (!Array.isArray(methods) || methods.length === 0) fail('methods', 'a list of one or more', methods);
+  const isList = Array.isArray(methods) && methods.length > 0;
+  if (!isList || !methods.every((method) => typeof method === 'string'))
+    fail('methods', 'a list of one or more', methods);
   if (!Number.isInteger(window) || window < 2 || window > context)
     fail('window', `a whole number from 2 to ${context}`, window);
-  if (!(prefill >= 0 && prefill < 1)) fail('prefill', 'a share in [0, 1)', prefill);
+  if (typeof prefill !== 'number' || !(prefill >= 0 && prefill < 1))
+    fail('prefill', 'a share in [0, 1)', prefill);
   if (!Number.isInteger(count) || count < 1) fail('windows', 'a whole number of 1 or more', count);
   const prompt = Math.min(window - 1, Math.max(1, Math.round(prefill * window)));
   return {window, prompt, count};

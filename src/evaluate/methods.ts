@@ -1,5 +1,5 @@
 /** What `evaluate` compares: methods of choosing the keys that the verifier reads, by name and options. */
-import {MAX_GAMMA, oneOf, real, resolveOptions, whole, type Check} from '../options.js';
+import {MAX_GAMMA, MOST_COUNT, oneOf, real, resolveOptions, whole, type Check} from '../options.js';
 
 const PRODUCT = resolveOptions();
 
@@ -15,8 +15,8 @@ const OPTIONS = {
   p: [PRODUCT.p, p],
   union: [PRODUCT.union, oneOf('row', 'causal', 'full')],
   granularity: [PRODUCT.granularity, oneOf('layer', 'head')],
-  sinks: [PRODUCT.sinks, whole(0)],
-  recent: [PRODUCT.recent, whole(0)],
+  sinks: [PRODUCT.sinks, whole(0, MOST_COUNT)],
+  recent: [PRODUCT.recent, whole(0, MOST_COUNT)],
   refreshEvery: [0, whole(0)],
   map: ['', [(value: unknown) => typeof value === 'string', 'kl, mixture or a file']],
   budget: [256, budget],

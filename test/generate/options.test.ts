@@ -53,13 +53,13 @@ describe('resolveOptions', () => {
     p: {good: [1e-9, 0.95, 1], bad: [0, 1.0001, -1, NaN, '1', null]},
     gamma: {good: [1, 16, 'adaptive'], bad: [0, 17, 2.5, 99, 'auto', NaN, null]},
     refreshEvery: {good: [1, 100], bad: [0, 1.5, NaN]},
-    sinks: {good: [0, 64], bad: [-1, 0.5, '4']},
-    recent: {good: [0, 64], bad: [-1, 0.5, '4']},
+    sinks: {good: [0, 64], bad: [-1, 0.5, '4', 2 ** 31]},
+    recent: {good: [0, 64], bad: [-1, 0.5, '4', 2 ** 31]},
     denseLayers: {good: [0, 999], bad: [-1, 0.5, '4']},
     union: {good: ['row', 'causal', 'full'], bad: ['none', 0]},
     granularity: {good: ['layer', 'head'], bad: ['token', 0]},
     temperature: {good: [0, 0.7, 5], bad: [-0.1, NaN, Infinity, '1']},
-    topK: {good: [0, 40], bad: [-1, 1.5]},
+    topK: {good: [0, 40], bad: [-1, 1.5, 2 ** 31]},
     topP: {good: [1e-9, 1], bad: [0, 1.1, NaN]},
     minP: {good: [0, 0.5, 1], bad: [-0.1, 1.1, NaN]},
     seed: {good: [0, Number.MAX_SAFE_INTEGER], bad: [-1, 0.5, 2 ** 53, 'x']},
@@ -84,7 +84,20 @@ describe('resolveOptions', () => {
       );
     for (const options of [null, 5, 'sparse'])
       expect(() => resolveOptions(options as never)).to.throw(
-        `[generate] options must be an object but are ${options}`,
+        `[generate] options must be an object but are ${JSON.stringify(options)}`,
+      );
+  });
+
+  it('names an option whatever its value is', () => {
+    for (const [value, text] of [
+      [Object.create(null), '{}'],
+      [Symbol('x'), 'Symbol(x)'],
+      [1n, '1'],
+      [[1n], 'an object that is no JSON'],
+      [Array(1000).fill(0), 'a list of 1000'],
+    ])
+      expect(() => resolveOptions({p: value} as GenerateOptions)).to.throw(
+        `[generate] p must be a number in (0, 1] but is ${text}`,
       );
   });
 });

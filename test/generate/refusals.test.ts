@@ -11,7 +11,6 @@ import {
   PRETRAINED,
   linkModel,
   newFolder,
-  passage,
   refusal,
   replaceFile,
   tinyLayerMap,
@@ -154,12 +153,18 @@ forEachBackend('load refuses', (backend) => {
       "[load] there is no option 'verifer'; the options are verifier, draft, layerMap, dtype, contextLength, backend, onProgress",
     );
     expect(await refused({dtype: 'int8'})).to.equal(
-      "[load] dtype must be one of auto, float32, bfloat16, float16 but is 'int8'",
+      '[load] dtype must be one of auto, float32, bfloat16, float16 but is "int8"',
     );
     for (const contextLength of [1, 2.5, NaN, '64'])
       expect(await refused({contextLength})).to.equal(
-        `[load] contextLength must be a whole number >= 2 but is ${contextLength}`,
+        `[load] contextLength must be a whole number >= 2 but is ${typeof contextLength === 'string' ? `"${contextLength}"` : contextLength}`,
       );
+    expect(await refused({contextLength: Symbol('x')})).to.equal(
+      '[load] contextLength must be a whole number >= 2 but is Symbol(x)',
+    );
+    expect(await refused({verifier: 7})).to.equal('[load] verifier must be a folder but is 7');
+    expect(await refused({backend: 1n})).to.equal('[load] backend must be a name but is 1');
+    expect(await refused({layerMap: 7})).to.equal('[load] layerMap must be a file or a layer map but is 7');
     expect(await refused({contextLength: 97})).to.equal(
       '[load] contextLength must be at most 96, what the models were made for, but is 97',
     );
@@ -210,7 +215,7 @@ forEachBackend('generate refuses', () => {
     [{maxNewTokens: -1}, 'maxNewTokens must be a whole number >= 0 but is -1'],
     [{temperature: Infinity}, 'temperature must be a number >= 0 but is Infinity'],
     [{stop: ['a', '']}, 'stop must be a text or a list of texts, none of them empty but is ["a",""]'],
-    [{signal: {aborted: false}}, 'signal must be an AbortSignal but is [object Object]'],
+    [{signal: {aborted: false}}, 'signal must be an AbortSignal but is {"aborted":false}'],
   ];
 
   it('options that do not exist or cannot be', () =>
@@ -240,10 +245,17 @@ forEachBackend('generate refuses', () => {
         expect(await refusal(() => lm.generate(prompt as string))).to.equal(
           `[generate] prompt must be a text but is ${what as string}`,
         );
-      const tokens = lm.tokenizer.encode(passage(1).slice(0, 300)).length;
-      expect(await refusal(() => lm.generate(passage(1).slice(0, 300)))).to.equal(
+      const prompt = 'a '.repeat(30);
+      const tokens = lm.tokenizer.encode(prompt).length;
+      expect(await refusal(() => lm.generate(prompt))).to.equal(
         `[generate] prompt has ${tokens} tokens but the context holds 20`,
       );
+      // To count a megabyte's tokens takes seconds.
+      const start = performance.now();
+      expect(await refusal(() => lm.generate('\ud800'.repeat(2 ** 20)))).to.equal(
+        '[generate] prompt has more than 40 tokens but the context holds 20',
+      );
+      expect(performance.now() - start).to.be.below(1000);
     }));
 
   it('a signal that was aborted before, by its reason', () =>

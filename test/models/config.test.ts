@@ -96,6 +96,8 @@ describe('readConfig', () => {
     ],
     [{hidden_size: '32'}, 'hidden_size must be a whole number >= 1 but is "32"'],
     [{vocab_size: undefined}, 'vocab_size must be a whole number >= 1 but is missing'],
+    [{vocab_size: 2 ** 31}, 'vocab_size must be at most 2147483647 but is 2147483648'],
+    [{eos_token_id: [1, 2 ** 31]}, 'eos_token_id must be a token id or a list of them but is [1,2147483648]'],
     [{num_hidden_layers: 0}, 'num_hidden_layers must be a whole number >= 1 but is 0'],
     [{num_key_value_heads: 3}, 'num_key_value_heads must be a divisor of num_attention_heads (4) but is 3'],
     [{hidden_size: 33}, 'hidden_size must be a multiple of num_attention_heads (4) but is 33'],
@@ -130,6 +132,17 @@ describe('readConfig', () => {
     fs.writeFileSync(file, '{"a":');
     expect(() => readConfig(testFolder())).to.throw(`${file}: must be JSON`);
     fs.writeFileSync(file, '[]');
-    expect(() => readConfig(testFolder())).to.throw(`${file}: must hold a JSON object but holds []`);
+    expect(() => readConfig(testFolder())).to.throw(`${file}: must be a JSON object but is []`);
+    fs.writeFileSync(file, Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]));
+    expect(() => readConfig(testFolder())).to.throw(`${file}: must be JSON: The encoded data was not valid`);
+    fs.writeFileSync(file, `{"a":${'['.repeat(100_000)}${']'.repeat(100_000)}}`);
+    expect(() => readConfig(testFolder())).to.throw(`${file}: must be nested 64 deep at most`);
+    fs.writeFileSync(file, '{"hidden_size": 32, "hidden_size": 64}');
+    expect(() => readConfig(testFolder())).to.throw(
+      `${file}: must give every name once but gives "hidden_size" twice`,
+    );
+    fs.rmSync(file);
+    fs.mkdirSync(file);
+    expect(() => readConfig(testFolder())).to.throw(`${file}: cannot be read: it is no file`);
   });
 });

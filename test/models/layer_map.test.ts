@@ -10,6 +10,7 @@ import {
   writeLayerMap,
   type Combination,
   type KlMap,
+  type LayerMap,
   type MixtureMap,
 } from '../../models/layer_map.js';
 import {testFolder} from './folder.js';
@@ -117,6 +118,7 @@ describe('layer_map.json', () => {
       ]),
       'mixture.layers must be 8 combinations {heads, own} of different',
     ],
+    ['a weight that is a text', layers([[0, 0, '1']]), 'mixture.layers must be 8 combinations'],
     ['a head that is not there in a mixture', layers([[0, 5, 1]]), 'head below 5'],
     ['a layer that is not there in a mixture', layers([[4, 0, 1]]), '[draft layer below 4'],
     ['weights that do not sum to 1', layers([[0, 0, 0.7]]), 'whose weights and own sum to 1'],
@@ -164,6 +166,15 @@ describe('layer_map.json', () => {
     ],
     ['no text', {text: undefined}, 'text must be an object but is missing'],
   ];
+  it('names a field of a map in memory that no file could hold', () => {
+    const read = (layers: unknown) => () => readLayerMap({...map, layers} as LayerMap, draft, verifier);
+    expect(read(1n)).to.throw('layerMap: layers must be 8 draft layers below 4 but is 1');
+    expect(read(Symbol('x'))).to.throw('layerMap: layers must be 8 draft layers below 4 but is Symbol(x)');
+    expect(read([1n])).to.throw(
+      'layerMap: layers must be 8 draft layers below 4 but is an object that is no JSON',
+    );
+  });
+
   for (const [what, change, message] of spoiled) {
     it(`refuses ${what}`, () => {
       fs.writeFileSync(file(), JSON.stringify({...map, ...change}));

@@ -243,6 +243,11 @@ forEachBackend('Llama', (backend) => {
         "the weights must hold 'model.layers.3.input_layernorm.weight' [32] but do not",
       ],
       [
+        'more layers than memory holds',
+        (dir) => edit(dir, {num_hidden_layers: 2 ** 31 - 1}),
+        "the weights must hold 'model.layers.3.input_layernorm.weight' [32] but do not",
+      ],
+      [
         'an untied head without weights',
         (dir) => edit(dir, {tie_word_embeddings: false}),
         "the weights must hold 'lm_head.weight' [99,32] but do not",

@@ -1,5 +1,6 @@
 import {expect} from 'chai';
 import * as fc from 'fast-check';
+import {spawnSync} from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 
@@ -105,6 +106,21 @@ describe('Safetensors', () => {
       'the header must be JSON',
     ],
     ['a list', () => pack([]), 'the header must be a JSON object'],
+    [
+      'a tensor twice',
+      () => pack('{"a": {"dtype": "F32"}, "b": {}, "\\u0061": {}}'),
+      'the header must give every name once but gives "a" twice',
+    ],
+    [
+      'a header nested without end',
+      () => pack(`{"a": ${'['.repeat(100_000)}${']'.repeat(100_000)}}`),
+      'the header must be nested 64 deep at most but is deeper at 69',
+    ],
+    [
+      'a shape of a thousand sizes, shortly',
+      () => pack({a: {...f32(0, 4), shape: Array(1000).fill(7)}}, new Uint8Array(4)),
+      /'a': data_offsets must be Infinity bytes apart for F32 a list of 1000 but is \[0,4\]$/,
+    ],
     ['a tensor that is null', () => pack({a: null}), "'a': dtype must be one of BOOL"],
     [
       'an unknown dtype',
@@ -202,6 +218,11 @@ describe('Safetensors', () => {
     ],
     ['a number', {weight_map: {a: 7}}, 'weight_map.a must be a text but is 7'],
     [
+      'a name that is only a way up in part',
+      {weight_map: {a: 'shard.safetensors/../../x'}},
+      "weight_map.a must be the name of a file in the index's folder",
+    ],
+    [
       'a shard that is missing',
       {weight_map: {a: 'shard.safetensors', b: 'other.safetensors'}},
       'other.safetensors: cannot be opened: ENOENT',
@@ -219,6 +240,21 @@ describe('Safetensors', () => {
       expect(await refusal()).to.include(message);
     });
   }
+
+  it('refuses a shard that is no file, without waiting for a writer', async () => {
+    writeIndex({weight_map: {a: 'shard.safetensors'}});
+    fs.mkdirSync(path.join(testFolder(), 'shard.safetensors'));
+    expect(await refusal()).to.match(/shard\.safetensors: must be a file but is none$/);
+    fs.rmdirSync(path.join(testFolder(), 'shard.safetensors'));
+    if (spawnSync('mkfifo', [path.join(testFolder(), 'shard.safetensors')]).status === 0)
+      expect(await refusal()).to.match(/shard\.safetensors: must be a file but is none$/);
+  });
+
+  it('follows links, as in the cache of Hugging Face', async () => {
+    write(shard(), 'blob');
+    fs.symlinkSync('blob', path.join(testFolder(), 'model.safetensors'));
+    expect(await refusal()).to.equal('accepted');
+  });
 
   it('closes the shards before the one that is broken', async () => {
     const dir = copyModel(readGolden('yarn_sharded_f32').model);

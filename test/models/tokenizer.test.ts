@@ -108,7 +108,86 @@ describe('LlamaTokenizer', () => {
     const file = path.join(testFolder(), 'tokenizer.json');
     expect(() => LlamaTokenizer.load(testFolder())).to.throw(`${file}: cannot be read`);
     fs.writeFileSync(file, '{}');
-    expect(() => LlamaTokenizer.load(testFolder())).to.throw(`${file}: must be a Hugging Face tokenizer: `);
+    expect(() => LlamaTokenizer.load(testFolder())).to.throw(
+      `${file}: model must be an object but is missing`,
+    );
+  });
+
+  type Json = Record<string, unknown> & {model: {vocab: Record<string, unknown>; merges: unknown[]}};
+  const spoiled: [string, (json: Json) => void, string][] = [
+    [
+      'a token without an id',
+      ({model}) => (model.vocab.a = 'x'),
+      'model.vocab.a must be a whole number >= 0',
+    ],
+    ['an id past all devices', ({model}) => (model.vocab.a = 2 ** 31), 'model.vocab.a must be at most'],
+    [
+      'a merge of one',
+      ({model}) => (model.merges[0] = ['a']),
+      'model.merges must be a list of pairs of tokens',
+    ],
+    [
+      'an added token without a text',
+      (json) => (json.added_tokens = [{id: 0}]),
+      'added_tokens must be a list of tokens with an id and a content',
+    ],
+    ['a decoder of no type', (json) => (json.decoder = {}), 'decoder.type must be a text but is missing'],
+    [
+      'a part that nobody knows',
+      (json) => (json.normalizer = {type: 'Magic'}),
+      "normalizer must be a Hugging Face tokenizer's: ",
+    ],
+    [
+      'a part that fails when it is used',
+      (json) =>
+        (json.decoder = {
+          type: 'Sequence',
+          decoders: [{type: 'Replace', pattern: {Regex: '('}, content: ''}],
+        }),
+      "decoder must be a Hugging Face tokenizer's: ",
+    ],
+    [
+      'a pattern that is none',
+      (json) => (json.pre_tokenizer = {type: 'Split', pattern: 7, behavior: 'Isolated'}),
+      'pre_tokenizer must be an object whose patterns are {"String": text} or {"Regex": text}',
+    ],
+  ];
+  for (const [what, spoil, message] of spoiled) {
+    it(`refuses ${what}, naming the field`, () => {
+      writeLlama2(testFolder());
+      const file = path.join(testFolder(), 'tokenizer.json');
+      const json = JSON.parse(fs.readFileSync(file, 'utf8')) as Json;
+      spoil(json);
+      fs.writeFileSync(file, JSON.stringify(json));
+      expect(() => LlamaTokenizer.load(testFolder())).to.throw(`${file}: ${message}`);
+    });
+  }
+
+  it('refuses end tokens that are no texts, and a text whose token is not in the vocabulary', () => {
+    writeLlama2(testFolder());
+    const config = path.join(testFolder(), 'tokenizer_config.json');
+    fs.writeFileSync(config, JSON.stringify({eos_token: {content: 7}}));
+    expect(() => LlamaTokenizer.load(testFolder())).to.throw(`${config}: eos_token must be a token but is `);
+    fs.writeFileSync(config, '{}');
+    const file = path.join(testFolder(), 'tokenizer.json');
+    const text = fs.readFileSync(file, 'utf8');
+    fs.writeFileSync(
+      file,
+      text
+        .replace('"unk_token":"<unk>"', '"unk_token":"<none>"')
+        .replace('"byte_fallback":true', '"byte_fallback":false'),
+    );
+    const unsure = LlamaTokenizer.load(testFolder());
+    expect(unsure.encode('a')).to.deep.equal([1, 262]);
+    expect(() => unsure.encode('☂')).to.throw(
+      `${file}: model.vocab must hold every token that texts may have`,
+    );
+  });
+
+  it('tells a text that is far longer than a context from its beginning', () => {
+    expect(tokenizer.isFarLongerThan('a'.repeat(2 ** 24), 1000)).to.equal(true);
+    expect(tokenizer.isFarLongerThan('the '.repeat(1000), 1000)).to.equal(false);
+    expect(tokenizer.isFarLongerThan('', 0)).to.equal(false);
   });
 });
 

@@ -1,0 +1,125 @@
+/** Reads tokenizer.json and tokenizer_config.json. What the tokenizer library takes on trust is checked here. */
+import {existsSync} from 'node:fs';
+import * as path from 'node:path';
+import {Tokenizer} from '@huggingface/tokenizers';
+
+import {Fields, isWhole} from './json_file.js';
+
+/** The parts that text passes through besides the model; each may be null. */
+const PARTS = ['normalizer', 'pre_tokenizer', 'post_processor', 'decoder'] as const;
+/** Goes once through every part. */
+const PROBE = "It's 1 ☂.\n";
+
+export interface TokenizerFiles {
+  /** tokenizer.json. */
+  file: string;
+  tokenizer: Tokenizer;
+  /** Of tokenizer_config.json; empty where there is none. */
+  config: Fields;
+}
+
+/** @throws Error naming the file and the field */
+export function readTokenizer(dir: string): TokenizerFiles {
+  const file = path.join(dir, 'tokenizer.json');
+  const configFile = path.join(dir, 'tokenizer_config.json');
+  const fields = Fields.read(file);
+  const config = existsSync(configFile) ? Fields.read(configFile) : new Fields(configFile, {});
+  checkModel(fields);
+  checkAddedTokens(fields);
+  for (const name of PARTS) {
+    fields.object(name)?.text('type');
+    const expected = 'an object whose patterns are {"String": text} or {"Regex": text}';
+    fields.get(name, expected, (part) => !hasOddPattern(part), null);
+  }
+  checkConfig(config);
+  try {
+    return {file, tokenizer: build(fields.values, config.values), config};
+  } catch (error) {
+    const part = partAtFault(fields.values, config.values);
+    throw new Error(`${file}: ${part} must be a Hugging Face tokenizer's: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
+
+/** What the tokenizer library leaves unchecked may show as late as it is used. */
+function build(json: object, config: object): Tokenizer {
+  const tokenizer = new Tokenizer(json, config);
+  const ids = tokenizer.encode(PROBE).ids.filter((id: unknown) => id !== undefined);
+  if (ids.length > 0) tokenizer.decode(ids);
+  return tokenizer;
+}
+
+/** The first part with which it can't be built: the library's errors don't say. */
+function partAtFault(json: object, config: object): string {
+  const parts: Record<string, unknown> = {...json};
+  const works = () => {
+    try {
+      build(parts, config);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  const given = {...parts};
+  for (const name of PARTS) parts[name] = null;
+  if (!works()) return 'model';
+  for (const name of PARTS) {
+    parts[name] = given[name];
+    if (!works()) return name;
+  }
+  return 'model';
+}
+
+function checkModel(fields: Fields): void {
+  const model = fields.object('model');
+  if (!model) throw fields.error('model', 'an object');
+  if (model.has('type')) model.text('type');
+  const {vocab} = model.values;
+  if (Array.isArray(vocab)) {
+    const isPiece = (piece: unknown) =>
+      Array.isArray(piece) && typeof piece[0] === 'string' && Number.isFinite(piece[1]);
+    model.list('vocab', 'a list of [token, score]', isPiece);
+  } else {
+    const ids = model.object('vocab');
+    if (!ids) throw model.error('vocab', 'an object');
+    for (const token of Object.keys(ids.values)) ids.whole(token, 0);
+  }
+  if (!model.has('merges')) return;
+  const isText = (value: unknown) => typeof value === 'string';
+  const isMerge = (merge: unknown) =>
+    isText(merge) || (Array.isArray(merge) && merge.length === 2 && merge.every(isText));
+  model.list('merges', 'a list of pairs of tokens', isMerge);
+}
+
+/** The library goes on without a pattern that it does not know. */
+function hasOddPattern(part: unknown): boolean {
+  if (typeof part !== 'object' || part === null) return false;
+  return Object.entries(part).some(([name, value]) => {
+    if (name !== 'pattern') return hasOddPattern(value);
+    const {String: text, Regex: expression} = (value ?? {}) as {String?: unknown; Regex?: unknown};
+    return typeof (text ?? expression) !== 'string';
+  });
+}
+
+function checkAddedTokens(fields: Fields): void {
+  const isToken = (value: unknown) => {
+    const {id, content} = (value ?? {}) as {id?: unknown; content?: unknown};
+    return isWhole(0)(id) && typeof content === 'string' && content.length > 0;
+  };
+  fields.list('added_tokens', 'a list of tokens with an id and a content', isToken);
+}
+
+function checkConfig(config: Fields): void {
+  for (const name of ['bos_token', 'eos_token'])
+    if (config.has(name)) config.get(name, 'a token', (token) => contentOf(token) !== undefined);
+  if (config.has('additional_special_tokens'))
+    config.list('additional_special_tokens', 'a list of tokens', (token) => contentOf(token) !== undefined);
+}
+
+/** A token of tokenizer_config.json: a text, or an object with one. */
+export function contentOf(token: unknown): string | undefined {
+  const content =
+    typeof token === 'object' && token !== null ? (token as {content?: unknown}).content : token;
+  return typeof content === 'string' ? content : undefined;
+}

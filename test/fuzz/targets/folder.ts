@@ -1,0 +1,46 @@
+/** A folder for the files of a target's cases. */
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+
+import {writeTinyPair} from '../../generate/tiny_pair.js';
+
+/** Made at the first use, gone when the process ends. */
+let pair: {draft: string; verifier: string} | undefined;
+
+/** The tiny pair's folders; not to be changed. */
+export function pairFolders(): {draft: string; verifier: string} {
+  if (pair) return pair;
+  const folder = new CaseFolder();
+  process.on('exit', () => folder.remove());
+  let made = 0;
+  pair = writeTinyPair(() => {
+    const dir = folder.file(`model-${made++}`);
+    fs.mkdirSync(dir);
+    return dir;
+  });
+  return pair;
+}
+
+/** Made at the first use; `remove` takes it away. */
+export class CaseFolder {
+  private made: string | undefined;
+
+  get path(): string {
+    return (this.made ??= fs.mkdtempSync(path.join(os.tmpdir(), 'specattn-fuzz-')));
+  }
+
+  file(name: string): string {
+    return path.join(this.path, name);
+  }
+
+  write(name: string, content: string | Uint8Array): string {
+    fs.writeFileSync(this.file(name), content);
+    return this.file(name);
+  }
+
+  remove(): void {
+    if (this.made) fs.rmSync(this.made, {recursive: true});
+    this.made = undefined;
+  }
+}

@@ -1,0 +1,106 @@
+/** layer_map.json of either kind, from a file or from memory. */
+import * as fc from 'fast-check';
+
+import {readConfig, type LlamaConfig} from '../../../models/config.js';
+import {readLayerMap, type LayerMap} from '../../../models/layer_map.js';
+import {planSelection} from '../../../src/selection.js';
+import {hostileJson, hostileValue, namesField, type HostileFile} from '../hostile.js';
+import type {Target} from '../target.js';
+import {CaseFolder, pairFolders} from './folder.js';
+
+const folder = new CaseFolder();
+let configs: {draft: LlamaConfig; verifier: LlamaConfig};
+
+/** Placeholders of the configurations' hashes, put in when they are known. */
+const [DRAFT, VERIFIER] = ['draft-hash', 'verifier-hash'];
+const KL = {
+  ...{version: 1, kind: 'kl', draft: {config: DRAFT}, verifier: {config: VERIFIER}, layers: [0, 0, 1]},
+  heads: [
+    [0, 1, 2, 3],
+    [3, 1, 1, 0],
+    [2, 2, 0, 1],
+  ],
+  kl: [
+    [0.1, 0.2],
+    [0.2, 0.3],
+    [0.3, 0.2],
+  ],
+  text: {rows: 10, window: 10},
+};
+const half = {
+  heads: [
+    [0, 1, 0.5],
+    [1, 3, 0.25],
+  ],
+  own: 0.25,
+};
+const MIXTURE = {
+  ...KL,
+  kind: 'mixture',
+  mixture: {
+    layers: [half, half, half],
+    groups: [
+      [half, half],
+      [half, half],
+      [half, half],
+    ],
+    ownRows: 8,
+    kl: [0.1, 0.1, 0.1],
+  },
+};
+
+interface Input {
+  file: HostileFile;
+  /** Given as an object in place of a file. */
+  memory: boolean;
+  granularity: 'layer' | 'head';
+  /** Only from memory: what no file can hold. */
+  odd?: unknown;
+}
+
+export const layerMap: Target<Input> = {
+  name: 'layer_map.json',
+  share: 10,
+  input: fc.record({
+    file: fc.constantFrom(KL, MIXTURE).chain(hostileJson),
+    memory: fc.boolean(),
+    granularity: fc.constantFrom('layer', 'head'),
+    odd: fc.option(
+      fc.constantFrom<unknown>(1n, Symbol('x'), () => 1, [1n], hostileValue),
+      {nil: undefined, freq: 9},
+    ),
+  }),
+  setUp: () => {
+    const pair = pairFolders();
+    configs = {draft: readConfig(pair.draft), verifier: readConfig(pair.verifier)};
+  },
+  run: ({file, memory, granularity, odd}) => {
+    const text = new TextDecoder().decode(file.bytes);
+    const content = text
+      .replaceAll(DRAFT, configs.draft.sha256)
+      .replaceAll(VERIFIER, configs.verifier.sha256);
+    let source: string | LayerMap = folder.write('layer_map.json', content);
+    if (memory) {
+      try {
+        source = {
+          ...(JSON.parse(content) as LayerMap),
+          ...(odd === undefined ? {} : {layers: odd as number[]}),
+        };
+      } catch {
+        return;
+      }
+    }
+    const map = readLayerMap(source, configs.draft, configs.verifier);
+    const plan = planSelection(map, configs.draft, configs.verifier, {granularity, denseLayers: 1});
+    if (!plan.mix.flat().every(Number.isFinite))
+      throw new TypeError(`weights of ${JSON.stringify(plan.mix)}`);
+  },
+  names: (message, {file, memory, odd}) => {
+    const field = memory && odd !== undefined ? {...file, changed: undefined} : file;
+    return namesField(message, memory ? 'layerMap' : folder.file('layer_map.json'), field, RELATED);
+  },
+  tearDown: () => folder.remove(),
+};
+
+/** A mixture is asked for by its kind. */
+const RELATED = {mixture: ['kind']};

@@ -1,0 +1,186 @@
+/** Options of load, generate, evaluate and calibrate: every one at its limits, past them, and as what it is not. */
+import * as fc from 'fast-check';
+
+import {calibrate, type CalibrateOptions} from '../../../src/calibrate.js';
+import {evaluate, type EvaluateOptions} from '../../../src/evaluate/index.js';
+import {load, type LoadOptions} from '../../../src/load.js';
+import {resolveOptions, type GenerateOptions} from '../../../src/options.js';
+import {hostileNumber, hostileText, hostileValue} from '../hostile.js';
+import type {Target} from '../target.js';
+import {CasePair} from './prompts.js';
+
+const circular: unknown[] = [];
+circular.push(circular);
+
+/** What programs may pass and files cannot hold. */
+const oddValue = fc.oneof(
+  {weight: 3, arbitrary: hostileNumber},
+  {weight: 2, arbitrary: hostileValue},
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom<unknown>(
+      ...[
+        1n,
+        Symbol('x'),
+        () => 1,
+        Object.create(null),
+        circular,
+        [1n],
+        new Date(NaN),
+        new Map(),
+        new Float32Array(2),
+      ],
+      ...[{toString: null}, {valueOf: () => 1}, new Proxy({}, {}), undefined, /x/],
+    ),
+  },
+);
+
+type Values = Record<string, unknown>;
+
+/** A few of the options with odd values, others as they should be. */
+function options(good: Values): fc.Arbitrary<Values> {
+  const names = [...Object.keys(good), 'unknown', '__proto__', 'toString'];
+  return fc
+    .array(fc.tuple(fc.constantFrom(...names), oddValue), {minLength: 1, maxLength: 2})
+    .map((changes) => ({...good, ...Object.fromEntries(changes)}));
+}
+
+/** Whether a refusal begins with the op and names one of the options given. */
+function namesOption(op: string, message: string, given: Values): boolean {
+  return message.startsWith(`[${op}] `) && Object.keys(given).some((name) => message.includes(name));
+}
+
+const GENERATE: Required<Omit<GenerateOptions, 'onText' | 'signal'>> = {
+  ...{
+    maxNewTokens: 3,
+    draft: true,
+    verification: 'sparse',
+    p: 0.9,
+    gamma: 2,
+    refreshEvery: 1,
+    sinks: 1,
+    recent: 2,
+  },
+  ...{
+    denseLayers: 1,
+    union: 'causal',
+    granularity: 'layer',
+    temperature: 1,
+    topK: 5,
+    topP: 0.9,
+    minP: 0.1,
+    seed: 1,
+  },
+  stop: ['x'],
+} as const;
+
+export const generateOptions: Target<Values> = {
+  name: 'options of generate',
+  share: 10,
+  input: options({...GENERATE, onText: undefined, signal: undefined}),
+  run: (given) => void resolveOptions(given as GenerateOptions),
+  names: (message, given) => namesOption('generate', message, given),
+};
+
+const writing = new CasePair();
+
+/** What is accepted also writes. */
+export const writtenOptions: Target<Values> = {
+  name: 'texts by any options',
+  share: 1.5,
+  input: options(GENERATE).map((given) => ({
+    ...given,
+    maxNewTokens: 4,
+    onText: undefined,
+    signal: undefined,
+  })),
+  setUp: () => writing.open(),
+  run: (given) => writing.lm!.generate('The captain', given as GenerateOptions),
+  names: (message, given) => namesOption('generate', message, given),
+  tearDown: () => writing.close(),
+};
+
+const SPECS = {
+  kinds: ['dense', 'specattn', 'quest', 'streaming', 'oracle', 'random', 'constructor', ''],
+  names: [
+    'p',
+    'gamma',
+    'union',
+    'sinks',
+    'recent',
+    'denseLayers',
+    'granularity',
+    'refreshEvery',
+    'map',
+    'budget',
+    'page',
+    'seed',
+    '',
+  ],
+};
+const spec = fc
+  .tuple(
+    fc.constantFrom(...SPECS.kinds),
+    fc.array(
+      fc.tuple(
+        fc.constantFrom(...SPECS.names),
+        fc.oneof(hostileNumber.map(String), hostileText, fc.constantFrom('kl', 'mixture', 'head', 'full')),
+      ),
+      {maxLength: 3},
+    ),
+  )
+  .map(([kind, given]) => `${kind}:${given.map(([name, value]) => `${name}=${value}`).join(',')}`);
+
+const evaluated = new CasePair();
+const TEXT = 'The captain looked at the sea and said nothing. '.repeat(8);
+
+/** Methods, and options of a run. Mostly refused: a run of 24 tokens takes a while. */
+export const evaluateOptions: Target<Values> = {
+  name: 'options of evaluate',
+  share: 0.6,
+  input: fc.oneof(
+    fc.record({
+      methods: fc.array(fc.oneof(spec, fc.constant('dense')), {maxLength: 2}),
+      window: fc.constant(24),
+      windows: fc.constant(1),
+    }),
+    options({methods: ['dense'], window: 24, prefill: 0.5, windows: 1}),
+  ),
+  setUp: () => evaluated.open(),
+  run: (given) => evaluate(evaluated.lm!, [{name: 'text', text: TEXT}], given as unknown as EvaluateOptions),
+  names: (message, given) =>
+    (message.startsWith('[evaluate] ') &&
+      /\[evaluate\] (method|texts|map=|specattn needs|\w+ has no option|\w+ of \w+ must be)/.test(message)) ||
+    namesOption('evaluate', message, given) ||
+    / cannot be read: /.test(message),
+  tearDown: () => evaluated.close(),
+};
+
+const calibrated = new CasePair();
+
+export const calibrateOptions: Target<Values> = {
+  name: 'options of calibrate',
+  share: 0.4,
+  input: options({map: 'kl', own: true, window: 20, rows: 3}),
+  setUp: () => calibrated.open(),
+  run: async (given) => {
+    const {verifier, draft, tokenizer} = calibrated.lm!;
+    await calibrate({verifier, draft: draft!, tokenizer}, [TEXT], given as CalibrateOptions);
+  },
+  names: (message, given) => namesOption('calibrate', message, given) || message.startsWith('[calibrate] '),
+  tearDown: () => calibrated.close(),
+};
+
+/** Refused before a model is read: no folder is one. */
+export const loadOptions: Target<Values> = {
+  name: 'options of load',
+  share: 5,
+  input: options({
+    ...{verifier: '/no/such/folder', draft: null, layerMap: undefined, dtype: 'auto', contextLength: 8},
+    ...{backend: undefined, onProgress: undefined},
+  }).filter(({verifier}) => verifier !== undefined),
+  run: (given) => load(given as LoadOptions),
+  // A folder that is there has no tokenizer.
+  names: (message, given) =>
+    namesOption('load', message, given) || /tokenizer\.json: cannot be read/.test(message),
+};
