@@ -8,7 +8,7 @@ import {MixtureFit, SMALLEST_WEIGHT} from './mixture.js';
 import {LoopState} from './record.js';
 
 export interface CalibrateOptions {
-  /** `kl`, the default: the paper's map, one draft layer a verifier layer; `mixture`: also combinations of the draft's heads. */
+  /** `kl`: the paper's map, one draft layer a verifier layer; `mixture`, the default: also combinations of the draft's heads. */
   map?: LayerMap['kind'];
   /** Whether a mixture may look back at the verifier's own attention in the rows before. Default true. */
   own?: boolean;
@@ -50,7 +50,7 @@ export async function calibrate(
 ): Promise<LayerMap> {
   const context = Math.min(draft.config.maxPositionEmbeddings, verifier.config.maxPositionEmbeddings);
   const {
-    map: kind = 'kl',
+    map: kind = 'mixture',
     own = true,
     window = Math.min(1024, context),
     rows = Infinity,

@@ -34,7 +34,7 @@ export function calibrateCommand(): Command {
     .addOption(
       new Option(
         '--map <kind>',
-        "kl: one draft layer for each verifier layer, as in the paper; mixture: also weights of all the draft's heads and of the verifier's own attention before (default: kl)",
+        "kl: one draft layer for each verifier layer, as in the paper; mixture: also weights of all the draft's heads and of the verifier's own attention before (default: mixture)",
       ).choices(['kl', 'mixture']),
     )
     .option('--no-own', "a mixture of the draft's heads alone")
