@@ -47,8 +47,14 @@ export class TeacherForced {
     this.state = new LoopState(made);
   }
 
+  /** Takes the first `prompt` tokens but the last one densely, as a prompt is. */
+  readPrompt(tokens: readonly number[], prompt: number): void {
+    this.dense(tokens, 0, prompt - 1, true);
+  }
+
   /**
-   * Takes the first `prompt` tokens but the last one densely, as a prompt is, then every row that has a token after it, block by block.
+   * Takes every row after a prompt that was read and with a token after it, block by block. The prompt's rows stay as they are: what follows
+   * it can be decoded again and again.
    */
   *decode(
     tokens: readonly number[],
@@ -56,7 +62,6 @@ export class TeacherForced {
     {policy, gamma, refreshEvery, reads}: DecodeOptions,
   ): Generator<BlockLogits, void, void> {
     const first = prompt - 1;
-    this.dense(tokens, 0, first, true);
     let refreshed = first;
     let blocks = 0;
     for (let position = first; position < tokens.length - 1; position += gamma + 1) {
