@@ -25,7 +25,7 @@ export interface Mixture {
   ownRows: number;
   /** Mean Kullback-Leibler divergence in nats of each verifier layer's attention from its combination in `layers`. */
   kl: number[];
-  /** How much each verifier layer leaves out where all together leave out 1: its own p is 1 - slack · (1 - p). Undefined: 1 for all. */
+  /** How much each verifier layer leaves out where p leaves out 1: its own p is 1 - slack · (1 - p). Undefined: 1 for all. */
   slack?: number[];
 }
 
@@ -132,13 +132,13 @@ function readMixture(fields: Fields, draft: LlamaConfig, verifier: LlamaConfig):
     ownRows: fields.whole('ownRows', 1),
     kl: listOf(fields, 'kl', layers, `${layers} numbers`, Number.isFinite),
     ...(fields.has('slack') && {
-      slack: listOf<number>(fields, 'slack', layers, `${layers} numbers above 0`, isAboveZero),
+      slack: listOf<number>(fields, 'slack', layers, `${layers} numbers >= 0`, isNotNegative),
     }),
   };
 }
 
-function isAboveZero(value: unknown): boolean {
-  return Number.isFinite(value) && (value as number) > 0;
+function isNotNegative(value: unknown): boolean {
+  return Number.isFinite(value) && (value as number) >= 0;
 }
 
 function listOf<T>(
