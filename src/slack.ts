@@ -93,7 +93,6 @@ export async function fitSlack(
   try {
     for (const tokens of measured) {
       const prompt = Math.round(PREFILL * tokens.length);
-      decoder.readPrompt(tokens, prompt);
       const dense: BlockLogits[] = [];
       const reads = () => new KeyReads(verifier.config, verifier.cacheBytesPerElement);
       const how = {gamma: GAMMA, refreshEvery: 0};

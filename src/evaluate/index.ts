@@ -82,9 +82,7 @@ export async function evaluate(
   try {
     for (const piece of windows) {
       let dense: Int32Array | undefined;
-      const methodsToRun = toRun(piece);
-      if (methodsToRun.length > 0) decoder!.readPrompt(piece.tokens, prompt);
-      for (const method of methodsToRun) {
+      for (const method of toRun(piece)) {
         const start = performance.now();
         const {gamma} = method.method;
         const scores = new WindowScores(piece.tokens, prompt, gamma, verifier.config.vocabSize, dense);

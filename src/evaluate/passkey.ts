@@ -99,7 +99,6 @@ export async function evaluatePasskey(
       for (let trial = 0; trial < trials && running.length > 0; trial++) {
         const {tokens, asked, answer} = makeTrial(texts[trial % texts.length], tokenizer, cell, trial);
         const prompt = tokens.length - asked - answer;
-        decoder!.readPrompt(tokens, prompt);
         for (const run of running) {
           await turn(signal);
           const {method, reads} = run;
