@@ -132,7 +132,8 @@ forEachBackend('calibrate', function () {
     expect(paper).to.deep.equal({...rest, kind: 'kl'});
   });
 
-  it('compares no more rows than asked for, over several windows, and says how far it is', async () => {
+  it('compares no more rows than asked for, over several windows, and says how far it is', async function () {
+    this.timeout(120_000);
     const seen: Record<string, number[]> = {};
     const map = await calibrate(pair, [text, text], {
       window: 24,
