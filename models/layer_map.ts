@@ -25,6 +25,8 @@ export interface Mixture {
   ownRows: number;
   /** Mean Kullback-Leibler divergence in nats of each verifier layer's attention from its combination in `layers`. */
   kl: number[];
+  /** How much each verifier layer leaves out where p leaves out 1: its own p is 1 - slack · (1 - p). Undefined: 1 for all. */
+  slack?: number[];
 }
 
 /** The paper's map: one draft layer a verifier layer. */
@@ -130,7 +132,14 @@ function readMixture(fields: Fields, draft: LlamaConfig, verifier: LlamaConfig):
     ),
     ownRows: fields.whole('ownRows', 1),
     kl: listOf(fields, 'kl', layers, `${layers} numbers`, Number.isFinite),
+    ...(fields.has('slack') && {
+      slack: listOf<number>(fields, 'slack', layers, `${layers} numbers >= 0`, isNotNegative),
+    }),
   };
+}
+
+function isNotNegative(value: unknown): boolean {
+  return Number.isFinite(value) && (value as number) >= 0;
 }
 
 function listOf<T>(

@@ -1,18 +1,21 @@
 /** Calibration: which attention of the draft stands for each verifier layer's. */
 import * as tf from '@tensorflow/tfjs-core';
 
-import {MAP_KINDS, monotoneMap, type KlMap, type LayerMap} from '../models/layer_map.js';
+import {MAP_KINDS, monotoneMap, type KlMap, type LayerMap, type MixtureMap} from '../models/layer_map.js';
 import type {Llama} from '../models/llama.js';
 import type {LlamaTokenizer} from '../models/tokenizer.js';
 import {MixtureFit, SMALLEST_WEIGHT} from './mixture.js';
 import {describe} from './options.js';
 import {LoopState} from './record.js';
+import {fitSlack} from './slack.js';
 
 export interface CalibrateOptions {
-  /** `kl`, the default: the paper's map, one draft layer a verifier layer; `mixture`: also combinations of the draft's heads. */
+  /** `kl`: the paper's map, one draft layer a verifier layer; `mixture`, the default: also combinations of the draft's heads. */
   map?: LayerMap['kind'];
   /** Whether a mixture may look back at the verifier's own attention in the rows before. Default true. */
   own?: boolean;
+  /** Whether each layer of a mixture has a p of its own, for which the texts are decoded some times. Default true. */
+  slack?: boolean;
   /** Tokens of a window of text. Default 1024, or the shorter context of the two models. */
   window?: number;
   /** Most rows (tokens) to compare in all. Default: every row of the texts. */
@@ -38,7 +41,7 @@ const MOST_ROWS_AT_ONCE = 128;
  *
  * A `mixture` map also holds, for each verifier layer and each of its key/value heads, the convex combination of all the draft's heads
  * and, unless `own` is false, of the verifier's own attention in the rows before with the least mean divergence, found by expectation
- * maximisation ({@link MixtureFit}).
+ * maximisation ({@link MixtureFit}); and, unless `slack` is false or windows are short, how much each layer may leave out ({@link fitSlack}).
  *
  * Source: SpecAttn, arXiv 2510.27641, section 3; Figure 2 is {@link heatmap} of the result.
  *
@@ -51,8 +54,9 @@ export async function calibrate(
 ): Promise<LayerMap> {
   const context = Math.min(draft.config.maxPositionEmbeddings, verifier.config.maxPositionEmbeddings);
   const {
-    map: kind = 'kl',
+    map: kind = 'mixture',
     own = true,
+    slack = true,
     window = Math.min(1024, context),
     rows = Infinity,
     onProgress,
@@ -79,9 +83,12 @@ export async function calibrate(
     fit?.add(ofVerifier, ofDraft, keys);
   };
   let done = 0;
+  let map: MixtureMap;
+  const compared: number[][] = [];
   try {
     for (const tokens of windows) {
       fit?.begin();
+      if (done < total) compared.push(tokens);
       for (let from = 0; from < tokens.length && done < total;) {
         await new Promise((resolve) => setImmediate(resolve)); // signals and progress have their turn
         signal?.throwIfAborted();
@@ -92,17 +99,24 @@ export async function calibrate(
         onProgress?.({what: 'calibrating', loaded: done, total});
       }
     }
-    const map: KlMap = {...sums.map(done), text: {rows: done, window}};
-    if (!fit) return map;
+    const kl: KlMap = {...sums.map(done), text: {rows: done, window}};
+    if (!fit) return kl;
     const mixture = await fit.fit({
       onProgress: (loaded, most) => onProgress?.({what: 'fitting', loaded, total: most}),
       signal,
     });
-    return {...map, kind: 'mixture', mixture};
+    map = {...kl, kind: 'mixture', mixture};
   } finally {
     fit?.dispose();
     state.dispose();
   }
+  const ofLayers =
+    slack &&
+    (await fitSlack({draft, verifier}, map, compared, {
+      onProgress: (loaded, most) => onProgress?.({what: 'sharing', loaded, total: most}),
+      signal,
+    }));
+  return ofLayers ? {...map, mixture: {...map.mixture, slack: ofLayers}} : map;
 }
 
 function checkOptions(kind: LayerMap['kind'], window: number, rows: number, context: number): void {

@@ -10,6 +10,7 @@ export type {FinishReason, GenerateResult} from './generate.js';
 export type {GenerateStats} from './stats.js';
 export {calibrate, type CalibrateOptions} from './calibrate.js';
 export {evaluate, type EvaluateOptions, type EvaluatedPair} from './evaluate/index.js';
+export {evaluatePasskey, type PasskeyOptions, type PasskeyRecord} from './evaluate/index.js';
 export type {EvaluationText, MethodResult, WindowRecord} from './evaluate/index.js';
 export {heatmap} from './heatmap.js';
 export {keptKeys, type KeptKeys, type KeptKeysOptions, type KeptSet} from './kept_keys.js';

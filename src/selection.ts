@@ -5,6 +5,9 @@ import type {LlamaConfig} from '../models/config.js';
 import type {Combination, LayerMap, WeightedHead} from '../models/layer_map.js';
 import type {ResolvedOptions} from './options.js';
 
+/** A set's own p is no less. */
+const LEAST_P = 0.01;
+
 export interface SelectionPlan {
   /** What is asked of the draft: of which layers, in order; the rows of a step are theirs, or theirs by head. */
   attention: {granularity: 'layer' | 'head'; layers: number[]};
@@ -16,6 +19,8 @@ export interface SelectionPlan {
   mix: number[][];
   /** Where sets look back: over about how many rows. */
   ownRows?: number;
+  /** Where sets have a p of their own: how much each leaves out where p leaves out 1. */
+  slack?: number[];
 }
 
 /**
@@ -38,6 +43,7 @@ export function planSelection(
   });
   const used = combinations.flatMap(({heads}) => heads.map(([layer]) => layer));
   const layers = [...new Set(used)].sort((a, b) => a - b);
+  const slack = map.kind === 'mixture' ? map.mixture.slack : undefined;
   const looksBack = map.kind === 'mixture' && combinations.some(({own}) => own > 0);
   const sets = map.layers.map(() => -1);
   sparse.forEach((layer, i) => (sets[layer] = i * setsPerLayer));
@@ -53,6 +59,7 @@ export function planSelection(
     setsPerLayer,
     mix,
     ...(looksBack && {ownRows: map.mixture.ownRows}),
+    ...(slack && {slack: sparse.flatMap((layer) => new Array<number>(setsPerLayer).fill(slack[layer]))}),
   };
 }
 
@@ -89,9 +96,10 @@ export class Selection {
     p: number,
     rows: number,
   ) {
-    const {mix, ownRows} = plan;
+    const {mix, ownRows, slack} = plan;
     this.mix = tf.keep(tf.tensor2d(mix.flat(), [mix.length, mix[0].length], 'float32'));
-    this.p = tf.keep(tf.tensor1d(new Array<number>(mix.length).fill(p), 'float32'));
+    const ofSets = mix.map((_, set) => Math.max(LEAST_P, 1 - (slack?.[set] ?? 1) * (1 - p)));
+    this.p = tf.keep(tf.tensor1d(ofSets, 'float32'));
     this.fading = ownRows === undefined ? undefined : tf.keep(tf.tensor2d(fading(ownRows, rows)));
   }
 

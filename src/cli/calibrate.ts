@@ -15,6 +15,7 @@ interface Flags {
   text: string[];
   map?: LayerMap['kind'];
   own?: boolean;
+  slack?: boolean;
   window?: number;
   rows?: number;
   out?: string;
@@ -34,10 +35,11 @@ export function calibrateCommand(): Command {
     .addOption(
       new Option(
         '--map <kind>',
-        "kl: one draft layer for each verifier layer, as in the paper; mixture: also weights of all the draft's heads and of the verifier's own attention before (default: kl)",
+        "kl: one draft layer for each verifier layer, as in the paper; mixture: also weights of all the draft's heads and of the verifier's own attention before (default: mixture)",
       ).choices(['kl', 'mixture']),
     )
     .option('--no-own', "a mixture of the draft's heads alone")
+    .option('--no-slack', 'the same p for all layers of a mixture')
     .option('--window <n>', 'tokens of a window of text (default: 1024)', wholeNumber)
     .option('--rows <n>', 'most rows of attention to compare in all (default: the whole texts)', wholeNumber)
     .option('--out <file>', 'where to write the map (default: layer_map.json beside the verifier)')
@@ -50,6 +52,7 @@ async function calibrateFiles({
   text,
   map: kind,
   own,
+  slack,
   out,
   svg,
   json,
@@ -66,7 +69,15 @@ async function calibrateFiles({
     if (!draft) throw new UsageError('calibrate needs a draft: give --draft');
     const map = await withInterrupt((signal) =>
       withProgress((onProgress) =>
-        calibrate({draft, verifier, tokenizer}, texts, {map: kind, own, window, rows, onProgress, signal}),
+        calibrate({draft, verifier, tokenizer}, texts, {
+          map: kind,
+          own,
+          slack,
+          window,
+          rows,
+          onProgress,
+          signal,
+        }),
       ),
     );
     const file = out ?? path.join(resolveModel(pair.verifier ?? 'pretrained', 'verifier'), 'layer_map.json');

@@ -4,11 +4,12 @@ import * as path from 'node:path';
 
 import {Command, Option} from 'commander';
 
-import type {EvaluationText, LoadOptions} from '../index.js';
+import type {EvaluationText, LanguageModel, LoadOptions} from '../index.js';
 import {parseMethod} from '../evaluate/methods.js';
-import {EvaluationFolder} from '../evaluate/records.js';
-import {resultTable} from '../evaluate/result.js';
-import {dim, printJson, say, withInterrupt, withProgress} from './terminal.js';
+import {PASSKEYS, type PasskeyKind} from '../evaluate/passkeys.js';
+import {EvaluationFolder, PasskeyFolder} from '../evaluate/records.js';
+import {passkeyTable, resultTable} from '../evaluate/tables.js';
+import {dim, printJson, say, withInterrupt, withProgress, type Step} from './terminal.js';
 import {number, readText, UsageError, wholeNumber} from './values.js';
 
 /** The paper's method beside those that it is usually compared with. */
@@ -21,13 +22,23 @@ const DEFAULT_METHODS = [
   'random:budget=256',
 ];
 
+/** The options that only one task has. */
+const OPTIONS_OF = {
+  perplexity: ['window', 'prefill', 'windows'],
+  passkey: ['keys', 'lengths', 'trials'],
+} as const;
+
 interface Flags extends Pick<LoadOptions, 'verifier' | 'layerMap' | 'dtype' | 'backend'> {
   draft?: string | false;
+  task: 'perplexity' | 'passkey';
   texts: string[];
   method: string[];
   window?: number;
   prefill?: number;
   windows?: number;
+  keys?: PasskeyKind[];
+  lengths?: number[];
+  trials?: number;
   out?: string;
   json?: boolean;
 }
@@ -39,6 +50,11 @@ export function evaluateCommand(): Command {
       'Decodes texts with each method and tells its perplexity, the keys and bytes that it reads, and how often it agrees with dense attention.',
     )
     .requiredOption('--texts <paths...>', 'folders of .txt files, or files')
+    .addOption(
+      new Option('--task <task>', 'perplexity; or passkey: is a key found that the text told?')
+        .choices(Object.keys(OPTIONS_OF))
+        .default('perplexity'),
+    )
     .option(
       '--method <methods...>',
       'dense, specattn, quest, streaming, oracle, random; with options as in specattn:p=0.95,gamma=4',
@@ -47,6 +63,13 @@ export function evaluateCommand(): Command {
     .option('--window <n>', 'tokens of a window of text (default: 2048)', wholeNumber)
     .option('--prefill <share>', 'share of a window that is its prompt (default: 0.1)', number)
     .option('--windows <n>', 'windows of each text, evenly spread over it (default: 4)', wholeNumber)
+    .addOption(new Option('--keys <kinds...>', 'passkeys to be found (default: both)').choices(PASSKEYS))
+    .option(
+      '--lengths <n...>',
+      'tokens of text, question and answer (default: 512 1024 2048)',
+      (text: string, before: number[] = []) => [...before, wholeNumber(text)],
+    )
+    .option('--trials <n>', 'passkeys at each length and depth (default: 10)', wholeNumber)
     .option('--out <dir>', 'where results go; a run that was ended goes on from what is there')
     .option('--draft <dir>', 'Hugging Face folder of the draft (default: the embedded one)')
     .option('--no-draft', 'the verifier alone: no specattn, no acceptance')
@@ -64,39 +87,99 @@ export function evaluateCommand(): Command {
     .action(evaluateTexts);
 }
 
-async function evaluateTexts({texts, method: methods, out, json, ...flags}: Flags): Promise<void> {
-  checkMethods(methods);
+async function evaluateTexts({texts, out, json, task, ...flags}: Flags): Promise<void> {
+  checkMethods(flags.method);
+  checkOptions(task, flags);
   const read = texts.flatMap(readTexts);
-  const {window, prefill, windows, draft, verifier, layerMap, dtype, backend} = flags;
-  const folder = out === undefined ? undefined : new EvaluationFolder(out);
-  const {evaluate, load} = await import('../index.js');
+  const {draft, verifier, layerMap, dtype, backend} = flags;
+  const {load} = await import('../index.js');
   const lm = await withProgress((onProgress) =>
     load({draft: draft === false ? null : draft, verifier, layerMap, dtype, backend, onProgress}),
   );
   try {
-    const results = await withInterrupt((signal) =>
-      withProgress(
-        (onProgress) =>
-          evaluate(lm, read, {
-            ...{methods, window, prefill, windows, onProgress, signal},
-            records: folder?.records,
-            onRecord: (record) => folder?.append(record),
-          }),
-        {timeLeft: true},
-      ),
+    const {lines, table, said} = await (task === 'passkey' ? findPasskeys : comparePerplexity)(
+      lm,
+      read,
+      flags,
+      out,
     );
-    folder?.finish(results);
-    if (json) results.forEach(printJson);
-    else process.stdout.write(`${resultTable(results)}\n`);
-    const [{windows: count, tokens}] = results;
-    say(dim(`${count} windows, ${tokens} tokens decoded by each method${out ? `: ${out} written` : ''}`));
+    if (json) lines.forEach(printJson);
+    else process.stdout.write(`${table}\n`);
+    say(dim(`${said}${out ? `: ${out} written` : ''}`));
   } catch (error) {
-    if (folder && (error as Error).name === 'AbortError')
+    if (out && (error as Error).name === 'AbortError')
       say(dim(`what is done is in ${out}: the same command goes on from there`));
     throw error;
   } finally {
     lm.dispose();
   }
+}
+
+type TaskFlags = Omit<Flags, 'texts' | 'out' | 'json' | 'task'>;
+
+/** What a task is to print. */
+interface Told {
+  lines: readonly unknown[];
+  table: string;
+  said: string;
+}
+
+async function comparePerplexity(
+  lm: LanguageModel,
+  texts: EvaluationText[],
+  {method: methods, window, prefill, windows}: TaskFlags,
+  out?: string,
+): Promise<Told> {
+  const {evaluate} = await import('../index.js');
+  const folder = out === undefined ? undefined : new EvaluationFolder(out);
+  const results = await atWork((work) =>
+    evaluate(lm, texts, {
+      ...{methods, window, prefill, windows, ...work},
+      records: folder?.records,
+      onRecord: (record) => folder?.append(record),
+    }),
+  );
+  folder?.finish(results);
+  const [{windows: count, tokens}] = results;
+  const said = `${count} windows, ${tokens} tokens decoded by each method`;
+  return {lines: results, table: resultTable(results), said};
+}
+
+async function findPasskeys(
+  lm: LanguageModel,
+  texts: EvaluationText[],
+  {method: methods, keys, lengths, trials}: TaskFlags,
+  out?: string,
+): Promise<Told> {
+  const {evaluatePasskey} = await import('../index.js');
+  const folder = out === undefined ? undefined : new PasskeyFolder(out);
+  const records = await atWork((work) =>
+    evaluatePasskey(lm, texts, {
+      ...{methods, keys, lengths, trials, ...work},
+      records: folder?.records,
+      onRecord: (record) => folder?.append(record),
+    }),
+  );
+  folder?.finish(records);
+  const keysOfEach = records.reduce((sum, {total}) => sum + total, 0) / methods.length;
+  return {lines: records, table: passkeyTable(records), said: `${keysOfEach} keys asked of each method`};
+}
+
+/** What takes minutes: with a progress bar and an end by Ctrl-C. */
+function atWork<T>(
+  work: (options: {onProgress: (step: Step) => void; signal: AbortSignal}) => Promise<T>,
+): Promise<T> {
+  return withInterrupt((signal) =>
+    withProgress((onProgress) => work({onProgress, signal}), {timeLeft: true}),
+  );
+}
+
+/** An option of the other task would do nothing. */
+function checkOptions(task: Flags['task'], flags: TaskFlags): void {
+  for (const [other, names] of Object.entries(OPTIONS_OF))
+    for (const name of names)
+      if (other !== task && flags[name] !== undefined)
+        throw new UsageError(`--${name} is an option of --task ${other}, not of ${task}`);
 }
 
 /** A method that is not understood is told before anything is loaded. */

@@ -30,6 +30,8 @@ export interface DecodeOptions {
 /** Caches of a pair for windows of `capacity` tokens, used again and again. */
 export class TeacherForced {
   private readonly state: LoopState;
+  /** Whose prompt the caches hold. */
+  private prompted: {tokens: readonly number[]; prompt: number} | undefined;
 
   constructor(
     private readonly verifier: Llama,
@@ -48,7 +50,8 @@ export class TeacherForced {
   }
 
   /**
-   * Takes the first `prompt` tokens but the last one densely, as a prompt is, then every row that has a token after it, block by block.
+   * Takes the first `prompt` tokens but the last one densely, as a prompt is, then every row that has a token after it, block by block. The
+   * prompt's rows stay as they are: where the same array's prompt was the last one it is not read again.
    */
   *decode(
     tokens: readonly number[],
@@ -56,7 +59,9 @@ export class TeacherForced {
     {policy, gamma, refreshEvery, reads}: DecodeOptions,
   ): Generator<BlockLogits, void, void> {
     const first = prompt - 1;
-    this.dense(tokens, 0, first, true);
+    if (this.prompted?.tokens !== tokens || this.prompted.prompt !== prompt)
+      this.dense(tokens, 0, first, true);
+    this.prompted = {tokens, prompt};
     let refreshed = first;
     let blocks = 0;
     for (let position = first; position < tokens.length - 1; position += gamma + 1) {

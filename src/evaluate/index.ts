@@ -1,18 +1,15 @@
 /** Perplexity against what is read, for methods of choosing the keys that the verifier sees. */
-import {createHash} from 'node:crypto';
-
-import type {LlamaConfig} from '../../models/config.js';
-import {readLayerMap, type LayerMap} from '../../models/layer_map.js';
-import type {LanguageModel} from '../language_model.js';
 import {describe} from '../options.js';
 import {KeyReads} from '../key_reads.js';
 import {TeacherForced} from './decode.js';
-import {parseMethod, type Method} from './methods.js';
-import {policyOf, type Policy} from './policy.js';
+import {EvaluatedMethod, type EvaluatedPair} from './evaluated_method.js';
 import {summarise, type MethodResult, type WindowRecord} from './result.js';
 import {WindowScores} from './scores.js';
+import {turn} from './turn.js';
 import {cutWindows, type EvaluationText, type Window} from './windows.js';
 
+export type {EvaluatedPair} from './evaluated_method.js';
+export {evaluatePasskey, type PasskeyOptions, type PasskeyRecord} from './passkey.js';
 export type {MethodResult, WindowRecord} from './result.js';
 export type {EvaluationText} from './windows.js';
 
@@ -34,9 +31,6 @@ export interface EvaluateOptions {
   /** Ends the work with an error. */
   signal?: AbortSignal;
 }
-
-/** A loaded pair, or a verifier alone: what {@link LanguageModel} holds. */
-export type EvaluatedPair = Pick<LanguageModel, 'verifier' | 'draft' | 'layerMap' | 'tokenizer'>;
 
 /**
  * Teacher-forced perplexity of the verifier over texts, for each method of choosing the keys that it sees.
@@ -139,12 +133,6 @@ export async function evaluate(
   );
 }
 
-/** Lets timers, signals and progress have their turn. */
-async function turn(signal: AbortSignal | undefined): Promise<void> {
-  await new Promise((resolve) => setImmediate(resolve));
-  signal?.throwIfAborted();
-}
-
 function checkOptions(
   {verifier, draft}: EvaluatedPair,
   {methods, window: wanted, prefill = 0.1, windows: count = 4}: EvaluateOptions,
@@ -167,67 +155,4 @@ function checkOptions(
   if (!Number.isInteger(count) || count < 1) fail('windows', 'a whole number of 1 or more', count);
   const prompt = Math.min(window - 1, Math.max(1, Math.round(prefill * window)));
   return {window, prompt, count};
-}
-
-/**
- * The layer map that a method asks for.
- * @param own the pair's
- */
-function layerMapOf(map: string, draft: LlamaConfig, verifier: LlamaConfig, own?: LayerMap): LayerMap {
-  const isPart = map === '' || map === 'kl' || map === 'mixture';
-  const found = isPart ? own : readLayerMap(map, draft, verifier);
-  if (!found)
-    throw new Error(
-      "[evaluate] specattn needs a layer map: run 'specattn calibrate' for this pair, or give one as map=FILE",
-    );
-  if (map === 'mixture' && found.kind !== 'mixture')
-    throw new Error(
-      `[evaluate] map=mixture needs a map of the kind 'mixture', but the pair's is '${found.kind}'`,
-    );
-  if (map !== 'kl' || found.kind === 'kl') return found;
-  const {mixture: _, ...rest} = found;
-  return {...rest, kind: 'kl'};
-}
-
-/** A method for a pair: checked before anything is computed. */
-class EvaluatedMethod {
-  readonly method: Method;
-  private readonly layerMap?: LayerMap;
-  private readonly identity: string;
-
-  constructor(
-    /** As it was asked for. */
-    readonly text: string,
-    private readonly pair: EvaluatedPair,
-    prompt: number,
-  ) {
-    const {verifier, draft, layerMap} = pair;
-    this.method = parseMethod(text);
-    if (this.method.kind === 'specattn') {
-      if (!draft) throw new Error('[evaluate] specattn needs a draft, but the model was loaded without one');
-      this.layerMap = layerMapOf(this.method.map, draft.config, verifier.config, layerMap);
-    }
-    this.identity = JSON.stringify([
-      this.method,
-      this.layerMap,
-      verifier.config.sha256,
-      verifier.cacheBytesPerElement,
-      draft?.config.sha256,
-      prompt,
-    ]);
-  }
-
-  get refreshEvery(): number {
-    return this.method.kind === 'specattn' ? this.method.refreshEvery : 0;
-  }
-
-  /** To be disposed of; undefined where every layer sees every key. */
-  policy(): Policy | undefined {
-    return policyOf(this.method, this.pair.verifier.config, this.pair.draft?.config, this.layerMap);
-  }
-
-  /** Of its record of a window. */
-  key({hash}: Window): string {
-    return createHash('sha256').update(this.identity).update(hash).digest('hex').slice(0, 24);
-  }
 }

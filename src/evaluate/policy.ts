@@ -7,6 +7,7 @@ import type {LlamaInput} from '../../models/llama.js';
 import {nucleusSelect} from '../../ops/index.js';
 import type {SetsOfLayers} from '../key_reads.js';
 import {Selection, fading, lookBack, planSelection} from '../selection.js';
+import {draws} from './draws.js';
 import {KeyMask, seeEnds, type ListedKeys} from './list_keys.js';
 import {keysOf, type Method, type MethodOf} from './methods.js';
 import './oracle_select.js'; // registers the graph's op
@@ -160,7 +161,7 @@ function random(
           seeEnds(row, visible, sinks, recent);
           const others = [...Array(visible).keys()].filter((key) => row[key] === 0);
           const wanted = keysOf(budget, visible) - (visible - others.length);
-          const next = generator(seed, position + t, layer);
+          const next = draws(seed, position + t, layer);
           for (let i = 0; i < wanted; i++) {
             const j = i + Math.floor(next() * (others.length - i));
             row[others[j]] = 1;
@@ -170,20 +171,6 @@ function random(
       }
       return {listed: mask.list()};
     },
-  };
-}
-
-/** Numbers in [0, 1), the same for the same arguments: SplitMix32. */
-function generator(seed: number, position: number, layer: number): () => number {
-  let state =
-    (Math.imul(seed, 0x9e3779b1) ^ Math.imul(position, 0x85ebca6b) ^ Math.imul(layer + 1, 0xc2b2ae35)) | 0;
-  return () => {
-    state = (state + 0x9e3779b9) | 0;
-    let z = state ^ (state >>> 16);
-    z = Math.imul(z, 0x21f0aaad);
-    z ^= z >>> 15;
-    z = Math.imul(z, 0x735a2d97);
-    return ((z ^ (z >>> 15)) >>> 0) / 2 ** 32;
   };
 }
 

@@ -1,9 +1,12 @@
-/** An evaluation's folder: `windows.jsonl`, to which every finished window is appended, and what they came to. */
+/** An evaluation's folder: files of JSON lines to which every piece of work is appended when it is done, and what they came to. */
 import {appendFileSync, existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync} from 'node:fs';
 import * as path from 'node:path';
 
-import {resultTable, type MethodResult, type WindowRecord} from './result.js';
+import type {PasskeyRecord} from './passkey.js';
+import type {MethodResult, WindowRecord} from './result.js';
+import {passkeyTable, resultTable} from './tables.js';
 
+/** `windows.jsonl`, `results.jsonl` and the table `results.md`. */
 export class EvaluationFolder {
   /** Of earlier runs. */
   readonly records: WindowRecord[];
@@ -11,16 +14,18 @@ export class EvaluationFolder {
 
   /** @throws Error where the folder cannot be made, or a line of `windows.jsonl` is no record */
   constructor(private readonly folder: string) {
-    mkdirSync(folder, {recursive: true});
     this.file = path.join(folder, 'windows.jsonl');
-    this.records = existsSync(this.file) ? readRecords(this.file) : [];
+    this.records = readRecords(
+      this.file,
+      "a window's record",
+      ({key, scores, reads}: WindowRecord) => typeof key === 'string' && Boolean(scores && reads),
+    );
   }
 
   append(record: WindowRecord): void {
-    appendFileSync(this.file, `${JSON.stringify(record)}\n`);
+    appendLine(this.file, record);
   }
 
-  /** Writes `results.jsonl` and `results.md`. */
   finish(results: readonly MethodResult[]): void {
     const lines = results.map((result) => `${JSON.stringify(result)}\n`);
     writeFileSync(path.join(this.folder, 'results.jsonl'), lines.join(''));
@@ -28,19 +33,50 @@ export class EvaluationFolder {
   }
 }
 
-/** A last line without its end was cut off by a crash: it is taken away. */
-function readRecords(file: string): WindowRecord[] {
+/** `passkey.jsonl` and the table `passkey.md`. */
+export class PasskeyFolder {
+  /** Of earlier runs. */
+  readonly records: PasskeyRecord[];
+  private readonly file: string;
+
+  /** @throws Error where the folder cannot be made, or a line of `passkey.jsonl` is no record */
+  constructor(private readonly folder: string) {
+    this.file = path.join(folder, 'passkey.jsonl');
+    this.records = readRecords(
+      this.file,
+      "a passkey's record",
+      ({task, id}: PasskeyRecord) => task === 'passkey' && typeof id === 'string',
+    );
+  }
+
+  append(record: PasskeyRecord): void {
+    appendLine(this.file, record);
+  }
+
+  finish(records: readonly PasskeyRecord[]): void {
+    writeFileSync(path.join(this.folder, 'passkey.md'), `${passkeyTable(records)}\n`);
+  }
+}
+
+function appendLine(file: string, record: unknown): void {
+  appendFileSync(file, `${JSON.stringify(record)}\n`);
+}
+
+/** What a file holds, which need not exist; its folder is made. A last line without its end was cut off by a crash: it is taken away. */
+function readRecords<T>(file: string, what: string, isRecord: (value: T) => boolean): T[] {
+  mkdirSync(path.dirname(file), {recursive: true});
+  if (!existsSync(file)) return [];
   const content = readFileSync(file);
   const end = content.lastIndexOf('\n') + 1;
   if (end < content.length) truncateSync(file, end);
   const lines = content.toString('utf8', 0, end).split('\n').slice(0, -1);
   return lines.map((line, i) => {
     try {
-      const record = JSON.parse(line) as WindowRecord;
-      if (typeof record.key === 'string' && record.scores && record.reads) return record;
+      const record = JSON.parse(line) as T;
+      if (isRecord(record)) return record;
     } catch {
       // Told below.
     }
-    throw new Error(`${file}: line ${i + 1} must be a window's record as JSON but is '${line.slice(0, 40)}'`);
+    throw new Error(`${file}: line ${i + 1} must be ${what} as JSON but is '${line.slice(0, 40)}'`);
   });
 }

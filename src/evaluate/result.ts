@@ -127,29 +127,3 @@ function standardError(values: readonly number[]): number {
   const variance = sum(values.map((value) => (value - mean) ** 2)) / (values.length - 1);
   return Math.sqrt(variance / values.length);
 }
-
-/** The results as a Markdown table that is also to be read as it is. */
-export function resultTable(results: readonly MethodResult[]): string {
-  const percent = (share: number) => `${(100 * share).toFixed(1)}%`;
-  const signed = (share: number) => `${share < 0 ? '' : '+'}${(100 * share).toFixed(2)}%`;
-  const head = ['method', 'perplexity', 'change', '±', 'KV reduction', 'all layers', 'with metadata'];
-  head.push('kB a token', 'agreement', 'accepted', 'greedy');
-  const rows = results.map((result) => [
-    result.method,
-    result.perplexity.toFixed(3),
-    signed(result.change),
-    result.changeError === undefined ? '' : `${(100 * result.changeError).toFixed(2)}%`,
-    percent(result.kvReduction),
-    percent(result.kvReductionAll),
-    percent(result.readReduction),
-    (result.bytesPerToken / 1000).toFixed(0),
-    percent(result.agreement),
-    result.acceptance ? result.acceptance.sampledLength.toFixed(2) : '',
-    result.acceptance ? result.acceptance.greedyLength.toFixed(2) : '',
-  ]);
-  const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i].length), 3));
-  const line = (cells: string[]) =>
-    `| ${cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join(' | ')} |`;
-  const rule = widths.map((width, i) => (i === 0 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`));
-  return [line(head), line(rule), ...rows.map(line)].join('\n');
-}

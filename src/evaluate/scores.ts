@@ -89,12 +89,18 @@ export class WindowScores {
   }
 }
 
-/** Writes exp(x - max) to `exps`; `logSum` is log Σ exp(x). Of equals the first is the likeliest. */
+/** Of equals the first. */
+export function likeliest(logits: Float32Array): number {
+  let best = 0;
+  for (let x = 1; x < logits.length; x++) if (logits[x] > logits[best]) best = x;
+  return best;
+}
+
+/** Writes exp(x - max) to `exps`; `logSum` is log Σ exp(x). */
 function softmax(logits: Float32Array, exps: Float64Array): {likeliest: number; sum: number; logSum: number} {
-  let likeliest = 0;
-  for (let x = 1; x < logits.length; x++) if (logits[x] > logits[likeliest]) likeliest = x;
-  const max = logits[likeliest];
+  const best = likeliest(logits);
+  const max = logits[best];
   let sum = 0;
   for (let x = 0; x < logits.length; x++) sum += exps[x] = Math.exp(logits[x] - max);
-  return {likeliest, sum, logSum: max + Math.log(sum)};
+  return {likeliest: best, sum, logSum: max + Math.log(sum)};
 }

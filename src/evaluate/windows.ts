@@ -45,6 +45,23 @@ export function cutWindows(
   return windows;
 }
 
+/**
+ * `length` tokens of a text from a word's beginning, `place` of the way (in [0, 1)) to the last that is far enough from its end.
+ * @throws Error where the text is shorter
+ */
+export function excerpt(
+  {name, text}: EvaluationText,
+  tokenizer: LlamaTokenizer,
+  length: number,
+  place: number,
+): number[] {
+  const from = Math.floor(place * Math.max(0, text.length - CHARACTERS * length));
+  const begin = from === 0 ? 0 : wordAfter(text, from);
+  const piece = encodeAtLeast(text, begin, tokenizer, length) ?? encodeAtLeast(text, 0, tokenizer, length);
+  if (!piece) throw new Error(`[evaluate] texts must have ${length} tokens or more, but '${name}' has fewer`);
+  return piece.tokens;
+}
+
 function wordAfter(text: string, from: number): number {
   const space = text.slice(from).search(/\s/);
   const word = space < 0 ? -1 : text.slice(from + space).search(/\S/);

@@ -83,6 +83,11 @@ describe('specattn', function () {
       ['nothing to evaluate', ['evaluate'], "required option '--texts <paths...>' not specified"],
       ['an unknown method', ['evaluate', '--texts', '.', '--method', 'h2o'], 'method must be one of dense'],
       ['nothing to report', ['report'], "missing required argument 'dir'"],
+      [
+        'an option of another task',
+        ['evaluate', '--texts', '.', '--task', 'passkey', '--window', '512'],
+        '--window is an option of --task perplexity, not of passkey',
+      ],
       ['half an export', ['export', 'somewhere'], "missing required argument 'out'"],
     ];
     for (const [what, args, message] of cases) {
@@ -223,6 +228,44 @@ describe('specattn', function () {
       .to.include('not drawn: ')
       .and.to.include('npm run --silent bench')
       .and.to.match(/pictures written\n$/);
+  });
+
+  it('evaluate --task passkey prints a line of JSON a method and depth, writes its folder, and computes nothing twice', () => {
+    const out = path.join(folder, 'passkeys');
+    const text = path.join(packageRoot, 'test', 'data', 'passage_1.txt');
+    const args = [
+      'evaluate',
+      '--task',
+      'passkey',
+      '--texts',
+      text,
+      '--out',
+      out,
+      '--method',
+      'dense',
+      'specattn:p=0.9',
+    ];
+    args.push('--keys', 'name', '--lengths', '160', '192', '--trials', '1');
+    const {status, stdout, stderr} = specattn([...args, '--json']);
+    expect(status, stderr).to.equal(0);
+    const lines = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, number | string>);
+    expect(lines).to.have.length(2 * 5 * 2);
+    for (const [i, {task, method, key, length, correct, total}] of lines.entries()) {
+      expect({task, key, total}).to.deep.equal({task: 'passkey', key: 'name', total: 1});
+      expect(method).to.equal(i % 2 ? 'specattn:p=0.9' : 'dense');
+      expect(length).to.equal(i < 10 ? 160 : 192);
+      expect(correct).to.be.within(0, 1);
+    }
+    const read = (name: string) => fs.readFileSync(path.join(out, name), 'utf8');
+    expect(read('passkey.jsonl')).to.equal(stdout);
+    const table = specattn(args);
+    expect(table.status, table.stderr).to.equal(0);
+    expect(read('passkey.jsonl')).to.equal(stdout);
+    expect(table.stdout).to.equal(read('passkey.md'));
+    expect(table.stdout.trimEnd().split('\n')).to.have.length(2 + 2 * 2);
   });
 
   it('evaluate prints a line of JSON a method, writes its folder, and computes nothing twice', () => {

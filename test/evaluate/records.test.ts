@@ -3,8 +3,8 @@ import * as path from 'node:path';
 
 import {expect} from 'chai';
 
-import {EvaluationFolder} from '../../src/evaluate/records.js';
-import type {WindowRecord} from '../../src/evaluate/index.js';
+import {EvaluationFolder, PasskeyFolder} from '../../src/evaluate/records.js';
+import type {PasskeyRecord, WindowRecord} from '../../src/evaluate/index.js';
 import {newFolder} from '../generate/models.js';
 
 const record = (key: string) => ({key, scores: {}, reads: {}}) as WindowRecord;
@@ -31,6 +31,19 @@ describe('EvaluationFolder', () => {
     fs.writeFileSync(path.join(dir, 'windows.jsonl'), `${JSON.stringify(record('a'))}\n{"key": 1}\n`);
     expect(() => new EvaluationFolder(dir)).to.throw(
       /windows\.jsonl: line 2 must be a window's record as JSON/,
+    );
+  });
+});
+
+describe('PasskeyFolder', () => {
+  it('finds what was appended, and refuses a file of something else', () => {
+    const dir = newFolder();
+    const line = {task: 'passkey', id: 'a'} as PasskeyRecord;
+    new PasskeyFolder(dir).append(line);
+    expect(new PasskeyFolder(dir).records).to.deep.equal([line]);
+    fs.appendFileSync(path.join(dir, 'passkey.jsonl'), `${JSON.stringify(record('a'))}\n`);
+    expect(() => new PasskeyFolder(dir)).to.throw(
+      /passkey\.jsonl: line 2 must be a passkey's record as JSON/,
     );
   });
 });

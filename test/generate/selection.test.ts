@@ -1,7 +1,7 @@
 import {expect} from 'chai';
 
 import type {LlamaConfig} from '../../models/config.js';
-import type {LayerMap} from '../../models/layer_map.js';
+import type {LayerMap, MixtureMap} from '../../models/layer_map.js';
 import {Selection, fading, planSelection} from '../../src/selection.js';
 import {forEachBackend} from '../backends.js';
 import {expectClose} from '../compare.js';
@@ -166,5 +166,22 @@ forEachBackend('Selection', () => {
     expect(back.mix.shape).to.deep.equal([4, 10]);
     expect(back.fading!.shape).to.deep.equal([6, 6]);
     back.dispose();
+  });
+
+  it('gives the sets of each layer a p of their own where the map has slack', () => {
+    const slack = [1, 1, 0.5, 0];
+    const own = {...mixed, mixture: {...(mixed as MixtureMap).mixture, slack}} as LayerMap;
+    expect(plan('layer', 1, own).slack).to.deep.equal([1, 0.5, 0]);
+    expect(plan('layer', 1, {...own, kind: 'kl'} as LayerMap).slack).to.equal(undefined);
+    const ps = (p: number, by: LayerMap) => {
+      const selection = new Selection(plan('head', 2, by), p, 5);
+      const values = selection.p.dataSync();
+      selection.dispose();
+      return values;
+    };
+    expectClose(ps(0.8, own), [0.9, 0.9, 1, 1]);
+    expectClose(ps(1, own), [1, 1, 1, 1]);
+    const most = {...mixed, mixture: {...(mixed as MixtureMap).mixture, slack: [1, 1, 3, 3]}} as LayerMap;
+    expectClose(ps(0.5, most), [0.01, 0.01, 0.01, 0.01]);
   });
 });

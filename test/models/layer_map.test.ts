@@ -46,6 +46,7 @@ const mixed: MixtureMap = {
     ),
     ownRows: 8,
     kl: Array.from({length: 8}, (_, i) => i / 8),
+    slack: Array.from({length: 8}, (_, i) => i / 4),
   },
 };
 
@@ -141,6 +142,8 @@ describe('layer_map.json', () => {
     ['too few combinations', mixture({layers: [halves]}), 'mixture.layers must be 8 combinations'],
     ['too few groups', mixture({groups: Array(8).fill([halves])}), 'mixture.groups must be 8 lists of 5'],
     ['divergences that are no numbers', mixture({kl: Array(8).fill(null)}), 'mixture.kl must be 8 numbers'],
+    ['a negative slack', mixture({slack: [1, 1, 1, 1, 1, 1, 1, -1]}), 'mixture.slack must be 8 numbers >= 0'],
+    ['too little slack', mixture({slack: [1]}), 'mixture.slack must be 8 numbers >= 0'],
     ['another draft', {draft: {config: 'abc'}}, 'draft.config must be'],
     ['another verifier', {verifier: {config: 'abc'}}, 'the map is of another model'],
     ['too few layers', {layers: [0, 1]}, 'layers must be 8 draft layers below 4 but is [0,1]'],
