@@ -10,6 +10,7 @@ onBackend('specattn', 'a launch as numbers', () => {
   const loaded = loadAddon();
   const numberOf = (name: string) =>
     'addon' in loaded ? loaded.addon.kernels.findIndex((kernel) => kernel.name === name) : -1;
+  const last = 'addon' in loaded ? loaded.addon.kernels.length - 1 : -1;
   const {device} = tf.findBackend('specattn') as SpecAttnBackend;
   const FLOAT = 0;
   const HALF = 2;
@@ -58,11 +59,11 @@ onBackend('specattn', 'a launch as numbers', () => {
   });
 
   const refused: [string, () => void, string][] = [
-    ['no kernel', () => launch(-1, 0, 0, 0), '[launch] kernel must be a whole number from 0 to 30 but is -1'],
+    ['no kernel', () => launch(-1, 0, 0, 0), `[launch] kernel must be a whole number from 0 to ${last} but is -1`],
     [
       'half a kernel',
       () => launch(0.5, 0, 0, 0),
-      '[launch] kernel must be a whole number from 0 to 30 but is 0.5',
+      `[launch] kernel must be a whole number from 0 to ${last} but is 0.5`,
     ],
     [
       'NaN inputs',
