@@ -59,7 +59,11 @@ onBackend('specattn', 'a launch as numbers', () => {
   });
 
   const refused: [string, () => void, string][] = [
-    ['no kernel', () => launch(-1, 0, 0, 0), `[launch] kernel must be a whole number from 0 to ${last} but is -1`],
+    [
+      'no kernel',
+      () => launch(-1, 0, 0, 0),
+      `[launch] kernel must be a whole number from 0 to ${last} but is -1`,
+    ],
     [
       'half a kernel',
       () => launch(0.5, 0, 0, 0),
