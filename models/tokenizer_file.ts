@@ -7,6 +7,8 @@ import {Fields, isWhole} from './json_file.js';
 
 /** The parts that text passes through besides the model; each may be null. */
 const PARTS = ['normalizer', 'pre_tokenizer', 'post_processor', 'decoder'] as const;
+/** The library lists tokens by their ids, gaps too, which takes as long as the largest id says: far more than any vocabulary has is refused. */
+const MOST_TOKENS = 2 ** 24;
 /** Goes once through every part. */
 const PROBE = "It's 1 ☂.\n";
 
@@ -83,7 +85,8 @@ function checkModel(fields: Fields): void {
   } else {
     const ids = model.object('vocab');
     if (!ids) throw model.error('vocab', 'an object');
-    for (const token of Object.keys(ids.values)) ids.whole(token, 0);
+    for (const token of Object.keys(ids.values))
+      if (ids.whole(token, 0) >= MOST_TOKENS) throw ids.error(token, `below ${MOST_TOKENS}`);
   }
   if (!model.has('merges')) return;
   const isText = (value: unknown) => typeof value === 'string';
@@ -105,7 +108,7 @@ function hasOddPattern(part: unknown): boolean {
 function checkAddedTokens(fields: Fields): void {
   const isToken = (value: unknown) => {
     const {id, content} = (value ?? {}) as {id?: unknown; content?: unknown};
-    return isWhole(0)(id) && typeof content === 'string' && content.length > 0;
+    return isWhole(0)(id) && id < MOST_TOKENS && typeof content === 'string' && content.length > 0;
   };
   fields.list('added_tokens', 'a list of tokens with an id and a content', isToken);
 }

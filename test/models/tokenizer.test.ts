@@ -122,6 +122,16 @@ describe('LlamaTokenizer', () => {
     ],
     ['an id past all devices', ({model}) => (model.vocab.a = 2 ** 31), 'model.vocab.a must be at most'],
     [
+      'an id that takes minutes',
+      ({model}) => (model.vocab.a = 2 ** 31 - 1),
+      'model.vocab.a must be below 16777216',
+    ],
+    [
+      'an added token whose id does',
+      (json) => (json.added_tokens = [{id: 2 ** 31 - 1, content: 'a'}]),
+      'added_tokens must be a list of tokens with an id and a content',
+    ],
+    [
       'a merge of one',
       ({model}) => (model.merges[0] = ['a']),
       'model.merges must be a list of pairs of tokens',
