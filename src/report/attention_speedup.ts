@@ -1,4 +1,5 @@
 /** Attention over chosen keys against attention over all of them: Figure 4 of the paper. */
+import {byDevice} from './devices.js';
 import {COLOURS} from './draw.js';
 import {
   binary,
@@ -7,7 +8,6 @@ import {
   significant,
   type Drawn,
   type Figure,
-  type Missing,
   type Panel,
   type Table,
 } from './figure.js';
@@ -31,40 +31,18 @@ export async function drawAttentionSpeedup(
   bench: CpuBench | undefined,
   gpu: GpuBench | undefined,
 ): Promise<Drawn> {
-  const sources = [
-    {
-      device: 'CPU',
-      measured: bench ? cpuRows(bench) : [],
-      machine: bench?.machine,
-      file: 'bench.json',
-      script: 'bench',
-    },
-    {
-      device: 'GPU',
-      measured: gpu ? gpuRows(gpu) : [],
-      machine: gpu?.machine,
-      file: 'bench-gpu.json',
-      script: 'bench:gpu',
-    },
-  ];
-  const missing: Missing[] = [];
+  const {found, missing} = byDevice(
+    {title: TITLE, kernel: 'SparseAttention'},
+    {bench, read: cpuRows},
+    {bench: gpu, read: gpuRows},
+  );
   const machines: string[] = [];
   const panels: Panel[] = [];
   const tables: Table[] = [];
   const notes = [
     'How many times as fast attention of one layer over the chosen keys (SparseAttention) is as attention over all keys (CausalAttention), for a block of drafted rows, by the share of keys that is left out, for several lengths of context. The dashed line is what memory allows: time in proportion to the keys read.',
   ];
-  for (const {device, measured, machine, file, script} of sources) {
-    if (measured.length === 0) {
-      const reason =
-        machine === undefined ? `there is no ${file}` : `${file} has no times of SparseAttention`;
-      missing.push({
-        figure: `${TITLE}, on a ${device}`,
-        reason,
-        command: `npm run --silent ${script} > DIR/${file}`,
-      });
-      continue;
-    }
+  for (const {device, machine, measured} of found) {
     for (const shape of [...new Set(measured.map((one) => one.shape))])
       panels.push(
         await panel(

@@ -1,14 +1,7 @@
 /** The time to find a nucleus, beside that of a sort: Figure 3 of the paper. */
+import {byDevice} from './devices.js';
 import {COLOURS} from './draw.js';
-import {
-  binary,
-  significant,
-  type Drawn,
-  type Figure,
-  type Missing,
-  type Panel,
-  type Table,
-} from './figure.js';
+import {binary, significant, type Drawn, type Figure, type Panel, type Table} from './figure.js';
 import {drawLines, logarithmic, type Series} from './lines.js';
 import type {CpuBench, GpuBench} from './read.js';
 
@@ -22,39 +15,18 @@ interface Timed {
 }
 
 export async function drawMaskTime(bench: CpuBench | undefined, gpu: GpuBench | undefined): Promise<Drawn> {
-  const sources = [
-    {
-      device: 'CPU',
-      times: bench ? cpuTimes(bench) : [],
-      machine: bench?.machine,
-      file: 'bench.json',
-      script: 'bench',
-    },
-    {
-      device: 'GPU',
-      times: gpu ? gpuTimes(gpu) : [],
-      machine: gpu?.machine,
-      file: 'bench-gpu.json',
-      script: 'bench:gpu',
-    },
-  ];
-  const missing: Missing[] = [];
+  const {found, missing} = byDevice(
+    {title: TITLE, kernel: 'NucleusMask'},
+    {bench, read: cpuTimes},
+    {bench: gpu, read: gpuTimes},
+  );
   const machines: string[] = [];
   const panels: Panel[] = [];
   const tables: Table[] = [];
   const notes = [
     'Microseconds to find the smallest set of keys that holds 95% of the attention in each row (NucleusMask, without sorting), beside a sort of the same weights alone. Both axes are logarithmic.',
   ];
-  for (const {device, times, machine, file, script} of sources) {
-    if (times.length === 0) {
-      const reason = machine === undefined ? `there is no ${file}` : `${file} has no times of NucleusMask`;
-      missing.push({
-        figure: `${TITLE}, on a ${device}`,
-        reason,
-        command: `npm run --silent ${script} > DIR/${file}`,
-      });
-      continue;
-    }
+  for (const {device, machine, measured: times} of found) {
     for (const rows of [...new Set(times.map((time) => time.rows))])
       panels.push(
         await panel(
