@@ -29,14 +29,16 @@ struct Places {
   }
 };
 
-inline Status CheckPlaces(const char* op, const Tensor& indices, const Tensor& x, int depth, Places* places) {
+inline Status CheckPlaces(const char* op, const Tensor& indices, const Tensor& x, double indices_a_place,
+                          Places* places) {
   SPECATTN_CHECK(indices.dtype == DType::kInt32, "[%s] indices must be int32 but are of dtype %d", op,
                  static_cast<int>(indices.dtype));
-  SPECATTN_CHECK(depth >= 1 && depth <= x.rank, "[%s] a place must be 1 to %d indices but is %d", op, x.rank,
-                 depth);
+  const int64_t depth = Whole(indices_a_place);
+  SPECATTN_CHECK(depth >= 1 && depth <= x.rank, "[%s] a place must be 1 to %d indices but is %g", op, x.rank,
+                 indices_a_place);
   SPECATTN_CHECK(indices.size() % depth == 0, "[%s] %lld indices do not make places of %d", op,
-                 static_cast<long long>(indices.size()), depth);
-  places->depth = depth;
+                 static_cast<long long>(indices.size()), static_cast<int>(depth));
+  places->depth = static_cast<int>(depth);
   places->count = indices.size() / depth;
   for (int i = 0; i < x.rank; ++i) {
     if (i < depth) {

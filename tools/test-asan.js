@@ -1,5 +1,5 @@
 // Runs the kernels' tests, and made-up launches, in a build with sanitizers: an access out of bounds or undefined behaviour ends the process
-// with a report. Run by `npm run test:asan`; ends with `N passed, N failed`.
+// with a report. Run by `npm run test:asan`; `-- --seed N` makes the same launches each time. Ends with `N passed, N failed`.
 'use strict';
 
 const {spawnSync} = require('node:child_process');
@@ -14,7 +14,7 @@ const TESTS = ['ops/*', 'backend/capture', 'backend/empty', 'backend/kernels_*',
 TESTS.push('backend/command', 'backend/upload_file', 'generate/memory');
 /** Suites of other backends, and long runs of the embedded pair: the tiny one takes the same way. */
 const LEFT_OUT = 'on (cpu|wasm|tensorflow)|memory of the embedded pair|caches that no memory holds';
-const TARGETS = {launches: 20_000, 'native device': 5_000};
+const TARGETS = {launches: 100_000, 'native device': 5_000};
 
 function run(args, options = {}) {
   return spawnSync(process.execPath, args, {cwd: ROOT, stdio: 'inherit', ...options});
@@ -47,7 +47,8 @@ function runTests(env) {
 }
 
 function runFuzz(env, target, cases) {
-  const args = ['dist/test/fuzz/index.js', '--only', target, '--cases', String(cases)];
+  const seed = process.argv.slice(2);
+  const args = ['dist/test/fuzz/index.js', '--only', target, '--cases', String(cases), ...seed];
   const {stdout} = run(args, {env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit']});
   process.stdout.write(stdout);
   return counts(stdout);

@@ -14,7 +14,7 @@ inline Status CheckGatherNd(const Args& args, Places* places) {
                  "[GatherNd] expected 2 inputs, 1 output and 1 attribute but has %d, %d and %d",
                  args.input_count, args.output_count, args.attr_count);
   const Tensor &x = args.inputs[0], &indices = args.inputs[1], &y = args.outputs[0];
-  SPECATTN_RETURN_IF_ERROR(CheckPlaces("GatherNd", indices, x, static_cast<int>(args.attrs[0]), places));
+  SPECATTN_RETURN_IF_ERROR(CheckPlaces("GatherNd", indices, x, args.attrs[0], places));
   SPECATTN_CHECK(x.dtype == y.dtype, "[GatherNd] y must be of x's dtype %d but is of %d",
                  static_cast<int>(x.dtype), static_cast<int>(y.dtype));
   SPECATTN_CHECK(y.size() == places->count * places->inner,

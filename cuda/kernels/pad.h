@@ -51,15 +51,18 @@ inline Status CheckPad(const Args& args, PadCall* call) {
   SPECATTN_CHECK(x.rank == y.rank && args.attr_count == 2 + x.rank,
                  "[Pad] x, y and the paddings must have one rank but have %d, %d and %d", x.rank, y.rank,
                  args.attr_count - 2);
-  const int mode = static_cast<int>(args.attrs[0]);
-  SPECATTN_CHECK(mode >= kPadConstant && mode <= kPadSymmetric, "[Pad] mode must be 0 to 2 but is %d", mode);
+  const int64_t mode = Whole(args.attrs[0]);
+  SPECATTN_CHECK(mode >= kPadConstant && mode <= kPadSymmetric, "[Pad] mode must be 0 to 2 but is %g",
+                 args.attrs[0]);
   call->mode = static_cast<PadMode>(mode);
   call->constant = args.attrs[1];
   for (int i = 0; i < x.rank; ++i) {
-    const int64_t before = static_cast<int64_t>(args.attrs[2 + i]), after = y.dims[i] - before - x.dims[i];
+    const int64_t before = Whole(args.attrs[2 + i]);
+    SPECATTN_CHECK(before >= 0, "[Pad] axis %d can't be padded with %g", i, args.attrs[2 + i]);
+    const int64_t after = y.dims[i] - before - x.dims[i];
     const int64_t most = mode == kPadConstant ? INT64_MAX : x.dims[i] - (mode == kPadReflect ? 1 : 0);
     const bool padded = before != 0 || after != 0;
-    SPECATTN_CHECK(before >= 0 && after >= 0 && (!padded || (before <= most && after <= most)),
+    SPECATTN_CHECK(after >= 0 && (!padded || (before <= most && after <= most)),
                    "[Pad] axis %d of %lld elements can't be padded with %lld and %lld", i,
                    static_cast<long long>(x.dims[i]), static_cast<long long>(before),
                    static_cast<long long>(after));

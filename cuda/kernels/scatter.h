@@ -23,8 +23,7 @@ inline Status CheckScatter(const Args& args, ScatterCall* call) {
                  args.input_count, args.output_count, args.attr_count);
   const Tensor &updates = args.inputs[1], &base = args.inputs[2], &y = args.outputs[0];
   Places& places = call->places;
-  SPECATTN_RETURN_IF_ERROR(
-      CheckPlaces("Scatter", args.inputs[0], y, static_cast<int>(args.attrs[0]), &places));
+  SPECATTN_RETURN_IF_ERROR(CheckPlaces("Scatter", args.inputs[0], y, args.attrs[0], &places));
   call->adds = args.attrs[1] != 0;
   SPECATTN_CHECK(updates.dtype == y.dtype && base.dtype == y.dtype,
                  "[Scatter] updates and base must be of y's dtype %d but are of %d and %d",

@@ -5,6 +5,8 @@ import {expect} from 'chai';
 import {loadAddon} from '../../src/backend/addon.js';
 import type {SpecAttnBackend} from '../../src/backend/index.js';
 import {onBackend} from '../backends.js';
+import {LAUNCHES} from '../fuzz/launches.js';
+import {launches} from '../fuzz/targets/launches.js';
 
 onBackend('specattn', 'a launch as numbers', () => {
   const loaded = loadAddon();
@@ -215,4 +217,33 @@ onBackend('specattn', 'a launch as numbers', () => {
     if ('addon' in loaded)
       expect(() => (loaded.addon.Device as unknown as () => void)()).to.throw('[device] Device is a class');
   });
+
+  it('is made up from one of every kernel, each accepted as it is', () => {
+    const kernels = 'addon' in loaded ? loaded.addon.kernels.map(({name}) => name) : [];
+    expect([...new Set(LAUNCHES.map(({kernel}) => kernel))]).to.have.members(kernels);
+    for (const made of LAUNCHES) launches.run({launch: made, sizes: [], changes: [], data: [1], spoiled: []});
+  });
+
+  // Every kernel turns its attributes into whole numbers itself; under sanitizers (test:asan) a conversion that does not fit ends the process.
+  for (const made of LAUNCHES.filter(({attrs}) => attrs.length > 0))
+    it(`takes or refuses any number as an attribute of ${made.kernel}`, () => {
+      for (const at of made.attrs.keys())
+        for (const to of [NaN, Infinity, -Infinity, 1e308, -1e308, 2 ** 53, -(2 ** 53), 2 ** 31, -1, 0.5]) {
+          const input = {
+            launch: made,
+            sizes: [],
+            changes: [{what: 'attr' as const, at, to}],
+            data: [1],
+            spoiled: [],
+          };
+          try {
+            launches.run(input);
+          } catch (error) {
+            expect(error).to.be.instanceOf(Error);
+            expect((error as Error).message, `attribute ${at} as ${to}`).to.satisfy((message: string) =>
+              launches.names(message, input),
+            );
+          }
+        }
+    });
 });
