@@ -18,8 +18,7 @@ const LOG = path.join(BUILD, 'build.log');
 const CUDA_LOG = path.join(BUILD, 'build-cuda.log');
 const ADDON = path.join(BUILD, 'Release', 'specattn.node');
 const OLDEST_CMAKE = [3, 18];
-const COMPILERS = {win32: "Visual Studio's C++ build tools", darwin: "Xcode's command line tools"};
-const HOW_TO_INSTALL = `Install ${COMPILERS[process.platform] ?? 'g++'} and cmake, then `;
+const HOW_TO_INSTALL = `Install g++ 11 and cmake ${OLDEST_CMAKE.join('.')} or newer, then `;
 // Here the package is the project itself, which `npm rebuild NAME` does not reach, or a dependency of another.
 const INSTALLED = path.basename(path.dirname(ROOT)) === 'node_modules';
 const REBUILD = INSTALLED ? 'npm rebuild specattn' : 'npm run build:native';
@@ -48,7 +47,6 @@ function checkCMake() {
 }
 
 function checkCompiler() {
-  if (process.platform === 'win32') return; // Visual Studio's is not in PATH: cmake finds it, or says why not
   const candidates = process.env.CXX ? [process.env.CXX.split(' ')[0]] : ['c++', 'g++', 'clang++'];
   if (!candidates.some((compiler) => outputOf(compiler, ['--version']) !== undefined)) {
     throw new NotBuilt(`no C++ compiler found: tried ${candidates.join(', ')}`, HOW_TO_INSTALL);

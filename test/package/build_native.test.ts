@@ -59,7 +59,7 @@ describe('tools/build-native.js', function () {
     const {status, stderr} = build([], only());
     expect(status).to.equal(0);
     expect(stderr).to.match(
-      /^specattn: native device not built \(cmake not found\); running on the composed ops of tfjs-backend-cpu\. Install .* and cmake, then `npm run build:native`\.\n$/,
+      /^specattn: native device not built \(cmake not found\); running on the composed ops of tfjs-backend-cpu\. Install g\+\+ 11 and cmake 3\.18 or newer, then `npm run build:native`\.\n$/,
     );
   });
 
