@@ -76,9 +76,9 @@ export class LlamaTokenizer {
     return !this.special.has(id) && this.tokenizer.id_to_token(id) !== undefined;
   }
 
-  /** A decoder for ids that come a few at a time. */
-  stream(): StreamDecoder {
-    return new StreamDecoder(this);
+  /** A decoder for ids that come a few at a time, and whose text goes on after that of `before`. */
+  stream(before: readonly number[] = []): StreamDecoder {
+    return new StreamDecoder(this, before);
   }
 
   /** Every token by its id. */
@@ -128,13 +128,22 @@ const OVERLAP = 8;
 /**
  * Decodes ids as they come; the pieces joined are the text of all ids. A character whose bytes have not all come is held back.
  * Linear in the number of ids: only the last few are decoded again.
+ *
+ * A text's first token is not decoded as one further on: SentencePiece's decoders take a space away there. So the window begins with the
+ * end of what stands `before`.
  */
 export class StreamDecoder {
-  private window: number[] = [];
+  private window: number[];
   /** Characters of the window's text that have been given out. */
-  private given = 0;
+  private given: number;
 
-  constructor(private readonly tokenizer: LlamaTokenizer) {}
+  constructor(
+    private readonly tokenizer: LlamaTokenizer,
+    before: readonly number[],
+  ) {
+    this.window = before.filter((id) => tokenizer.isVisible(id)).slice(-OVERLAP);
+    this.given = tokenizer.decode(this.window).length;
+  }
 
   /** The text that `ids` complete; may be empty. */
   push(ids: readonly number[]): string {
@@ -158,7 +167,7 @@ export class StreamDecoder {
     return piece;
   }
 
-  /** What was held back, at the end of the ids. The decoder starts afresh after it. */
+  /** What was held back, at the end of the ids. The decoder begins a text of its own after it. */
   flush(): string {
     const rest = this.window.length > 0 ? this.tokenizer.decode(this.window).slice(this.given) : '';
     this.window = [];

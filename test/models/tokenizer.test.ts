@@ -240,6 +240,32 @@ describe('StreamDecoder', () => {
     });
   }
 
+  for (const [what, load] of tokenizers)
+    it(`goes on after a prompt as the text does, its first space too: ${what}`, () => {
+      const tokenizer = load();
+      const text = fc.string({unit: fc.constantFrom('a', 'b', ' ', 'é', '🦙', 'ab', ' a'), maxLength: 40});
+      fc.assert(
+        fc.property(text, fc.nat(60), (whole, cut) => {
+          const ids = tokenizer.encode(whole);
+          const before = ids.slice(0, cut);
+          const prompt = tokenizer.decode(before);
+          fc.pre(!prompt.endsWith('\ufffd')); // a prompt is text: it ends with no half character
+          const stream = tokenizer.stream(before);
+          const pieces = ids.slice(cut).map((id) => stream.push([id]));
+          expect(prompt + pieces.join('') + stream.flush()).to.equal(tokenizer.decode(ids));
+        }),
+        {numRuns: 400},
+      );
+    });
+
+  it("keeps the space that SentencePiece's decoder takes from a text's beginning", () => {
+    writeLlama2(testFolder());
+    const llama2 = LlamaTokenizer.load(testFolder());
+    const [bos, a, b] = llama2.encode('a b');
+    expect(llama2.stream([bos, a]).push([b])).to.equal(' b');
+    expect(llama2.stream([bos]).push([b])).to.equal('b');
+  });
+
   it('gives what is left of a broken character at the end', () => {
     const tokenizer = LlamaTokenizer.load(folder);
     const broken = tokenizer.encode('🦙').slice(0, -1);
