@@ -85,6 +85,8 @@ export class Llama {
   /** Graphs by their options; they share `weights`. */
   private readonly graphs = new Map<string, GraphModel<tf.io.IOHandlerSync>>();
   private readonly caches: {inputs: string[]; outputs: string[]};
+  /** The TF.js backend that the weights are on. */
+  readonly backend = tf.getBackend();
 
   private constructor(
     readonly config: LlamaConfig,
@@ -107,7 +109,12 @@ export class Llama {
     try {
       let cacheStorage: FloatStorage | undefined;
       let numBytes = 0;
+      const backend = tf.getBackend();
       for (const {name, shape, parts, loaded, total} of readParameters(file, dir, config)) {
+        if (tf.getBackend() !== backend)
+          throw new Error(
+            `[Llama] the backend must stay '${backend}' while ${dir} is loaded, but is '${tf.getBackend()}' now`,
+          );
         const storage = dtype === 'auto' ? parts[0].storage : dtype;
         cacheStorage ??= storage; // as the embedding matrix, which comes first
         const stored = shape.length === 1 ? 'float32' : storage;
@@ -158,6 +165,7 @@ export class Llama {
 
   /** Empty caches [G,capacity,D]: keys and values of layer 0, of layer 1, ... The caller's to dispose of. */
   newCache(capacity: number): tf.Tensor3D[] {
+    this.assertUsable('Llama');
     if (!Number.isSafeInteger(capacity) || capacity < 1)
       throw new Error(`[Llama] capacity must be a whole number >= 1 but is ${capacity}`);
     const shape: [number, number, number] = [this.config.numKeyValueHeads, capacity, this.config.headDim];
@@ -175,6 +183,19 @@ export class Llama {
     return this.weights.size === 0;
   }
 
+  /**
+   * Another backend would take the weights over, widened, and leave recordings without them.
+   * @param caller whose error it is
+   * @throws Error where the model was disposed of or another backend is the current one
+   */
+  assertUsable(caller: string): void {
+    if (this.disposed) throw new Error(`[${caller}] the model was disposed of`);
+    if (tf.getBackend() !== this.backend)
+      throw new Error(
+        `[${caller}] the backend must be '${this.backend}', which the model was loaded on, but is '${tf.getBackend()}'`,
+      );
+  }
+
   /** Bytes that a key's or a value's number takes in the caches. */
   get cacheBytesPerElement(): number {
     return storedBytes(1, this.cacheStorage);
@@ -182,7 +203,7 @@ export class Llama {
 
   /** Runs T rows. Only what `outputs` name, and the caches, is computed. */
   forward({tokens, position, cache, outputs, attention, selection, select}: LlamaInput): LlamaResult {
-    if (this.disposed) throw new Error('[Llama] the model is disposed of');
+    this.assertUsable('Llama');
     if (cache.length !== this.caches.inputs.length)
       throw new Error(`[Llama] cache must have ${this.caches.inputs.length} tensors but has ${cache.length}`);
     const unknown = outputs.filter((output) => !OUTPUTS.includes(output));
@@ -255,6 +276,18 @@ export class Llama {
     }
     return model;
   }
+}
+
+/** Empty caches of several models, one model's after the other's; none where there is no memory for all of them. */
+export function newCaches(models: readonly Llama[], capacity: number): tf.Tensor3D[] {
+  const made: tf.Tensor3D[] = [];
+  try {
+    for (const model of models) made.push(...model.newCache(capacity));
+  } catch (error) {
+    tf.dispose(made);
+    throw error;
+  }
+  return made;
 }
 
 /**

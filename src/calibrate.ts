@@ -2,12 +2,13 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import {MAP_KINDS, monotoneMap, type KlMap, type LayerMap, type MixtureMap} from '../models/layer_map.js';
-import type {Llama} from '../models/llama.js';
-import type {LlamaTokenizer} from '../models/tokenizer.js';
+import {newCaches, type Llama} from '../models/llama.js';
+import type {LanguageModel} from './language_model.js';
 import {MixtureFit, SMALLEST_WEIGHT} from './mixture.js';
-import {describe} from './options.js';
+import {checkList, checkNames, describe} from './options.js';
 import {LoopState} from './record.js';
 import {fitSlack} from './slack.js';
+import {turn} from './turn.js';
 
 export interface CalibrateOptions {
   /** `kl`: the paper's map, one draft layer a verifier layer; `mixture`, the default: also combinations of the draft's heads. */
@@ -25,6 +26,7 @@ export interface CalibrateOptions {
   signal?: AbortSignal;
 }
 
+const OPTIONS = ['map', 'own', 'slack', 'window', 'rows', 'onProgress', 'signal'];
 /** The first rows of a window see so few keys that every layer attends alike. */
 const FIRST_ROWS = 16;
 /** Of attention rows held at a time. */
@@ -45,13 +47,14 @@ const MOST_ROWS_AT_ONCE = 128;
  *
  * Source: SpecAttn, arXiv 2510.27641, section 3; Figure 2 is {@link heatmap} of the result.
  *
- * @throws Error where an option does not fit, the texts are shorter than a window's beginning, or the signal fires
+ * @throws Error where the pair has no draft, an option does not fit, the texts are shorter than a window's beginning, or the signal fires
  */
 export async function calibrate(
-  {draft, verifier, tokenizer}: {draft: Llama; verifier: Llama; tokenizer: LlamaTokenizer},
+  {draft, verifier, tokenizer}: Pick<LanguageModel, 'draft' | 'verifier' | 'tokenizer'>,
   texts: readonly string[],
   options: CalibrateOptions = {},
 ): Promise<LayerMap> {
+  if (!draft) throw new Error('[calibrate] the pair must have a draft but has none');
   const context = Math.min(draft.config.maxPositionEmbeddings, verifier.config.maxPositionEmbeddings);
   const {
     map: kind = 'mixture',
@@ -62,7 +65,12 @@ export async function calibrate(
     onProgress,
     signal,
   } = options;
+  checkNames('calibrate', options, OPTIONS);
+  checkList('calibrate', 'texts', texts, [(text: unknown) => typeof text === 'string', 'a text']);
   checkOptions(kind, window, rows, context);
+  for (const [name, value] of Object.entries({own, slack}))
+    if (typeof value !== 'boolean')
+      throw new Error(`[calibrate] ${name} must be true or false but is ${describe(value)}`);
   const windows = texts.flatMap((text) => cut(tokenizer.encode(text), window));
   const total = Math.min(
     rows,
@@ -71,9 +79,9 @@ export async function calibrate(
   if (total <= 0) throw new Error(`[calibrate] the texts must have more than ${FIRST_ROWS} tokens`);
 
   const sums = new DivergenceSums(draft, verifier);
+  const state = new LoopState(newCaches([verifier, draft], window));
   const fit =
     kind === 'mixture' ? new MixtureFit(draft.config, verifier.config, total, window, own) : undefined;
-  const state = new LoopState([...verifier.newCache(window), ...draft.newCache(window)]);
   const step = Math.min(
     MOST_ROWS_AT_ONCE,
     Math.max(1, Math.floor(BYTES_AT_ONCE / (4 * window * sums.sources))),
@@ -90,8 +98,7 @@ export async function calibrate(
       fit?.begin();
       if (done < total) compared.push(tokens);
       for (let from = 0; from < tokens.length && done < total;) {
-        await new Promise((resolve) => setImmediate(resolve)); // signals and progress have their turn
-        signal?.throwIfAborted();
+        await turn(signal);
         const count = from === 0 ? FIRST_ROWS : Math.min(step, tokens.length - from, total - done);
         advance(state, draft, verifier, tokens.slice(from, from + count), from, from === 0 ? undefined : add);
         if (from > 0) done += count;

@@ -1,6 +1,4 @@
 /** The loop: prompt → rounds → text. */
-import * as tf from '@tensorflow/tfjs-core';
-
 import type {LlamaConfig} from '../models/config.js';
 import type {LlamaTokenizer} from '../models/tokenizer.js';
 import {AdaptiveGamma} from './gamma.js';
@@ -10,6 +8,7 @@ import {launchRound, readRound, type Round} from './rounds.js';
 import {sessionPlan, type Pair, type Session} from './session.js';
 import {StatsCollector, type GenerateStats} from './stats.js';
 import {StopWatch} from './stop.js';
+import {turn} from './turn.js';
 
 /** Why an answer ended: the model's end token; a stop text; `maxNewTokens` or the context's end; the signal. */
 export type FinishReason = 'eos' | 'stop' | 'length' | 'aborted';
@@ -27,15 +26,11 @@ export interface GenerateResult {
 export interface Engine extends Pair {
   tokenizer: LlamaTokenizer;
   device: string;
-  /** The TF.js backend that the models are on. */
-  backend: string;
   /** Lends a session for one answer. */
   borrow(): Session;
-  giveBack(session: Session): void;
+  /** @param intact whether the session can serve another answer */
+  giveBack(session: Session, intact: boolean): void;
 }
-
-/** Lets timers, signals and other answers have their turn. */
-const pause = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 /** Thrown inside the loop when the signal fires; the answer so far is returned. */
 class Aborted extends Error {}
@@ -62,18 +57,20 @@ export async function* generateText(
   if (given.draft && !draft)
     throw new Error('[generate] draft must be false or left out: the model was loaded without one');
   const speculative = options.draft && draft !== undefined;
-  if (speculative) sessionPlan(engine, options); // refused before anything is computed
+  const plan = speculative ? sessionPlan(engine, options) : undefined; // refused before anything is computed
+  /** Rows that no layer read sparsely need no renewal. */
+  const renews = options.verification === 'refresh' && plan !== undefined;
   const stats = new StatsCollector(
     verifier.config,
     verifier.cacheBytesPerElement,
     promptTokens,
     engine.device,
   );
-  const decoder = tokenizer.stream();
+  const decoder = tokenizer.stream(sequence);
   const watch = new StopWatch(options.stop);
   const adaptive = options.gamma === 'adaptive' && draft ? new AdaptiveGamma(roundCost(engine)) : undefined;
-  const turn = async () => {
-    await pause();
+  const pause = async () => {
+    await turn();
     checkEngine(engine);
     if (options.signal?.aborted) throw new Aborted();
   };
@@ -94,8 +91,7 @@ export async function* generateText(
   /** Whether another round follows this one whatever it accepts (but for an end token or a stop text), of a gamma that is known. */
   const surelyFollowed = ({gamma}: Round, position: number) => {
     const latest = position + 1 + gamma;
-    const refreshes =
-      options.verification === 'refresh' && gamma > 0 && roundsSinceRefresh + 1 >= options.refreshEvery;
+    const refreshes = renews && gamma > 0 && roundsSinceRefresh + 1 >= options.refreshEvery;
     return (
       latest < contextLength &&
       gammaAt(position + 1) === gammaAt(latest) &&
@@ -106,12 +102,16 @@ export async function* generateText(
 
   checkEngine(engine);
   const session = engine.borrow();
+  let intact = true;
   try {
-    if (!finishReason) await session.prefill(sequence, options.seed, speculative, turn);
-    stats.prefilled();
+    try {
+      if (!finishReason) await session.prefill(sequence, options.seed, speculative, pause);
+    } finally {
+      stats.prefilled();
+    }
     let launched: Round | undefined;
     while (!finishReason) {
-      await turn();
+      await pause();
       const position = sequence.length - 1;
       if (!launched && position >= contextLength) {
         finishReason = 'length';
@@ -134,18 +134,18 @@ export async function* generateText(
         if (tokenizer.eosIds.has(token) || verifier.config.eosTokenIds.includes(token)) finishReason = 'eos';
         const piece = watch.push(finishReason ? '' : decoder.push([token]));
         text += piece;
-        if (piece) yield piece;
+        if (piece) {
+          const start = performance.now();
+          yield piece;
+          stats.waited(performance.now() - start);
+        }
         if (watch.stopped) finishReason = 'stop';
         if (!finishReason && sequence.length - promptTokens >= options.maxNewTokens) finishReason = 'length';
         if (finishReason) break;
       }
 
-      if (
-        options.verification === 'refresh' &&
-        gamma > 0 &&
-        ++roundsSinceRefresh >= options.refreshEvery &&
-        !finishReason
-      ) {
+      if (renews && gamma > 0 && ++roundsSinceRefresh >= options.refreshEvery && !finishReason) {
+        checkEngine(engine); // the reader of the text had its turn
         const start = performance.now();
         session.refresh(sequence.slice(refreshed, -1), refreshed);
         stats.refresh(performance.now() - start, refreshed, sequence.length - 1);
@@ -154,10 +154,11 @@ export async function* generateText(
       }
     }
   } catch (error) {
-    if (!(error instanceof Aborted)) throw error;
+    intact = error instanceof Aborted;
+    if (!intact) throw error;
     finishReason = 'aborted';
   } finally {
-    engine.giveBack(session);
+    engine.giveBack(session, intact);
   }
   if (!watch.stopped) {
     const rest = watch.push(decoder.flush()) + watch.flush();
@@ -189,13 +190,8 @@ function encodePrompt(
   return tokens;
 }
 
-/** Recordings refer to the models' weights, and are of one backend: another would read other numbers. */
-function checkEngine({backend, verifier, draft}: Engine): void {
-  if (verifier.disposed || draft?.disposed) throw new Error('[generate] the model was disposed');
-  if (tf.getBackend() !== backend)
-    throw new Error(
-      `[generate] the backend must be '${backend}', which the model was loaded on, but is '${tf.getBackend()}'`,
-    );
+function checkEngine({verifier, draft}: Engine): void {
+  for (const model of [verifier, draft]) model?.assertUsable('generate');
 }
 
 function abortedBefore(reason: unknown): Error {

@@ -2,9 +2,10 @@
 import {KeyReads, readReductions} from './key_reads.js';
 import type {LanguageModel} from './language_model.js';
 import {TeacherForced} from './evaluate/decode.js';
-import {parseMethod} from './evaluate/methods.js';
+import {makeMethod} from './evaluate/methods.js';
 import {policyOf, type Block, type Policy} from './evaluate/policy.js';
-import {resolveOptions} from './options.js';
+import {checkNames, describe, resolveOptions} from './options.js';
+import {turn} from './turn.js';
 
 export interface KeptKeysOptions {
   /** Share of the draft's attention that the kept keys hold, in (0, 1]. Default 0.95. */
@@ -66,11 +67,14 @@ export async function keptKeys(
     tokenizer,
   }: Pick<LanguageModel, 'verifier' | 'draft' | 'layerMap' | 'tokenizer'>,
   text: string,
-  {p = 0.95, gamma = 4, prompt, onProgress, signal}: KeptKeysOptions = {},
+  options: KeptKeysOptions = {},
 ): Promise<KeptKeys> {
+  checkNames('keptKeys', options, ['p', 'gamma', 'prompt', 'onProgress', 'signal']);
+  const {p = 0.95, gamma = 4, prompt, onProgress, signal} = options;
+  if (typeof text !== 'string') throw new Error(`[keptKeys] text must be a text but is ${describe(text)}`);
   if (!draft || !layerMap)
     throw new Error(`[keptKeys] the pair must have ${draft ? 'a layer map' : 'a draft'} but has none`);
-  const method = parseMethod(`specattn:p=${p},gamma=${gamma}`);
+  const method = makeMethod('keptKeys', 'specattn', {p, gamma});
   const ids = tokenizer.encode(text);
   const context = Math.min(verifier.config.maxPositionEmbeddings, draft.config.maxPositionEmbeddings);
   if (ids.length < 2 || ids.length > context)
@@ -95,8 +99,7 @@ export async function keptKeys(
     let loaded = 0;
     for (const {rows} of blocks) {
       onProgress?.({what: 'passage', loaded: (loaded += rows), total: ids.length - read});
-      await new Promise((resolve) => setImmediate(resolve)); // signals have their turn
-      signal?.throwIfAborted();
+      await turn(signal);
     }
   } finally {
     chosen?.dispose?.();

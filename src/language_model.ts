@@ -1,6 +1,4 @@
 /** A loaded pair of models, ready to write. */
-import * as tf from '@tensorflow/tfjs-core';
-
 import type {Llama} from '../models/llama.js';
 import type {LayerMap} from '../models/layer_map.js';
 import type {LlamaTokenizer} from '../models/tokenizer.js';
@@ -12,12 +10,11 @@ export class LanguageModel {
   readonly verifier: Llama;
   readonly draft: Llama | undefined;
   readonly layerMap: LayerMap | undefined;
-  /** Positions that the caches hold: prompt and answer together. */
+  /** Positions that the caches hold: prompt and answer together, but for the answer's last token. */
   readonly contextLength: number;
   /** One session is kept between answers, with its caches and recordings. */
   private idle: Session | undefined;
   private readonly busy = new Set<Session>();
-  private readonly backend = tf.getBackend();
   private disposed = false;
 
   /** Use {@link load}. */
@@ -64,21 +61,20 @@ export class LanguageModel {
   }
 
   private engine(): Engine {
-    if (this.disposed) throw new Error('[generate] the model was disposed');
+    if (this.disposed) throw new Error('[generate] the model was disposed of');
     return {
       ...this.pair,
       tokenizer: this.tokenizer,
       device: this.device,
-      backend: this.backend,
       borrow: () => {
         const session = this.idle ?? new Session(this.pair);
         this.idle = undefined;
         this.busy.add(session);
         return session;
       },
-      giveBack: (session) => {
+      giveBack: (session, intact) => {
         this.busy.delete(session);
-        if (this.disposed || this.idle) session.dispose();
+        if (!intact || this.disposed || this.idle) session.dispose();
         else this.idle = session;
         if (this.disposed && this.busy.size === 0) this.release();
       },

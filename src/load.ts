@@ -10,7 +10,7 @@ import {packageRoot} from './backend/addon.js';
 import {BACKEND, describeDevices} from './backend/index.js';
 import {importable, importBackend} from './backend/packages.js';
 import {TENSORFLOW, tensorflowInWords} from './backend/tensorflow.js';
-import {describe, resolveOptions, type GenerateOptions} from './options.js';
+import {checkNames, describe, resolveOptions, type GenerateOptions} from './options.js';
 import type {GenerateResult} from './generate.js';
 import {LanguageModel} from './language_model.js';
 import {nativeBackend} from './record.js';
@@ -56,8 +56,11 @@ export function resolveModel(name: string, role: 'draft' | 'verifier'): string {
   return folder;
 }
 
+/** The last load: the backend is one for the whole process, and stays while a model is read. */
+let loading: Promise<unknown> = Promise.resolve();
+
 /**
- * Loads a verifier and, where there is one, its draft.
+ * Loads a verifier and, where there is one, its draft. Calls that overlap load one after the other.
  *
  * ```ts
  * const lm = await load();                                   // the embedded pair
@@ -68,9 +71,17 @@ export function resolveModel(name: string, role: 'draft' | 'verifier'): string {
  */
 export async function load(options: LoadOptions = {}): Promise<LanguageModel> {
   checkOptions(options);
+  const loaded = loading.then(() => loadPair(options));
+  loading = loaded.catch(() => {});
+  return loaded;
+}
+
+async function loadPair(options: LoadOptions): Promise<LanguageModel> {
   await useBackend(options.backend);
   const embedded = options.verifier === undefined || options.verifier === PRESET;
   const draftName = options.draft === undefined ? (embedded ? PRESET : null) : options.draft;
+  if (draftName === null && options.layerMap !== undefined)
+    throw new Error('[load] layerMap must be left out where there is no draft: it is of a pair');
   const folders = {
     verifier: resolveModel(options.verifier ?? PRESET, 'verifier'),
     draft: draftName === null ? undefined : resolveModel(draftName, 'draft'),
@@ -109,11 +120,7 @@ export async function load(options: LoadOptions = {}): Promise<LanguageModel> {
 }
 
 function checkOptions(options: LoadOptions): void {
-  if (typeof options !== 'object' || options === null)
-    throw new Error(`[load] options must be an object but are ${describe(options)}`);
-  for (const name of Object.keys(options))
-    if (!OPTIONS.includes(name))
-      throw new Error(`[load] there is no option '${name}'; the options are ${OPTIONS.join(', ')}`);
+  checkNames('load', options, OPTIONS);
   const {
     verifier = '',
     draft,
@@ -172,13 +179,15 @@ async function useBackend(wanted: string | undefined): Promise<void> {
   if (name === BACKEND && !device)
     throw new Error(`[load] backend '${BACKEND}' could not be started: ${reason}`);
   if (engine.backendName !== name && !(await tf.setBackend(name)))
-    throw new Error(`[load] backend '${name}' could not be started`);
+    throw new Error(
+      `[load] backend '${name}' could not be started${name === BACKEND ? `: ${describeDevices().reason}` : ''}`,
+    );
   await tf.ready();
   if (wanted === undefined && name === 'cpu' && reason && !told) {
     told = true;
     const remedy = process.env.SPECATTN_DEVICE
       ? 'Without SPECATTN_DEVICE the native device is used.'
-      : "To get the native device, install g++ and cmake, then run 'npm rebuild specattn' (in a clone: 'npm run build:native').";
+      : "To get the native device, install g++ 11 and cmake 3.18 or newer, then run 'npm rebuild specattn' (in a clone: 'npm run build:native').";
     console.warn(
       `specattn: running on the composed ops of tfjs-backend-cpu, which is slow (${reason}). ${remedy}`,
     );
@@ -221,7 +230,9 @@ export async function generate(
   if (!model) {
     model = load({...given, onProgress});
     cache.set(key, model);
-    model.catch(() => cache.delete(key));
+    model.catch(() => {
+      if (cache.get(key) === model) cache.delete(key);
+    });
   }
   return (await model).generate(prompt, {...rest, ...(typeof draft === 'boolean' ? {draft} : {})});
 }

@@ -1,10 +1,10 @@
 /** The fit of the mixture map: each verifier layer's attention as a convex combination of the draft's heads' and its own before. */
-import {setImmediate} from 'node:timers/promises';
 import * as tf from '@tensorflow/tfjs-core';
 
 import type {LlamaConfig} from '../models/config.js';
 import type {Combination, Mixture, WeightedHead} from '../models/layer_map.js';
 import {fading} from './selection.js';
+import {turn} from './turn.js';
 
 /** Attention rows that are kept for the fit, in bytes; of longer texts an even sample of rows is. */
 const SAMPLE_BYTES = 1 << 29;
@@ -171,8 +171,7 @@ export class MixtureFit {
     let done = 0;
     const converge = async () => {
       for (let change = Infinity; change > LEAST_CHANGE && done < MOST_ITERATIONS; done++) {
-        await setImmediate(); // signals and progress have their turn
-        signal?.throwIfAborted();
+        await turn(signal);
         const next = this.sum([targets, columns], weights, responsibilities);
         normalise(next, columns);
         change = next.reduce((most, weight, i) => Math.max(most, Math.abs(weight - weights[i])), 0);

@@ -44,7 +44,7 @@ export interface GenerateOptions {
   /** Any whole number from 0 to 2^53 - 1; the same seed gives the same text again, on the same device. Default: drawn at random. */
   seed?: number;
   /** Texts that end the answer; they are not part of it. */
-  stop?: string | string[];
+  stop?: string | readonly string[];
   /** Called with each piece of text as it is written. */
   onText?: (piece: string) => void;
   /** Ends the answer between two rounds, with `finishReason: 'aborted'`. */
@@ -132,14 +132,7 @@ const CHECKS: Record<keyof ResolvedOptions, Check> = {
  * @throws Error naming the option, what it may be and what came; also for an option that does not exist.
  */
 export function resolveOptions(options: GenerateOptions = {}): ResolvedOptions {
-  if (typeof options !== 'object' || options === null)
-    throw new Error(`[generate] options must be an object but are ${describe(options)}`);
-  for (const name of Object.keys(options)) {
-    if (!Object.hasOwn(CHECKS, name))
-      throw new Error(
-        `[generate] there is no option '${name}'; the options are ${Object.keys(CHECKS).join(', ')}`,
-      );
-  }
+  checkNames('generate', options, Object.keys(CHECKS));
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   const resolved = {
     ...DEFAULTS,
@@ -153,6 +146,25 @@ export function resolveOptions(options: GenerateOptions = {}): ResolvedOptions {
       throw new Error(`[generate] ${name} must be ${expected} but is ${describe(value)}`);
   }
   return resolved;
+}
+
+/** @throws Error where `options` is no object, or has an option that does not exist */
+export function checkNames(caller: string, options: object, names: readonly string[]): void {
+  if (typeof options !== 'object' || options === null)
+    throw new Error(`[${caller}] options must be an object but are ${describe(options)}`);
+  const unknown = Object.keys(options).find((name) => !names.includes(name));
+  if (unknown !== undefined)
+    throw new Error(`[${caller}] there is no option '${unknown}'; the options are ${names.join(', ')}`);
+}
+
+/** @throws Error where `values` is no list, is empty, or holds what it may not */
+export function checkList(caller: string, what: string, values: unknown, [holds, expected]: Check): void {
+  const fail = (received: string): never => {
+    throw new Error(`[${caller}] ${what} must be a list of one or more, each ${expected}, but ${received}`);
+  };
+  if (!Array.isArray(values) || values.length === 0) return fail(`is ${describe(values)}`);
+  const wrong = values.findIndex((value) => !(holds as (value: unknown) => boolean)(value));
+  if (wrong >= 0) fail(`one is ${describe(values[wrong])}`);
 }
 
 /** A value in an error, whatever it is. */

@@ -5,7 +5,7 @@ import type {Llama} from '../models/llama.js';
 import {RandomStream, nucleusSelect, sampleToken, speculativeAccept} from '../ops/index.js';
 import type {ResolvedOptions} from './options.js';
 import type {Step} from './record.js';
-import {lookBack, type Selection} from './selection.js';
+import {lookBack, type SelectionTensors} from './selection.js';
 
 export type Sampling = Pick<ResolvedOptions, 'temperature' | 'topK' | 'topP' | 'minP'>;
 
@@ -66,7 +66,7 @@ export function speculativeRound(
   verifier: Llama,
   gamma: number,
   sampling: Sampling,
-  selection: Selection | undefined,
+  selection: SelectionTensors | undefined,
   options: Pick<ResolvedOptions, 'sinks' | 'recent' | 'union'>,
 ): Step {
   const verifierCaches = 2 * verifier.config.numHiddenLayers;

@@ -85,7 +85,7 @@ function combineMappedHeads(map: LayerMap, layer: number, verifier: LlamaConfig)
 }
 
 /** The plan's tensors for blocks of `rows` rows, kept until disposed of. */
-export class Selection {
+export class SelectionTensors {
   readonly mix: tf.Tensor2D;
   readonly p: tf.Tensor1D;
   /** Where sets look back: {@link fading} of the plan. */

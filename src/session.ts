@@ -1,12 +1,12 @@
 /** One sequence being decoded: its caches, its state on the device, and the recorded rounds that carry it on. */
 import * as tf from '@tensorflow/tfjs-core';
 
-import type {Llama} from '../models/llama.js';
+import {newCaches, type Llama} from '../models/llama.js';
 import type {LayerMap} from '../models/layer_map.js';
 import type {ResolvedOptions} from './options.js';
 import {LoopState, nativeBackend, record, settle, type Recorded} from './record.js';
 import {CACHES, LAST, POSITION, SEED, plainStep, speculativeRound} from './round.js';
-import {Selection, planSelection, type SelectionPlan} from './selection.js';
+import {SelectionTensors, planSelection, type SelectionPlan} from './selection.js';
 
 /** What a session decodes with. */
 export interface Pair {
@@ -28,7 +28,7 @@ const MAX_RECORDINGS = 24;
 
 interface Recording {
   steps: Recorded;
-  selection?: Selection;
+  selection?: SelectionTensors;
 }
 
 /**
@@ -61,8 +61,7 @@ export class Session {
     try {
       // The caches of both models are made here and nowhere else; without memory for all of them there is no session.
       made.push(tf.tensor1d([0, 0], 'int32'), tf.tensor1d([0], 'int32'), tf.tensor1d([0, 0], 'int32'));
-      made.push(...verifier.newCache(contextLength));
-      if (draft) made.push(...draft.newCache(contextLength));
+      made.push(...newCaches(draft ? [verifier, draft] : [verifier], contextLength));
     } catch (error) {
       tf.dispose(made);
       throw error;
@@ -158,7 +157,7 @@ export class Session {
       const {draft, verifier} = this.pair;
       const plan = sessionPlan(this.pair, options);
       if (plan?.ownRows !== undefined) this.makeOwn(plan.mix.length);
-      const selection = plan && new Selection(plan, p, gamma + 1);
+      const selection = plan && new SelectionTensors(plan, p, gamma + 1);
       try {
         const steps = record(
           this.state,

@@ -2,11 +2,11 @@
 import type {MixtureMap} from '../models/layer_map.js';
 import type {Llama} from '../models/llama.js';
 import {TeacherForced, type BlockLogits} from './evaluate/decode.js';
-import {parseMethod} from './evaluate/methods.js';
+import {makeMethod} from './evaluate/methods.js';
 import {policyOf} from './evaluate/policy.js';
-import {turn} from './evaluate/turn.js';
 import {KeyReads} from './key_reads.js';
 import {resolveOptions} from './options.js';
+import {turn} from './turn.js';
 
 /** What a layer leaves out when it alone is measured: 1 - p. */
 const LEFT_OUT = [0.2, 0.05] as const;
@@ -103,7 +103,7 @@ export async function fitSlack(
       for (const [layer, cost] of costs.entries()) {
         for (const [i, leftOut] of LEFT_OUT.entries()) {
           const alone = costs.map((_, other) => (other === layer ? 1 : 0));
-          const method = parseMethod(`specattn:p=${1 - leftOut},gamma=${GAMMA},denseLayers=0`);
+          const method = makeMethod('calibrate', 'specattn', {p: 1 - leftOut, gamma: GAMMA, denseLayers: 0});
           const mixture = {...map.mixture, slack: alone};
           const policy = policyOf(method, verifier.config, draft.config, {...map, mixture});
           const read = reads();

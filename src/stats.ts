@@ -27,9 +27,9 @@ export interface GenerateStats {
     /** what dense attention would have read */
     keyValuesDense: number;
   };
-  /** New tokens a second, the prompt's time left out. */
+  /** New tokens a second of decoding: the prompt's time is left out, and what the caller took over the text. */
   tokensPerSecond: number;
-  /** Milliseconds: the whole call, the prompt, and the decoding by phase. */
+  /** Milliseconds: the whole call, the prompt, the decoding (as of `tokensPerSecond`), and that by phase. */
   time: {
     total: number;
     prefill: number;
@@ -51,6 +51,7 @@ export interface GenerateStats {
 export class StatsCollector {
   private readonly start = performance.now();
   private decodeStart = this.start;
+  private waiting = 0;
   private rounds = 0;
   private drafted = 0;
   private accepted = 0;
@@ -69,6 +70,11 @@ export class StatsCollector {
 
   prefilled(): void {
     this.decodeStart = performance.now();
+  }
+
+  /** Milliseconds that a piece of text was in the caller's hands. */
+  waited(milliseconds: number): void {
+    this.waiting += milliseconds;
   }
 
   phase(times: Record<string, number>): void {
@@ -121,7 +127,7 @@ export class StatsCollector {
 
   result(newTokens: number): GenerateStats {
     const end = performance.now();
-    const decode = end - this.decodeStart;
+    const decode = end - this.decodeStart - this.waiting;
     const {bytes, bytesDense} = this.reads.sums;
     const {kvReduction, kvReductionAll} = readReductions(this.reads.sums);
     return {

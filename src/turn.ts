@@ -1,5 +1,5 @@
-/** Lets timers, signals and progress have their turn; throws when the signal has fired. */
-export async function turn(signal: AbortSignal | undefined): Promise<void> {
+/** Lets timers, signals, progress and other answers have their turn; throws when the signal has fired. */
+export async function turn(signal?: AbortSignal): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
   signal?.throwIfAborted();
 }

@@ -4,7 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type {Llama} from '../../models/llama.js';
 import type {Captured} from '../../src/backend/index.js';
 import {POSITION, speculativeRound} from '../../src/round.js';
-import {Selection, type SelectionPlan} from '../../src/selection.js';
+import {SelectionTensors, type SelectionPlan} from '../../src/selection.js';
 import {round as rounded} from '../statistics.js';
 import {BLOCK, GAMMA, layerKeyBytes, position, weightBytes, type Bench} from './bench.js';
 import type {Row, Section} from './report.js';
@@ -58,7 +58,7 @@ function roundsOver(bench: Bench, verifier: Llama, draft: Llama, keys: number): 
     ...bench.filledCache(draft, keys),
   ];
   const reset = () => backend.assign(state[POSITION], Int32Array.of(start));
-  const capture = (selection: Selection | undefined): Captured => {
+  const capture = (selection: SelectionTensors | undefined): Captured => {
     const step = speculativeRound(draft, verifier, GAMMA, GREEDY, selection, OPTIONS);
     return backend.capture(state, (tensors) => step(tensors, () => backend.device.mark()));
   };
@@ -81,7 +81,7 @@ function roundsOver(bench: Bench, verifier: Llama, draft: Llama, keys: number): 
     captured.dispose();
   }
   const plan = evenPlan(verifier, draft);
-  const selection = new Selection(plan, 0.5, BLOCK);
+  const selection = new SelectionTensors(plan, 0.5, BLOCK);
   captured = capture(selection);
   try {
     for (const share of SHARES) {
@@ -112,7 +112,7 @@ function roundsOver(bench: Bench, verifier: Llama, draft: Llama, keys: number): 
 function searchShare(
   {backend}: Bench,
   captured: Captured,
-  {p, plan}: Selection,
+  {p, plan}: SelectionTensors,
   share: number,
   keys: number,
   reset: () => void,

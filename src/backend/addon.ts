@@ -55,11 +55,12 @@ export interface Addon {
   devices: unknown;
 }
 
-/** The package's folder: the one with package.json above this file, in the sources as in dist/. */
+/** The package's folder: the one with package.json above this file, in the sources as in dist/. Without one (a bundle), this file's own. */
 export const packageRoot = (() => {
-  let folder = __dirname;
-  while (!existsSync(path.join(folder, 'package.json'))) folder = path.dirname(folder);
-  return folder;
+  for (let folder = __dirname; ; folder = path.dirname(folder)) {
+    if (existsSync(path.join(folder, 'package.json'))) return folder;
+    if (folder === path.dirname(folder)) return __dirname;
+  }
 })();
 
 /** The addon's file; `SPECATTN_ADDON` names another one. */

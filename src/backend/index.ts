@@ -29,9 +29,6 @@ let found: DeviceProbe[] | undefined;
 /** Opens the device that `SPECATTN_DEVICE` names, else the first that works, the GPU before the CPU. */
 function openDevice(): NativeDevice {
   if (!('addon' in loaded)) throw new Error(loaded.reason);
-  const threads = process.env.SPECATTN_THREADS;
-  if (threads !== undefined && !/^[1-9]\d{0,2}$/.test(threads))
-    throw new Error(`SPECATTN_THREADS must be a whole number from 1 to 999 but is '${threads}'`);
   for (;;) {
     const {device, devices, reason} = describeDevices();
     if (!device) throw new Error(reason);
@@ -53,6 +50,9 @@ function openDevice(): NativeDevice {
 export function describeDevices(): DeviceReport {
   if (!('addon' in loaded)) return {devices: [], reason: loaded.reason};
   const devices = (found ??= loaded.addon.probe());
+  const threads = process.env.SPECATTN_THREADS;
+  if (threads !== undefined && !/^[1-9]\d{0,2}$/.test(threads))
+    return {devices, reason: `SPECATTN_THREADS must be a whole number from 1 to 999 but is '${threads}'`};
   const wanted = process.env.SPECATTN_DEVICE;
   const device = devices.find(({name, available}) => available && (!wanted || name === wanted))?.name;
   if (device) return {device, devices};

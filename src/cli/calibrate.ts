@@ -5,7 +5,7 @@ import * as path from 'node:path';
 import {Command, Option} from 'commander';
 
 import type {LayerMap} from '../index.js';
-import {heatmap} from '../heatmap.js';
+import {heatmap} from '../report/heatmap.js';
 import {dim, printJson, say, withInterrupt, withProgress} from './terminal.js';
 import {readText, UsageError, wholeNumber} from './values.js';
 

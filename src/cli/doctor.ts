@@ -74,8 +74,11 @@ async function examineTensorFlow(): Promise<string> {
 function solutions(): string[] {
   const log = path.join(packageRoot, 'build', 'build.log');
   return [
-    ...(process.env.SPECATTN_DEVICE ? [`unset SPECATTN_DEVICE (now ${process.env.SPECATTN_DEVICE})`] : []),
-    'install a C++ compiler and cmake 3.18 or newer, then `npm rebuild specattn` (in a clone: `npm run build:native`)',
+    ...['SPECATTN_DEVICE', 'SPECATTN_THREADS'].flatMap((name) => {
+      const value = process.env[name];
+      return value === undefined ? [] : [`unset ${name} (now ${value})`];
+    }),
+    'install g++ 11 and cmake 3.18 or newer, then `npm rebuild specattn` (in a clone: `npm run build:native`)',
     ...(existsSync(log) ? [`read the log of the last build: ${log}`] : []),
   ];
 }

@@ -76,7 +76,8 @@ export function evaluateCommand(): Command {
     .option('--verifier <dir>', 'Hugging Face folder of the verifier (default: the embedded one)')
     .option('--layer-map <file>', 'the map that specattn uses (default: beside the verifier)')
     .addOption(
-      new Option('--dtype <type>', 'storage of weights and caches').choices([
+      new Option('--dtype <type>', 'storage of weights and caches (default: auto, as in the file)').choices([
+        'auto',
         'float32',
         'bfloat16',
         'float16',

@@ -26,12 +26,16 @@ export function generateCommand(): Command {
         '--layer-map <file>',
         'which draft layer serves each verifier layer (default: beside the verifier)',
       ),
-      new Option('--dtype <type>', 'storage of weights and caches').choices([
+      new Option('--dtype <type>', 'storage of weights and caches (default: auto, as in the file)').choices([
+        'auto',
         'float32',
         'bfloat16',
         'float16',
       ]),
-      new Option('--context-length <n>', 'tokens of prompt and text together').argParser(wholeNumber),
+      new Option(
+        '--context-length <n>',
+        'positions that the caches hold: tokens of prompt and text together, but for the last',
+      ).argParser(wholeNumber),
       new Option(
         '--backend <name>',
         'TensorFlow.js backend: specattn, tensorflow (tfjs-node), wasm or cpu (default: specattn where it is built)',

@@ -1,7 +1,7 @@
 /** Decoding a known text in blocks, as rounds whose drafts are the text itself and are all accepted. */
 import * as tf from '@tensorflow/tfjs-core';
 
-import type {Llama, LlamaResult} from '../../models/llama.js';
+import {newCaches, type Llama, type LlamaResult} from '../../models/llama.js';
 import type {KeyReads} from '../key_reads.js';
 import {LoopState, nativeBackend} from '../record.js';
 import {prefillRows} from '../session.js';
@@ -38,15 +38,7 @@ export class TeacherForced {
     private readonly draft: Llama | undefined,
     private readonly capacity: number,
   ) {
-    const made: tf.Tensor[] = [];
-    try {
-      made.push(...verifier.newCache(capacity));
-      if (draft) made.push(...draft.newCache(capacity));
-    } catch (error) {
-      tf.dispose(made);
-      throw error;
-    }
-    this.state = new LoopState(made);
+    this.state = new LoopState(newCaches(draft ? [verifier, draft] : [verifier], capacity));
   }
 
   /**

@@ -1,17 +1,23 @@
 /** Perplexity against what is read, for methods of choosing the keys that the verifier sees. */
-import {describe} from '../options.js';
+import {checkList, checkNames, describe} from '../options.js';
 import {KeyReads} from '../key_reads.js';
 import {TeacherForced} from './decode.js';
 import {EvaluatedMethod, type EvaluatedPair} from './evaluated_method.js';
+import {IS_METHOD} from './methods.js';
 import {summarise, type MethodResult, type WindowRecord} from './result.js';
 import {WindowScores} from './scores.js';
-import {turn} from './turn.js';
-import {cutWindows, type EvaluationText, type Window} from './windows.js';
+import {turn} from '../turn.js';
+import {IS_TEXT, cutWindows, type EvaluationText, type Window} from './windows.js';
 
 export type {EvaluatedPair} from './evaluated_method.js';
 export {evaluatePasskey, type PasskeyOptions, type PasskeyRecord} from './passkey.js';
+export type {PasskeyKind} from './passkeys.js';
 export type {MethodResult, WindowRecord} from './result.js';
+export type {ScoreSums} from './scores.js';
+export type {ReadSums} from '../key_reads.js';
 export type {EvaluationText} from './windows.js';
+
+const OPTIONS = ['methods', 'window', 'prefill', 'windows', 'records', 'onRecord', 'onProgress', 'signal'];
 
 export interface EvaluateOptions {
   /** As in `['dense', 'specattn:p=0.95,gamma=4', 'quest:budget=256']`; docs/evaluate.md lists methods and their options. */
@@ -55,7 +61,7 @@ export async function evaluate(
   options: EvaluateOptions,
 ): Promise<MethodResult[]> {
   const {verifier, draft, tokenizer} = pair;
-  const {window, prompt, count} = checkOptions(pair, options);
+  const {window, prompt, count} = checkOptions(pair, texts, options);
   const {onRecord, onProgress, signal} = options;
   const methods = options.methods.map((text) => new EvaluatedMethod(text, pair, prompt));
   const baseline =
@@ -135,8 +141,13 @@ export async function evaluate(
 
 function checkOptions(
   {verifier, draft}: EvaluatedPair,
-  {methods, window: wanted, prefill = 0.1, windows: count = 4}: EvaluateOptions,
+  texts: readonly EvaluationText[],
+  options: EvaluateOptions,
 ): {window: number; prompt: number; count: number} {
+  checkNames('evaluate', options, OPTIONS);
+  checkList('evaluate', 'texts', texts, IS_TEXT);
+  const {methods, window: wanted, prefill = 0.1, windows: count = 4} = options;
+  checkList('evaluate', 'methods', methods, IS_METHOD);
   const fail = (what: string, expected: string, received: unknown): never => {
     throw new Error(`[evaluate] ${what} must be ${expected} but is ${describe(received)}`);
   };
@@ -145,9 +156,6 @@ function checkOptions(
     draft?.config.maxPositionEmbeddings ?? Infinity,
   );
   const window = wanted ?? Math.min(2048, context);
-  const isList = Array.isArray(methods) && methods.length > 0;
-  if (!isList || !methods.every((method) => typeof method === 'string'))
-    fail('methods', 'a list of one or more', methods);
   if (!Number.isInteger(window) || window < 2 || window > context)
     fail('window', `a whole number from 2 to ${context}`, window);
   if (typeof prefill !== 'number' || !(prefill >= 0 && prefill < 1))

@@ -1,5 +1,5 @@
 /** What `evaluate` compares: methods of choosing the keys that the verifier reads, by name and options. */
-import {MAX_GAMMA, MOST_COUNT, oneOf, real, resolveOptions, whole, type Check} from '../options.js';
+import {MAX_GAMMA, MOST_COUNT, describe, oneOf, real, resolveOptions, whole, type Check} from '../options.js';
 
 const PRODUCT = resolveOptions();
 
@@ -67,6 +67,11 @@ export type Method = {
 }[MethodKind];
 export type MethodOf<Kind extends MethodKind> = Extract<Method, {kind: Kind}>;
 
+export const IS_METHOD: Check = [
+  (value: unknown) => typeof value === 'string',
+  "a method as in 'specattn:p=0.95,gamma=4'",
+];
+
 /**
  * Reads `specattn:p=0.95,gamma=4`; what is left out has its default.
  * @throws Error naming the method, the option, what it may be and what came
@@ -79,8 +84,7 @@ export function parseMethod(text: string): Method {
       `[evaluate] method must be one of ${Object.keys(METHODS).join(', ')}, with options as in 'specattn:p=0.95,gamma=4', but is '${text}'`,
     );
   const names: readonly string[] = METHODS[kind];
-  const values: Record<string, number | string> = {};
-  for (const name of names) values[name] = OPTIONS[name as OptionName][0];
+  const values: Partial<Record<string, number | string>> = {};
   for (const part of colon < 0 ? [] : text.slice(colon + 1).split(',')) {
     const [name, value] = split(part);
     if (!names.includes(name))
@@ -89,12 +93,29 @@ export function parseMethod(text: string): Method {
       );
     const isNumber = value.trim() !== '' && Number.isFinite(Number(value));
     values[name] = isNumber && name !== 'map' ? Number(value) : value;
-    const [holds, expected] = OPTIONS[name as OptionName][1] as Check;
-    if (!(holds as (value: unknown) => boolean)(values[name]))
-      throw new Error(`[evaluate] ${name} of ${kind} must be ${expected} but is '${value}'`);
   }
-  const method = {kind, ...values} as Method;
-  checkTogether(method);
+  return makeMethod('evaluate', kind, values);
+}
+
+/**
+ * A method with these options and defaults for the others.
+ * @param caller whose errors they are
+ * @throws Error naming the option, what it may be and what came
+ */
+export function makeMethod(
+  caller: string,
+  kind: MethodKind,
+  options: Readonly<Partial<Record<string, number | string>>>,
+): Method {
+  const values = METHODS[kind].map((name: OptionName) => {
+    const [byDefault, [holds, expected]]: readonly [number | string, Check] = OPTIONS[name];
+    const value = options[name] ?? byDefault;
+    if (!(holds as (value: unknown) => boolean)(value))
+      throw new Error(`[${caller}] ${name} of ${kind} must be ${expected} but is ${describe(value)}`);
+    return [name, value];
+  });
+  const method = {kind, ...Object.fromEntries(values)} as Method;
+  checkTogether(caller, method);
   return method;
 }
 
@@ -103,9 +124,9 @@ function split(part: string): [string, string] {
   return equals < 0 ? [part, ''] : [part.slice(0, equals), part.slice(equals + 1)];
 }
 
-function checkTogether(method: Method): void {
+function checkTogether(caller: string, method: Method): void {
   const fail = (what: string, expected: string, received: number): never => {
-    throw new Error(`[evaluate] ${what} of ${method.kind} must be ${expected} but is ${received}`);
+    throw new Error(`[${caller}] ${what} of ${method.kind} must be ${expected} but is ${received}`);
   };
   if (method.kind === 'specattn' && method.gamma === 0) fail('gamma', '1 or more', 0);
   if (method.kind === 'streaming' && method.budget >= 1 && method.budget <= method.sinks)

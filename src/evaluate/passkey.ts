@@ -3,13 +3,14 @@ import {createHash} from 'node:crypto';
 
 import type {LlamaTokenizer} from '../../models/tokenizer.js';
 import {KeyReads, readReductions} from '../key_reads.js';
-import {oneOf, whole, type Check} from '../options.js';
+import {checkList, checkNames, describe, oneOf, whole, type Check} from '../options.js';
+import {turn} from '../turn.js';
 import {TeacherForced, type BlockLogits} from './decode.js';
 import {EvaluatedMethod, type EvaluatedPair} from './evaluated_method.js';
+import {IS_METHOD} from './methods.js';
 import {PASSKEYS, passkeyOf, type PasskeyKind} from './passkeys.js';
 import {likeliest} from './scores.js';
-import {turn} from './turn.js';
-import {excerpt, type EvaluationText} from './windows.js';
+import {IS_TEXT, excerpt, type EvaluationText} from './windows.js';
 
 export interface PasskeyOptions {
   /** As in `evaluate`. */
@@ -51,6 +52,7 @@ export interface PasskeyRecord {
   kvReduction: number;
 }
 
+const OPTIONS = ['methods', 'keys', 'lengths', 'trials', 'records', 'onRecord', 'onProgress', 'signal'];
 const DEPTHS = [0, 0.25, 0.5, 0.75, 1];
 const LENGTHS = [512, 1024, 2048];
 
@@ -183,22 +185,22 @@ const LEAST_LENGTH = 128;
 function checkOptions(
   {verifier, draft}: EvaluatedPair,
   texts: readonly EvaluationText[],
-  {methods, keys = PASSKEYS, lengths: wanted, trials = 10}: PasskeyOptions,
+  options: PasskeyOptions,
 ): {keys: readonly PasskeyKind[]; lengths: readonly number[]; trials: number} {
+  checkNames('evaluatePasskey', options, OPTIONS);
+  const {methods, keys = PASSKEYS, lengths: wanted, trials = 10} = options;
   const context = Math.min(
     verifier.config.maxPositionEmbeddings,
     draft?.config.maxPositionEmbeddings ?? Infinity,
   );
   const lengths = wanted ?? LENGTHS.filter((length) => length <= context);
-  const check = (what: string, values: readonly unknown[], [holds, expected]: Check) => {
-    const wrong = values.find((value) => !(holds as (value: unknown) => boolean)(value));
-    if (wrong !== undefined || values.length === 0)
-      throw new Error(`[evaluate] ${what} must be ${expected} but is ${JSON.stringify(wrong ?? values)}`);
-  };
-  check('methods', methods, [(value: unknown) => typeof value === 'string', 'one or more']);
-  check('texts', texts, [() => true, 'one or more']);
+  const check = (what: string, values: unknown, holds: Check) =>
+    checkList('evaluatePasskey', what, values, holds);
+  check('methods', methods, IS_METHOD);
+  check('texts', texts, IS_TEXT);
   check('keys', keys, oneOf(...PASSKEYS));
   check('lengths', lengths, whole(LEAST_LENGTH, context));
-  check('trials', [trials], whole(1));
+  if (!Number.isSafeInteger(trials) || trials < 1)
+    throw new Error(`[evaluatePasskey] trials must be a whole number >= 1 but is ${describe(trials)}`);
   return {keys, lengths, trials};
 }

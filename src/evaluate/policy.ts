@@ -6,7 +6,7 @@ import type {LayerMap} from '../../models/layer_map.js';
 import type {LlamaInput} from '../../models/llama.js';
 import {nucleusSelect} from '../../ops/index.js';
 import type {SetsOfLayers} from '../key_reads.js';
-import {Selection, fading, lookBack, planSelection} from '../selection.js';
+import {SelectionTensors, fading, lookBack, planSelection} from '../selection.js';
 import {draws} from './draws.js';
 import {KeyMask, seeEnds, type ListedKeys} from './list_keys.js';
 import {keysOf, type Method, type MethodOf} from './methods.js';
@@ -70,7 +70,7 @@ class DraftPolicy implements Policy {
   readonly plan;
   readonly attention;
   readonly remember?: Policy['remember'];
-  private readonly selection: Selection;
+  private readonly selection: SelectionTensors;
   /** The running average that sets look back at; of the window that this policy is for. */
   private own: tf.Tensor2D | undefined;
 
@@ -82,7 +82,7 @@ class DraftPolicy implements Policy {
   ) {
     this.plan = planSelection(layerMap, draft, verifier, method);
     this.attention = this.plan.attention;
-    this.selection = new Selection(this.plan, method.p, method.gamma + 1);
+    this.selection = new SelectionTensors(this.plan, method.p, method.gamma + 1);
     const {ownRows} = this.plan;
     if (ownRows === undefined) return;
     this.remember = (setWeights) => {

@@ -2,12 +2,19 @@
 import {createHash} from 'node:crypto';
 
 import type {LlamaTokenizer} from '../../models/tokenizer.js';
+import type {Check} from '../options.js';
 
 export interface EvaluationText {
   /** What it is called in the results. */
   name: string;
   text: string;
 }
+
+export const IS_TEXT: Check = [
+  (value: unknown) =>
+    ['name', 'text'].every((field) => typeof (value as Record<string, unknown> | null)?.[field] === 'string'),
+  '{name, text}',
+];
 
 export interface Window {
   text: string;

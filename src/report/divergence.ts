@@ -1,5 +1,5 @@
 /** Which draft layer stands for each verifier layer: Figure 2 of the paper. */
-import {drawHeatmap} from '../heatmap.js';
+import {drawHeatmap} from './heatmap.js';
 import {fixed, grouped, type Drawn, type Figure, type Table} from './figure.js';
 import type {DrawnMap} from './read.js';
 

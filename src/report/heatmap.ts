@@ -1,7 +1,7 @@
 /** The layer map as a picture: Figure 2 of the paper. */
 import type {Spec} from 'vega';
 
-import {draw, standalone, type Svg} from './report/draw.js';
+import {draw, standalone, type Svg} from './draw.js';
 
 /**
  * A heatmap of the divergences between the attention of every verifier layer and every draft layer, with the cells of the

@@ -19,6 +19,7 @@ import {drawPerplexity} from './perplexity.js';
 import {readFiles, readMap} from './read.js';
 import {drawThroughput} from './throughput.js';
 
+export type {Missing} from './figure.js';
 export {drawKeptKeys, type KeptKeysPictures} from './kept_keys.js';
 
 export interface ReportOptions extends Pick<

@@ -163,6 +163,17 @@ forEachBackend('calibrate', function () {
     await refused([text], {window: 16}, 'but is 16');
     await refused([text], {rows: 0}, '[calibrate] rows must be a whole number >= 1 but is 0');
     await refused([text], {map: 'sum' as 'kl'}, '[calibrate] map must be one of kl, mixture but is "sum"');
+    await refused(
+      [text],
+      {slak: false} as object,
+      "[calibrate] there is no option 'slak'; the options are map",
+    );
+    await refused([text], {own: 1 as unknown as boolean}, '[calibrate] own must be true or false but is 1');
+    await refused(
+      text as unknown as string[],
+      {},
+      '[calibrate] texts must be a list of one or more, each a text, but is "',
+    );
     await refused(['Too short.'], {}, 'must have more than 16 tokens');
     await refused([text], {signal: AbortSignal.abort()}, 'aborted');
   });

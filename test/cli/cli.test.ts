@@ -321,4 +321,11 @@ describe('specattn', function () {
     expect(without.stdout).to.include('runs on        tfjs-backend-cpu (composed ops)');
     expect(without.stdout).to.match(/Possible solutions:\n- unset SPECATTN_DEVICE \(now none\)/);
   });
+
+  it('says in one line why the native device would not start', () => {
+    const {status, stderr} = specattn(['generate', 'It was'], {env: {SPECATTN_THREADS: 'many'}});
+    expect(status).to.equal(1);
+    expect(stderr.trim().split('\n')).to.have.lengthOf(1);
+    expect(stderr).to.include("SPECATTN_THREADS must be a whole number from 1 to 999 but is 'many'");
+  });
 });

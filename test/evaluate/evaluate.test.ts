@@ -8,6 +8,7 @@ import {calibrate} from '../../src/calibrate.js';
 import {
   evaluate,
   type EvaluateOptions,
+  type EvaluationText,
   type MethodResult,
   type WindowRecord,
 } from '../../src/evaluate/index.js';
@@ -308,7 +309,10 @@ onBackend('specattn', 'evaluate on the embedded pair', () => {
             }),
           ),
         ).to.include(message);
-      await refused({methods: []}, '[evaluate] methods must be a list of one or more but is []');
+      await refused(
+        {methods: []},
+        "[evaluate] methods must be a list of one or more, each a method as in 'specattn:p=0.95,gamma=4', but is []",
+      );
       await refused({methods: ['h2o']}, '[evaluate] method must be one of dense, specattn, quest');
       await refused({window: 5000}, '[evaluate] window must be a whole number from 2 to 4096 but is 5000');
       await refused({window: 4096}, '[evaluate] texts must have 4096 tokens or more');
@@ -317,7 +321,19 @@ onBackend('specattn', 'evaluate on the embedded pair', () => {
       await refused({methods: ['specattn']}, 'needs a layer map', {layerMap: undefined});
       await refused({methods: ['specattn']}, 'needs a draft', {draft: undefined});
       await refused({methods: ['specattn:map=nowhere.json']}, 'nowhere.json');
+      await refused(
+        {prefil: 0.5} as object,
+        "[evaluate] there is no option 'prefil'; the options are methods",
+      );
       await refused({signal: AbortSignal.abort()}, 'aborted');
+      const plain = [text] as unknown as EvaluationText[];
+      expect(await refusal(() => evaluate(lm, plain, {methods: ['dense']}))).to.include(
+        '[evaluate] texts must be a list of one or more, each {name, text}, but one is "',
+      );
+      const nothing = undefined as unknown as EvaluateOptions;
+      expect(await refusal(() => evaluate(lm, [{name: 'a', text}], nothing))).to.equal(
+        '[evaluate] options must be an object but are undefined',
+      );
     }));
 
   it("takes the map that a method asks for: a file, or a part of the pair's", async () => {

@@ -41,9 +41,9 @@ describe('parseMethod', () => {
       "quest has no option 'p' (in 'quest:p=0.9'); its options are budget, page, denseLayers, gamma",
     ],
     ['dense:', "dense has no option ''"],
-    ['specattn:p', "p of specattn must be a number in (0, 1] but is ''"],
-    ['specattn:p=1.1', "p of specattn must be a number in (0, 1] but is '1.1'"],
-    ['specattn:union=some', "union of specattn must be one of 'row', 'causal', 'full' but is 'some'"],
+    ['specattn:p', 'p of specattn must be a number in (0, 1] but is ""'],
+    ['specattn:p=1.1', 'p of specattn must be a number in (0, 1] but is 1.1'],
+    ['specattn:union=some', "union of specattn must be one of 'row', 'causal', 'full' but is \"some\""],
     ['specattn:gamma=0', 'gamma of specattn must be 1 or more but is 0'],
     ['specattn:gamma=17', 'gamma of specattn must be a whole number from 0 to 16'],
     [

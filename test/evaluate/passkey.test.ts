@@ -105,17 +105,28 @@ onBackend('specattn', 'evaluatePasskey', () => {
         expect(
           await refusal(() => evaluatePasskey(lm as LanguageModel, of, {methods: ['dense'], ...options})),
         ).to.include(message);
-      await refused({methods: []}, '[evaluate] methods must be one or more but is []');
+      await refused(
+        {methods: []},
+        "[evaluatePasskey] methods must be a list of one or more, each a method as in 'specattn:p=0.95,gamma=4', but is []",
+      );
       await refused(
         {lengths: [100]},
-        '[evaluate] lengths must be a whole number from 128 to 4096 but is 100',
+        '[evaluatePasskey] lengths must be a list of one or more, each a whole number from 128 to 4096, but one is 100',
       );
       await refused(
         {keys: ['word' as 'name']},
-        "[evaluate] keys must be one of 'digits', 'name' but is \"word\"",
+        "[evaluatePasskey] keys must be a list of one or more, each one of 'digits', 'name', but one is \"word\"",
       );
-      await refused({trials: 0}, '[evaluate] trials must be a whole number >= 1 but is 0');
-      await refused({}, '[evaluate] texts must be one or more but is []', []);
+      await refused({trials: 0}, '[evaluatePasskey] trials must be a whole number >= 1 but is 0');
+      await refused(
+        {},
+        '[evaluatePasskey] texts must be a list of one or more, each {name, text}, but is []',
+        [],
+      );
+      await refused(
+        {length: [512]} as object,
+        "[evaluatePasskey] there is no option 'length'; the options are",
+      );
       await refused({lengths: [4096]}, "tokens or more, but 'passage 1' has fewer");
       await refused({signal: AbortSignal.abort()}, 'aborted');
     }));

@@ -140,13 +140,30 @@ for (const [what, way] of Object.entries(WAYS)) {
   });
 }
 
+onBackend('specattn', 'the rate of an answer', () => {
+  it('leaves out what the reader of the text takes', () =>
+    withModel({}, async (lm) => {
+      const {stats} = await lm.generate(PROMPT, {
+        maxNewTokens: 12,
+        onText: () => {
+          const until = performance.now() + 30;
+          while (performance.now() < until);
+        },
+      });
+      const {total, prefill, decode} = stats.time;
+      expect(total - prefill - decode).to.be.at.least(8 * 30); // a token may have no text of its own
+      expect(stats.tokensPerSecond).to.be.closeTo((1000 * stats.newTokens) / decode, 1e-6);
+    }));
+});
+
 onBackend('specattn', 'a long prompt', () => {
   it('is aborted between two chunks of a long prompt', () =>
     withModel({}, async (lm) => {
       const controller = new AbortController();
       setImmediate(() => controller.abort());
-      const {tokens, text, finishReason} = await lm.generate(passage(1), {signal: controller.signal});
+      const {tokens, text, finishReason, stats} = await lm.generate(passage(1), {signal: controller.signal});
       expect({tokens, text, finishReason}).to.deep.equal({tokens: [], text: '', finishReason: 'aborted'});
+      expect(stats.time.prefill).to.be.within(0.9 * stats.time.total, stats.time.total);
     }));
 });
 

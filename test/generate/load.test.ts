@@ -4,7 +4,7 @@ import {expect} from 'chai';
 
 import {load, type LoadProgress} from '../../src/load.js';
 import {forEachBackend, onBackend} from '../backends.js';
-import {PRETRAINED, memory, tinyLayerMap, tinyPair, withModel} from './models.js';
+import {PRETRAINED, memory, refusal, tinyLayerMap, tinyPair, withModel} from './models.js';
 
 forEachBackend('load', (backend) => {
   it('tells how far it is, the verifier first', async () => {
@@ -28,6 +28,15 @@ forEachBackend('load', (backend) => {
       await withModel({...tinyPair(), layerMap}, async (lm) => {
         expect(lm.layerMap).to.deep.equal(map);
       });
+  });
+
+  it('refuses a layer map without a draft that it is of', async () => {
+    const {verifier} = tinyPair();
+    const map = path.join(verifier, 'layer_map.json');
+    for (const draft of [undefined, null])
+      expect(await refusal(() => load({verifier, draft, layerMap: map}))).to.equal(
+        '[load] layerMap must be left out where there is no draft: it is of a pair',
+      );
   });
 
   it('keeps the current backend, or takes the one asked for', async () => {

@@ -144,8 +144,8 @@ forEachBackend('memory of a tiny pair', (backend) => {
     expect(held, 'tensors while it writes').to.be.greaterThan(before.numTensors);
     expect(memory()).to.deep.equal(before);
     lm.dispose(); // once more does nothing
-    expect(await refusal(() => lm.generate('It was'))).to.equal('[generate] the model was disposed');
-    expect(await refusal(() => lm.stream('It was').next())).to.equal('[generate] the model was disposed');
+    expect(await refusal(() => lm.generate('It was'))).to.equal('[generate] the model was disposed of');
+    expect(await refusal(() => lm.stream('It was').next())).to.equal('[generate] the model was disposed of');
   });
 
   it('is held by a stream that stands still, and given back when that is left', async () => {
@@ -204,6 +204,62 @@ onBackend('specattn', 'a model on another backend than its own', () => {
       await tf.setBackend('specattn');
       expect((await lm.generate('It was', options)).tokens).to.deep.equal(tokens);
     }));
+
+  it('is refused before a dense pass that the reader of the text let come on another', () =>
+    withModel(tinyPair(), async (lm) => {
+      const refresh = {...options, verification: 'refresh', refreshEvery: 1, denseLayers: 0} as const;
+      const {tokens} = await lm.generate('It was', refresh);
+      const onText = () => void tf.setBackend('cpu');
+      const answer = lm.generate('It was', {...refresh, onText});
+      expect(await answer.catch((error: Error) => error.message)).to.equal(REFUSAL);
+      await tf.setBackend('specattn');
+      expect((await lm.generate('It was', refresh)).tokens).to.deep.equal(tokens);
+    }));
+
+  it('is refused where it is used by itself, and keeps its weights where they are', () =>
+    withModel(tinyPair(), async (lm) => {
+      const {tokens} = await lm.generate('It was', options);
+      const held = memory();
+      const cache = lm.verifier.newCache(8);
+      await tf.setBackend('cpu');
+      const message = REFUSAL.replace('generate', 'Llama');
+      expect(() => lm.verifier.newCache(8)).to.throw(message);
+      const [first, position] = [tf.tensor1d([1], 'int32'), tf.tensor1d([0], 'int32')];
+      const input = {tokens: first, position, cache, outputs: []};
+      expect(() => lm.verifier.forward(input)).to.throw(message);
+      tf.dispose([first, position, ...cache]);
+      await tf.setBackend('specattn');
+      expect(memory()).to.deep.equal(held);
+      expect((await lm.generate('It was', options)).tokens).to.deep.equal(tokens);
+    }));
+
+  it('is refused while it is loaded, and leaves nothing behind', async () => {
+    const pair = tinyPair();
+    const before = memory();
+    const onProgress = () => void tf.setBackend('cpu');
+    const message = await load({...pair, onProgress}).catch((error: Error) => error.message);
+    expect(message).to.match(
+      /^\[Llama\] the backend must stay 'specattn' while .* is loaded, but is 'cpu' now$/,
+    );
+    await tf.setBackend('specattn');
+    expect(memory()).to.deep.equal(before);
+  });
+
+  it('is loaded after the one that another call loads', async () => {
+    const pair = tinyPair();
+    const before = memory();
+    const [first, second] = await Promise.all([
+      load({...pair, backend: 'specattn'}),
+      load({...pair, backend: 'cpu'}),
+    ]);
+    expect([first.verifier.backend, first.draft!.backend]).to.deep.equal(['specattn', 'specattn']);
+    expect([second.verifier.backend, second.draft!.backend]).to.deep.equal(['cpu', 'cpu']);
+    second.dispose();
+    await tf.setBackend('specattn');
+    expect((await first.generate('It was', options)).tokens).to.have.lengthOf(6);
+    first.dispose();
+    expect(memory()).to.deep.equal(before);
+  });
 
   afterEach(() => tf.setBackend('specattn'));
 });

@@ -2,7 +2,7 @@ import {expect} from 'chai';
 
 import type {LlamaConfig} from '../../models/config.js';
 import type {LayerMap, MixtureMap} from '../../models/layer_map.js';
-import {Selection, fading, planSelection} from '../../src/selection.js';
+import {SelectionTensors, fading, planSelection} from '../../src/selection.js';
 import {forEachBackend} from '../backends.js';
 import {expectClose} from '../compare.js';
 
@@ -154,15 +154,15 @@ describe('fading', () => {
   });
 });
 
-forEachBackend('Selection', () => {
+forEachBackend('SelectionTensors', () => {
   it('holds the plan as tensors until it is disposed of', () => {
-    const selection = new Selection(plan('head', 2), 0.9, 5);
+    const selection = new SelectionTensors(plan('head', 2), 0.9, 5);
     expect(selection.mix.shape).to.deep.equal([4, 3]);
     expectClose(selection.mix.dataSync(), [0.5, 0, 0.5, 0, 1, 0, 1, 0, 0, 1, 0, 0]);
     expectClose(selection.p.dataSync(), [0.9, 0.9, 0.9, 0.9]);
     expect(selection.fading).to.equal(undefined);
     selection.dispose();
-    const back = new Selection(plan('head', 2, mixed), 0.9, 5);
+    const back = new SelectionTensors(plan('head', 2, mixed), 0.9, 5);
     expect(back.mix.shape).to.deep.equal([4, 10]);
     expect(back.fading!.shape).to.deep.equal([6, 6]);
     back.dispose();
@@ -174,7 +174,7 @@ forEachBackend('Selection', () => {
     expect(plan('layer', 1, own).slack).to.deep.equal([1, 0.5, 0]);
     expect(plan('layer', 1, {...own, kind: 'kl'} as LayerMap).slack).to.equal(undefined);
     const ps = (p: number, by: LayerMap) => {
-      const selection = new Selection(plan('head', 2, by), p, 5);
+      const selection = new SelectionTensors(plan('head', 2, by), p, 5);
       const values = selection.p.dataSync();
       selection.dispose();
       return values;

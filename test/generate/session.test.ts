@@ -80,6 +80,16 @@ onBackend('specattn', 'Session', () => {
       }));
   }
 
+  it('is not refreshed where no layer reads sparsely', () =>
+    withModel({contextLength: 512}, async (lm) => {
+      const options = {gamma: 2, maxNewTokens: 12, refreshEvery: 1, denseLayers: 8} as const;
+      const refresh = await lm.generate(passage(1).slice(0, 900), {...options, verification: 'refresh'});
+      const dense = await lm.generate(passage(1).slice(0, 900), {...options, verification: 'dense'});
+      expect(refresh.tokens).to.deep.equal(dense.tokens);
+      expect(refresh.stats.time.refresh).to.equal(0);
+      expect(refresh.stats.bytesRead).to.deep.equal(dense.stats.bytesRead);
+    }));
+
   it('keeps no more than a fixed number of recordings', () =>
     withModel({}, (lm) =>
       withSession(lm, async (session) => {

@@ -214,7 +214,7 @@ forEachBackend('Llama', (backend) => {
     llama.dispose();
     expect(tf.memory().numTensors).to.equal(before.numTensors);
     expect(tf.memory().numBytes).to.equal(before.numBytes);
-    expect(() => run(llama, [1], 0, [], {outputs: []})).to.throw('[Llama] the model is disposed of');
+    expect(() => run(llama, [1], 0, [], {outputs: []})).to.throw('[Llama] the model was disposed of');
   });
 
   it('reports progress up to the end', async () => {

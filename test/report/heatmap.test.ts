@@ -1,6 +1,6 @@
 import {expect} from 'chai';
 
-import {heatmap} from '../../src/heatmap.js';
+import {heatmap} from '../../src/report/heatmap.js';
 
 const count = (svg: string, pattern: RegExp): number => [...svg.matchAll(pattern)].length;
 

@@ -63,7 +63,10 @@ forEachBackend('keptKeys', () => {
   it('refuses what does not fit', async () => {
     const refused = (options: Parameters<typeof keptKeys>[2], text = TEXT) =>
       refusal(() => withModel(tinyPair(), async (lm) => void (await keptKeys(lm, text, options))));
-    expect(await refused({p: 1.5})).to.include("p of specattn must be a number in (0, 1] but is '1.5'");
+    expect(await refused({p: 1.5})).to.include(
+      '[keptKeys] p of specattn must be a number in (0, 1] but is 1.5',
+    );
+    expect(await refused({gama: 4} as object)).to.include("[keptKeys] there is no option 'gama'");
     expect(await refused({prompt: 0})).to.match(/prompt must be a whole number from 1 to \d+ but is 0/);
     expect(await refused({}, passage(1))).to.match(/text must have 2 to 96 tokens but has \d+/);
     expect(await refused({signal: AbortSignal.abort()})).to.include('aborted');
