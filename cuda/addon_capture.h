@@ -43,6 +43,8 @@ inline napi_value EndCapture(napi_env env, napi_callback_info info) {
 inline napi_value FreeCapture(napi_env env, napi_callback_info info) {
   Call call;
   if (!call.Parse(env, info)) return nullptr;
+  if (call.self->recording)
+    return Throw(env, "[freeCapture] no capture can be freed while launches are recorded");
   const int id = call.Id(0);
   if (call.self->captures.erase(id)) call.self->allocator->FreePool(id);
   return nullptr;
@@ -62,12 +64,13 @@ inline napi_value AddOutput(napi_env env, napi_callback_info info) {
   if (!call.Parse(env, info)) return nullptr;
   Recording* const recording = FindCapture(env, call, "addOutput");
   if (!recording) return nullptr;
-  Recording::Output output{call.Id(1), {}};
-  size_t bytes = 0;
-  if (!call.self->allocator->Data(output.handle, &bytes))
-    return Throw(env, Error("[addOutput] no buffer has the handle %d", output.handle));
+  Recording::Output output;
+  output.handle = call.Id(1);
+  output.since = recording->replays;
+  output.data = call.self->allocator->Data(output.handle, &output.bytes);
+  if (!output.data) return Throw(env, Error("[addOutput] no buffer has the handle %d", output.handle));
   for (std::unique_ptr<Readback>& values : output.values) {
-    const Status status = call.self->device->NewReadback(bytes, &values);
+    const Status status = call.self->device->NewReadback(output.bytes, &values);
     if (!status.ok()) return Throw(env, status);
   }
   recording->outputs.push_back(std::move(output));
@@ -80,25 +83,29 @@ inline napi_value Replay(napi_env env, napi_callback_info info) {
   if (!call.Parse(env, info)) return nullptr;
   Recording* const recording = FindCapture(env, call, "replay");
   if (!recording) return nullptr;
+  if (call.self->recording) return Throw(env, "[replay] no capture can run while launches are recorded");
   Status status = recording->capture->Replay();
   if (status.ok() && call.self->allocator->guards())
     status = call.self->allocator->CheckPool("replay", static_cast<int>(call.numbers[0]));
   if (!status.ok()) return Throw(env, status);
   ++recording->replays;
   for (Recording::Output& output : recording->outputs) {
-    const void* const data = call.self->allocator->Data(output.handle);
-    if (!data) return Throw(env, "[replay] an output's buffer was freed");
+    size_t bytes = 0;
+    const void* const data = call.self->allocator->Data(output.handle, &bytes);
+    if (data != output.data || bytes != output.bytes)
+      return Throw(env, "[replay] an output's buffer was freed");
     status = output.values[recording->replays % 2]->Start(data);
     if (!status.ok()) return Throw(env, status);
   }
   return nullptr;
 }
 
-// Whether `back` says the last replay (0) or the one before it (1), and there was one.
-inline bool IsKept(napi_env env, const Recording& recording, double back, const char* what) {
-  const bool kept = (back == 0 || back == 1) && back < recording.replays;
-  if (!kept)
-    Throw(env, Error("[%s] of %u replays the one %g back is not kept", what, recording.replays, back));
+// Whether `back` says the last replay (0) or the one before it (1), and there was one since the first `since`.
+inline bool IsKept(napi_env env, const Recording& recording, double back, const char* what,
+                   unsigned since = 0) {
+  const unsigned replays = recording.replays - since;
+  const bool kept = (back == 0 || back == 1) && back < replays;
+  if (!kept) Throw(env, Error("[%s] of %u replays the one %g back is not kept", what, replays, back));
   return kept;
 }
 
@@ -107,17 +114,17 @@ inline napi_value ReadOutput(napi_env env, napi_callback_info info) {
   Call call;
   if (!call.Parse(env, info)) return nullptr;
   Recording* const recording = FindCapture(env, call, "readOutput");
-  if (!recording || !IsKept(env, *recording, call.numbers[2], "readOutput")) return nullptr;
+  if (!recording) return nullptr;
   const int number = call.Id(1);
   if (number < 0 || static_cast<size_t>(number) >= recording->outputs.size())
     return Throw(env, Error("[readOutput] the capture has no output %g", call.numbers[1]));
   Recording::Output& output = recording->outputs[static_cast<size_t>(number)];
+  if (!IsKept(env, *recording, call.numbers[2], "readOutput", output.since)) return nullptr;
   void* host = nullptr;
-  size_t bytes = 0, held = 0;
+  size_t bytes = 0;
   if (!Bytes(env, call.values[3], &host, &bytes)) return Throw(env, "[readOutput] expects a typed array");
-  call.self->allocator->Data(output.handle, &held);
-  if (bytes != held)
-    return Throw(env, Error("[readOutput] the output has %zu bytes but the array %zu", held, bytes));
+  if (bytes != output.bytes)
+    return Throw(env, Error("[readOutput] the output has %zu bytes but the array %zu", output.bytes, bytes));
   const unsigned back = static_cast<unsigned>(call.numbers[2]);
   const Status status = output.values[(recording->replays + back) % 2]->Finish(host);
   return status.ok() ? nullptr : Throw(env, status);

@@ -17,7 +17,10 @@ namespace specattn {
 // A capture, and what the host reads of it: of every output the values of the last two replays.
 struct Recording {
   struct Output {
-    int handle;
+    int handle = -1;
+    const void* data = nullptr;  // the handle's buffer, which another one may have after it
+    size_t bytes = 0;
+    unsigned since = 0;  // replays before it was added
     std::unique_ptr<Readback> values[2];
   };
   std::unique_ptr<Capture> capture;

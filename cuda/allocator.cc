@@ -195,8 +195,13 @@ void Allocator::FreePool(int pool) {
   const auto entry = pools_.find(pool);
   if (entry == pools_.end() || pool == 0) return;
   for (const auto& free : entry->second) {
-    pools_[0].insert(free);
-    cached_ += free.first;
+    if (kExactMemory || cached_ + free.first > kMaxCached) {
+      Release(free.second, free.first);
+      reserved_ -= free.first;
+    } else {
+      pools_[0].insert(free);
+      cached_ += free.first;
+    }
   }
   pools_.erase(pool);
 }

@@ -10,8 +10,8 @@ namespace specattn {
 
 constexpr size_t kCommandLength = 8192;
 constexpr int kMaxTensors = 256;
-// Of a tensor without elements: what its other dimensions make. With it no product of two tensors' dimensions is too large for int64_t:
-// those of a tensor with elements are bounded by its buffer.
+// Of a tensor without elements: what its other dimensions make. With it the product of a few dimensions is not too large for int64_t: those of
+// a tensor with elements are bounded by its buffer.
 constexpr int64_t kMaxEmpty = int64_t{1} << 31;
 
 struct KernelInfo {

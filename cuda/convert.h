@@ -20,5 +20,10 @@ SPECATTN_HOST_DEVICE inline void Convert(double x, float* out) { *out = static_c
 SPECATTN_HOST_DEVICE inline void Convert(double x, int32_t* out) { *out = ToInt32(x); }
 SPECATTN_HOST_DEVICE inline void Convert(double x, uint8_t* out) { *out = static_cast<uint8_t>(ToInt32(x)); }
 
+// A sum or product of integers.
+SPECATTN_HOST_DEVICE inline void Convert(uint64_t x, int32_t* out) {
+  *out = static_cast<int32_t>(static_cast<uint32_t>(x));
+}
+
 }  // namespace
 }  // namespace specattn

@@ -32,7 +32,7 @@ const run = defineOp<Attrs>({
     if (logits.shape[1] === 0) throw new Error(`[${name}] logits must have at least one column but has none`);
     checkSeed(name, seed);
     checkPosition(name, position);
-    checkAttr(name, 'temperature', temperature >= 0 && temperature < Infinity, '0 or more', temperature);
+    checkAttr(name, 'temperature', temperature >= 0 && temperature <= 3.4e38, '0 to 3.4e38', temperature);
     checkAttr(name, 'topK', topK >= 0 && Number.isInteger(topK), 'an integer of 0 or more', topK);
     checkAttr(name, 'topP', topP > 0 && topP <= 1, 'in (0, 1]', topP);
     checkAttr(name, 'minP', minP >= 0 && minP <= 1, 'in [0, 1]', minP);

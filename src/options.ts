@@ -113,7 +113,7 @@ const CHECKS: Record<keyof ResolvedOptions, Check> = {
   denseLayers: whole(0),
   union: oneOf('row', 'causal', 'full'),
   granularity: oneOf('layer', 'head'),
-  temperature: real((value) => value >= 0, 'a number >= 0'),
+  temperature: real((value) => value >= 0 && value <= 3.4e38, 'a number from 0 to 3.4e38'),
   topK: whole(0, MOST_COUNT),
   topP: real((value) => value > 0 && value <= 1, 'a number in (0, 1]'),
   minP: real((value) => value >= 0 && value <= 1, 'a number in [0, 1]'),

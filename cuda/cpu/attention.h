@@ -4,7 +4,7 @@
 // Chunks start at fixed places of the list of keys, each gives a partial result, and partial results are
 // combined in order: the bits of a query's result depend neither on the number of threads nor, for one list of keys, on the other
 // queries. Keys that a query doesn't see count as exactly nothing, so that sparse attention over all keys
-// equals dense attention.
+// equals dense attention; their values must be finite for that, for they are multiplied by 0 where other queries see them.
 #pragma once
 #include "../attention_shape.h"
 #include "dot.h"

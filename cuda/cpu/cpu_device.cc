@@ -85,7 +85,7 @@ class Pool final : public CpuStream {
   ~Pool() override { std::free(scratch_); }
 
   void* Scratch(size_t bytes) override {
-    if (bytes > scratch_bytes_ || kExactMemory) {
+    if (!scratch_ || bytes > scratch_bytes_ || kExactMemory) {
       std::free(scratch_);
       scratch_bytes_ = kExactMemory ? bytes : bytes + bytes / 2;
       if (posix_memalign(&scratch_, 64, scratch_bytes_) != 0) {

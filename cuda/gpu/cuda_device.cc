@@ -65,6 +65,7 @@ class Queue final : public CudaStream {
       // recordings hold it for the latter.
       constexpr size_t kLeast = size_t{4} << 20;
       std::shared_ptr<Buffer> larger = Buffer::Make(bytes + bytes / 4 < kLeast ? kLeast : bytes + bytes / 4);
+      if (!larger && !capturing_) scratch_.reset();
       if (!larger) larger = Buffer::Make(bytes);
       if (!larger) return nullptr;
       if (capturing_ && scratch_) recorded_.push_back(scratch_);

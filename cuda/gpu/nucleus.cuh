@@ -400,7 +400,7 @@ __device__ __forceinline__ uint64_t TiesAt(const Crossing& at, int n) {
   return certain ? ties : 0;
 }
 
-// The nucleus of mass p, or the `largest` largest positive weights if that is not 0; n >= 1. columns: ColumnsOf words. All
+// The nucleus of mass p, or the `most` largest positive weights if that is not 0; n >= 1. columns: a block's words, in shared memory or scratch. All
 // threads that work on the row call, and synchronise before they do so again.
 template <bool kCluster, class Source>
 __device__ Cut FindCut(const Source& source, int n, double p, int most, uint32_t* columns,

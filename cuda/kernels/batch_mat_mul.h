@@ -67,9 +67,13 @@ inline Status CheckBatchMatMul(const Args& args, BatchMatMulCall* call) {
   SPECATTN_CHECK((batch_a == batches || batch_a == 1) && (batch_b == batches || batch_b == 1),
                  "[BatchMatMul] batches of a and b must agree or be 1 but are %lld and %lld",
                  static_cast<long long>(batch_a), static_cast<long long>(batch_b));
-  SPECATTN_CHECK(out.size() == batches * rows * cols,
-                 "[BatchMatMul] the output must have %lld elements but has %lld",
-                 static_cast<long long>(batches * rows * cols), static_cast<long long>(out.size()));
+  int64_t size = 0;
+  const bool overflows =
+      __builtin_mul_overflow(batches, rows, &size) || __builtin_mul_overflow(size, cols, &size);
+  SPECATTN_CHECK(!overflows && out.size() == size,
+                 "[BatchMatMul] the output must have %lld x %lld x %lld elements but has %lld",
+                 static_cast<long long>(batches), static_cast<long long>(rows), static_cast<long long>(cols),
+                 static_cast<long long>(out.size()));
   const int64_t activation = Whole(args.attrs[2]);
   SPECATTN_CHECK(activation >= 0 && activation <= 5, "[BatchMatMul] activation must be 0 to 5 but is %g",
                  args.attrs[2]);

@@ -2,7 +2,8 @@
 //   input   x: float32 | int32 | bool
 //   attrs   axis, exclusive, reverse, product
 //   output  x's shape; x's dtype, int32 for bool
-// Accumulates in float64 (integers too: exact below 2^53; wrapped when stored).
+// Accumulates in float64 (integers too: exact below 2^53; wrapped when stored). CUDA multiplies stretches of a row by themselves
+// first: where a product leaves float64's range, NaN and infinity need not stand where the CPU has them.
 #pragma once
 #include "../tensor.h"
 

@@ -8,7 +8,7 @@
 // attrs    epsilon, norm (0, 1), bias (0, 1), gated (0, 1), residual (0, 1)
 // outputs  out [T,N'] float32; N' = gated ? N/2 : N
 //
-// A row's result does not depend on T.
+// A row's result does not depend on T; on CUDA up to 32 rows, beyond which another product takes over.
 #pragma once
 #include "../check.h"
 

@@ -2,8 +2,8 @@
 //   input   logits [B, V], float32
 //   attrs   seed (any number; its 64 bits are used), 1 if the rows are probabilities
 //   output  [B, S], int32
-// Sample s of row b is drawn by inversion with a hash of (seed, b, s), so that a seed reproduces on every
-// device.
+// Sample s of row b is drawn by inversion with a hash of (seed, b, s): a seed reproduces on a device, and on others but where a draw
+// falls within rounding of a boundary between two events.
 #pragma once
 #include <cstring>
 

@@ -34,7 +34,10 @@ __global__ void __launch_bounds__(kAxisThreads)
       },
       [](Acc a, Acc b) { return F::Merge(a, b); },
       [&](int64_t output, Acc acc) {
-        Convert(plan.n == 0 ? F::Empty() : F::Finish(acc, plan.n), y + output);
+        if (plan.n == 0)
+          Convert(F::Empty(), y + output);
+        else
+          Convert(F::Finish(acc, plan.n), y + output);
       });
 }
 

@@ -4,9 +4,9 @@
 //   output  the axes left, in order (1s among them or not); Mean: float32; Sum and Prod: x's dtype, int32 for
 //   bool;
 //           Max, Min, Any, All: x's dtype
-// Max and Min are NaN where any element is. Over no elements Sum, Mean, Any and All are 0, Prod is 1, Max and
-// Min NaN (0 for integers), as on tfjs-backend-cpu. Sums run in float64 (integers: int64, wrapped when
-// stored), in a fixed order whatever the threads.
+// Max and Min are NaN where any element is; which zero is the largest of zeros, the device decides. Over no elements Sum, Mean,
+// Any and All are 0, Prod is 1, Max and Min NaN (0 for integers), as on tfjs-backend-cpu. Sums and products run in float64 in an
+// order that the device fixes, whatever the threads; of integers they are exact, and wrapped when stored.
 #pragma once
 #include "../convert.h"
 #include "../strided.h"
@@ -21,37 +21,39 @@ enum Function : int {
   kFunctions
 };
 
+// Unsigned: it wraps.
 template <class T>
-struct SumType {
-  using Type = int64_t;
+struct Wide {
+  using Type = uint64_t;
 };
 template <>
-struct SumType<float> {
+struct Wide<float> {
   using Type = double;
 };
 
 template <class In>
 struct Sum {
-  using Acc = typename SumType<In>::Type;
+  using Acc = typename Wide<In>::Type;
   SPECATTN_HOST_DEVICE static Acc First(In) { return 0; }
   SPECATTN_HOST_DEVICE static Acc Step(Acc acc, In x) { return acc + static_cast<Acc>(x); }
   SPECATTN_HOST_DEVICE static Acc Merge(Acc a, Acc b) { return a + b; }
-  SPECATTN_HOST_DEVICE static double Finish(Acc acc, int64_t) { return static_cast<double>(acc); }
+  SPECATTN_HOST_DEVICE static Acc Finish(Acc acc, int64_t) { return acc; }
   SPECATTN_HOST_DEVICE static double Empty() { return 0; }
 };
 template <class In>
 struct Mean : Sum<In> {
-  SPECATTN_HOST_DEVICE static double Finish(typename Sum<In>::Acc acc, int64_t n) {
-    return static_cast<double>(acc) / static_cast<double>(n);
+  SPECATTN_HOST_DEVICE static double Finish(double acc, int64_t n) { return acc / static_cast<double>(n); }
+  SPECATTN_HOST_DEVICE static double Finish(uint64_t acc, int64_t n) {
+    return static_cast<double>(static_cast<int64_t>(acc)) / static_cast<double>(n);
   }
 };
 template <class In>
 struct Prod {
-  using Acc = double;
+  using Acc = typename Wide<In>::Type;
   SPECATTN_HOST_DEVICE static Acc First(In) { return 1; }
   SPECATTN_HOST_DEVICE static Acc Step(Acc acc, In x) { return acc * static_cast<Acc>(x); }
   SPECATTN_HOST_DEVICE static Acc Merge(Acc a, Acc b) { return a * b; }
-  SPECATTN_HOST_DEVICE static double Finish(Acc acc, int64_t) { return acc; }
+  SPECATTN_HOST_DEVICE static Acc Finish(Acc acc, int64_t) { return acc; }
   SPECATTN_HOST_DEVICE static double Empty() { return 1; }
 };
 template <class In>

@@ -46,8 +46,8 @@ inline Status CheckSampleToken(const Args& args, SampleTokenCall* call) {
   const double temperature = args.attrs[0], top_k = args.attrs[1], top_p = args.attrs[2],
                min_p = args.attrs[3];
   const double use = args.attrs[4];
-  SPECATTN_CHECK(temperature >= 0 && temperature < INFINITY,
-                 "[SampleToken] temperature must be 0 or more but is %g", temperature);
+  SPECATTN_CHECK(temperature >= 0 && temperature <= 3.4e38,
+                 "[SampleToken] temperature must be 0 to 3.4e38 but is %g", temperature);
   SPECATTN_CHECK(top_k >= 0 && top_k <= INT32_MAX, "[SampleToken] topK must be 0 or more but is %g", top_k);
   SPECATTN_CHECK(top_p > 0 && top_p <= 1, "[SampleToken] topP must be in (0, 1] but is %g", top_p);
   SPECATTN_CHECK(min_p >= 0 && min_p <= 1, "[SampleToken] minP must be in [0, 1] but is %g", min_p);

@@ -40,6 +40,8 @@ Status Softmax(Stream& stream, const Args& args) {
   SoftmaxSizes sizes;
   SPECATTN_RETURN_IF_ERROR(CheckSoftmax(args, &sizes));
   if (sizes.rows * sizes.n == 0) return Ok();
+  SPECATTN_CHECK(sizes.rows <= INT32_MAX, "[Softmax] at most %d rows but there are %lld", INT32_MAX,
+                 static_cast<long long>(sizes.rows));
   int threads = kWarp;
   while (threads < kMostThreads && threads * 4 < sizes.n) threads *= 2;
   return LaunchKernel(static_cast<CudaStream&>(stream), "Softmax", Start::kInOrder, Rows,

@@ -2,7 +2,7 @@
 //   input   x [..., n], float32
 //   attrs   1 for the logarithm
 //   output  x's shape, float32: e^(x - max) / sum, or x - max - log(sum)
-// A row with NaN or +inf, or of -inf alone, is NaN (the logarithm of one with +inf in part).
+// A row with NaN or +inf, or of -inf alone, is NaN.
 #pragma once
 #include "../tensor.h"
 

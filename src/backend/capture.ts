@@ -91,9 +91,9 @@ export class Captured {
 
   dispose(): void {
     if (this.id === undefined) return;
-    tf.dispose(this.outputs);
-    this.backend.device.freeCapture(this.id);
+    this.backend.device.freeCapture(this.id); // refused while another is recorded
     this.id = undefined;
+    tf.dispose(this.outputs);
   }
 }
 

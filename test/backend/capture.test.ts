@@ -84,6 +84,45 @@ onBackend('specattn', 'a capture', () => {
     later.dispose();
   });
 
+  it('neither runs nor is freed while another is recorded', () => {
+    const state = [tf.tensor1d([1, 2])];
+    const older = native().capture(state, double);
+    const later = native().capture(state, (tensors) => {
+      expect(() => older.replay()).to.throw('[replay] no capture can run while launches are recorded');
+      expect(() => older.dispose()).to.throw(
+        '[freeCapture] no capture can be freed while launches are recorded',
+      );
+      return double(tensors);
+    });
+    older.replay();
+    later.replay();
+    expect(values(state[0])).to.deep.equal([4, 8]);
+    expect(values(older.outputs[0])).to.deep.equal([2, 3]);
+    older.dispose();
+    later.dispose();
+  });
+
+  it('copies out no other buffer that an output made room for, nor what was there before the output', () => {
+    const {device} = native();
+    const [long, short] = [device.allocate(4096), new Uint8Array(16)];
+    device.beginCapture();
+    const id = device.endCapture();
+    device.replay(id);
+    const output = device.addOutput(id, long);
+    expect(() => device.readOutput(id, output, 0, new Uint8Array(4096))).to.throw(
+      '[readOutput] of 0 replays the one 0 back is not kept',
+    );
+    device.free(long);
+    const other = device.allocate(16);
+    expect(other).to.equal(long); // handles are used again
+    expect(() => device.replay(id)).to.throw("[replay] an output's buffer was freed");
+    expect(() => device.readOutput(id, output, 0, short)).to.throw(
+      '[readOutput] the output has 4096 bytes but the array 16',
+    );
+    device.freeCapture(id);
+    device.free(other);
+  });
+
   it('keeps its memory to itself where endCapture is called without a recording', () => {
     const state = [filled(1)];
     const captured = native().capture(state, ([x]) => {

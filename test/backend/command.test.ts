@@ -200,6 +200,38 @@ onBackend('specattn', 'a launch as numbers', () => {
       expect(run).to.throw(message);
     });
 
+  it('is taken by a device that no kernel asked for scratch memory yet: a product over no elements', () => {
+    if (!('addon' in loaded)) throw new Error(loaded.reason);
+    const fresh = new loaded.addon.Device('cpu');
+    const [a, b, y] = [fresh.allocate(0), fresh.allocate(0), fresh.allocate(24)];
+    const product = [
+      numberOf('BatchMatMul'),
+      2,
+      1,
+      4,
+      a,
+      FLOAT,
+      2,
+      0,
+      2,
+      b,
+      FLOAT,
+      2,
+      0,
+      3,
+      y,
+      FLOAT,
+      2,
+      2,
+      3,
+    ];
+    fresh.command.set([...product, 1, 0, 0, 0]);
+    fresh.launch();
+    const read = new Float32Array(6).fill(7);
+    fresh.read(y, 0, read);
+    expect([...read]).to.deep.equal([0, 0, 0, 0, 0, 0]);
+  });
+
   it('and other calls: arguments that are missing or no numbers name no buffer', () => {
     const odd = device as unknown as Record<string, (...args: unknown[]) => void>;
     expect(() => odd.free()).to.throw('[free] no buffer has the handle -1');

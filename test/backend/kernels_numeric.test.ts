@@ -76,6 +76,17 @@ describeNative('reductions', () => {
         }));
   }
 
+  it('sums and products of integers are exact, modulo 2^32', () => {
+    const factors = Int32Array.from({length: 41}, (_, i) => (i % 2 ? -1 : 1) * (3 + 2 * i));
+    const product = [...factors].reduce((all, x) => BigInt.asIntN(32, all * BigInt(x)), 1n);
+    expect(tf.prod(tf.tensor1d(factors, 'int32')).dataSync()[0]).to.equal(Number(product));
+    const tiled = tf.tile(tf.tensor2d(factors, [41, 1], 'int32'), [1, 70]);
+    expect(new Set(tf.prod(tiled, 0).dataSync())).to.deep.equal(new Set([Number(product)]));
+    const count = 2 ** 22 + 3;
+    const sum = BigInt.asIntN(32, BigInt(count) * (2n ** 31n - 1n));
+    expect(tf.sum(tf.fill([count], 2 ** 31 - 1, 'int32')).dataSync()[0]).to.equal(Number(sum));
+  });
+
   it('long runs, over threads', async () => {
     for (const axes of [[0], [1], [0, 1]])
       await expectSame(() => [

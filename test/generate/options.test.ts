@@ -58,7 +58,7 @@ describe('resolveOptions', () => {
     denseLayers: {good: [0, 999], bad: [-1, 0.5, '4']},
     union: {good: ['row', 'causal', 'full'], bad: ['none', 0]},
     granularity: {good: ['layer', 'head'], bad: ['token', 0]},
-    temperature: {good: [0, 0.7, 5], bad: [-0.1, NaN, Infinity, '1']},
+    temperature: {good: [0, 0.7, 5], bad: [-0.1, 1e39, NaN, Infinity, '1']},
     topK: {good: [0, 40], bad: [-1, 1.5, 2 ** 31]},
     topP: {good: [1e-9, 1], bad: [0, 1.1, NaN]},
     minP: {good: [0, 0.5, 1], bad: [-0.1, 1.1, NaN]},

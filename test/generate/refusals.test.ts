@@ -213,7 +213,7 @@ forEachBackend('generate refuses', () => {
     [{gamma: 'often'}, `gamma must be a whole number from 1 to 16, or 'adaptive' but is "often"`],
     [{verification: 'none'}, `verification must be one of 'dense', 'sparse', 'refresh' but is "none"`],
     [{maxNewTokens: -1}, 'maxNewTokens must be a whole number >= 0 but is -1'],
-    [{temperature: Infinity}, 'temperature must be a number >= 0 but is Infinity'],
+    [{temperature: Infinity}, 'temperature must be a number from 0 to 3.4e38 but is Infinity'],
     [{stop: ['a', '']}, 'stop must be a text or a list of texts, none of them empty but is ["a",""]'],
     [{signal: {aborted: false}}, 'signal must be an AbortSignal but is {"aborted":false}'],
   ];

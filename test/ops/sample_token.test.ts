@@ -134,7 +134,7 @@ forEachBackend('SampleToken', () => {
   it('names what does not fit', () => {
     const logits = tf.zeros<tf.Rank.R2>([1, 8]);
     const sample = (options: SampleTokenOptions) => () => sampleToken(logits, seedOf(0, 0), at(0), options);
-    expect(sample({temperature: -1})).to.throw('[SampleToken] temperature must be 0 or more but is -1');
+    expect(sample({temperature: -1})).to.throw('[SampleToken] temperature must be 0 to 3.4e38 but is -1');
     expect(sample({topK: 2.5})).to.throw('[SampleToken] topK must be an integer of 0 or more but is 2.5');
     expect(sample({topP: 0})).to.throw('[SampleToken] topP must be in (0, 1] but is 0');
     expect(sample({minP: 1.1})).to.throw('[SampleToken] minP must be in [0, 1] but is 1.1');
