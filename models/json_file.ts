@@ -92,7 +92,7 @@ export function readJsonObject(file: string): JsonObject {
 /** Checked access to the fields of a JSON object. A field that is null counts as missing, as in Hugging Face's configs. */
 export class Fields {
   constructor(
-    private readonly file: string,
+    readonly file: string,
     readonly values: JsonObject,
     private readonly prefix = '',
   ) {}

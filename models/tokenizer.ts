@@ -1,6 +1,7 @@
 /** A Hugging Face tokenizer: text to token ids, and ids back to text, all at once or as they come. */
 import type {Tokenizer} from '@huggingface/tokenizers';
 
+import {ChatTemplate} from './chat_template.js';
 import {contentOf, readTokenizer, type TokenizerFiles} from './tokenizer_file.js';
 
 /** Characters that are counted at a time. */
@@ -10,6 +11,8 @@ export class LlamaTokenizer {
   readonly bosId?: number;
   /** Of tokenizer_config.json's `eos_token`; the model's config may name more. */
   readonly eosIds: ReadonlySet<number>;
+  /** Of a chat model; undefined for others. */
+  readonly chatTemplate?: ChatTemplate;
   private readonly special: ReadonlySet<number>;
 
   private readonly file: string;
@@ -25,6 +28,7 @@ export class LlamaTokenizer {
       const content = contentOf(config.values[field]);
       return content === undefined ? undefined : tokenizer.token_to_id(content);
     };
+    this.chatTemplate = ChatTemplate.read(dir, config);
     this.bosId = idOf('bos_token');
     const eosId = idOf('eos_token');
     this.eosIds = new Set(eosId === undefined ? [] : [eosId]);
@@ -43,10 +47,11 @@ export class LlamaTokenizer {
   /**
    * The text's ids, with the special tokens (as a rule a first BOS) that the tokenizer's post-processor adds. Half a surrogate pair is
    * U+FFFD, and a special token's own text is that token, as in Hugging Face's tokenizers.
+   * @param options.addSpecialTokens false for a text that has them already, as a chat template's
    * @throws Error where a token of the text is not in the vocabulary
    */
-  encode(text: string): number[] {
-    const {ids} = this.tokenizer.encode(text);
+  encode(text: string, {addSpecialTokens = true} = {}): number[] {
+    const {ids} = this.tokenizer.encode(text, {add_special_tokens: addSpecialTokens});
     if (ids.includes(undefined as never))
       throw new Error(
         `${this.file}: model.vocab must hold every token that texts may have, unk_token among them, but lacks one`,

@@ -1,8 +1,9 @@
 /** The loop: prompt → rounds → text. */
 import type {LlamaConfig} from '../models/config.js';
+import {CHAT_TEMPLATES, type ChatMessage} from '../models/chat_template.js';
 import type {LlamaTokenizer} from '../models/tokenizer.js';
 import {AdaptiveGamma} from './gamma.js';
-import {resolveOptions, type GenerateOptions, type ResolvedOptions} from './options.js';
+import {checkList, resolveOptions, type GenerateOptions, type ResolvedOptions} from './options.js';
 import {runsAhead} from './record.js';
 import {launchRound, readRound, type Round} from './rounds.js';
 import {sessionPlan, type Pair, type Session} from './session.js';
@@ -12,6 +13,9 @@ import {turn} from './turn.js';
 
 /** Why an answer ended: the model's end token; a stop text; `maxNewTokens` or the context's end; the signal. */
 export type FinishReason = 'eos' | 'stop' | 'length' | 'aborted';
+
+/** A text to go on with; or a conversation that a chat model is to answer. */
+export type Prompt = string | readonly ChatMessage[];
 
 export interface GenerateResult {
   /** What was written after the prompt, special tokens left out. */
@@ -42,12 +46,12 @@ class Aborted extends Error {}
  * probabilities) stays on the device, which hands back one small tensor a round. A device that runs by itself is given the next
  * round before that tensor is read, where one follows whatever it says: it never waits for the host.
  *
- * @throws Error on a bad option, a prompt longer than the context, sparse verification without a layer map, another backend than the
+ * @throws Error on a bad option, a prompt longer than the context, messages without a chat template or that it refuses, sparse verification without a layer map, another backend than the
  *     models', or a signal that was aborted before
  */
 export async function* generateText(
   engine: Engine,
-  prompt: string,
+  prompt: Prompt,
   given: GenerateOptions = {},
 ): AsyncGenerator<string, GenerateResult, undefined> {
   const options = resolveOptions(given);
@@ -171,23 +175,40 @@ export async function* generateText(
 
 function encodePrompt(
   {tokenizer, contextLength}: Engine,
-  prompt: string,
+  prompt: Prompt,
   {signal}: ResolvedOptions,
 ): number[] {
-  if (typeof prompt !== 'string')
-    throw new Error(`[generate] prompt must be a text but is ${prompt === null ? 'null' : typeof prompt}`);
+  const isText = typeof prompt === 'string';
+  if (!isText && !Array.isArray(prompt))
+    throw new Error(
+      `[generate] prompt must be a text or a list of messages but is ${prompt === null ? 'null' : typeof prompt}`,
+    );
   if (signal?.aborted) throw abortedBefore(signal.reason);
+  const text = isText ? prompt : chatText(tokenizer, prompt);
   // A token is rarely longer than a few characters.
-  if (prompt.length > 4 * contextLength && tokenizer.isFarLongerThan(prompt, contextLength))
+  if (text.length > 4 * contextLength && tokenizer.isFarLongerThan(text, contextLength))
     throw new Error(
       `[generate] prompt has more than ${2 * contextLength} tokens but the context holds ${contextLength}`,
     );
-  const tokens = tokenizer.encode(prompt);
+  const tokens = tokenizer.encode(text, {addSpecialTokens: isText});
   if (tokens.length === 0)
     throw new Error('[generate] prompt has no tokens, and the tokenizer adds none at the beginning');
   if (tokens.length > contextLength)
     throw new Error(`[generate] prompt has ${tokens.length} tokens but the context holds ${contextLength}`);
   return tokens;
+}
+
+function chatText(tokenizer: LlamaTokenizer, messages: readonly ChatMessage[]): string {
+  const isMessage = (value: unknown) => {
+    const {role, content} = (value ?? {}) as Partial<Record<keyof ChatMessage, unknown>>;
+    return typeof role === 'string' && typeof content === 'string';
+  };
+  checkList('generate', 'prompt', messages, [isMessage, '{role, content}']);
+  if (!tokenizer.chatTemplate)
+    throw new Error(
+      `[generate] prompt must be a text, not messages: ${tokenizer.dir} has no chat template (${CHAT_TEMPLATES})`,
+    );
+  return tokenizer.chatTemplate.render(messages);
 }
 
 function checkEngine({verifier, draft}: Engine): void {

@@ -2,7 +2,7 @@
 import type {Llama} from '../models/llama.js';
 import type {LayerMap} from '../models/layer_map.js';
 import type {LlamaTokenizer} from '../models/tokenizer.js';
-import {generateText, type Engine, type GenerateResult} from './generate.js';
+import {generateText, type Engine, type GenerateResult, type Prompt} from './generate.js';
 import type {GenerateOptions} from './options.js';
 import {Session, type Pair} from './session.js';
 
@@ -31,10 +31,19 @@ export class LanguageModel {
   }
 
   /**
-   * Continues `prompt`. Calls may overlap: each has caches of its own, and they take turns round by round.
-   * @throws Error on a bad option, a prompt longer than the context, a signal that was aborted before, or no memory for the caches
+   * Continues `prompt`, or answers it where it is a list of messages. Calls may overlap: each has caches of its own, and they take turns
+   * round by round.
+   *
+   * ```ts
+   * const {text} = await lm.generate([
+   *   {role: 'system', content: 'You answer in one sentence.'},
+   *   {role: 'user', content: 'What is a nucleus?'},
+   * ]);
+   * ```
+   * @throws Error on a bad option, a prompt longer than the context, messages without a chat template or that it refuses, a signal that
+   *     was aborted before, or no memory for the caches
    */
-  async generate(prompt: string, options: GenerateOptions = {}): Promise<GenerateResult> {
+  async generate(prompt: Prompt, options: GenerateOptions = {}): Promise<GenerateResult> {
     const pieces = this.stream(prompt, options);
     for (;;) {
       const {done, value} = await pieces.next();
@@ -44,7 +53,7 @@ export class LanguageModel {
 
   /** The answer piece by piece. Leaving the loop early ends it. */
   async *stream(
-    prompt: string,
+    prompt: Prompt,
     options: GenerateOptions = {},
   ): AsyncGenerator<string, GenerateResult, undefined> {
     const pieces = generateText(this.engine(), prompt, options);

@@ -11,7 +11,7 @@ import {BACKEND, describeDevices} from './backend/index.js';
 import {importable, importBackend} from './backend/packages.js';
 import {TENSORFLOW, tensorflowInWords} from './backend/tensorflow.js';
 import {checkNames, describe, resolveOptions, type GenerateOptions} from './options.js';
-import type {GenerateResult} from './generate.js';
+import type {GenerateResult, Prompt} from './generate.js';
 import {LanguageModel} from './language_model.js';
 import {nativeBackend} from './record.js';
 
@@ -206,11 +206,11 @@ function describeBackend(): string {
 const cache = new Map<string, Promise<LanguageModel>>();
 
 /**
- * One call: loads the pair (once; it stays loaded) and continues `prompt`.
+ * One call: loads the pair (once; it stays loaded) and continues `prompt`, or answers it where it is a list of messages.
  * @param options those of {@link load} and of `LanguageModel.generate`
  */
 export async function generate(
-  prompt: string,
+  prompt: Prompt,
   options: Omit<GenerateOptions & LoadOptions, 'draft'> & {draft?: string | boolean | null} = {},
 ): Promise<GenerateResult> {
   const {verifier, layerMap, dtype, contextLength, backend, onProgress, draft, ...rest} = options;

@@ -1,7 +1,7 @@
 /** `specattn generate` */
 import {Command, Option} from 'commander';
 
-import type {GenerateOptions, GenerateStats, LoadOptions} from '../index.js';
+import type {ChatMessage, GenerateOptions, GenerateStats, LoadOptions} from '../index.js';
 import {resolveOptions} from '../options.js';
 import {PASSAGE, PASSAGE_TEMPERATURE} from '../passage.js';
 import {dim, EXIT_INTERRUPTED, printJson, say, withInterrupt, withProgress} from './terminal.js';
@@ -11,7 +11,13 @@ import {collect, gamma, number, readText, UsageError, wholeNumber} from './value
 const SHOWN_PROMPT = 1200;
 
 type Flags = Omit<LoadOptions, 'draft'> &
-  Omit<GenerateOptions, 'draft'> & {draft?: string | false; file?: string; json?: boolean};
+  Omit<GenerateOptions, 'draft'> & {
+    draft?: string | false;
+    file?: string;
+    json?: boolean;
+    chat?: boolean;
+    system?: string;
+  };
 
 export function generateCommand(): Command {
   const help = Object.entries({
@@ -69,6 +75,8 @@ export function generateCommand(): Command {
     ],
     'Text:': [
       new Option('--file <file>', 'read the prompt from a file; -: standard input'),
+      new Option('--chat', 'the prompt is a message to a chat model: its chat template is used'),
+      new Option('--system <text>', 'with --chat: a system message before it'),
       new Option('--max-new-tokens <n>', 'stop after so many tokens').argParser(wholeNumber),
       new Option('--stop <text>', 'stop before this text; may be given again').argParser(collect),
       new Option('--json', 'print one JSON object: text, tokens, finishReason, stats'),
@@ -93,10 +101,18 @@ export function generateCommand(): Command {
 }
 
 async function generate(argument: string | undefined, flags: Flags): Promise<void> {
-  const {draft, verifier, layerMap, dtype, contextLength, backend, file, json, ...options} = flags;
+  const {draft, verifier, layerMap, dtype, contextLength, backend, file, json, chat, system, ...options} =
+    flags;
   if (argument !== undefined && file !== undefined) throw new UsageError('give a prompt or --file, not both');
   const source = argument === '-' ? '-' : file;
   const prompt = source !== undefined ? readText(source) : (argument ?? PASSAGE);
+
+  if (chat && prompt === PASSAGE) throw new UsageError('--chat needs a message: give a prompt or --file');
+  if (system !== undefined && !chat) throw new UsageError('--system needs --chat');
+  const messages: ChatMessage[] = [
+    ...(system === undefined ? [] : [{role: 'system', content: system}]),
+    {role: 'user', content: prompt},
+  ];
 
   if (prompt === PASSAGE) options.temperature ??= PASSAGE_TEMPERATURE;
   checkOptions(options);
@@ -117,12 +133,14 @@ async function generate(argument: string | undefined, flags: Flags): Promise<voi
     // With the first piece, so that a prompt that is refused is not shown first.
     let shown = false;
     const show = (piece: string) => {
-      if (!shown) showPrompt(prompt);
+      if (!shown) showPrompt(chat ? `${prompt}\n` : prompt);
       shown = true;
       process.stdout.write(piece);
     };
     const onText = json ? undefined : show;
-    const result = await withInterrupt((signal) => lm.generate(prompt, {...options, onText, signal}));
+    const result = await withInterrupt((signal) =>
+      lm.generate(chat ? messages : prompt, {...options, onText, signal}),
+    );
     if (json) {
       printJson(result);
     } else {

@@ -7,6 +7,7 @@ import {expect} from 'chai';
 
 import {packageRoot} from '../../src/backend/addon.js';
 import {missing} from '../backends.js';
+import {linkModel, replaceFile} from '../generate/models.js';
 import {RESULTS, writeFiles} from '../report/made.js';
 
 const BIN = path.join(packageRoot, 'bin', 'specattn.js');
@@ -78,6 +79,12 @@ describe('specattn', function () {
       ['p outside (0, 1]', ['generate', '--p', '1.5'], '1.5'],
       ['gamma below 1', ['generate', '--gamma', '0'], 'gamma'],
       ['a prompt and a file', ['generate', 'Once', '--file', 'x.txt'], 'give a prompt or --file, not both'],
+      ['a chat without a message', ['generate', '--chat'], '--chat needs a message: give a prompt or --file'],
+      [
+        'a system message without a chat',
+        ['generate', 'Once', '--system', 'Be brief.'],
+        '--system needs --chat',
+      ],
       ['a second prompt', ['generate', 'Once', 'upon'], 'too many arguments'],
       ['no text', ['calibrate'], "required option '--text <files...>' not specified"],
       ['nothing to evaluate', ['evaluate'], "required option '--texts <paths...>' not specified"],
@@ -111,6 +118,21 @@ describe('specattn', function () {
   });
 
   describe('generate', () => {
+    it('answers a message by the chat template, where the model has one', () => {
+      const refused = specattn(['generate', PROMPT, '--chat']);
+      expect(refused.status).to.equal(1);
+      expect(refused.stderr).to.include('has no chat template (chat_template.jinja, or chat_template in');
+      const verifier = linkModel(path.join(packageRoot, 'models', 'pretrained', 'verifier'));
+      replaceFile(
+        verifier,
+        'chat_template.jinja',
+        "{{ bos_token }}{% for message in messages %}{{ message['content'] + ' ' }}{% endfor %}",
+      );
+      const pair = ['--verifier', verifier, '--draft', 'pretrained'];
+      const answer = json(['generate', PROMPT, '--chat', '--system', 'Once.', ...pair, ...GREEDY]);
+      expect(answer.tokens).to.deep.equal(json(['generate', `Once. ${PROMPT} `, ...pair, ...GREEDY]).tokens);
+    });
+
     it('prints one JSON object', () => {
       const result = json(['generate', PROMPT, ...GREEDY]);
       expect(result).to.have.keys(['text', 'tokens', 'finishReason', 'stats']);
