@@ -29,11 +29,12 @@ export interface GenerateStats {
   };
   /** New tokens a second of decoding: the prompt's time is left out, and what the caller took over the text. */
   tokensPerSecond: number;
-  /** Milliseconds: the whole call, the prompt, the decoding (as of `tokensPerSecond`), and that by phase. */
+  /** Milliseconds: the whole call, which is the prompt, the decoding and what the caller took over the text; and the decoding by phase. */
   time: {
     total: number;
     prefill: number;
     decode: number;
+    caller: number;
     draft: number;
     select: number;
     verify: number;
@@ -143,7 +144,13 @@ export class StatsCollector {
       kvReductionAll,
       bytesRead: {keyValues: bytes, keyValuesDense: bytesDense},
       tokensPerSecond: newTokens && decode > 0 ? (newTokens * 1000) / decode : 0,
-      time: {total: end - this.start, prefill: this.decodeStart - this.start, decode, ...this.phases},
+      time: {
+        total: end - this.start,
+        prefill: this.decodeStart - this.start,
+        decode,
+        caller: this.waiting,
+        ...this.phases,
+      },
       device: this.device,
     };
   }

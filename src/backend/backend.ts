@@ -222,9 +222,16 @@ export class SpecAttnBackend extends KernelBackend implements NativeBackend {
     this.device.write(handle, 0, typed);
   }
 
-  /** Records the launches of one call of `step` over `state`'s buffers; see {@link Captured}. */
+  /** Records the launches of one call of `step` (of two, where memory was short) over `state`'s buffers; see {@link Captured}. */
   capture(state: tf.Tensor[], step: CaptureStep): Captured {
-    return new Captured(this, state, step);
+    try {
+      return new Captured(this, state, step);
+    } catch (error) {
+      if (!(error as Error).message.startsWith('[allocate] ')) throw error;
+      // A GPU takes no memory back while launches are recorded: what it keeps for later goes back now, and all begins anew.
+      this.device.trim();
+      return new Captured(this, state, step);
+    }
   }
 
   /** Waits for everything queued. */

@@ -84,6 +84,39 @@ onBackend('specattn', 'a capture', () => {
     later.dispose();
   });
 
+  it('begins anew with what the device kept for later, where memory is short', () => {
+    const state = [tf.tensor1d([1, 2])];
+    const before = held();
+    const {device} = native();
+    const allocate = device.allocate.bind(device);
+    const trim = device.trim.bind(device);
+    const calls: string[] = [];
+    let failures = 1;
+    Object.assign(device, {
+      allocate: (bytes: number) => {
+        calls.push('allocate');
+        if (failures-- > 0) throw new Error('[allocate] 8 bytes asked for on device gpu: 0 bytes are free');
+        return allocate(bytes);
+      },
+      trim: () => {
+        calls.push('trim');
+        trim();
+      },
+    });
+    try {
+      const captured = native().capture(state, double);
+      captured.replay();
+      expect(values(state[0])).to.deep.equal([2, 4]);
+      expect(calls.slice(0, 3)).to.deep.equal(['allocate', 'trim', 'allocate']);
+      captured.dispose();
+      failures = 2; // it is not tried for ever
+      expect(() => native().capture(state, double)).to.throw('[allocate] 8 bytes asked for');
+      expect(held()).to.deep.equal(before);
+    } finally {
+      Object.assign(device, {allocate, trim});
+    }
+  });
+
   it('neither runs nor is freed while another is recorded', () => {
     const state = [tf.tensor1d([1, 2])];
     const older = native().capture(state, double);

@@ -240,10 +240,10 @@ forEachBackend('generate refuses', () => {
         [5, 'number'],
         [null, 'null'],
         [undefined, 'undefined'],
-        [['a'], 'object'],
+        [{role: 'user', content: 'a'}, 'object'],
       ])
-        expect(await refusal(() => lm.generate(prompt as string))).to.equal(
-          `[generate] prompt must be a text but is ${what as string}`,
+        expect(await refusal(() => lm.generate(prompt as never))).to.equal(
+          `[generate] prompt must be a text or a list of messages but is ${what as string}`,
         );
       const prompt = 'a '.repeat(30);
       const tokens = lm.tokenizer.encode(prompt).length;
