@@ -10,22 +10,6 @@ namespace {
 
 constexpr int64_t kAnySize = -1;
 
-inline const char* NameOf(DType dtype) {
-  switch (dtype) {
-    case DType::kFloat32:
-      return "float32";
-    case DType::kBFloat16:
-      return "bfloat16";
-    case DType::kFloat16:
-      return "float16";
-    case DType::kInt32:
-      return "int32";
-    case DType::kBool:
-      return "bool";
-  }
-  return "unknown";
-}
-
 // "[5,?,64]"
 struct ShapeText {
   char text[24 * kMaxRank];

@@ -31,8 +31,8 @@ struct Places {
 
 inline Status CheckPlaces(const char* op, const Tensor& indices, const Tensor& x, double indices_a_place,
                           Places* places) {
-  SPECATTN_CHECK(indices.dtype == DType::kInt32, "[%s] indices must be int32 but are of dtype %d", op,
-                 static_cast<int>(indices.dtype));
+  SPECATTN_CHECK(indices.dtype == DType::kInt32, "[%s] indices must be int32 but are %s", op,
+                 NameOf(indices.dtype));
   const int64_t depth = Whole(indices_a_place);
   SPECATTN_CHECK(depth >= 1 && depth <= x.rank, "[%s] a place must be 1 to %d indices but is %g", op, x.rank,
                  indices_a_place);

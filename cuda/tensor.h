@@ -14,6 +14,22 @@ constexpr size_t SizeOf(DType dtype) {
   return dtype == DType::kBool ? 1 : dtype == DType::kBFloat16 || dtype == DType::kFloat16 ? 2 : 4;
 }
 
+inline const char* NameOf(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat32:
+      return "float32";
+    case DType::kBFloat16:
+      return "bfloat16";
+    case DType::kFloat16:
+      return "float16";
+    case DType::kInt32:
+      return "int32";
+    case DType::kBool:
+      return "bool";
+  }
+  return "unknown";
+}
+
 constexpr bool IsFloat(DType dtype) { return dtype <= DType::kFloat16; }
 
 constexpr int kMaxRank = 8;

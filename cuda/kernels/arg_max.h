@@ -4,7 +4,7 @@
 //   output  x's shape without the axis, int32
 // NaN is never larger, unless it comes first: then the index is 0, as on tfjs-backend-cpu.
 #pragma once
-#include "../tensor.h"
+#include "../check.h"
 
 namespace specattn {
 namespace {
@@ -15,15 +15,12 @@ struct ArgMaxCall {
 };
 
 inline Status CheckArgMax(const Args& args, ArgMaxCall* call) {
-  SPECATTN_CHECK(args.input_count == 1 && args.output_count == 1 && args.attr_count == 2,
-                 "[ArgMax] expected 1 input, 1 output and 2 attributes but has %d, %d and %d",
-                 args.input_count, args.output_count, args.attr_count);
+  SPECATTN_RETURN_IF_ERROR(CheckCounts("ArgMax", args, 1, 1, 2));
   const Tensor &x = args.inputs[0], &y = args.outputs[0];
   const int64_t axis = Whole(args.attrs[0]);
   SPECATTN_CHECK(axis >= 0 && axis < x.rank, "[ArgMax] axis %g of a tensor of rank %d", args.attrs[0],
                  x.rank);
-  SPECATTN_CHECK(y.dtype == DType::kInt32, "[ArgMax] the output must be int32 but is of dtype %d",
-                 static_cast<int>(y.dtype));
+  SPECATTN_RETURN_IF_ERROR(CheckDType("ArgMax", "the output", y, DType::kInt32));
   int64_t outer = 1, inner = 1;
   for (int i = 0; i < axis; ++i) outer *= x.dims[i];
   for (int64_t i = axis + 1; i < x.rank; ++i) inner *= x.dims[i];

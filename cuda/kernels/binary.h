@@ -7,6 +7,7 @@
 #pragma once
 #include <type_traits>
 
+#include "../check.h"
 #include "../convert.h"
 #include "../strided.h"
 
@@ -127,15 +128,13 @@ constexpr Kind kKinds[] = {
 }  // namespace binary
 
 inline Status CheckBinary(const Args& args, int* function, Loops<2>* loops) {
-  SPECATTN_CHECK(args.input_count == 2 && args.output_count == 1 && args.attr_count == 1,
-                 "[Binary] expected 2 inputs, 1 output and a function but has %d, %d and %d attributes",
-                 args.input_count, args.output_count, args.attr_count);
+  SPECATTN_RETURN_IF_ERROR(CheckCounts("Binary", args, 2, 1, 1));
   const Tensor &a = args.inputs[0], &b = args.inputs[1], &out = args.outputs[0];
   const int64_t number = Whole(args.attrs[0]);
   SPECATTN_CHECK(number >= 0 && number < binary::kFunctions, "[Binary] no function %g", args.attrs[0]);
   *function = static_cast<int>(number);
-  SPECATTN_CHECK(a.dtype == b.dtype, "[Binary] a and b must have one dtype but have %d and %d",
-                 static_cast<int>(a.dtype), static_cast<int>(b.dtype));
+  SPECATTN_CHECK(a.dtype == b.dtype, "[Binary] a and b must have one dtype but have %s and %s",
+                 NameOf(a.dtype), NameOf(b.dtype));
   int64_t sa[kMaxRank], sb[kMaxRank];
   SPECATTN_CHECK(BroadcastStrides(a, out, sa), "[Binary] a does not broadcast to the output's shape");
   SPECATTN_CHECK(BroadcastStrides(b, out, sb), "[Binary] b does not broadcast to the output's shape");
@@ -148,8 +147,7 @@ inline Status CheckBinary(const Args& args, int* function, Loops<2>* loops) {
   const DType expected = kind == binary::kCompare   ? DType::kBool
                          : kind == binary::kInteger ? DType::kInt32
                                                     : a.dtype;
-  SPECATTN_CHECK(out.dtype == expected, "[Binary] the output must be of dtype %d but is of %d",
-                 static_cast<int>(expected), static_cast<int>(out.dtype));
+  SPECATTN_RETURN_IF_ERROR(CheckDType("Binary", "the output", out, expected));
   for (int i = 0; i < out.rank; ++i) loops->Add(out.dims[i], {sa[i], sb[i]});
   loops->Close();
   return Ok();

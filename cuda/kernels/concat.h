@@ -23,8 +23,8 @@ inline Status CheckConcat(const Args& args, ConcatSizes* sizes) {
   size_t row = 0;
   for (int i = 0; i < args.input_count; ++i) {
     const Tensor& x = args.inputs[i];
-    SPECATTN_CHECK(x.dtype == out.dtype, "[Concat] input %d must be of dtype %d but is of %d", i,
-                   static_cast<int>(out.dtype), static_cast<int>(x.dtype));
+    SPECATTN_CHECK(x.dtype == out.dtype, "[Concat] input %d must be %s but is %s", i, NameOf(out.dtype),
+                   NameOf(x.dtype));
     SPECATTN_CHECK(outer > 0 ? x.size() % outer == 0 : x.size() == 0,
                    "[Concat] input %d: %lld elements do not make %lld rows", i,
                    static_cast<long long>(x.size()), static_cast<long long>(outer));

@@ -16,8 +16,8 @@ inline Status CheckCopy(const Args& args) {
   SPECATTN_CHECK(x.size() == y.size(), "[Copy] y must have %lld elements but has %lld",
                  static_cast<long long>(x.size()), static_cast<long long>(y.size()));
   SPECATTN_CHECK(x.dtype == y.dtype || (IsFloat(x.dtype) && IsFloat(y.dtype)),
-                 "[Copy] dtype %d cannot be copied to dtype %d; Cast converts", static_cast<int>(x.dtype),
-                 static_cast<int>(y.dtype));
+                 "[Copy] dtype %s cannot be copied to dtype %s; Cast converts", NameOf(x.dtype),
+                 NameOf(y.dtype));
   return Ok();
 }
 

@@ -5,7 +5,7 @@
 // Accumulates in float64 (integers too: exact below 2^53; wrapped when stored). CUDA multiplies stretches of a row by themselves
 // first: where a product leaves float64's range, NaN and infinity need not stand where the CPU has them.
 #pragma once
-#include "../tensor.h"
+#include "../check.h"
 
 namespace specattn {
 namespace {
@@ -16,9 +16,7 @@ struct CumsumCall {
 };
 
 inline Status CheckCumsum(const Args& args, CumsumCall* call) {
-  SPECATTN_CHECK(args.input_count == 1 && args.output_count == 1 && args.attr_count == 4,
-                 "[Cumsum] expected 1 input, 1 output and 4 attributes but has %d, %d and %d",
-                 args.input_count, args.output_count, args.attr_count);
+  SPECATTN_RETURN_IF_ERROR(CheckCounts("Cumsum", args, 1, 1, 4));
   const Tensor &x = args.inputs[0], &y = args.outputs[0];
   const int64_t axis = Whole(args.attrs[0]);
   SPECATTN_CHECK(x.rank == 0 ? axis == 0 : axis >= 0 && axis < x.rank,
@@ -26,8 +24,7 @@ inline Status CheckCumsum(const Args& args, CumsumCall* call) {
   SPECATTN_CHECK(x.size() == y.size(), "[Cumsum] the output must have %lld elements but has %lld",
                  static_cast<long long>(x.size()), static_cast<long long>(y.size()));
   const DType expected = x.dtype == DType::kBool ? DType::kInt32 : x.dtype;
-  SPECATTN_CHECK(y.dtype == expected, "[Cumsum] the output must be of dtype %d but is of %d",
-                 static_cast<int>(expected), static_cast<int>(y.dtype));
+  SPECATTN_RETURN_IF_ERROR(CheckDType("Cumsum", "the output", y, expected));
   call->outer = call->inner = 1;
   for (int i = 0; i < axis; ++i) call->outer *= x.dims[i];
   for (int64_t i = axis + 1; i < x.rank; ++i) call->inner *= x.dims[i];

@@ -5,7 +5,7 @@
 //   float, else x's dtype
 // An index out of range gives zeros: a queued kernel cannot fail.
 #pragma once
-#include "../tensor.h"
+#include "../check.h"
 
 namespace specattn {
 namespace {
@@ -15,20 +15,16 @@ struct GatherSizes {  // x [batch, outer, dim, inner], indices [batch, count], y
 };
 
 inline Status CheckGather(const Args& args, GatherSizes* sizes) {
-  SPECATTN_CHECK(args.input_count == 2 && args.output_count == 1 && args.attr_count == 2,
-                 "[Gather] expected 2 inputs, 1 output and 2 attributes but has %d, %d and %d",
-                 args.input_count, args.output_count, args.attr_count);
+  SPECATTN_RETURN_IF_ERROR(CheckCounts("Gather", args, 2, 1, 2));
   const Tensor &x = args.inputs[0], &indices = args.inputs[1], &y = args.outputs[0];
   const int64_t axis = Whole(args.attrs[0]), batch_dims = Whole(args.attrs[1]);
   SPECATTN_CHECK(
       axis >= 0 && axis < x.rank && batch_dims >= 0 && batch_dims <= axis && batch_dims <= indices.rank,
       "[Gather] axis %g and batchDims %g do not fit ranks %d and %d", args.attrs[0], args.attrs[1], x.rank,
       indices.rank);
-  SPECATTN_CHECK(indices.dtype == DType::kInt32, "[Gather] indices must be int32 but are of dtype %d",
-                 static_cast<int>(indices.dtype));
+  SPECATTN_RETURN_IF_ERROR(CheckDType("Gather", "indices", indices, DType::kInt32));
   const DType expected = IsFloat(x.dtype) ? DType::kFloat32 : x.dtype;
-  SPECATTN_CHECK(y.dtype == expected, "[Gather] the output must be of dtype %d but is of %d",
-                 static_cast<int>(expected), static_cast<int>(y.dtype));
+  SPECATTN_RETURN_IF_ERROR(CheckDType("Gather", "the output", y, expected));
   int64_t batch = 1, outer = 1, inner = 1, count = 1;
   for (int i = 0; i < batch_dims; ++i) {
     SPECATTN_CHECK(x.dims[i] == indices.dims[i],

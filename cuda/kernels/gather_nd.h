@@ -4,19 +4,18 @@
 //   output  x's dtype: as many slices x.shape[depth:] as there are places
 // A place out of range gives zeros: a queued kernel cannot fail.
 #pragma once
+#include "../check.h"
 #include "../places.h"
 
 namespace specattn {
 namespace {
 
 inline Status CheckGatherNd(const Args& args, Places* places) {
-  SPECATTN_CHECK(args.input_count == 2 && args.output_count == 1 && args.attr_count == 1,
-                 "[GatherNd] expected 2 inputs, 1 output and 1 attribute but has %d, %d and %d",
-                 args.input_count, args.output_count, args.attr_count);
+  SPECATTN_RETURN_IF_ERROR(CheckCounts("GatherNd", args, 2, 1, 1));
   const Tensor &x = args.inputs[0], &indices = args.inputs[1], &y = args.outputs[0];
   SPECATTN_RETURN_IF_ERROR(CheckPlaces("GatherNd", indices, x, args.attrs[0], places));
-  SPECATTN_CHECK(x.dtype == y.dtype, "[GatherNd] y must be of x's dtype %d but is of %d",
-                 static_cast<int>(x.dtype), static_cast<int>(y.dtype));
+  SPECATTN_CHECK(x.dtype == y.dtype, "[GatherNd] y must be of x's dtype %s but is %s", NameOf(x.dtype),
+                 NameOf(y.dtype));
   SPECATTN_CHECK(y.size() == places->count * places->inner,
                  "[GatherNd] y must have %lld elements but has %lld",
                  static_cast<long long>(places->count * places->inner), static_cast<long long>(y.size()));

@@ -7,8 +7,8 @@
 #pragma once
 #include <cstring>
 
+#include "../check.h"
 #include "../random.h"
-#include "../tensor.h"
 
 namespace specattn {
 namespace {
@@ -44,13 +44,11 @@ struct MultinomialCall {
 };
 
 inline Status CheckMultinomial(const Args& args, MultinomialCall* call) {
-  SPECATTN_CHECK(args.input_count == 1 && args.output_count == 1 && args.attr_count == 2,
-                 "[Multinomial] expected 1 input, 1 output and 2 attributes but has %d, %d and %d",
-                 args.input_count, args.output_count, args.attr_count);
+  SPECATTN_RETURN_IF_ERROR(CheckCounts("Multinomial", args, 1, 1, 2));
   const Tensor &x = args.inputs[0], &y = args.outputs[0];
   SPECATTN_CHECK(x.dtype == DType::kFloat32 && y.dtype == DType::kInt32,
-                 "[Multinomial] logits must be float32 and the output int32 but are of dtypes %d and %d",
-                 static_cast<int>(x.dtype), static_cast<int>(y.dtype));
+                 "[Multinomial] logits must be float32 and the output int32 but are of %s and %s",
+                 NameOf(x.dtype), NameOf(y.dtype));
   SPECATTN_CHECK(x.rank == 2 && y.rank == 2 && x.dims[0] == y.dims[0],
                  "[Multinomial] logits and the output must be matrices of as many rows");
   const int64_t rows = x.dims[0], n = x.dims[1], samples = y.dims[1];

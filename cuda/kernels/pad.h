@@ -46,8 +46,8 @@ inline Status CheckPad(const Args& args, PadCall* call) {
                  "[Pad] expected 1 input, 1 output and 2 attributes or more but has %d, %d and %d",
                  args.input_count, args.output_count, args.attr_count);
   const Tensor &x = args.inputs[0], &y = args.outputs[0];
-  SPECATTN_CHECK(x.dtype == y.dtype, "[Pad] y must be of x's dtype %d but is of %d",
-                 static_cast<int>(x.dtype), static_cast<int>(y.dtype));
+  SPECATTN_CHECK(x.dtype == y.dtype, "[Pad] y must be of x's dtype %s but is %s", NameOf(x.dtype),
+                 NameOf(y.dtype));
   SPECATTN_CHECK(x.rank == y.rank && args.attr_count == 2 + x.rank,
                  "[Pad] x, y and the paddings must have one rank but have %d, %d and %d", x.rank, y.rank,
                  args.attr_count - 2);

@@ -8,6 +8,7 @@
 // Any and All are 0, Prod is 1, Max and Min NaN (0 for integers), as on tfjs-backend-cpu. Sums and products run in float64 in an
 // order that the device fixes, whatever the threads; of integers they are exact, and wrapped when stored.
 #pragma once
+#include "../check.h"
 #include "../convert.h"
 #include "../strided.h"
 
@@ -115,8 +116,7 @@ inline Status CheckReduce(const Args& args, ReducePlan* plan) {
   const DType expected = kind == reduce::kFloat                                ? DType::kFloat32
                          : kind == reduce::kNumeric && x.dtype == DType::kBool ? DType::kInt32
                                                                                : x.dtype;
-  SPECATTN_CHECK(y.dtype == expected, "[Reduce] the output must be of dtype %d but is of %d",
-                 static_cast<int>(expected), static_cast<int>(y.dtype));
+  SPECATTN_RETURN_IF_ERROR(CheckDType("Reduce", "the output", y, expected));
   bool is_reduced[kMaxRank] = {};
   for (int i = 1; i < args.attr_count; ++i) {
     const int64_t axis = Whole(args.attrs[i]);

@@ -6,8 +6,8 @@
 #pragma once
 #include <cmath>
 
+#include "../check.h"
 #include "../host_device.h"
-#include "../tensor.h"
 
 namespace specattn {
 namespace {
@@ -39,9 +39,7 @@ struct ResizeCall {
 };
 
 inline Status CheckResize(const Args& args, ResizeCall* call) {
-  SPECATTN_CHECK(args.input_count == 1 && args.output_count == 1 && args.attr_count == 3,
-                 "[Resize] expected 1 input, 1 output and 3 attributes but has %d, %d and %d",
-                 args.input_count, args.output_count, args.attr_count);
+  SPECATTN_RETURN_IF_ERROR(CheckCounts("Resize", args, 1, 1, 3));
   const Tensor &x = args.inputs[0], &y = args.outputs[0];
   SPECATTN_CHECK(x.rank == 4 && y.rank == 4 && x.dims[0] == y.dims[0] && x.dims[3] == y.dims[3],
                  "[Resize] x and y must be [B,H,W,C] of one B and C but have ranks %d and %d", x.rank,
@@ -49,8 +47,8 @@ inline Status CheckResize(const Args& args, ResizeCall* call) {
   call->bilinear = args.attrs[0] != 0;
   SPECATTN_CHECK(
       x.dtype == y.dtype && (x.dtype == DType::kFloat32 || (x.dtype == DType::kInt32 && !call->bilinear)),
-      "[Resize] x and y must be float32, or int32 if not bilinear, but have dtypes %d and %d",
-      static_cast<int>(x.dtype), static_cast<int>(y.dtype));
+      "[Resize] x and y must be float32, or int32 if not bilinear, but have %s and %s", NameOf(x.dtype),
+      NameOf(y.dtype));
   SPECATTN_CHECK(x.size() > 0 || y.size() == 0, "[Resize] there are no pixels to make %lld elements of",
                  static_cast<long long>(y.size()));
   call->batch = x.dims[0];

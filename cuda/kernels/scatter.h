@@ -7,6 +7,7 @@
 // A place out of range is passed over: a queued kernel cannot fail. int32 wraps. On the CPU updates are added in their order;
 // on CUDA floats in any order, so that the last bits of a sum may differ from run to run.
 #pragma once
+#include "../check.h"
 #include "../places.h"
 
 namespace specattn {
@@ -18,16 +19,14 @@ struct ScatterCall {
 };
 
 inline Status CheckScatter(const Args& args, ScatterCall* call) {
-  SPECATTN_CHECK(args.input_count == 3 && args.output_count == 1 && args.attr_count == 2,
-                 "[Scatter] expected 3 inputs, 1 output and 2 attributes but has %d, %d and %d",
-                 args.input_count, args.output_count, args.attr_count);
+  SPECATTN_RETURN_IF_ERROR(CheckCounts("Scatter", args, 3, 1, 2));
   const Tensor &updates = args.inputs[1], &base = args.inputs[2], &y = args.outputs[0];
   Places& places = call->places;
   SPECATTN_RETURN_IF_ERROR(CheckPlaces("Scatter", args.inputs[0], y, args.attrs[0], &places));
   call->adds = args.attrs[1] != 0;
   SPECATTN_CHECK(updates.dtype == y.dtype && base.dtype == y.dtype,
-                 "[Scatter] updates and base must be of y's dtype %d but are of %d and %d",
-                 static_cast<int>(y.dtype), static_cast<int>(updates.dtype), static_cast<int>(base.dtype));
+                 "[Scatter] updates and base must be of y's dtype %s but are %s and %s", NameOf(y.dtype),
+                 NameOf(updates.dtype), NameOf(base.dtype));
   SPECATTN_CHECK(!(call->adds && y.dtype == DType::kBool), "[Scatter] bools can't be added");
   SPECATTN_CHECK(places.count <= INT32_MAX, "[Scatter] at most %d places but there are %lld", INT32_MAX,
                  static_cast<long long>(places.count));

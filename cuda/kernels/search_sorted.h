@@ -3,8 +3,8 @@
 //   attrs   upper: 0 before the elements that equal the value, 1 after them
 //   output  int32 [B,M]: how many elements of the row are below (upper: at most) the value
 #pragma once
+#include "../check.h"
 #include "../host_device.h"
-#include "../tensor.h"
 
 namespace specattn {
 namespace {
@@ -29,21 +29,18 @@ SPECATTN_HOST_DEVICE inline int32_t PlaceIn(const T* row, int64_t n, T value, bo
 }
 
 inline Status CheckSearchSorted(const Args& args, SearchSortedSizes* sizes) {
-  SPECATTN_CHECK(args.input_count == 2 && args.output_count == 1 && args.attr_count == 1,
-                 "[SearchSorted] expected 2 inputs, 1 output and 1 attribute but has %d, %d and %d",
-                 args.input_count, args.output_count, args.attr_count);
+  SPECATTN_RETURN_IF_ERROR(CheckCounts("SearchSorted", args, 2, 1, 1));
   const Tensor &sorted = args.inputs[0], &values = args.inputs[1], &y = args.outputs[0];
   SPECATTN_CHECK(sorted.rank == 2 && values.rank == 2 && sorted.dims[0] == values.dims[0],
                  "[SearchSorted] sorted and values must be [B,N] and [B,M] but have ranks %d and %d",
                  sorted.rank, values.rank);
   SPECATTN_CHECK(
       sorted.dtype == values.dtype && (sorted.dtype == DType::kFloat32 || sorted.dtype == DType::kInt32),
-      "[SearchSorted] sorted and values must both be float32 or int32 but have dtypes %d and %d",
-      static_cast<int>(sorted.dtype), static_cast<int>(values.dtype));
+      "[SearchSorted] sorted and values must both be float32 or int32 but have %s and %s",
+      NameOf(sorted.dtype), NameOf(values.dtype));
   SPECATTN_CHECK(y.dtype == DType::kInt32 && y.size() == values.size(),
-                 "[SearchSorted] y must be int32 of %lld elements but is of dtype %d and has %lld",
-                 static_cast<long long>(values.size()), static_cast<int>(y.dtype),
-                 static_cast<long long>(y.size()));
+                 "[SearchSorted] y must be int32 of %lld elements but is %s and has %lld",
+                 static_cast<long long>(values.size()), NameOf(y.dtype), static_cast<long long>(y.size()));
   *sizes = {sorted.dims[1], values.dims[1], args.attrs[0] != 0};
   return Ok();
 }

@@ -3,6 +3,7 @@
 //   output  t's dtype
 // A condition of rank 1 beside t of a higher rank picks whole rows: the caller passes it as [N, 1, …].
 #pragma once
+#include "../check.h"
 #include "../strided.h"
 
 namespace specattn {
@@ -13,11 +14,10 @@ inline Status CheckSelect(const Args& args, Loops<3>* loops) {
                  "[Select] expected 3 inputs and 1 output but has %d and %d", args.input_count,
                  args.output_count);
   const Tensor &condition = args.inputs[0], &t = args.inputs[1], &e = args.inputs[2], &out = args.outputs[0];
-  SPECATTN_CHECK(condition.dtype == DType::kBool, "[Select] condition must be bool but is of dtype %d",
-                 static_cast<int>(condition.dtype));
+  SPECATTN_RETURN_IF_ERROR(CheckDType("Select", "condition", condition, DType::kBool));
   SPECATTN_CHECK(t.dtype == e.dtype && t.dtype == out.dtype,
-                 "[Select] t, e and the output must have one dtype but have %d, %d, %d",
-                 static_cast<int>(t.dtype), static_cast<int>(e.dtype), static_cast<int>(out.dtype));
+                 "[Select] t, e and the output must have one dtype but have %s, %s, %s", NameOf(t.dtype),
+                 NameOf(e.dtype), NameOf(out.dtype));
   int64_t sc[kMaxRank], st[kMaxRank], se[kMaxRank];
   SPECATTN_CHECK(BroadcastStrides(condition, out, sc),
                  "[Select] condition does not broadcast to the output's shape");

@@ -4,7 +4,7 @@
 //   output  x's shape, float32: e^(x - max) / sum, or x - max - log(sum)
 // A row with NaN or +inf, or of -inf alone, is NaN.
 #pragma once
-#include "../tensor.h"
+#include "../check.h"
 
 namespace specattn {
 namespace {
@@ -14,13 +14,11 @@ struct SoftmaxSizes {
 };
 
 inline Status CheckSoftmax(const Args& args, SoftmaxSizes* sizes) {
-  SPECATTN_CHECK(args.input_count == 1 && args.output_count == 1 && args.attr_count == 1,
-                 "[Softmax] expected 1 input, 1 output and 1 attribute but has %d, %d and %d",
-                 args.input_count, args.output_count, args.attr_count);
+  SPECATTN_RETURN_IF_ERROR(CheckCounts("Softmax", args, 1, 1, 1));
   const Tensor &x = args.inputs[0], &y = args.outputs[0];
   SPECATTN_CHECK(x.dtype == DType::kFloat32 && y.dtype == DType::kFloat32,
-                 "[Softmax] x and the output must be float32 but are of dtypes %d and %d",
-                 static_cast<int>(x.dtype), static_cast<int>(y.dtype));
+                 "[Softmax] x and the output must be float32 but are of %s and %s", NameOf(x.dtype),
+                 NameOf(y.dtype));
   SPECATTN_CHECK(x.size() == y.size(), "[Softmax] the output must have %lld elements but has %lld",
                  static_cast<long long>(x.size()), static_cast<long long>(y.size()));
   const int64_t n = x.rank > 0 ? x.dims[x.rank - 1] : 1;

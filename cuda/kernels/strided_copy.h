@@ -23,8 +23,8 @@ inline Status CheckStridedCopy(const Args& args, StridedCopyCall* call) {
   const Tensor &x = args.inputs[0], &y = args.outputs[0];
   const int rank = (args.attr_count - 1) / 2;
   SPECATTN_CHECK(rank <= kMaxLoops, "[StridedCopy] expected at most %d loops but has %d", kMaxLoops, rank);
-  SPECATTN_CHECK(x.dtype == y.dtype, "[StridedCopy] y must be stored as x (dtype %d) but is %d",
-                 static_cast<int>(x.dtype), static_cast<int>(y.dtype));
+  SPECATTN_CHECK(x.dtype == y.dtype, "[StridedCopy] y must be stored as x (dtype %s) but is %s",
+                 NameOf(x.dtype), NameOf(y.dtype));
   const int64_t offset = Whole(args.attrs[0]), all = x.size();
   SPECATTN_CHECK(offset > INT64_MIN, "[StridedCopy] offset must be a whole number but is %g", args.attrs[0]);
   Loops<1> loops;

@@ -21,8 +21,8 @@ inline Status CheckTopK(const Args& args, TopKSizes* sizes) {
   SPECATTN_CHECK(x.rank >= 1 && values.rank == x.rank,
                  "[TopK] x and values must have one rank >= 1 but have %d and %d", x.rank, values.rank);
   SPECATTN_CHECK(values.dtype == x.dtype && indices.dtype == DType::kInt32,
-                 "[TopK] values must be of dtype %d and indices int32 but are of %d and %d",
-                 static_cast<int>(x.dtype), static_cast<int>(values.dtype), static_cast<int>(indices.dtype));
+                 "[TopK] values must be %s and indices int32 but are %s and %s", NameOf(x.dtype),
+                 NameOf(values.dtype), NameOf(indices.dtype));
   const int64_t n = x.dims[x.rank - 1], k = values.dims[x.rank - 1];
   SPECATTN_CHECK(k <= n, "[TopK] k must be at most %lld but is %lld", static_cast<long long>(n),
                  static_cast<long long>(k));

@@ -86,8 +86,7 @@ inline Status CheckUnary(const Args& args, UnaryCall* call) {
   SPECATTN_CHECK(function >= 0 && function < unary::kFunctions, "[Unary] no function %g", args.attrs[0]);
   SPECATTN_CHECK(x.size() == y.size(), "[Unary] y must have %lld elements but has %lld",
                  static_cast<long long>(x.size()), static_cast<long long>(y.size()));
-  SPECATTN_CHECK(SizeOf(y.dtype) != 2, "[Unary] y must be float32, int32 or bool but is of dtype %d",
-                 static_cast<int>(y.dtype));
+  SPECATTN_CHECK(SizeOf(y.dtype) != 2, "[Unary] y must be float32, int32 or bool but is %s", NameOf(y.dtype));
   *call = {static_cast<int>(function), args.attr_count > 1 ? args.attrs[1] : 0.0,
            args.attr_count > 2 ? args.attrs[2] : 0.0};
   return Ok();
