@@ -56,8 +56,8 @@ export function resolveModel(name: string, role: 'draft' | 'verifier'): string {
   return folder;
 }
 
-/** The last load: the backend is one for the whole process, and stays while a model is read. */
-let loading: Promise<unknown> = Promise.resolve();
+/** The end of the last load: the backend is one for the whole process, and stays while a model is read. */
+let lastLoad = Promise.resolve();
 
 /**
  * Loads a verifier and, where there is one, its draft. Calls that overlap load one after the other.
@@ -71,8 +71,11 @@ let loading: Promise<unknown> = Promise.resolve();
  */
 export async function load(options: LoadOptions = {}): Promise<LanguageModel> {
   checkOptions(options);
-  const loaded = loading.then(() => loadPair(options));
-  loading = loaded.catch(() => {});
+  const loaded = lastLoad.then(() => loadPair(options));
+  lastLoad = loaded.then(
+    () => undefined,
+    () => undefined,
+  );
   return loaded;
 }
 
