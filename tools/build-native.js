@@ -131,6 +131,10 @@ function main() {
     checkCompiler();
     const headers = nodeApiHeaders();
     fs.mkdirSync(BUILD, {recursive: true});
+    if (!fs.existsSync(ADDON))
+      console.log(
+        `specattn: compiling the native device, minutes once (log: ${path.relative(process.cwd(), LOG)})`,
+      );
     try {
       build(headers, {cuda: !sanitizers});
     } catch (error) {

@@ -65,7 +65,7 @@ async function examineTensorFlow(): Promise<string> {
   const {importBackend} = await import('../backend/packages.js');
   const {TENSORFLOW, describeTensorFlow} = await import('../backend/tensorflow.js');
   const missing = importBackend(TENSORFLOW);
-  if (missing) return `not available: ${missing}`;
+  if (missing) return `not there, and not needed: ${missing}`;
   const {version, reason, gpuReason} = describeTensorFlow();
   if (reason) return `composed ops: ${reason}`;
   return `TensorFlow ${version}; ${gpuReason ? `not on its GPU: ${gpuReason}` : 'on its GPU too'}`;
