@@ -9,11 +9,17 @@ const GUARD = 256;
 const GUARD_VALUE = 0xa5;
 const MARKER = Buffer.from('a buffer that is found again by its bytes');
 
-/** Writes over a byte of this process's memory: the one at `offset` from the marker that stands behind a guard. */
-function overwrite(offset: number): void {
+/** As long as the marker. */
+const OTHER = Buffer.from(MARKER).fill('x');
+/** Bytes of the process that are looked through at a time, and those that are looked at twice. */
+const CHUNK = 1 << 24;
+const OVERLAP = GUARD + MARKER.length;
+
+/** Writes over a byte of this process's memory: the one at `offset` from the marker that stands in a guarded buffer. */
+function overwrite(device: NativeDevice, handle: number, offset: number): void {
   const file = fs.openSync('/proc/self/mem', 'r+');
   try {
-    const at = find(file, fs.readFileSync('/proc/self/maps', 'utf8'));
+    const at = find(file, device, handle);
     expect(at, "the buffer's address").to.be.greaterThan(0);
     fs.writeSync(file, Uint8Array.of(0), 0, 1, at + offset);
   } finally {
@@ -21,19 +27,30 @@ function overwrite(offset: number): void {
   }
 }
 
-function find(file: number, maps: string): number {
+/** Where the marker stands behind a guard and changes with the buffer: what was read of the memory stays in it, too. */
+function find(file: number, device: NativeDevice, handle: number): number {
+  const changes = (at: number) => {
+    const bytes = Buffer.alloc(OTHER.length);
+    device.write(handle, 0, OTHER);
+    fs.readSync(file, bytes, 0, bytes.length, at);
+    device.write(handle, 0, MARKER);
+    return bytes.equals(OTHER);
+  };
+  const maps = fs.readFileSync('/proc/self/maps', 'utf8');
+  const memory = Buffer.alloc(CHUNK);
   for (const [, begin, end] of maps.matchAll(/^([0-9a-f]+)-([0-9a-f]+) rw.*$/gm)) {
-    const [from, to] = [parseInt(begin, 16), parseInt(end, 16)];
-    if (to - from > 2 ** 30) continue; // kept for later by V8, not in use
-    const memory = Buffer.alloc(to - from);
-    try {
-      if (fs.readSync(file, memory, 0, memory.length, from) < memory.length) continue;
-    } catch {
-      continue; // a device's
+    const to = parseInt(end, 16);
+    for (let from = parseInt(begin, 16); from < to; from += CHUNK - OVERLAP) {
+      let read: Buffer;
+      try {
+        read = memory.subarray(0, fs.readSync(file, memory, 0, Math.min(CHUNK, to - from), from));
+      } catch {
+        break; // a device's
+      }
+      for (let at = read.indexOf(MARKER); at >= 0; at = read.indexOf(MARKER, at + 1))
+        if (at >= GUARD && read.subarray(at - GUARD, at).every((byte) => byte === GUARD_VALUE))
+          if (changes(from + at)) return from + at;
     }
-    for (let at = memory.indexOf(MARKER); at >= 0; at = memory.indexOf(MARKER, at + 1))
-      if (at >= GUARD && memory.subarray(at - GUARD, at).every((byte) => byte === GUARD_VALUE))
-        return from + at;
   }
   return -1;
 }
@@ -85,7 +102,7 @@ function fill(device: NativeDevice, addon: Addon, handle: number, bytes: number,
       withDevice({SPECATTN_GUARD: '1'}, (device, addon) => {
         const handle = device.allocate(MARKER.length);
         device.write(handle, 0, MARKER);
-        overwrite(offset);
+        overwrite(device, handle, offset);
         expect(() => fill(device, addon, handle, MARKER.length, 1)).to.throw(`[Fill] ${error}`);
         expect(() => device.free(handle)).to.throw(`[free] ${error}`);
         expect(device.memory().buffers).to.equal(0);
@@ -105,7 +122,7 @@ function fill(device: NativeDevice, addon: Addon, handle: number, bytes: number,
       const capture = device.endCapture();
       device.replay(capture);
       device.write(handle, 0, MARKER);
-      overwrite(MARKER.length);
+      overwrite(device, handle, MARKER.length);
       expect(() => device.replay(capture)).to.throw(
         `[replay] the byte 1 after a buffer of ${MARKER.length} bytes was overwritten`,
       );
