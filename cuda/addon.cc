@@ -26,8 +26,8 @@ napi_value LaunchCommand(napi_env env, napi_callback_info info) {
       for (int i = 0; i < count && status.ok(); ++i)
         status = session.allocator->CheckGuards(kKernels[launch.kernel].name, tensors[i].data);
     };
-    if (status.ok()) check(launch.args.inputs, launch.args.input_count);
-    if (status.ok()) check(launch.args.outputs, launch.args.output_count);
+    check(launch.args.inputs, launch.args.input_count);
+    check(launch.args.outputs, launch.args.output_count);
   }
   return status.ok() ? nullptr : Throw(env, status);
 }

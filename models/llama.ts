@@ -278,11 +278,23 @@ export class Llama {
   }
 }
 
-/** Empty caches of several models, one model's after the other's; none where there is no memory for all of them. */
-export function newCaches(models: readonly Llama[], capacity: number): tf.Tensor3D[] {
+/** A verifier and, where there is one, its draft. */
+interface Models {
+  verifier: Llama;
+  draft?: Llama;
+}
+
+/** Positions that both models were made for. */
+export function longestContext({verifier, draft = verifier}: Models): number {
+  return Math.min(verifier.config.maxPositionEmbeddings, draft.config.maxPositionEmbeddings);
+}
+
+/** Empty caches, the verifier's, then the draft's; none where there is no memory for all of them. */
+export function newCaches({verifier, draft}: Models, capacity: number): tf.Tensor3D[] {
   const made: tf.Tensor3D[] = [];
   try {
-    for (const model of models) made.push(...model.newCache(capacity));
+    made.push(...verifier.newCache(capacity));
+    if (draft) made.push(...draft.newCache(capacity));
   } catch (error) {
     tf.dispose(made);
     throw error;

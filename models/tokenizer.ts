@@ -138,7 +138,7 @@ const OVERLAP = 8;
  * end of what stands `before`.
  */
 export class StreamDecoder {
-  private window: number[];
+  private window: number[] = [];
   /** Characters of the window's text that have been given out. */
   private given: number;
 
@@ -146,7 +146,9 @@ export class StreamDecoder {
     private readonly tokenizer: LlamaTokenizer,
     before: readonly number[],
   ) {
-    this.window = before.filter((id) => tokenizer.isVisible(id)).slice(-OVERLAP);
+    // From the end: a prompt may be long.
+    for (let i = before.length; i-- > 0 && this.window.length < OVERLAP;)
+      if (tokenizer.isVisible(before[i])) this.window.unshift(before[i]);
     this.given = tokenizer.decode(this.window).length;
   }
 

@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import {MAP_KINDS, monotoneMap, type KlMap, type LayerMap, type MixtureMap} from '../models/layer_map.js';
-import {newCaches, type Llama} from '../models/llama.js';
+import {longestContext, newCaches, type Llama} from '../models/llama.js';
 import type {LanguageModel} from './language_model.js';
 import {MixtureFit, SMALLEST_WEIGHT} from './mixture.js';
 import {checkList, checkNames, describe} from './options.js';
@@ -55,7 +55,7 @@ export async function calibrate(
   options: CalibrateOptions = {},
 ): Promise<LayerMap> {
   if (!draft) throw new Error('[calibrate] the pair must have a draft but has none');
-  const context = Math.min(draft.config.maxPositionEmbeddings, verifier.config.maxPositionEmbeddings);
+  const context = longestContext({verifier, draft});
   const {
     map: kind = 'mixture',
     own = true,
@@ -79,7 +79,7 @@ export async function calibrate(
   if (total <= 0) throw new Error(`[calibrate] the texts must have more than ${FIRST_ROWS} tokens`);
 
   const sums = new DivergenceSums(draft, verifier);
-  const state = new LoopState(newCaches([verifier, draft], window));
+  const state = new LoopState(newCaches({verifier, draft}, window));
   const fit =
     kind === 'mixture' ? new MixtureFit(draft.config, verifier.config, total, window, own) : undefined;
   const step = Math.min(

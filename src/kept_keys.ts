@@ -1,4 +1,5 @@
 /** Which keys of a text the verifier reads while it decodes it. */
+import {longestContext} from '../models/llama.js';
 import {KeyReads, readReductions} from './key_reads.js';
 import type {LanguageModel} from './language_model.js';
 import {TeacherForced} from './evaluate/decode.js';
@@ -76,7 +77,7 @@ export async function keptKeys(
     throw new Error(`[keptKeys] the pair must have ${draft ? 'a layer map' : 'a draft'} but has none`);
   const method = makeMethod('keptKeys', 'specattn', {p, gamma});
   const ids = tokenizer.encode(text);
-  const context = Math.min(verifier.config.maxPositionEmbeddings, draft.config.maxPositionEmbeddings);
+  const context = longestContext({verifier, draft});
   if (ids.length < 2 || ids.length > context)
     throw new Error(`[keptKeys] text must have 2 to ${context} tokens but has ${ids.length}`);
   const read = prompt ?? Math.max(1, Math.round(0.1 * ids.length));

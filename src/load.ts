@@ -4,7 +4,7 @@ import * as path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 
 import {readLayerMap, type LayerMap} from '../models/layer_map.js';
-import {Llama} from '../models/llama.js';
+import {Llama, longestContext} from '../models/llama.js';
 import {LlamaTokenizer, assertSameVocabulary} from '../models/tokenizer.js';
 import {packageRoot} from './backend/addon.js';
 import {BACKEND, describeDevices} from './backend/index.js';
@@ -108,7 +108,7 @@ async function loadPair(options: LoadOptions): Promise<LanguageModel> {
       throw new Error(
         `[load] draft and verifier must have the same vocab_size but have ${draft.config.vocabSize} and ${verifier.config.vocabSize}`,
       );
-    const most = Math.min(...loaded.map(({config}) => config.maxPositionEmbeddings));
+    const most = longestContext({verifier, draft});
     const contextLength = options.contextLength ?? most;
     if (contextLength > most)
       throw new Error(
@@ -137,7 +137,7 @@ function checkOptions(options: LoadOptions): void {
     if (!holds) throw new Error(`[load] ${name} must be ${expected} but is ${describe(value)}`);
   };
   check('verifier', typeof verifier === 'string', 'a folder', verifier);
-  check('draft', (draft ?? '') === '' || typeof draft === 'string', 'a folder, or null for none', draft);
+  check('draft', typeof (draft ?? '') === 'string', 'a folder, or null for none', draft);
   check('dtype', DTYPES.includes(dtype), `one of ${DTYPES.join(', ')}`, dtype);
   const isLength = Number.isSafeInteger(contextLength) && contextLength >= 2;
   check('contextLength', isLength, 'a whole number >= 2', contextLength);

@@ -56,12 +56,12 @@ export class Session {
   private readonly recordings = new Map<string, Recording>();
 
   constructor(private readonly pair: Pair) {
-    const {verifier, draft, contextLength} = pair;
+    const {verifier, contextLength} = pair;
     const made: tf.Tensor[] = [];
     try {
       // The caches of both models are made here and nowhere else; without memory for all of them there is no session.
       made.push(tf.tensor1d([0, 0], 'int32'), tf.tensor1d([0], 'int32'), tf.tensor1d([0, 0], 'int32'));
-      made.push(...newCaches(draft ? [verifier, draft] : [verifier], contextLength));
+      made.push(...newCaches(pair, contextLength));
     } catch (error) {
       tf.dispose(made);
       throw error;

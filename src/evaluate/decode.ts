@@ -38,7 +38,7 @@ export class TeacherForced {
     private readonly draft: Llama | undefined,
     private readonly capacity: number,
   ) {
-    this.state = new LoopState(newCaches(draft ? [verifier, draft] : [verifier], capacity));
+    this.state = new LoopState(newCaches({verifier, draft}, capacity));
   }
 
   /**

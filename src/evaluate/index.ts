@@ -1,4 +1,5 @@
 /** Perplexity against what is read, for methods of choosing the keys that the verifier sees. */
+import {longestContext} from '../../models/llama.js';
 import {checkList, checkNames, describe} from '../options.js';
 import {KeyReads} from '../key_reads.js';
 import {TeacherForced} from './decode.js';
@@ -140,7 +141,7 @@ export async function evaluate(
 }
 
 function checkOptions(
-  {verifier, draft}: EvaluatedPair,
+  pair: EvaluatedPair,
   texts: readonly EvaluationText[],
   options: EvaluateOptions,
 ): {window: number; prompt: number; count: number} {
@@ -151,10 +152,7 @@ function checkOptions(
   const fail = (what: string, expected: string, received: unknown): never => {
     throw new Error(`[evaluate] ${what} must be ${expected} but is ${describe(received)}`);
   };
-  const context = Math.min(
-    verifier.config.maxPositionEmbeddings,
-    draft?.config.maxPositionEmbeddings ?? Infinity,
-  );
+  const context = longestContext(pair);
   const window = wanted ?? Math.min(2048, context);
   if (!Number.isInteger(window) || window < 2 || window > context)
     fail('window', `a whole number from 2 to ${context}`, window);

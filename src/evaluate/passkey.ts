@@ -1,6 +1,7 @@
 /** Retrieval: whether a key that a long text told once, somewhere, is found again by what each method lets the verifier read. */
 import {createHash} from 'node:crypto';
 
+import {longestContext} from '../../models/llama.js';
 import type {LlamaTokenizer} from '../../models/tokenizer.js';
 import {KeyReads, readReductions} from '../key_reads.js';
 import {checkList, checkNames, describe, oneOf, whole, type Check} from '../options.js';
@@ -183,16 +184,13 @@ function makeTrial(
 const LEAST_LENGTH = 128;
 
 function checkOptions(
-  {verifier, draft}: EvaluatedPair,
+  pair: EvaluatedPair,
   texts: readonly EvaluationText[],
   options: PasskeyOptions,
 ): {keys: readonly PasskeyKind[]; lengths: readonly number[]; trials: number} {
   checkNames('evaluatePasskey', options, OPTIONS);
   const {methods, keys = PASSKEYS, lengths: wanted, trials = 10} = options;
-  const context = Math.min(
-    verifier.config.maxPositionEmbeddings,
-    draft?.config.maxPositionEmbeddings ?? Infinity,
-  );
+  const context = longestContext(pair);
   const lengths = wanted ?? LENGTHS.filter((length) => length <= context);
   const check = (what: string, values: unknown, holds: Check) =>
     checkList('evaluatePasskey', what, values, holds);

@@ -4,7 +4,7 @@ import * as path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 
 import {readConfig, type LlamaConfig} from '../../models/config.js';
-import {writeLayerMap, type LayerMap} from '../../models/layer_map.js';
+import {writeLayerMap, type KlMap} from '../../models/layer_map.js';
 import {parameters} from '../../models/parameters.js';
 import {packageRoot} from '../../src/backend/addon.js';
 
@@ -38,12 +38,17 @@ export function writeTinyPair(newFolder: () => string): {draft: string; verifier
 }
 
 /** A layer map of the tiny pair. */
-export function tinyLayerMap({draft, verifier}: {draft: string; verifier: string}): LayerMap {
+export function tinyLayerMap({draft, verifier}: {draft: string; verifier: string}): KlMap {
+  return layerMapOf(readConfig(draft).sha256, readConfig(verifier).sha256);
+}
+
+/** The same by the hashes of the configurations. */
+export function layerMapOf(draft: string, verifier: string): KlMap {
   return {
     version: 1,
     kind: 'kl',
-    draft: {config: readConfig(draft).sha256},
-    verifier: {config: readConfig(verifier).sha256},
+    draft: {config: draft},
+    verifier: {config: verifier},
     layers: [0, 0, 1],
     heads: [
       [0, 1, 2, 3],

@@ -4,6 +4,7 @@ import * as fc from 'fast-check';
 import {readConfig, type LlamaConfig} from '../../../models/config.js';
 import {readLayerMap, type LayerMap} from '../../../models/layer_map.js';
 import {planSelection} from '../../../src/selection.js';
+import {layerMapOf} from '../../generate/tiny_pair.js';
 import {hostileJson, hostileValue, namesField, type HostileFile} from '../hostile.js';
 import type {Target} from '../target.js';
 import {CaseFolder, pairFolders} from './folder.js';
@@ -13,20 +14,7 @@ let configs: {draft: LlamaConfig; verifier: LlamaConfig};
 
 /** Placeholders of the configurations' hashes, put in when they are known. */
 const [DRAFT, VERIFIER] = ['draft-hash', 'verifier-hash'];
-const KL = {
-  ...{version: 1, kind: 'kl', draft: {config: DRAFT}, verifier: {config: VERIFIER}, layers: [0, 0, 1]},
-  heads: [
-    [0, 1, 2, 3],
-    [3, 1, 1, 0],
-    [2, 2, 0, 1],
-  ],
-  kl: [
-    [0.1, 0.2],
-    [0.2, 0.3],
-    [0.3, 0.2],
-  ],
-  text: {rows: 10, window: 10},
-};
+const KL = layerMapOf(DRAFT, VERIFIER);
 const half = {
   heads: [
     [0, 1, 0.5],
