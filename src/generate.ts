@@ -109,7 +109,10 @@ export async function* generateText(
   let intact = true;
   try {
     try {
-      if (!finishReason) await session.prefill(sequence, options.seed, speculative, pause);
+      if (!finishReason) {
+        session.prepare(plan);
+        await session.prefill(sequence, options.seed, speculative, pause);
+      }
     } finally {
       stats.prefilled();
     }

@@ -156,7 +156,7 @@ export class Session {
     return this.recorded(key, () => {
       const {draft, verifier} = this.pair;
       const plan = sessionPlan(this.pair, options);
-      if (plan?.ownRows !== undefined) this.makeOwn(plan.mix.length);
+      this.prepare(plan);
       const selection = plan && new SelectionTensors(plan, p, gamma + 1);
       try {
         const steps = record(
@@ -171,8 +171,13 @@ export class Session {
     });
   }
 
-  /** Makes room in the state for what so many sets look back at. */
-  private makeOwn(sets: number): void {
+  /**
+   * Makes room in the state for what the sets of `plan` look back at. Recordings of another state are forgotten, so an answer calls this
+   * before its first step: a recorded step that was launched must live until it is read.
+   */
+  prepare(plan: SelectionPlan | undefined): void {
+    if (plan?.ownRows === undefined) return;
+    const sets = plan.mix.length;
     const own = this.state.tensors.at(this.stateSize);
     if (own?.shape[0] === sets) return;
     if (own) {

@@ -167,6 +167,17 @@ onBackend('specattn', 'rounds launched ahead', () => {
       expect(together.map(({tokens}) => tokens)).to.deep.equal(alone);
     }));
 
+  it('outlive a change of what sets look back at, after a step without a draft', () =>
+    withModel({}, async (lm) => {
+      const write = (granularity: 'layer' | 'head') => lm.generate('', {granularity, maxNewTokens: 12});
+      for (const granularity of ['layer', 'head', 'layer'] as const) {
+        const [expected] = await inOrder(false, () => write(granularity));
+        await write(granularity === 'layer' ? 'head' : 'layer');
+        const [answer] = await inOrder(true, () => write(granularity));
+        expect(counted(answer)).to.deep.equal(counted(expected));
+      }
+    }));
+
   it('are not launched over a refresh', () =>
     withModel(tinyPair(), async (lm) => {
       const [, order] = await both(lm, () => ({...WAYS.refresh, refreshEvery: 1, maxNewTokens: 30}));
