@@ -254,15 +254,19 @@ function attributes({attrs}: Selector): Record<string, AttrValue> {
   return Object.fromEntries(Object.entries(attrs).map(([name, x]) => [name, value(x)]));
 }
 
-/** `attention` [R,C]: the last row's weights of each layer, or of each head of each layer, one under the other. */
+/**
+ * `attention` [R,C]: the last row's weights of each layer, or of each head of each layer, one under the other. It is cut out of all of them
+ * at once, so that nothing looks at weights while the layers run: a device may make them all together.
+ */
 function addAttention(g: GraphBuilder, attention: 'layer' | 'head', layers: number[], heads: number): void {
-  const rows = layers.map((i) => {
-    const all = `layer_${i}/attention:1`;
-    if (attention === 'layer') return g.last(`layer_${i}/last_attention`, all, 2, 0);
-    const row = g.last(`layer_${i}/last_attention_heads`, all, 3, 1); // [H,1,C]
-    return g.reshape(`layer_${i}/last_attention`, row, [heads, -1]);
-  });
-  g.node('attention', 'ConcatV2', [...rows, g.ints(0)], {N: {i: rows.length}});
+  const weights = layers.map((i) => `layer_${i}/attention:1`);
+  const N = {i: weights.length};
+  const all =
+    attention === 'layer'
+      ? g.node('attention_all', 'Pack', weights, {N, axis: {i: 0}}) // [L,T,C]
+      : g.node('attention_all', 'ConcatV2', [...weights, g.ints(0)], {N}); // [L * H,T,C]
+  const rows = layers.length * (attention === 'layer' ? 1 : heads);
+  g.reshape('attention', g.last('attention_last', all, 3, 1), [rows, -1]);
 }
 
 function checkOptions({numHiddenLayers, numKeyValueHeads}: LlamaConfig, options: GraphOptions): void {

@@ -32,6 +32,10 @@ constexpr Launcher kLaunchers[] = {
 #undef KERNEL
 };
 
+constexpr size_t kLeastScratch = size_t{4} << 20;
+// Scores of 30 layers at 2,000 keys; of long contexts what the second-level cache can hold.
+constexpr size_t kLeastKept = size_t{64} << 20;
+
 // The oldest architecture that kernels are compiled for, as major * 10 + minor.
 constexpr int kOldest = 80;
 
@@ -60,18 +64,7 @@ class Queue final : public CudaStream {
   }
 
   void* Scratch(size_t bytes) override {
-    if (!scratch_ || scratch_->bytes() < bytes) {
-      // Launches that are queued or recorded may still use the old buffer: cudaFree waits for the former, the
-      // recordings hold it for the latter.
-      constexpr size_t kLeast = size_t{4} << 20;
-      std::shared_ptr<Buffer> larger = Buffer::Make(bytes + bytes / 4 < kLeast ? kLeast : bytes + bytes / 4);
-      if (!larger && !capturing_) scratch_.reset();
-      if (!larger) larger = Buffer::Make(bytes);
-      if (!larger) return nullptr;
-      if (capturing_ && scratch_) recorded_.push_back(scratch_);
-      scratch_ = larger;
-    }
-    return scratch_->data();
+    return Grow(&scratch_, bytes, kLeastScratch) ? scratch_->data() : nullptr;
   }
   cudaStream_t stream() const override { return stream_; }
   int processors() const override { return processors_; }
@@ -99,30 +92,57 @@ class Queue final : public CudaStream {
   Blas* blas() override { return blas_.get(); }
   const char* blas_reason() const { return blas_reason_; }
 
+  Status Keep(size_t bytes, const char* op, void** kept) override {
+    bytes = (bytes + 255) / 256 * 256;
+    if (weighings_.size() == kMostWeighings || (kept_ && kept_bytes_ + bytes > kept_->bytes()))
+      SPECATTN_RETURN_IF_ERROR(WeighNow());
+    SPECATTN_CHECK(Grow(&kept_, kept_bytes_ + bytes, kLeastKept), "[%s] no memory for %zu bytes of scores", op, bytes);
+    *kept = static_cast<char*>(kept_->data()) + kept_bytes_;
+    kept_bytes_ += bytes;
+    return Ok();
+  }
+  void WeighLater(const Weighing& weighing) override { weighings_.push_back(weighing); }
+  Status WeighNow() override {
+    if (weighings_.empty()) return Ok();
+    const bool launched = launched_;
+    const Status status = Weigh(*this, weighings_.data(), static_cast<int>(weighings_.size()));
+    launched_ = launched;
+    if (status.ok()) {
+      appended_.clear();
+      written_.clear();
+      for (const Weighing& weighing : weighings_) written_.push_back(RangeOf(weighing.weights, weighing.size()));
+    }
+    ForgetWeights();
+    return status;
+  }
+  void ForgetWeights() {
+    weighings_.clear();
+    kept_bytes_ = 0;
+  }
+
   // Launches, and keeps in mind what the launch writes.
   Status Run(Kernel kernel, const Args& args) {
+    if (NeedsWeights(args)) SPECATTN_RETURN_IF_ERROR(WeighNow());
     launched_ = false;
     appending_.clear();
     const Status status = kLaunchers[kernel](*this, args);
     if (launched_) {
       appended_ = appending_;
       written_.clear();
-      for (int i = 0; i < args.output_count; ++i) {
-        const auto* begin = args.outputs[i].as<char>();
-        written_.push_back({begin, begin + args.outputs[i].bytes()});
-      }
+      for (int i = 0; i < args.output_count; ++i)
+        written_.push_back(RangeOf(args.outputs[i].as<char>(), args.outputs[i].bytes()));
     }
     return status;
   }
 
   void BeginCapture() {
     capturing_ = true;
-    if (scratch_) recorded_.push_back(scratch_);
+    Record();
   }
   // The buffers that the recorded launches use.
   Buffers EndCapture() {
     capturing_ = false;
-    if (scratch_) recorded_.push_back(scratch_);
+    Record();
     recorded_.push_back(counters_);
     return std::move(recorded_);
   }
@@ -130,7 +150,53 @@ class Queue final : public CudaStream {
  private:
   struct Range {
     const char *begin, *end;
+    bool Meets(const Range& other) const { return begin < other.end && other.begin < end; }
   };
+  template <class T, class Count>
+  static Range RangeOf(const T* data, Count count) {
+    const auto* begin = reinterpret_cast<const char*>(data);
+    return {begin, begin + static_cast<size_t>(count) * sizeof(T)};
+  }
+
+  // Whether a launch reads or writes weights that were put off, or writes what they are made of. (What a kernel writes of its inputs
+  // are rows of caches.)
+  bool NeedsWeights(const Args& args) const {
+    for (const Weighing& w : weighings_) {
+      const Range weights = RangeOf(w.weights, w.size());
+      for (int i = 0; i < args.input_count; ++i)
+        if (weights.Meets(RangeOf(args.inputs[i].as<char>(), args.inputs[i].bytes()))) return true;
+      const int64_t listed = w.lists() * w.width;
+      const Range read[] = {RangeOf(w.position, w.position ? 1 : 0), RangeOf(w.keys, w.keys ? listed : 0),
+                            RangeOf(w.bits, w.keys ? listed : 0), RangeOf(w.counts, w.keys ? w.lists() : 0)};
+      for (int i = 0; i < args.output_count; ++i) {
+        const Range output = RangeOf(args.outputs[i].as<char>(), args.outputs[i].bytes());
+        if (output.Meets(weights)) return true;
+        for (const Range& range : read)
+          if (output.Meets(range)) return true;
+      }
+    }
+    return false;
+  }
+
+  // Makes a buffer hold so many bytes; false, and it is as it was or gone, where there is no memory for it.
+  bool Grow(std::shared_ptr<Buffer>* buffer, size_t bytes, size_t least) {
+    if (*buffer && (*buffer)->bytes() >= bytes) return true;
+    // Launches that are queued or recorded may still use the old one: cudaFree waits for the former, the recordings hold it
+    // for the latter.
+    const size_t wanted = bytes + bytes / 4;
+    std::shared_ptr<Buffer> larger = Buffer::Make(wanted < least ? least : wanted);
+    if (!larger && !capturing_) buffer->reset();
+    if (!larger) larger = Buffer::Make(bytes);
+    if (!larger) return false;
+    if (capturing_ && *buffer) recorded_.push_back(*buffer);
+    *buffer = larger;
+    return true;
+  }
+  void Record() {
+    for (const auto& buffer : {scratch_, kept_})
+      if (buffer) recorded_.push_back(buffer);
+  }
+
   cudaStream_t stream_ = nullptr;
   int processors_ = 0, architecture_ = 0;
   int64_t shared_bytes_ = 0;
@@ -141,7 +207,9 @@ class Queue final : public CudaStream {
   };
   std::vector<Range> written_;                // by the last launch that ran a kernel
   std::vector<Append> appended_, appending_;  // by that one; by the one being queued
-  std::shared_ptr<Buffer> scratch_, counters_;
+  std::vector<Weighing> weighings_;           // that were put off
+  std::shared_ptr<Buffer> scratch_, kept_, counters_;
+  size_t kept_bytes_ = 0;  // of kept_, in use
   Buffers recorded_;
   std::unique_ptr<Blas> blas_;
   char blas_reason_[128] = "";
@@ -187,10 +255,12 @@ class CudaDevice final : public Device {
     return nullptr;
   }
   void Free(void* data, size_t) override {
-    if (graph_)
+    if (graph_) {
       deferred_.push_back(data);  // cudaFree waits for the device, which ends a recording
-    else
+    } else {
+      static_cast<void>(queue_.WeighNow());  // into this memory, perhaps; it is freed all the same
       cudaFree(data);
+    }
   }
   size_t FreeBytes() const override {
     size_t free = 0, total = 0;
@@ -199,19 +269,22 @@ class CudaDevice final : public Device {
 
   Status CopyIn(void* device, const void* host, size_t bytes) override {
     if (graph_) return Error("[capture] data can't be written to the device while launches are recorded");
+    SPECATTN_RETURN_IF_ERROR(queue_.WeighNow());
     return staging_->In(device, host, bytes);
   }
   Status CopyInFrom(void* device, Source& source, size_t bytes) override {
     if (graph_) return Error("[capture] data can't be written to the device while launches are recorded");
+    SPECATTN_RETURN_IF_ERROR(queue_.WeighNow());
     return staging_->In(device, source, bytes);
   }
   Status CopyOut(void* host, const void* device, size_t bytes) override {
     if (graph_) return Error("[capture] data can't be read from the device while launches are recorded");
+    SPECATTN_RETURN_IF_ERROR(queue_.WeighNow());
     return staging_->Out(host, device, bytes);
   }
 
   Status NewReadback(size_t bytes, std::unique_ptr<Readback>* readback) override {
-    std::unique_ptr<PinnedReadback> pinned(new PinnedReadback(queue_.stream()));
+    std::unique_ptr<PinnedReadback> pinned(new PinnedReadback(queue_));
     SPECATTN_RETURN_IF_ERROR(pinned->Open(bytes));
     *readback = std::move(pinned);
     return Ok();
@@ -220,20 +293,23 @@ class CudaDevice final : public Device {
   Status Launch(Kernel kernel, const Args& args) override { return queue_.Run(kernel, args); }
   Status Synchronize() override {
     if (graph_) return Error("[capture] the device can't be waited for while launches are recorded");
+    SPECATTN_RETURN_IF_ERROR(queue_.WeighNow());
     SPECATTN_CUDA("wait for the device", cudaStreamSynchronize(queue_.stream()));
     return Ok();
   }
 
   Status WaitForOthers() override {
+    SPECATTN_RETURN_IF_ERROR(queue_.WeighNow());
     SPECATTN_CUDA("wait for everything on the device", cudaDeviceSynchronize());
     return Ok();
   }
 
   Status BeginCapture() override {
     if (graph_) return Error("[capture] launches are being recorded already");
+    SPECATTN_RETURN_IF_ERROR(queue_.WeighNow());
     // Relaxed: the allocator may ask for memory meanwhile.
     SPECATTN_CUDA("record launches", cudaStreamBeginCapture(queue_.stream(), cudaStreamCaptureModeRelaxed));
-    graph_.reset(new Graph(queue_.stream()));
+    graph_.reset(new Graph(queue_));
     queue_.BeginCapture();
     const Status status = graph_->Mark();
     if (!status.ok()) Abandon();
@@ -241,14 +317,17 @@ class CudaDevice final : public Device {
   }
   Status Mark() override {
     if (!graph_) return Error("[mark] no launches are being recorded");
+    SPECATTN_RETURN_IF_ERROR(queue_.WeighNow());
     return graph_->Mark();
   }
   Status EndCapture(std::unique_ptr<Capture>* capture) override {
     if (!graph_) return Error("[capture] no launches are being recorded");
+    const Status weighed = queue_.WeighNow();
     std::unique_ptr<Graph> recording = std::move(graph_);
     Buffers buffers = queue_.EndCapture();
     cudaGraph_t graph = nullptr;
     Status status = CheckCuda(cudaStreamEndCapture(queue_.stream(), &graph), "end a recording");
+    if (status.ok()) status = weighed;
     FreeDeferred();
     if (status.ok()) status = recording->Instantiate(graph, std::move(buffers));
     if (graph) cudaGraphDestroy(graph);
@@ -264,6 +343,7 @@ class CudaDevice final : public Device {
     cudaStreamEndCapture(queue_.stream(), &graph);
     cudaGetLastError();
     if (graph) cudaGraphDestroy(graph);
+    queue_.ForgetWeights();
     queue_.EndCapture();
     graph_.reset();
     FreeDeferred();

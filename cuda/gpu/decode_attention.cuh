@@ -11,68 +11,66 @@
 //                 of 64 keys, whole chunks each, through a ring of tiles in shared memory. Queries and exponentials are split
 //                 into a rounded part and its rest, rows 0-7 and 8-15 of a product, which restores float32's accuracy.
 //   AttendPlain   every other type and size.
-//   Finish        combines, and turns scores into weights. (A group's last block could combine instead: counting blocks and one
-//                 block's turns took longer than a kernel that starts early.)
+//   Combine       makes a query's output of its partial results. (A group's last block could do it instead: counting blocks and
+//                 one block's turns took longer than a kernel that starts early.)
+//
+// Where weights are asked for, the scores stay until somebody is about to look (weigh.h).
 #pragma once
 #include "../attention_shape.h"
 #include "attend_half.cuh"
 #include "attend_plain.cuh"
+#include "weigh.h"
 
 namespace specattn {
 namespace gpu {
 namespace {
 
-// Threads of Finish's blocks. Without weights a block of it fits beside AttendHalf's, and is there when they end.
-template <bool kWeights>
-constexpr int kFinishThreads = kWeights ? 256 : 128;
-
-// References and one over their sums of kCount queries, from their chunks' stats; every lane gets them. `stats_of(n)` is null
-// of a query that doesn't exist. All their loads are under way at once.
-template <int kCount, class StatsOf>
-__device__ __forceinline__ void CombineStats(StatsOf stats_of, int chunks, float2 (&all)[kCount]) {
+// Reference and one over the sum of a query, from its chunks' stats; every lane gets them. All their loads are under way at once.
+__device__ __forceinline__ float2 CombineStats(const float2* stats, int chunks) {
   constexpr int kBatch = 4;  // of a query's chunks that a lane takes at once
   const int lane = threadIdx.x % kWarp;
-  float reference[kCount], sum[kCount];
-#pragma unroll
-  for (int n = 0; n < kCount; ++n) reference[n] = -INFINITY, sum[n] = 0;
+  float reference = -INFINITY, sum = 0;
 #pragma unroll 1
   for (int first = 0; first < chunks; first += kBatch * kWarp) {
-    float2 partial[kCount][kBatch];
+    float2 partial[kBatch];
 #pragma unroll
-    for (int n = 0; n < kCount; ++n) {
-      const float2* const stats = stats_of(n);
-#pragma unroll
-      for (int i = 0; i < kBatch; ++i) {
-        const int c = first + i * kWarp + lane;
-        partial[n][i] = stats && c < chunks ? __ldcg(stats + c) : make_float2(-INFINITY, 0);
-      }
+    for (int i = 0; i < kBatch; ++i) {
+      const int c = first + i * kWarp + lane;
+      partial[i] = c < chunks ? __ldcg(stats + c) : make_float2(-INFINITY, 0);
     }
+    const float old = reference;
 #pragma unroll
-    for (int n = 0; n < kCount; ++n) {
-      const float old = reference[n];
+    for (int i = 0; i < kBatch; ++i) reference = fmaxf(reference, partial[i].x);
+    sum *= Relative(old, reference);
 #pragma unroll
-      for (int i = 0; i < kBatch; ++i) reference[n] = fmaxf(reference[n], partial[n][i].x);
-      sum[n] *= Relative(old, reference[n]);
-#pragma unroll
-      for (int i = 0; i < kBatch; ++i)
-        sum[n] = fmaf(Relative(partial[n][i].x, reference[n]), partial[n][i].y, sum[n]);
-    }
+    for (int i = 0; i < kBatch; ++i) sum = fmaf(Relative(partial[i].x, reference), partial[i].y, sum);
   }
-#pragma unroll
-  for (int n = 0; n < kCount; ++n) {
-    const float most = WarpReduce(reference[n], Maximum{});
-    const float total = WarpReduce(sum[n] * Relative(reference[n], most), Plus{});
-    // A NaN score reaches here as a NaN sum and must show; a query that sees nothing gives zeros.
-    all[n] = make_float2(most, total == 0 ? 0.0f : 1.0f / total);
-  }
+  const float most = WarpReduce(reference, Maximum{});
+  const float total = WarpReduce(sum * Relative(reference, most), Plus{});
+  // A NaN score reaches here as a NaN sum and must show; a query that sees nothing gives zeros.
+  return make_float2(most, total == 0 ? 0.0f : 1.0f / total);
 }
 
-constexpr int kPart = 64;  // numbers of a query's output that a warp combines at once
+constexpr int kPart = 64;            // numbers of a query's output that a warp combines
+constexpr int kCombineThreads = 128;  // a block of so few fits beside AttendHalf's, and is there when they end
 
-// out[query, part * 64 ...] of a group's query: lanes of a half hold four neighbours each, the halves take chunks in turns.
-__device__ __forceinline__ void Combine(const Decode& d, int group, int query, int part, int chunks) {
-  constexpr int kHalf = kWarp / 2, kBatch = kWarp / 4;
-  const int lane = threadIdx.x % kWarp, half = lane / kHalf, at = part * kPart + lane % kHalf * 4;
+// At least one: a query of no numbers has totals.
+__host__ __device__ constexpr int PartsOf(int head_size) { return head_size > kPart ? CeilDiv(head_size, kPart) : 1; }
+
+// A warp out[query, part * 64 ...]: lanes of a half hold four neighbours each, the halves take chunks in turns.
+template <bool kListed>
+__global__ void __launch_bounds__(kCombineThreads, 8) Combine(const Decode d) {
+  constexpr int kHalf = kWarp / 2, kBatch = kWarp / 4, kWarps = kCombineThreads / kWarp;
+  const int lane = threadIdx.x % kWarp, half = lane / kHalf, parts = PartsOf(d.head_size);
+  const int64_t unit = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
+  WaitForPrevious();
+  LetNextStart();
+  if (unit >= static_cast<int64_t>(d.groups) * d.queries * parts) return;
+  const int part = static_cast<int>(unit % parts), query = static_cast<int>(unit / parts % d.queries);
+  const int group = static_cast<int>(unit / parts / d.queries);
+  const int chunks = Chunks{d.small}.Before(TilesOf(KeysOf<kListed>(d, group)));
+
+  const int at = part * kPart + lane % kHalf * 4;
   const int64_t row = static_cast<int64_t>(group) * d.queries + query;
   const float2* stats = d.stats + row * d.chunks;
   const float* outs = d.outs + row * d.chunks * d.out_stride + at;
@@ -88,9 +86,8 @@ __device__ __forceinline__ void Combine(const Decode& d, int group, int query, i
     }
   };
   load(0);  // under way while the stats are looked at
-  float2 combined[1];
-  CombineStats([&](int) { return stats; }, chunks, combined);
-  const float2 all = combined[0];
+  const float2 all = CombineStats(stats, chunks);
+  if (d.totals && part == 0 && lane == 0) d.totals[row] = all;
   float4 sum = make_float4(0, 0, 0, 0);
   for (int first = 0; first < chunks; first += 2 * kBatch) {
     if (first) load(first);
@@ -115,100 +112,6 @@ __device__ __forceinline__ void Combine(const Decode& d, int group, int query, i
     const float value = (values[i] + __shfl_xor_sync(kAllLanes, values[i], kHalf)) * all.y;
     if (half == 0 && at + i < d.head_size) to[at + i] = value;
   }
-}
-
-// Where in a group's list, whose keys ascend, a key stands that row t sees; -1 where there is none.
-__device__ __forceinline__ int PlaceOf(const Decode& d, int group, int key, int t) {
-  const int64_t at = d.set_a_group ? static_cast<int64_t>(group) * d.width : 0;
-  const int count = KeysOf<true>(d, group);
-  int begin = 0, end = count;  // the first key that is not below `key` is in [begin, end]
-  while (begin < end) {
-    const int middle = (begin + end) / 2;
-    if (d.keys[at + middle] < key)
-      begin = middle + 1;
-    else
-      end = middle;
-  }
-  return begin < count && d.keys[at + begin] == key && (d.bits[at + begin] >> t & 1) ? begin : -1;
-}
-
-// Blocks 0 to `combining` - 1 combine, a warp a part of a query's output; each of the others turns the scores of
-// as many keys as it has threads, of a row of the weights' [T] or [H,T], of listed keys [sets,T], into weights.
-template <bool kListed, bool kWeights>
-__global__ void __launch_bounds__(kFinishThreads<kWeights>, kWeights ? 2 : 8)
-    Finish(const Decode d, int combining) {
-  extern __shared__ float2 stats[];  // [heads]: reference, one over the sum
-  constexpr int kThreads = kFinishThreads<kWeights>, kWarps = kThreads / kWarp;
-  const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
-  WaitForPrevious();
-  LetNextStart();
-  const auto chunks_of = [&](int group) {
-    return Chunks{d.small}.Before(TilesOf(KeysOf<kListed>(d, group)));
-  };
-  if (!kWeights || blockIdx.x < static_cast<unsigned>(combining)) {
-    const int parts = CeilDiv(d.head_size, kPart);
-    const int64_t unit = static_cast<int64_t>(blockIdx.x) * kWarps + warp;
-    if (unit >= static_cast<int64_t>(d.groups) * d.queries * parts) return;
-    const int part = static_cast<int>(unit % parts), query = static_cast<int>(unit / parts % d.queries);
-    const int group = static_cast<int>(unit / parts / d.queries);
-    Combine(d, group, query, part, chunks_of(group));
-    return;
-  }
-  const int slices = CeilDiv(d.capacity, kThreads), block = blockIdx.x - combining;
-  const int row = block / slices, slice = block % slices, t = row % d.rows;
-  const int count = kListed && d.set_a_group ? d.per_group : d.per_head ? 1 : d.heads;
-  const int first = row / d.rows * count, group = first / d.per_group;
-  const int key = slice * kThreads + static_cast<int>(threadIdx.x);
-  int place, any;  // of the key's score, and whether the block has one that the row sees
-  if constexpr (kListed) {
-    place = key < d.capacity ? PlaceOf(d, group, key, t) : -1;
-    any = __syncthreads_or(place >= 0);
-  } else {
-    const int sees = min(StartOf(d) + t + 1, d.capacity);
-    place = key < sees ? key : -1;
-    any = slice * kThreads < sees;
-  }
-  const auto query_of = [&](int h) -> int64_t {  // of all groups'
-    return static_cast<int64_t>(h / d.per_group) * d.queries + t * d.per_group + h % d.per_group;
-  };
-  float weight = 0;
-  if (any) {
-    const int chunks = chunks_of(group);
-    constexpr int kScores = 32, kQueries = 4;  // whose loads are under way at once
-    float score[kScores];
-    const auto load_scores = [&](int from) {
-#pragma unroll
-      for (int i = 0; i < kScores; ++i)
-        score[i] = place >= 0 && from + i < count
-                       ? __ldcg(d.scores + query_of(first + from + i) * d.score_stride + place)
-                       : -INFINITY;
-    };
-    load_scores(0);
-    for (int i = warp; i < count; i += kQueries * kWarps) {
-      float2 all[kQueries];
-      CombineStats(
-          [&](int n) -> const float2* {
-            const int of = i + n * kWarps;
-            return of < count ? d.stats + query_of(first + of) * d.chunks : nullptr;
-          },
-          chunks, all);
-#pragma unroll
-      for (int n = 0; n < kQueries; ++n)
-        if (lane == 0 && i + n * kWarps < count) stats[i + n * kWarps] = all[n];
-    }
-    __syncthreads();
-    for (int from = 0; from < count; from += kScores) {
-      if (from > 0) load_scores(from);
-#pragma unroll
-      for (int i = 0; i < kScores; ++i)
-        if (from + i < count) weight += Relative(score[i], stats[from + i].x) * stats[from + i].y;
-    }
-    if (place < 0)
-      weight = 0;
-    else if (!d.per_head)
-      weight *= 1.0f / static_cast<float>(count);
-  }
-  if (key < d.capacity) d.weights[static_cast<int64_t>(row) * d.capacity + key] = weight;
 }
 
 // What a launcher says: its tensors and attributes, checked and not empty. Of the sparse, first sets.
@@ -244,21 +147,6 @@ Status LaunchHalf(CudaStream& stream, const char* op, Decode* d, int query_warps
   return query_warps == 1
              ? LaunchHalf<W, kSize, kListed, 1>(stream, op, d, query_warps, static_bytes)
              : LaunchHalf<W, kSize, kListed, kMostQueryWarps>(stream, op, d, query_warps, static_bytes);
-}
-
-// `units`: parts of the queries' outputs.
-template <bool kListed, bool kWeights>
-Status LaunchFinish(CudaStream& stream, const DecodeCall& call, const Decode& d, int64_t units) {
-  const AttentionShape& s = call.shape;
-  constexpr int kThreads = kFinishThreads<kWeights>;
-  const int64_t combining = CeilDiv(units, int64_t{kThreads / kWarp});
-  const int64_t weight_rows = call.per_head ? s.heads : call.set_a_group ? s.groups : 1;
-  const int64_t weighing = kWeights ? weight_rows * s.rows * CeilDiv(s.capacity, int64_t{kThreads}) : 0;
-  if (combining + weighing == 0) return Ok();
-  return LaunchKernel(stream, call.op, Start::kEarly, Finish<kListed, kWeights>,
-                      dim3(static_cast<unsigned>(combining + weighing)), dim3(kThreads),
-                      kWeights ? static_cast<size_t>(call.per_head ? 1 : s.heads) * sizeof(float2) : 0, d,
-                      static_cast<int>(combining));
 }
 
 template <bool kListed>
@@ -302,7 +190,6 @@ Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
   d.chunks = Chunks{d.small}.Before(static_cast<int>(CeilDiv(list, int64_t{kTile})));
   d.out_stride = CeilDiv(d.head_size, 4) * 4;
   d.score_stride = static_cast<int>(CeilDiv(list, int64_t{kTile}) * kTile);
-  d.per_head = call.per_head;
 
   // On the tensor cores: rows of whole 16-byte pieces, numbers of rows and tiles that fit an int.
   const auto aligned = [](const void* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; };
@@ -329,19 +216,20 @@ Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
     }
   }
 
-  const int parts = CeilDiv(d.head_size, kPart);
   const auto align = [](int64_t bytes) { return CeilDiv(bytes, int64_t{256}) * 256; };
   const int64_t all = s.heads * s.rows;
-  const int64_t stats_bytes = align(all * d.chunks * 8);
-  const int64_t outs_bytes = align(all * d.chunks * d.out_stride * 4);
-  const int64_t bytes = stats_bytes + outs_bytes + (call.weights ? all * d.score_stride * 4 : 0);
-  char* const scratch = static_cast<char*>(stream.Scratch(static_cast<size_t>(bytes)));
-  SPECATTN_CHECK(scratch, "[%s] no scratch memory for %lld bytes", call.op, static_cast<long long>(bytes));
+  const int64_t stats_bytes = align(all * d.chunks * 8), outs_bytes = all * d.chunks * d.out_stride * 4;
+  char* const scratch = static_cast<char*>(stream.Scratch(static_cast<size_t>(stats_bytes + outs_bytes)));
+  SPECATTN_CHECK(scratch, "[%s] no scratch memory for %lld bytes", call.op,
+                 static_cast<long long>(stats_bytes + outs_bytes));
   d.stats = reinterpret_cast<float2*>(scratch);
   d.outs = reinterpret_cast<float*>(scratch + stats_bytes);
   if (call.weights) {
-    d.scores = reinterpret_cast<float*>(scratch + stats_bytes + outs_bytes);
-    d.weights = call.weights->as<float>();
+    const int64_t totals_bytes = align(all * 8), scores_bytes = all * d.score_stride * 4;
+    void* kept = nullptr;
+    SPECATTN_RETURN_IF_ERROR(stream.Keep(static_cast<size_t>(totals_bytes + scores_bytes), call.op, &kept));
+    d.totals = static_cast<float2*>(kept);
+    d.scores = reinterpret_cast<float*>(static_cast<char*>(kept) + totals_bytes);
   }
 
   if (half) {
@@ -359,8 +247,29 @@ Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
                           0, d);
     }));
   }
-  return call.weights ? LaunchFinish<kListed, true>(stream, call, d, all * parts)
-                      : LaunchFinish<kListed, false>(stream, call, d, all * parts);
+  const int64_t warps = all * PartsOf(d.head_size), blocks = CeilDiv(warps, int64_t{kCombineThreads / kWarp});
+  SPECATTN_RETURN_IF_ERROR(LaunchKernel(stream, call.op, Start::kEarly, Combine<kListed>,
+                                        dim3(static_cast<unsigned>(blocks)), dim3(kCombineThreads), 0, d));
+  if (!call.weights) return Ok();
+  Weighing weighing{};
+  weighing.op = call.op;
+  weighing.weights = call.weights->as<float>();
+  weighing.scores = d.scores;
+  weighing.totals = d.totals;
+  weighing.position = d.position;
+  weighing.keys = d.keys;
+  weighing.bits = d.bits;
+  weighing.counts = d.counts;
+  weighing.rows = d.rows;
+  weighing.heads = d.heads;
+  weighing.groups = d.groups;
+  weighing.capacity = d.capacity;
+  weighing.width = d.width;
+  weighing.score_stride = d.score_stride;
+  weighing.weight_rows = call.per_head ? d.heads : call.set_a_group ? d.groups : 1;
+  weighing.set_a_group = call.set_a_group;
+  stream.WeighLater(weighing);
+  return Ok();
 }
 
 }  // namespace

@@ -18,19 +18,20 @@ constexpr int kLists = 16;  // tiles whose part of the list is in shared memory:
 struct Decode {
   const float* q;     // [T,H,D]
   const void *k, *v;  // [G,C,D]
-  float *out, *weights;
+  float* out;
   const int32_t* position;              // of causal attention
   const int32_t *keys, *bits, *counts;  // of sparse attention: [1 or G, width], [1 or G]
   float2* stats;                        // [G,Q,chunks]: reference, sum of exponentials
   float* outs;                          // [G,Q,chunks,out_stride]
-  float* scores;  // [G,Q,score_stride] in powers of 2; null where no weights are asked for
-  float scale;    // of scores in powers of 2
+  float* scores;   // [G,Q,score_stride] in powers of 2, and
+  float2* totals;  // [G,Q] reference, one over the sum; null where no weights are asked for
+  float scale;     // of scores in powers of 2
   int rows, heads, groups, per_group, queries, head_size, capacity, width;
   int chunks, out_stride, score_stride;
   int small;   // chunks of a size, see Chunks
   int passes;  // parts of a group's queries, each with a run over its keys
   int stages;
-  bool set_a_group, per_head, early;
+  bool set_a_group, early;
   // Rows of the caches below *settled_below, or where it is null below `settled`, are complete before the previous kernel ends.
   const int32_t* settled_below;
   int settled;

@@ -7,6 +7,7 @@
 #include "../device.h"
 #include "buffer.h"
 #include "check_cuda.h"
+#include "stream.h"
 
 namespace specattn {
 namespace gpu {
@@ -15,10 +16,10 @@ namespace gpu {
 // runs, the other's times can be read.
 class Graph final : public Capture {
  public:
-  explicit Graph(cudaStream_t stream) : stream_(stream) {}
+  explicit Graph(CudaStream& stream) : stream_(stream) {}
   ~Graph() override {
     // Its buffers may go back to the system with it: not before the last replay has ended.
-    cudaStreamSynchronize(stream_);
+    cudaStreamSynchronize(stream_.stream());
     for (Instance& instance : instances_) {
       if (instance.executable) cudaGraphExecDestroy(instance.executable);
       for (cudaEvent_t event : instance.events) cudaEventDestroy(event);
@@ -33,7 +34,8 @@ class Graph final : public Capture {
       instance.events.push_back(event);
     }
     SPECATTN_CUDA("record a mark",
-                  cudaEventRecordWithFlags(instances_[0].events.back(), stream_, cudaEventRecordExternal));
+                  cudaEventRecordWithFlags(instances_[0].events.back(), stream_.stream(),
+                                           cudaEventRecordExternal));
     return Ok();
   }
   Status Instantiate(cudaGraph_t graph, Buffers buffers) {
@@ -42,13 +44,14 @@ class Graph final : public Capture {
       SPECATTN_CUDA("make a graph", cudaGraphInstantiate(&instance.executable, graph, 0));
     SPECATTN_RETURN_IF_ERROR(SetEvents(graph));
     for (Instance& instance : instances_)
-      SPECATTN_CUDA("upload a graph", cudaGraphUpload(instance.executable, stream_));
+      SPECATTN_CUDA("upload a graph", cudaGraphUpload(instance.executable, stream_.stream()));
     return Ok();
   }
 
   Status Replay() override {
+    SPECATTN_RETURN_IF_ERROR(stream_.WeighNow());
     Instance& instance = instances_[(replays_ + 1) % 2];
-    SPECATTN_CUDA("launch a graph", cudaGraphLaunch(instance.executable, stream_));
+    SPECATTN_CUDA("launch a graph", cudaGraphLaunch(instance.executable, stream_.stream()));
     ++replays_;
     return Ok();
   }
@@ -91,7 +94,7 @@ class Graph final : public Capture {
     return Ok();
   }
 
-  cudaStream_t stream_;
+  CudaStream& stream_;
   Instance instances_[2];
   Buffers buffers_;
   int64_t replays_ = 0;

@@ -6,6 +6,7 @@
 
 #include "../device.h"
 #include "check_cuda.h"
+#include "stream.h"
 
 namespace specattn {
 namespace gpu {
@@ -13,7 +14,7 @@ namespace gpu {
 // Pinned host memory that small results are copied to while the device goes on.
 class PinnedReadback final : public Readback {
  public:
-  explicit PinnedReadback(cudaStream_t stream) : stream_(stream) {}
+  explicit PinnedReadback(CudaStream& stream) : stream_(stream) {}
   ~PinnedReadback() override {
     if (arrived_) {
       cudaEventSynchronize(arrived_);
@@ -28,9 +29,10 @@ class PinnedReadback final : public Readback {
     return Ok();
   }
   Status Start(const void* device) override {
+    SPECATTN_RETURN_IF_ERROR(stream_.WeighNow());
     SPECATTN_CUDA("copy from the device",
-                  cudaMemcpyAsync(data_, device, bytes_, cudaMemcpyDeviceToHost, stream_));
-    SPECATTN_CUDA("record an event", cudaEventRecord(arrived_, stream_));
+                  cudaMemcpyAsync(data_, device, bytes_, cudaMemcpyDeviceToHost, stream_.stream()));
+    SPECATTN_CUDA("record an event", cudaEventRecord(arrived_, stream_.stream()));
     return Ok();
   }
   Status Finish(void* host) override {
@@ -40,7 +42,7 @@ class PinnedReadback final : public Readback {
   }
 
  private:
-  cudaStream_t stream_;
+  CudaStream& stream_;
   size_t bytes_ = 0;
   void* data_ = nullptr;
   cudaEvent_t arrived_ = nullptr;

@@ -3,6 +3,7 @@
 #include <cuda_runtime_api.h>
 
 #include "../tensor.h"
+#include "weigh.h"
 
 namespace specattn {
 namespace gpu {
@@ -29,6 +30,12 @@ class CudaStream : public Stream {
   // Where it says below which row a cache is complete that the previous launch appended to; null of anything else.
   virtual const int32_t* SettledBelow(const void* cache) const = 0;
   virtual void Launched() = 0;  // LaunchKernel says that it queued a kernel
+  // Puts a call's weights off (weigh.h) until a launch, a copy or a replay may look at them or change what they are made of.
+  virtual void WeighLater(const Weighing& weighing) = 0;
+  // Memory for the scores and totals of the call that is being queued, until its weights are made.
+  virtual Status Keep(size_t bytes, const char* op, void** kept) = 0;
+  // Makes all weights that were put off.
+  virtual Status WeighNow() = 0;
   // `count` (at most kCounters) zeros for blocks of one launch to count each other with; the launch leaves them zero.
   virtual unsigned* Counters(int count) = 0;
   // cuBLASLt, or null where it can't be loaded.
