@@ -9,7 +9,7 @@
  * | position | int32 [1]: of row 0 | last_logits | [1,V]: of row T-1, the only one that goes through the head |
  * | k_cache_i, v_cache_i | [G,C,D] a layer | next_k_cache_i, next_v_cache_i | [G,C,D]: with the new rows; the inputs are donated |
  * | keys, bits, counts | int32 [S,C], [S,C], [S]: sparse graphs' without a selector | attention | [R,C]: row T-1's weights, a row a layer or a head |
- * | | | attention_rows_i | [T,C] or [H,T,C]: all rows' |
+ * | heads_i | int32 [R], where heads are named | attention_rows_i | [T,C], or [R,T,C] of R heads: all rows' |
  * | | | set_weights | [S,T,C]: sparse layers' weights, a set each, where the graph gives them |
  * | | | selected_counts_i, selected_kept_i | a selector's, of a sparse layer |
  *
@@ -33,6 +33,8 @@ export interface GraphOptions {
   attention?: 'none' | 'layer' | 'head';
   /** Layers whose attention it gives, in this order. */
   attentionLayers?: number[];
+  /** With `head`: whether inputs name the heads whose attention it is; else it is every head's. Default false. */
+  attentionHeads?: boolean;
   /** Layers that attend to selected keys: a layer's first set, or -1 where it attends to all; and sets a layer, 1 or G. */
   sparse?: {
     sets: number[];
@@ -52,7 +54,14 @@ export interface Selector {
   attrs: Record<string, number | string>;
 }
 
-type AttrValue = {i: number} | {f: number} | {b: boolean} | {s: string} | {type: string} | {shape: object};
+type AttrValue =
+  | {i: number}
+  | {list: {i: number[]}}
+  | {f: number}
+  | {b: boolean}
+  | {s: string}
+  | {type: string}
+  | {shape: object};
 
 interface NodeDef {
   name: string;
@@ -82,6 +91,9 @@ export function cacheNames({numHiddenLayers}: LlamaConfig): {inputs: string[]; o
   const inputs = Array.from({length: numHiddenLayers}, (_, i) => [`k_cache_${i}`, `v_cache_${i}`]).flat();
   return {inputs, outputs: inputs.map((name) => `next_${name}`)};
 }
+
+/** The input that names heads of a layer. */
+export const headsName = (layer: number): string => `heads_${layer}`;
 
 const string = (text: string): AttrValue => ({s: Buffer.from(text).toString('base64')});
 const DTYPES = {int32: 'DT_INT32', float32: 'DT_FLOAT'};
@@ -160,7 +172,7 @@ class GraphBuilder {
 
 /** The graph of `config`, with what `options` ask for. */
 export function buildLlamaGraph(config: LlamaConfig, options: GraphOptions = {}): LlamaGraph {
-  const {attention = 'none', attentionLayers = [], sparse} = options;
+  const {attention = 'none', attentionLayers = [], attentionHeads, sparse} = options;
   checkOptions(config, options);
   const {numHiddenLayers, numAttentionHeads: heads, numKeyValueHeads: groups, headDim} = config;
   const g = new GraphBuilder();
@@ -203,6 +215,7 @@ export function buildLlamaGraph(config: LlamaConfig, options: GraphOptions = {})
 
     const set = sparse?.sets[i] ?? -1;
     const weights = attentionLayers.includes(i) ? attention : 'none';
+    const named = weights === 'head' && attentionHeads ? [g.input(headsName(i), 'int32', [-1])] : [];
     let read = selection;
     if (selector && set >= 0) {
       const own = g.node(at('select'), selector.op, [q, keys, position], attributes(selector));
@@ -217,7 +230,9 @@ export function buildLlamaGraph(config: LlamaConfig, options: GraphOptions = {})
             sets: {i: sparse!.setsPerLayer},
             weights: {b: sparse!.weights ?? false},
           })
-        : g.node(at('attention'), 'CausalAttention', [q, keys, values, position], {weights: string(weights)});
+        : g.node(at('attention'), 'CausalAttention', [q, keys, values, position, ...named], {
+            weights: string(weights),
+          });
     if (weights !== 'none') g.node(`attention_rows_${i}`, 'Identity', [`${attended}:1`]);
 
     const flat = g.reshape(at('attention_flat'), attended, [-1, heads * headDim]);
@@ -244,7 +259,7 @@ export function buildLlamaGraph(config: LlamaConfig, options: GraphOptions = {})
     const given = sparse.sets.flatMap((set, i) => (set >= 0 ? [`layer_${i}/attention:1`] : []));
     g.node('set_weights', 'ConcatV2', [...given, g.ints(0)], {N: {i: given.length}});
   }
-  if (attention !== 'none') addAttention(g, attention, attentionLayers, heads);
+  if (attention !== 'none') addAttention(g, attention, attentionLayers);
   return {topology: {node: g.nodes, versions: {producer: 1, minConsumer: 0}}, constants: g.constants};
 }
 
@@ -258,19 +273,19 @@ function attributes({attrs}: Selector): Record<string, AttrValue> {
  * `attention` [R,C]: the last row's weights of each layer, or of each head of each layer, one under the other. It is cut out of all of them
  * at once, so that nothing looks at weights while the layers run: a device may make them all together.
  */
-function addAttention(g: GraphBuilder, attention: 'layer' | 'head', layers: number[], heads: number): void {
+function addAttention(g: GraphBuilder, attention: 'layer' | 'head', layers: number[]): void {
   const weights = layers.map((i) => `layer_${i}/attention:1`);
   const N = {i: weights.length};
   const all =
     attention === 'layer'
       ? g.node('attention_all', 'Pack', weights, {N, axis: {i: 0}}) // [L,T,C]
-      : g.node('attention_all', 'ConcatV2', [...weights, g.ints(0)], {N}); // [L * H,T,C]
-  const rows = layers.length * (attention === 'layer' ? 1 : heads);
-  g.reshape('attention', g.last('attention_last', all, 3, 1), [rows, -1]);
+      : g.node('attention_all', 'ConcatV2', [...weights, g.ints(0)], {N}); // [R,T,C]
+  const last = g.last('attention_last', all, 3, 1);
+  g.node('attention', 'Squeeze', [last], {squeeze_dims: {list: {i: [1]}}});
 }
 
 function checkOptions({numHiddenLayers, numKeyValueHeads}: LlamaConfig, options: GraphOptions): void {
-  const {attention = 'none', attentionLayers = [], sparse} = options;
+  const {attention = 'none', attentionLayers = [], attentionHeads, sparse} = options;
   const fail = (what: string, expected: string, received: unknown): never => {
     throw new Error(`[Llama] ${what} must be ${expected} but is ${JSON.stringify(received)}`);
   };
@@ -284,6 +299,7 @@ function checkOptions({numHiddenLayers, numKeyValueHeads}: LlamaConfig, options:
       attention === 'none' ? 'empty without attention' : 'one layer or more',
       attentionLayers,
     );
+  if (attentionHeads && attention !== 'head') fail('attentionHeads', 'false unless attention is head', true);
   if (!sparse) return;
   const {sets, setsPerLayer} = sparse;
   if (sets.length !== numHiddenLayers || !sets.every((set) => Number.isInteger(set) && set >= -1))

@@ -6,7 +6,14 @@ import {loadGraphModelSync, type GraphModel} from '@tensorflow/tfjs-converter';
 
 import '../ops/index.js'; // registers the graph's ops
 import {readConfig, type LlamaConfig} from './config.js';
-import {buildLlamaGraph, cacheNames, type GraphConstant, type GraphOptions, type Selector} from './graph.js';
+import {
+  buildLlamaGraph,
+  cacheNames,
+  headsName,
+  type GraphConstant,
+  type GraphOptions,
+  type Selector,
+} from './graph.js';
 import {parameters, readParameters} from './parameters.js';
 import {Safetensors} from './safetensors.js';
 import {makeRandom, makeWeight, makeZeros, storedBytes, type FloatStorage} from './weights.js';
@@ -24,6 +31,14 @@ export interface LlamaLoadOptions {
 const OUTPUTS = ['logits', 'lastLogits', 'attention', 'attentionRows', 'setWeights'] as const;
 export type LlamaOutput = (typeof OUTPUTS)[number];
 
+/** Whose attention weights: layers' (the mean over their heads) or heads', of these layers in this order. */
+export interface AttentionOf {
+  granularity: 'layer' | 'head';
+  layers: number[];
+  /** With `head`, which heads of each of `layers`, int32 [R]; all of them without it. */
+  heads?: tf.Tensor1D[];
+}
+
 export interface LlamaInput {
   /** int32 [T] */
   tokens: tf.Tensor1D;
@@ -34,7 +49,7 @@ export interface LlamaInput {
   /** What to compute besides the caches. */
   outputs: LlamaOutput[];
   /** For the outputs `attention` and `attentionRows`: whose, and in which order. */
-  attention?: {granularity: 'layer' | 'head'; layers: number[]};
+  attention?: AttentionOf;
   /** What NucleusSelect gave; each layer's first set, or -1 for dense; and sets a layer. */
   selection?: {
     keys: tf.Tensor2D;
@@ -52,9 +67,9 @@ export interface LlamaResult {
   logits?: tf.Tensor2D;
   /** [1,V]: of the last row */
   lastLogits?: tf.Tensor2D;
-  /** [R,C]: the last row's weights; R layers, or R = layers · heads. */
+  /** [R,C]: the last row's weights of R layers, or R heads of them. */
   attention?: tf.Tensor2D;
-  /** A layer of `attention.layers` each: [T,C], or [H,T,C]. */
+  /** A layer of `attention.layers` each: [T,C], or [R,T,C] of R heads. */
   attentionRows?: tf.Tensor[];
   /** [S,T,C]: of each set of `selection` the weights of the keys in it, the mean over the heads that read it. */
   setWeights?: tf.Tensor3D;
@@ -214,7 +229,11 @@ export class Llama {
     const weights = outputs.includes('setWeights');
     if (weights && !selection) throw new Error(`[Llama] the outputs [${outputs}] need a selection`);
     const graph = this.graph({
-      ...(wantsAttention && {attention: attention!.granularity, attentionLayers: attention!.layers}),
+      ...(wantsAttention && {
+        attention: attention!.granularity,
+        attentionLayers: attention!.layers,
+        ...(attention!.heads && {attentionHeads: true}),
+      }),
       ...(selection && {sparse: {sets: selection.sets, setsPerLayer: selection.setsPerLayer, weights}}),
       ...(select && {sparse: select}),
     });
@@ -223,6 +242,12 @@ export class Llama {
     this.caches.inputs.forEach((name, i) => (inputs[name] = cache[i]));
     if (selection)
       Object.assign(inputs, {keys: selection.keys, bits: selection.bits, counts: selection.counts});
+    if (wantsAttention && attention!.heads) {
+      const {layers, heads = []} = attention!;
+      if (heads.length !== layers.length)
+        throw new Error(`[Llama] attention needs heads for ${layers.length} layers but has ${heads.length}`);
+      layers.forEach((layer, i) => (inputs[headsName(layer)] = heads[i]));
+    }
     const names = [...this.caches.outputs];
     const place = (name: string) => names.push(name) - 1;
     const single = Object.entries(GRAPH_OUTPUTS).filter(([output]) =>

@@ -1,13 +1,13 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor2D, Tensor3D} from '@tensorflow/tfjs-core';
 
-import {checkAttention, checkAttr, checkPosition} from './check.js';
+import {ANY, checkAttention, checkAttr, checkPosition, checkTensor} from './check.js';
 import {defineOp, launch} from './define_op.js';
 import {maskedAttention, sliceKeys} from './masked_attention.js';
 
 const name = 'CausalAttention';
 
-/** Which weights to return: none, their mean over heads, or every head's. In the order of the native attribute. */
+/** Which weights to return: none, their mean over heads, or heads' own. In the order of the native attribute. */
 const WEIGHTS = ['none', 'layer', 'head'] as const;
 export type AttentionWeights = (typeof WEIGHTS)[number];
 
@@ -15,17 +15,25 @@ export interface CausalAttentionOptions {
   /** Of the scores; 0, the default, means 1/√D. */
   scale?: number;
   weights?: AttentionWeights;
+  /** int32 [R]: with `weights: 'head'`, whose; every head's without it. */
+  heads?: Tensor;
 }
 
-const run = defineOp<Required<CausalAttentionOptions>>({
+type Attrs = Required<Omit<CausalAttentionOptions, 'heads'>>;
+
+const run = defineOp<Attrs>({
   name,
   attrs: {scale: 0, weights: 'none'},
 
-  check([q, k, v, position], {scale, weights}) {
+  check([q, k, v, position, heads], {scale, weights}) {
     checkAttention(name, q, k, v);
     checkPosition(name, position);
     checkAttr(name, 'scale', Number.isFinite(scale), 'a finite number', scale);
     checkAttr(name, 'weights', WEIGHTS.includes(weights), `one of ${WEIGHTS.join(', ')}`, weights);
+    if (!heads) return;
+    checkTensor(name, 'heads', heads, 'int32', [ANY]);
+    if (heads.shape[0] === 0) throw new Error(`[${name}] heads must name one or more but has none`);
+    checkAttr(name, 'weights', weights === 'head', "'head' where heads are named", weights);
   },
 
   native(backend, inputs, {scale, weights}) {
@@ -33,7 +41,8 @@ const run = defineOp<Required<CausalAttentionOptions>>({
     const capacity = inputs[1].shape[1];
     const attrs = [scale || 1 / Math.sqrt(headSize), WEIGHTS.indexOf(weights)];
     if (weights === 'none') return launch(backend, name, inputs, [[inputs[0].shape, 'float32']], attrs)[0];
-    const weightsShape = weights === 'layer' ? [rows, capacity] : [heads, rows, capacity];
+    const weighed = inputs[4]?.shape[0] ?? heads;
+    const weightsShape = weights === 'layer' ? [rows, capacity] : [weighed, rows, capacity];
     return launch(
       backend,
       name,
@@ -47,7 +56,8 @@ const run = defineOp<Required<CausalAttentionOptions>>({
   },
 
   // Waits for `position`, so that keys past the last row's are not computed with.
-  composed([q, k, v, position]: [Tensor3D, Tensor3D, Tensor3D, Tensor1D], {scale, weights}) {
+  composed(inputs: Tensor[], {scale, weights}) {
+    const [q, k, v, position, heads] = inputs as [Tensor3D, Tensor3D, Tensor3D, Tensor1D, Tensor1D?];
     const [rows, , headSize] = q.shape;
     const capacity = k.shape[1];
     const start = Math.max(0, position.dataSync()[0]);
@@ -60,9 +70,9 @@ const run = defineOp<Required<CausalAttentionOptions>>({
     const attention = maskedAttention(q, seen(k), seen(v), visible, scale || 1 / Math.sqrt(headSize));
     if (weights === 'none') return attention.out;
     const unseen: [number, number] = [0, capacity - keys];
-    return weights === 'layer'
-      ? [attention.out, tf.pad(tf.mean(attention.weights, 0), [[0, 0], unseen])]
-      : [attention.out, tf.pad(attention.weights, [[0, 0], [0, 0], unseen])];
+    if (weights === 'layer') return [attention.out, tf.pad(tf.mean(attention.weights, 0), [[0, 0], unseen])];
+    const weighed = heads ? tf.gather(attention.weights, heads, 0) : attention.weights;
+    return [attention.out, tf.pad(weighed, [[0, 0], [0, 0], unseen])];
   },
 });
 
@@ -84,8 +94,8 @@ const run = defineOp<Required<CausalAttentionOptions>>({
  * @param k float32 [G,C,D], H a multiple of G; the rows of this call are in it already
  * @param v float32 [G,C,D]
  * @param position int32 [1]: of row 0
- * @returns out [T,H,D]; with `weights: 'layer'` also their mean over heads [T,C], with `'head'` all of them [H,T,C], 0 past
- *     position + t
+ * @returns out [T,H,D]; with `weights: 'layer'` also their mean over heads [T,C], with `'head'` those of all heads, or of `heads`, one by
+ *     one [R,T,C]; 0 past position + t
  * @throws Error where a shape, a dtype or an option does not fit
  */
 export function causalAttention(
@@ -107,14 +117,14 @@ export function causalAttention(
   k: Tensor,
   v: Tensor,
   position: Tensor,
-  options: {scale?: number; weights: 'head'},
+  options: {scale?: number; weights: 'head'; heads?: Tensor},
 ): [Tensor3D, Tensor3D];
 export function causalAttention(
   q: Tensor,
   k: Tensor,
   v: Tensor,
   position: Tensor,
-  options?: CausalAttentionOptions,
+  {heads, ...attrs}: CausalAttentionOptions = {},
 ): Tensor | Tensor[] {
-  return run([q, k, v, position], options);
+  return run(heads ? [q, k, v, position, heads] : [q, k, v, position], attrs);
 }

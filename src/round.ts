@@ -71,7 +71,7 @@ export function speculativeRound(
 ): Step {
   const verifierCaches = 2 * verifier.config.numHiddenLayers;
   const caches = verifierCaches + 2 * draft.config.numHiddenLayers;
-  const attention = selection?.plan.attention;
+  const attention = selection?.attention;
   return (state, mark) => {
     const [last, position, seed] = state as [tf.Tensor1D, tf.Tensor1D, tf.Tensor1D];
     const verifierCache = state.slice(CACHES, CACHES + verifierCaches) as tf.Tensor3D[];

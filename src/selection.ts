@@ -3,14 +3,19 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import type {LlamaConfig} from '../models/config.js';
 import type {Combination, LayerMap, WeightedHead} from '../models/layer_map.js';
+import type {AttentionOf} from '../models/llama.js';
 import type {ResolvedOptions} from './options.js';
 
 /** A set's own p is no less. */
 const LEAST_P = 0.01;
 
 export interface SelectionPlan {
-  /** What is asked of the draft: of which layers, in order; the rows of a step are theirs, or theirs by head. */
-  attention: {granularity: 'layer' | 'head'; layers: number[]};
+  /**
+   * What is asked of the draft: of which layers, in order; the rows of a step are theirs, or those of the heads of each that are
+   * listed.
+   */
+  attention:
+    {granularity: 'layer'; layers: number[]} | {granularity: 'head'; layers: number[]; heads: number[][]};
   /** For each verifier layer the first of its sets, or -1 where the layer stays dense. */
   sets: number[];
   /** Sets of a sparse layer: 1, or one a key/value head. */
@@ -41,20 +46,25 @@ export function planSelection(
     if (map.kind === 'kl') return combineMappedHeads(map, layer, verifier);
     return granularity === 'layer' ? [map.mixture.layers[layer]] : map.mixture.groups[layer];
   });
-  const used = combinations.flatMap(({heads}) => heads.map(([layer]) => layer));
-  const layers = [...new Set(used)].sort((a, b) => a - b);
+  // The draft gives the rows of these heads alone: [layer, head], in order.
+  const used = Array.from({length: draft.numHiddenLayers}, () => new Set<number>());
+  for (const {heads} of combinations) for (const [layer, head] of heads) used[layer].add(head);
+  const layers = [...used.keys()].filter((layer) => used[layer].size > 0);
+  const heads = layers.map((layer) => [...used[layer]].sort((a, b) => a - b));
+  const rows = layers.flatMap((layer, i) => heads[i].map((head) => `${layer}.${head}`));
+  const places = new Map(rows.map((row, place) => [row, place]));
   const slack = map.kind === 'mixture' ? map.mixture.slack : undefined;
   const looksBack = map.kind === 'mixture' && combinations.some(({own}) => own > 0);
   const sets = map.layers.map(() => -1);
   sparse.forEach((layer, i) => (sets[layer] = i * setsPerLayer));
-  const mix = combinations.map(({heads, own}, set) => {
-    const row = new Array<number>(layers.length * draft.numAttentionHeads).fill(0);
-    for (const [layer, head, weight] of heads)
-      row[layers.indexOf(layer) * draft.numAttentionHeads + head] += weight;
+  const mix = combinations.map((combination, set) => {
+    const {own} = combination;
+    const row = new Array<number>(rows.length).fill(0);
+    for (const [layer, head, weight] of combination.heads) row[places.get(`${layer}.${head}`)!] += weight;
     return looksBack ? [...row, ...combinations.map((_, other) => (other === set ? own : 0))] : row;
   });
   return {
-    attention: {granularity: 'head', layers},
+    attention: {granularity: 'head', layers, heads},
     sets,
     setsPerLayer,
     mix,
@@ -88,6 +98,8 @@ function combineMappedHeads(map: LayerMap, layer: number, verifier: LlamaConfig)
 export class SelectionTensors {
   readonly mix: tf.Tensor2D;
   readonly p: tf.Tensor1D;
+  /** What the draft's passes are asked for. */
+  readonly attention: AttentionOf;
   /** Where sets look back: {@link fading} of the plan. */
   readonly fading: tf.Tensor2D | undefined;
 
@@ -96,15 +108,22 @@ export class SelectionTensors {
     p: number,
     rows: number,
   ) {
-    const {mix, ownRows, slack} = plan;
+    const {attention, mix, ownRows, slack} = plan;
     this.mix = tf.keep(tf.tensor2d(mix.flat(), [mix.length, mix[0].length], 'float32'));
     const ofSets = mix.map((_, set) => Math.max(LEAST_P, 1 - (slack?.[set] ?? 1) * (1 - p)));
     this.p = tf.keep(tf.tensor1d(ofSets, 'float32'));
+    const {granularity, layers} = attention;
+    this.attention = {
+      ...{granularity, layers},
+      ...(attention.granularity === 'head' && {
+        heads: attention.heads.map((heads) => tf.keep(tf.tensor1d(heads, 'int32'))),
+      }),
+    };
     this.fading = ownRows === undefined ? undefined : tf.keep(tf.tensor2d(fading(ownRows, rows)));
   }
 
   dispose(): void {
-    tf.dispose([this.mix, this.p]);
+    tf.dispose([this.mix, this.p, this.attention.heads ?? []]);
     this.fading?.dispose();
   }
 }

@@ -56,17 +56,28 @@ function mixturePlan(verifier: Llama, draft: Llama): SelectionPlan {
   const {attention, sets} = evenPlan(verifier, draft);
   const sparse = sets.map((_, layer) => layer).filter((layer) => sets[layer] >= 0);
   const heads = draft.config.numAttentionHeads;
-  const rows = attention.layers.length * heads;
+  const all = attention.layers.length * heads;
   const weight = (1 - OWN_WEIGHT) / HEADS_OF_SET;
-  const mix = sparse.map((layer, set) => {
-    const row = new Array<number>(rows + sparse.length).fill(0);
-    // A step that shares no factor with the number of heads goes from layer to layer, each time to another head.
-    for (let i = 0; i < HEADS_OF_SET; i++) row[(sets[layer] * heads + i * (heads + 1)) % rows] += weight;
-    row[rows + set] = OWN_WEIGHT;
+  // A step that shares no factor with the number of heads goes from layer to layer, each time to another head.
+  const headsOf = sparse.map((layer) =>
+    Array.from({length: HEADS_OF_SET}, (_, i) => (sets[layer] * heads + i * (heads + 1)) % all),
+  );
+  const used = [...new Set(headsOf.flat())].sort((a, b) => a - b);
+  const mix = headsOf.map((own, set) => {
+    const row = new Array<number>(used.length + sparse.length).fill(0);
+    for (const head of own) row[used.indexOf(head)] += weight;
+    row[used.length + set] = OWN_WEIGHT;
     return row;
   });
+  const byLayer = attention.layers.map((_, i) =>
+    used.filter((head) => Math.floor(head / heads) === i).map((head) => head % heads),
+  );
   return {
-    attention: {granularity: 'head', layers: attention.layers},
+    attention: {
+      granularity: 'head',
+      layers: attention.layers.filter((_, i) => byLayer[i].length > 0),
+      heads: byLayer.filter(({length}) => length > 0),
+    },
     sets: sets.map((set, layer) => (set < 0 ? -1 : sparse.indexOf(layer))),
     setsPerLayer: 1,
     mix,

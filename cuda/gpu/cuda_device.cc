@@ -96,7 +96,8 @@ class Queue final : public CudaStream {
     bytes = (bytes + 255) / 256 * 256;
     if (weighings_.size() == kMostWeighings || (kept_ && kept_bytes_ + bytes > kept_->bytes()))
       SPECATTN_RETURN_IF_ERROR(WeighNow());
-    SPECATTN_CHECK(Grow(&kept_, kept_bytes_ + bytes, kLeastKept), "[%s] no memory for %zu bytes of scores", op, bytes);
+    SPECATTN_CHECK(Grow(&kept_, kept_bytes_ + bytes, kLeastKept), "[%s] no memory for %zu bytes of scores",
+                   op, bytes);
     *kept = static_cast<char*>(kept_->data()) + kept_bytes_;
     kept_bytes_ += bytes;
     return Ok();
@@ -110,7 +111,8 @@ class Queue final : public CudaStream {
     if (status.ok()) {
       appended_.clear();
       written_.clear();
-      for (const Weighing& weighing : weighings_) written_.push_back(RangeOf(weighing.weights, weighing.size()));
+      for (const Weighing& weighing : weighings_)
+        written_.push_back(RangeOf(weighing.weights, weighing.size()));
     }
     ForgetWeights();
     return status;
@@ -167,7 +169,8 @@ class Queue final : public CudaStream {
         if (weights.Meets(RangeOf(args.inputs[i].as<char>(), args.inputs[i].bytes()))) return true;
       const int64_t listed = w.lists() * w.width;
       const Range read[] = {RangeOf(w.position, w.position ? 1 : 0), RangeOf(w.keys, w.keys ? listed : 0),
-                            RangeOf(w.bits, w.keys ? listed : 0), RangeOf(w.counts, w.keys ? w.lists() : 0)};
+                            RangeOf(w.bits, w.keys ? listed : 0), RangeOf(w.counts, w.keys ? w.lists() : 0),
+                            RangeOf(w.weight_heads, w.weight_heads ? w.weight_rows : 0)};
       for (int i = 0; i < args.output_count; ++i) {
         const Range output = RangeOf(args.outputs[i].as<char>(), args.outputs[i].bytes());
         if (output.Meets(weights)) return true;

@@ -51,11 +51,14 @@ __device__ __forceinline__ float2 CombineStats(const float2* stats, int chunks) 
   return make_float2(most, total == 0 ? 0.0f : 1.0f / total);
 }
 
-constexpr int kPart = 64;            // numbers of a query's output that a warp combines
-constexpr int kCombineThreads = 128;  // a block of so few fits beside AttendHalf's, and is there when they end
+constexpr int kPart = 64;  // numbers of a query's output that a warp combines
+constexpr int kCombineThreads =
+    128;  // a block of so few fits beside AttendHalf's, and is there when they end
 
 // At least one: a query of no numbers has totals.
-__host__ __device__ constexpr int PartsOf(int head_size) { return head_size > kPart ? CeilDiv(head_size, kPart) : 1; }
+__host__ __device__ constexpr int PartsOf(int head_size) {
+  return head_size > kPart ? CeilDiv(head_size, kPart) : 1;
+}
 
 // A warp out[query, part * 64 ...]: lanes of a half hold four neighbours each, the halves take chunks in turns.
 template <bool kListed>
@@ -122,7 +125,8 @@ struct DecodeCall {
   const Tensor *q, *k, *v, *out;
   const Tensor* position = nullptr;                                   // causal
   const Tensor* weights = nullptr;                                    // or null
-  bool per_head = false;                                              // of causal weights
+  int64_t weight_rows = 0;                                            // see Weighing
+  const int32_t* weight_heads = nullptr;                              // of causal weights
   const int32_t *keys = nullptr, *bits = nullptr, *counts = nullptr;  // sparse
   int64_t width = 0;
   bool set_a_group = false;
@@ -153,9 +157,9 @@ template <bool kListed>
 Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
   const AttentionShape& s = call.shape;
   const int64_t most = (int64_t{1} << 31) - 1 - 4 * kTile, list = kListed ? call.width : s.capacity;
-  SPECATTN_CHECK(
-      s.capacity <= most && list <= most && s.heads * s.rows * CeilDiv(s.capacity, int64_t{256}) <= most,
-      "[%s] %lld keys are too many", call.op, static_cast<long long>(s.capacity));
+  SPECATTN_CHECK(s.capacity <= most && list <= most &&
+                     (s.heads + call.weight_rows) * s.rows * CeilDiv(s.capacity, int64_t{256}) <= most,
+                 "[%s] %lld keys are too many", call.op, static_cast<long long>(s.capacity));
   Decode d{};
   d.q = call.q->as<float>();
   d.k = call.k->data;
@@ -266,7 +270,8 @@ Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
   weighing.capacity = d.capacity;
   weighing.width = d.width;
   weighing.score_stride = d.score_stride;
-  weighing.weight_rows = call.per_head ? d.heads : call.set_a_group ? d.groups : 1;
+  weighing.weight_rows = static_cast<int>(call.weight_rows);
+  weighing.weight_heads = call.weight_heads;
   weighing.set_a_group = call.set_a_group;
   stream.WeighLater(weighing);
   return Ok();

@@ -33,9 +33,8 @@ class Graph final : public Capture {
       SPECATTN_CUDA("make an event", cudaEventCreate(&event));
       instance.events.push_back(event);
     }
-    SPECATTN_CUDA("record a mark",
-                  cudaEventRecordWithFlags(instances_[0].events.back(), stream_.stream(),
-                                           cudaEventRecordExternal));
+    SPECATTN_CUDA("record a mark", cudaEventRecordWithFlags(instances_[0].events.back(), stream_.stream(),
+                                                            cudaEventRecordExternal));
     return Ok();
   }
   Status Instantiate(cudaGraph_t graph, Buffers buffers) {

@@ -17,8 +17,10 @@ struct PlainAttention {
   const int32_t* position;  // on the device
   float2* stats;            // [H,T]: what a score's exponential is taken relative to, and one over their sum
   float* out;               // [T,H,D]
-  float* weights;           // [T,C] or [H,T,C]
-  bool per_head;            // of weights
+  float* weights;           // [T,C] their mean over heads, or [weight_rows,T,C] a head's each
+  bool per_head;
+  int64_t weight_rows;
+  const int32_t* weight_heads;  // whose; null: every head's
   int64_t rows, heads, groups, capacity, head_size;
   float scale;
 };
@@ -181,11 +183,12 @@ __global__ void __launch_bounds__(kPlainThreads, 2) PlainWeightsKernel(PlainAtte
                 row_tiles = CeilDiv<int64_t>(p.rows, kPlainTile);
   const int64_t first_key = blockIdx.x % key_tiles * kPlainTile;
   const PlainRows tile(p, blockIdx.x / key_tiles % row_tiles);
-  const int64_t plane = blockIdx.x / key_tiles / row_tiles;  // the head, where each has its own weights
-  const int64_t first_head = p.per_head ? plane : 0, end_head = p.per_head ? plane + 1 : p.heads;
+  const int64_t plane = blockIdx.x / key_tiles / row_tiles;  // of the weights
+  const int64_t first_head = p.weight_heads ? p.weight_heads[plane] : plane;
+  const int64_t end_head = p.per_head ? first_head + 1 : p.heads;
   const float part = p.per_head ? 1.0f : 1.0f / static_cast<float>(p.heads);
   float mean[kPlainEach][kPlainEach] = {}, scores[kPlainEach][kPlainEach];
-  if (first_key < tile.keys)
+  if (first_key < tile.keys && first_head >= 0 && end_head <= p.heads)
     for (int64_t head = first_head; head < end_head; ++head) {
       float2 stats[kPlainEach];
       LoadStats(p, tile, head, stats);
@@ -224,9 +227,9 @@ Status RunPlainAttention(CudaStream& stream, const char* op, const PlainAttentio
     SPECATTN_RETURN_IF_ERROR(RunPlain(stream, op, PlainOutKernel<W>,
                                       row_tiles * p.heads * CeilDiv<int64_t>(p.head_size, kPlainTile), p));
   if (p.weights)
-    SPECATTN_RETURN_IF_ERROR(
-        RunPlain(stream, op, PlainWeightsKernel<W>,
-                 row_tiles * CeilDiv<int64_t>(p.capacity, kPlainTile) * (p.per_head ? p.heads : 1), p));
+    SPECATTN_RETURN_IF_ERROR(RunPlain(stream, op, PlainWeightsKernel<W>,
+                                      row_tiles * CeilDiv<int64_t>(p.capacity, kPlainTile) * p.weight_rows,
+                                      p));
   return Ok();
 }
 

@@ -1,7 +1,6 @@
 // One thread a key of a row of weights. Its scores of all heads are under way at once, as are all calls.
-#include "weigh.h"
-
 #include "decode_run.cuh"
+#include "weigh.h"
 
 namespace specattn {
 namespace gpu {
@@ -39,9 +38,12 @@ __global__ void __launch_bounds__(kThreads) Weigh(const __grid_constant__ Weighi
   if (row >= w.weight_rows * w.rows) return;
   const int key = slice * kThreads + static_cast<int>(threadIdx.x), t = row % w.rows;
   if (key >= w.capacity) return;
-  const int heads = w.heads / w.weight_rows, per_group = w.heads / w.groups;  // of the row; of a group
-  const int first = row / w.rows * heads;
-  int group = first / per_group, of_group = first - group * per_group;
+  const int per_group = w.heads / w.groups,
+            heads = w.weight_heads ? 1 : w.heads / w.weight_rows;  // of a group; of the row
+  const int first = w.weight_heads ? w.weight_heads[row / w.rows] : row / w.rows * heads;
+  const bool exists = first >= 0 && first < w.heads;
+  const int group = exists ? first / per_group : 0;
+  int of_group = first - group * per_group;
 
   int place;  // of the key's scores; -1: the row does not see it
   if (w.keys)
@@ -49,7 +51,7 @@ __global__ void __launch_bounds__(kThreads) Weigh(const __grid_constant__ Weighi
   else
     place = key <= static_cast<int64_t>(max(*w.position, 0)) + t ? key : -1;
   float weight = 0;
-  if (place >= 0) {
+  if (place >= 0 && exists) {
     int64_t query = (static_cast<int64_t>(group) * w.rows + t) * per_group + of_group;
     const int64_t to_next_group = static_cast<int64_t>(w.rows - 1) * per_group;
 #pragma unroll 8
@@ -77,7 +79,8 @@ Status Weigh(CudaStream& stream, const Weighing* weighings, int count) {
     blocks = own > blocks ? own : blocks;
   }
   return LaunchKernel(stream, weighings[0].op, Start::kEarly, Weigh,
-                      dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(count)), dim3(kThreads), 0, all);
+                      dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(count)), dim3(kThreads), 0,
+                      all);
 }
 
 }  // namespace gpu

@@ -45,17 +45,22 @@ void Attend(Stream& stream, const AttentionShape& s, const Span& tile, const W* 
   });
 }
 
-// weights of a tile's rows: mean over heads into [T,C], or each head's into [H,T,C].
-void Weights(Stream& stream, const AttentionShape& s, const Span& tile, bool per_head, float* weights) {
-  const int64_t outer = per_head ? s.heads : 1;
+// weights of a tile's rows: mean over heads into [T,C], or those of the heads that are asked for into [R,T,C].
+void Weights(Stream& stream, const CausalAttentionCall& call, const Span& tile) {
+  const AttentionShape& s = call.shape;
+  const bool per_head = call.mode == kHeadWeights;
+  const int64_t outer = call.weight_rows();
+  float* const weights = call.weights->as<float>();
   ParallelFor(stream, outer * tile.rows, tile.keys * s.heads * tile.rows < kGrainWork ? outer * tile.rows : 1,
               [&](int64_t begin, int64_t end) {
                 for (int64_t i = begin; i < end; ++i) {
-                  const int64_t t = i % tile.rows, first_head = per_head ? i / tile.rows : 0;
+                  const int64_t t = i % tile.rows, r = i / tile.rows;
+                  const int64_t first_head = call.heads ? call.heads[r] : r;
                   const int64_t last_head = per_head ? first_head + 1 : s.heads;
                   const float share = per_head ? 1.0f : 1.0f / static_cast<float>(s.heads);
-                  float* row = weights + ((per_head ? first_head * s.rows : 0) + tile.first + t) * s.capacity;
+                  float* row = weights + (r * s.rows + tile.first + t) * s.capacity;
                   std::memset(row, 0, static_cast<size_t>(s.capacity) * 4);
+                  if (first_head < 0 || last_head > s.heads) continue;
                   // What the row doesn't see stays 0, in a row of NaN too.
                   const int64_t seen = tile.position + t + 1 < tile.keys ? tile.position + t + 1 : tile.keys;
                   for (int64_t h = first_head; h < last_head; ++h) {
@@ -135,7 +140,7 @@ Status CausalAttention(Stream& stream, const Args& args) {
                             out.as<float>() + ((first + t) * s.heads + h) * s.head_size);
                   }
                 });
-    if (mode) Weights(stream, s, tile, mode == kHeadWeights, call.weights->as<float>());
+    if (mode) Weights(stream, call, tile);
   }
   return Ok();
 }

@@ -1,9 +1,11 @@
 // CausalAttention: out[t,h] = softmax(scale * q[t,h] . k[g,j] over j <= position + t) . v[g]
 // where g = h / (H / G).
 //
-// inputs   q [T,H,D] float32; k, v [G,C,D] float32, bfloat16 or float16, both alike; position int32 [1]
+// inputs   q [T,H,D] float32; k, v [G,C,D] float32, bfloat16 or float16, both alike; position int32 [1]; of weights per head
+//          perhaps heads int32 [R], R > 0: whose weights are asked for, all of them without it
 // attrs    scale, weights (0 none, 1 mean over heads, 2 per head)
-// outputs  out [T,H,D] float32; where asked for, weights [T,C] or [H,T,C] float32, 0 past position + t
+// outputs  out [T,H,D] float32; where asked for, weights [T,C] or [R,T,C] float32, 0 past position + t; 0 of a head that
+//          does not exist
 #pragma once
 #include "../attention_shape.h"
 
@@ -16,9 +18,16 @@ enum AttentionWeights { kNoWeights = 0, kMeanWeights = 1, kHeadWeights = 2 };
 struct CausalAttentionCall {
   const Tensor *q, *k, *v, *position, *out;
   const Tensor* weights;  // null: not asked for
+  const int32_t* heads;   // of weights; null: all of them, or their mean
   AttentionShape shape;
   float scale;
   int mode;  // AttentionWeights
+
+  // Rows of weights that each row of q has.
+  int64_t weight_rows() const {
+    return weights && shape.rows > 0 && shape.capacity > 0 ? weights->size() / (shape.rows * shape.capacity)
+                                                           : 0;
+  }
 
   // Nobody who looks, or nothing to see: every output is zeros.
   bool empty() const { return shape.rows == 0 || shape.heads == 0 || shape.capacity == 0; }
@@ -27,9 +36,10 @@ struct CausalAttentionCall {
 namespace {
 
 inline Status CheckCausalAttention(const Args& args, CausalAttentionCall* call) {
-  SPECATTN_CHECK(args.input_count == 4 && args.output_count >= 1 && args.attr_count == 2,
-                 "[CausalAttention] expected 4 inputs, 1 or 2 outputs and 2 attributes but got %d, %d and %d",
-                 args.input_count, args.output_count, args.attr_count);
+  SPECATTN_CHECK(
+      (args.input_count == 4 || args.input_count == 5) && args.output_count >= 1 && args.attr_count == 2,
+      "[CausalAttention] expected 4 or 5 inputs, 1 or 2 outputs and 2 attributes but got %d, %d and %d",
+      args.input_count, args.output_count, args.attr_count);
   const Tensor &q = args.inputs[0], &k = args.inputs[1], &v = args.inputs[2], &position = args.inputs[3];
   const Tensor& out = args.outputs[0];
   AttentionShape s{};
@@ -39,16 +49,25 @@ inline Status CheckCausalAttention(const Args& args, CausalAttentionCall* call) 
   const int64_t mode = Whole(args.attrs[1]);
   SPECATTN_CHECK(mode >= kNoWeights && mode <= kHeadWeights && args.output_count == (mode ? 2 : 1),
                  "[CausalAttention] weights must be 0, 1 or 2, with an output of their own unless 0");
-  if (mode)
+  const Tensor* heads = args.input_count == 5 ? args.inputs + 4 : nullptr;
+  if (heads) {
+    SPECATTN_RETURN_IF_ERROR(CheckTensor("CausalAttention", "heads", *heads, DType::kInt32, {kAnySize}));
+    SPECATTN_CHECK(mode == kHeadWeights && heads->dims[0] > 0,
+                   "[CausalAttention] heads must be one or more, of weights per head");
+  }
+  if (mode) {
+    const int64_t weight_rows = mode == kMeanWeights ? 1 : heads ? heads->dims[0] : s.heads;
     SPECATTN_CHECK(args.outputs[1].dtype == DType::kFloat32 &&
-                       args.outputs[1].size() == s.rows * s.capacity * (mode == kHeadWeights ? s.heads : 1),
-                   "[CausalAttention] weights must be float32 [T,C] or [H,T,C]");
+                       args.outputs[1].size() == weight_rows * s.rows * s.capacity,
+                   "[CausalAttention] weights must be float32 [T,C] or [R,T,C]");
+  }
   *call = {&q,
            &k,
            &v,
            &position,
            &out,
            mode ? &args.outputs[1] : nullptr,
+           heads ? heads->as<int32_t>() : nullptr,
            s,
            static_cast<float>(args.attrs[0]),
            static_cast<int>(mode)};

@@ -40,6 +40,8 @@ Status PrefillAttention(CudaStream& stream, const CausalAttentionCall& call) {
                          flash ? nullptr : call.out->as<float>(),
                          call.weights ? call.weights->as<float>() : nullptr,
                          call.mode == kHeadWeights,
+                         call.weight_rows(),
+                         call.heads,
                          s.rows,
                          s.heads,
                          s.groups,

@@ -25,6 +25,7 @@ Status SparseAttention(Stream& stream, const Args& args) {
   decode.counts = call.counts->as<int32_t>() + call.first;
   decode.width = call.width;
   decode.weights = call.weights;
+  decode.weight_rows = call.sets;
   decode.set_a_group = call.sets > 1;
   return DecodeAttention<true>(cuda, decode);
 }

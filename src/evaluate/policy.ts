@@ -81,8 +81,8 @@ class DraftPolicy implements Policy {
     verifier: LlamaConfig,
   ) {
     this.plan = planSelection(layerMap, draft, verifier, method);
-    this.attention = this.plan.attention;
     this.selection = new SelectionTensors(this.plan, method.p, method.gamma + 1);
+    this.attention = this.selection.attention;
     const {ownRows} = this.plan;
     if (ownRows === undefined) return;
     this.remember = (setWeights) => {
@@ -110,7 +110,7 @@ class DraftPolicy implements Policy {
   }
 }
 
-/** Row i of every source, [R,C], from the rows of all layers: [T,C], or [H,T,C]. */
+/** Row i of every source, [R,C], from the rows of all layers: [T,C], or [R,T,C] of R heads. */
 function stepOf(attention: tf.Tensor[], i: number): tf.Tensor2D {
   const rows = attention.map((layer) => {
     const [capacity] = layer.shape.slice(-1);

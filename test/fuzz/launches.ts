@@ -37,6 +37,7 @@ export const LAUNCHES: readonly Launch[] = [
   launch('RotaryAppend', 'f[3,32] i[1] f[4] b[1,9,8] f[1,9,8]', 'f[3,2,8] @3b[1,9,8] @4f[1,9,8]', 1),
   launch('CausalAttention', 'f[3,4,8] b[2,19,8] b[2,19,8] i[1]', 'f[3,4,8] f[3,19]', 0.3, 1),
   launch('CausalAttention', 'f[1,4,8] f[2,9,8] f[2,9,8] i[1]', 'f[1,4,8] f[4,1,9]', 0.3, 2),
+  launch('CausalAttention', 'f[2,4,8] f[2,9,8] f[2,9,8] i[1] i[3]', 'f[2,4,8] f[3,2,9]', 0.3, 2),
   launch('NucleusMask', 'f[3,37] i[1]', 't[3,37]', 0.9),
   launch(
     'NucleusSelect',

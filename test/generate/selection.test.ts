@@ -91,7 +91,14 @@ describe('planSelection', () => {
 
   it('has a set for each key/value head of each sparse layer: the mean over its query heads', () => {
     expect(plan('head', 1)).to.deep.equal({
-      attention: {granularity: 'head', layers: [0, 2]},
+      attention: {
+        granularity: 'head',
+        layers: [0, 2],
+        heads: [
+          [0, 1, 2],
+          [0, 1, 2],
+        ],
+      },
       sets: [-1, 0, 2, 4],
       setsPerLayer: 2,
       mix: [
@@ -106,30 +113,36 @@ describe('planSelection', () => {
     });
   });
 
-  it('has a set for each sparse layer of a mixture, of the heads in it', () => {
+  it('has a set for each sparse layer of a mixture, of the heads in it, and asks for no others', () => {
     expect(plan('layer', 2, mixed)).to.deep.equal({
-      attention: {granularity: 'head', layers: [0, 2]},
+      attention: {granularity: 'head', layers: [0, 2], heads: [[1], [0, 2]]},
       sets: [-1, -1, 0, 1],
       setsPerLayer: 1,
       mix: [
-        // Rows: heads 0, 1, 2 of draft layer 0, then of draft layer 2.
-        [0, 0.25, 0, 0, 0, 0.75],
-        [0, 0, 0, 1, 0, 0],
+        [0.25, 0, 0.75],
+        [0, 1, 0],
       ],
     });
   });
 
   it('has a set for each key/value head of a mixture, which may look back at its own attention', () => {
     expect(plan('head', 2, mixed)).to.deep.equal({
-      attention: {granularity: 'head', layers: [1, 2]},
+      attention: {
+        granularity: 'head',
+        layers: [1, 2],
+        heads: [
+          [0, 1, 2],
+          [0, 2],
+        ],
+      },
       sets: [-1, -1, 0, 2],
       setsPerLayer: 2,
       mix: [
-        // Rows: heads 0, 1, 2 of draft layer 1, then of draft layer 2, then what each set looks back at.
-        [0, 0, 1, 0, 0, 0, 0, 0, 0, 0],
-        [0, 0, 0, 0, 0, 0.25, 0, 0.75, 0, 0],
-        [0.25, 0.25, 0, 0, 0, 0, 0, 0, 0.5, 0],
-        [0, 0, 0, 1, 0, 0, 0, 0, 0, 0],
+        // Rows: those heads, then what each set looks back at.
+        [0, 0, 1, 0, 0, 0, 0, 0, 0],
+        [0, 0, 0, 0, 0.25, 0, 0.75, 0, 0],
+        [0.25, 0.25, 0, 0, 0, 0, 0, 0.5, 0],
+        [0, 0, 0, 1, 0, 0, 0, 0, 0],
       ],
       ownRows: 8,
     });
@@ -163,7 +176,7 @@ forEachBackend('SelectionTensors', () => {
     expect(selection.fading).to.equal(undefined);
     selection.dispose();
     const back = new SelectionTensors(plan('head', 2, mixed), 0.9, 5);
-    expect(back.mix.shape).to.deep.equal([4, 10]);
+    expect(back.mix.shape).to.deep.equal([4, 9]);
     expect(back.fading!.shape).to.deep.equal([6, 6]);
     back.dispose();
   });

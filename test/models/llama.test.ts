@@ -140,6 +140,19 @@ forEachBackend('Llama', (backend) => {
           tf.slice(heads, [0, 3, 0], [4, 1, 6]).dataSync(),
         );
       });
+      // Of some heads of each layer.
+      const heads = [[3, 1], [2]].map((list) => tf.tensor1d(list, 'int32'));
+      const some = run(llama, tokens, 0, llama.newCache(6), {
+        outputs: ['attention', 'attentionRows'],
+        attention: {granularity: 'head', layers, heads},
+      });
+      heads.forEach((own, i) =>
+        expectSame(some.attentionRows![i].dataSync(), tf.gather(byHead.attentionRows![i], own, 0).dataSync()),
+      );
+      expectSame(
+        some.attention!.dataSync(),
+        tf.gather(byHead.attention!, tf.tensor1d([3, 1, 6], 'int32'), 0).dataSync(),
+      );
       expect(byLayer.attentionRows![0].dataSync()).not.to.deep.equal(byLayer.attentionRows![1].dataSync());
       const sums = tf.sum(byLayer.attentionRows![0], 1).dataSync();
       expectClose(sums, [1, 1, 1, 1]);
@@ -298,6 +311,13 @@ forEachBackend('Llama', (backend) => {
         expect(call({outputs: ['setWeights']})).to.throw('need a selection');
         const attention = {granularity: 'layer' as const, layers: [3]};
         expect(call({outputs: ['attention'], attention})).to.throw('different layers below 3 but is [3]');
+        const heads = [tf.tensor1d([0], 'int32')];
+        expect(
+          call({outputs: ['attention'], attention: {granularity: 'layer', layers: [2], heads}}),
+        ).to.throw('[Llama] attentionHeads must be false unless attention is head but is true');
+        expect(
+          call({outputs: ['attention'], attention: {granularity: 'head', layers: [1, 2], heads}}),
+        ).to.throw('[Llama] attention needs heads for 2 layers but has 1');
         expect(() => llama.newCache(0)).to.throw('[Llama] capacity must be a whole number >= 1 but is 0');
       }));
   });

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
 import {causalAttention} from '../../ops/index.js';
-import {forEachBackend} from '../backends.js';
+import {forEachBackend, isNative} from '../backends.js';
 import {expectClose, expectSame} from '../compare.js';
 import {Random} from '../random.js';
 import * as reference from '../reference.js';
@@ -35,7 +35,7 @@ function inputsOf({rows, heads, groups, size, capacity}: Shapes) {
   };
 }
 
-forEachBackend('CausalAttention', () => {
+forEachBackend('CausalAttention', (backend) => {
   const cases: [string, Shapes, number][] = [
     ['one key', {rows: 1, heads: 1, groups: 1, size: 1, capacity: 1}, 0],
     ['MHA, the first token', {rows: 1, heads: 5, groups: 5, size: 64, capacity: 111}, 0],
@@ -68,6 +68,14 @@ forEachBackend('CausalAttention', () => {
       expectClose(mean.dataSync(), reference.meanOverHeads(expected.weights, heads), tolerance);
       expectSame(plain.dataSync(), out.dataSync()); // asking for weights changes nothing
       expectSame(same.dataSync(), out.dataSync());
+
+      // Of some heads, in any order, one twice.
+      const named = [heads - 1, 0, heads - 1, heads >> 1];
+      const of = tf.tensor1d(named, 'int32');
+      const [alike, some] = causalAttention(...tensors, at(position), {weights: 'head', heads: of});
+      expect(some.shape).to.deep.equal([4, rows, capacity]);
+      expectSame(some.dataSync(), tf.gather(byHead, of, 0).dataSync());
+      expectSame(alike.dataSync(), out.dataSync());
     });
   }
 
@@ -80,6 +88,20 @@ forEachBackend('CausalAttention', () => {
       else expect(w).to.be.greaterThan(0);
     });
   });
+
+  if (isNative(backend))
+    it('gives zeros for heads that do not exist', () => {
+      for (const rows of [3, 40]) {
+        const {tensors} = inputsOf({rows, heads: 4, groups: 2, size: 8, capacity: 45});
+        const heads = tf.tensor1d([-1, 1, 4, 2 ** 31 - 1, -(2 ** 31)], 'int32');
+        const [, weights] = causalAttention(...tensors, at(2), {weights: 'head', heads});
+        const sums = tf.sum(weights, 2).dataSync();
+        expectClose(
+          sums,
+          Float32Array.from({length: 5 * rows}, (_, i) => Number(Math.floor(i / rows) === 1)),
+        );
+      }
+    });
 
   it('gives a row the same bits alone and among others', () => {
     const shapes = {rows: 21, heads: 6, groups: 2, size: 40, capacity: 400};
@@ -127,6 +149,17 @@ forEachBackend('CausalAttention', () => {
     );
     expect(() => causalAttention(q, kv, kv, at(0), {weights: 'all' as never})).to.throw(
       '[CausalAttention] weights must be one of none, layer, head but is "all"',
+    );
+    const heads = tf.tensor1d([0], 'int32');
+    expect(() => causalAttention(q, kv, kv, at(0), {weights: 'layer', heads} as never)).to.throw(
+      `[CausalAttention] weights must be 'head' where heads are named but is "layer"`,
+    );
+    expect(() => causalAttention(q, kv, kv, at(0), {weights: 'head', heads: tf.zeros([1])})).to.throw(
+      '[CausalAttention] heads must be int32 but is float32',
+    );
+    const none = tf.zeros([0], 'int32');
+    expect(() => causalAttention(q, kv, kv, at(0), {weights: 'head', heads: none})).to.throw(
+      '[CausalAttention] heads must name one or more but has none',
     );
     expect(() => causalAttention(q, kv, kv, at(0), {scale: Infinity})).to.throw(
       '[CausalAttention] scale must be a finite number but is Infinity',

@@ -25,6 +25,7 @@ class Inputs {
   readonly keys: tf.Tensor2D;
   readonly bits: tf.Tensor2D;
   readonly counts: tf.Tensor1D;
+  readonly heads = tf.tensor1d([3, 0], 'int32');
 
   constructor(seed: number) {
     const random = new Random(`late weights ${seed}`);
@@ -46,11 +47,12 @@ class Inputs {
   }
 }
 
-type Kind = 'layer' | 'head' | 'sparse';
-const KINDS: Kind[] = ['layer', 'head', 'sparse'];
+const KINDS = ['layer', 'head', 'some heads', 'sparse'] as const;
+type Kind = (typeof KINDS)[number];
 
-function weigh(kind: Kind, {q, k, v, position, keys, bits, counts}: Inputs): tf.Tensor {
+function weigh(kind: Kind, {q, k, v, position, keys, bits, counts, heads}: Inputs): tf.Tensor {
   if (kind === 'sparse') return sparseAttention(q, k, v, {keys, bits, counts}, {weights: true})[1];
+  if (kind === 'some heads') return causalAttention(q, k, v, position, {weights: 'head', heads})[1];
   return causalAttention(q, k, v, position, {weights: kind as 'layer'})[1];
 }
 
@@ -70,14 +72,14 @@ onBackend('specattn', 'weights that nobody looked at yet', () => {
       const inputs = new Inputs(5);
       const expected = atOnce(kind, inputs);
       const byHost = weigh(kind, inputs);
-      const {position, q, k, keys, bits, counts} = inputs;
+      const {position, q, k, keys, bits, counts, heads} = inputs;
       native().assign(position, Int32Array.of(3));
       native().assign(counts, Int32Array.of(1));
       expectSame(byHost.dataSync(), expected);
 
       native().assign(position, Int32Array.of(POSITION));
       native().assign(counts, Int32Array.of(Math.ceil(CAPACITY / 3)));
-      for (const input of [position, q, k, keys, bits, counts]) {
+      for (const input of [position, q, k, keys, bits, counts, heads]) {
         const before = tf.clone(input);
         const kept = tf.add(before, tf.zerosLike(before)); // not the same buffer
         const weights = weigh(kind, inputs);
