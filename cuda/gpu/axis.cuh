@@ -7,6 +7,7 @@
 #pragma once
 #include <algorithm>
 
+#include "last_block.cuh"
 #include "launch.cuh"
 
 namespace specattn {
@@ -57,7 +58,6 @@ template <class Acc, class Of, class Merge, class Store>
 __device__ __forceinline__ void ReduceAxis(const AxisPlan& plan, const Of& of, const Merge& merge,
                                            const Store& store) {
   __shared__ Acc shared[kAxisThreads];
-  __shared__ bool is_last;
   const int t = threadIdx.x, lanes = plan.lanes, columns = plan.columns;
   const int column = plan.across ? t % columns : t / lanes, lane = plan.across ? t / columns : t % lanes;
   const int next = plan.across ? columns : 1;  // from a lane to the next
@@ -89,15 +89,8 @@ __device__ __forceinline__ void ReduceAxis(const AxisPlan& plan, const Of& of, c
     if (lane == 0) partial[chunk * columns] = acc;
   }
 
-  __threadfence();
   __syncthreads();
-  if (plan.splits > 1) {
-    if (t == 0) is_last = atomicAdd(plan.counters + tile, 1u) + 1 == plan.splits;
-    __syncthreads();
-    if (!is_last) return;
-    if (t == 0) plan.counters[tile] = 0;
-    __threadfence();
-  }
+  if (plan.splits > 1 && !IsLastBlock(plan.counters + tile, static_cast<unsigned>(plan.splits))) return;
   Acc acc{};
   if (lane < plan.chunks) acc = partial[lane * columns];
   for (int64_t chunk = lane + lanes; chunk < plan.chunks; chunk += lanes)

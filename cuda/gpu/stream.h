@@ -36,7 +36,8 @@ class CudaStream : public Stream {
   virtual Status Keep(size_t bytes, const char* op, void** kept) = 0;
   // Makes all weights that were put off.
   virtual Status WeighNow() = 0;
-  // `count` (at most kCounters) zeros for blocks of one launch to count each other with; the launch leaves them zero.
+  // `count` (at most kCounters) zeros for blocks of one launch to count each other with (last_block.cuh), which leaves them
+  // zero.
   virtual unsigned* Counters(int count) = 0;
   // cuBLASLt, or null where it can't be loaded.
   virtual Blas* blas() = 0;

@@ -3,6 +3,7 @@
 // lies past the block's own rows is zeroed by all of the set's blocks.
 #include "../gpu/check_cuda.h"
 #include "../gpu/kernels.h"
+#include "../gpu/last_block.cuh"
 #include "../gpu/nucleus.cuh"
 #include "nucleus_select.h"
 
@@ -307,15 +308,7 @@ __device__ __forceinline__ void SelectStep(const SelectArgs& args) {
        static_cast<int>(end < capacity ? end : capacity), aligned);
 
   __syncthreads();
-  if (threadIdx.x == 0) {
-    __threadfence();
-    const bool last = atomicAdd(args.finished + set, 1u) + 1 == static_cast<unsigned>(parts);
-    if (last) args.finished[set] = 0;
-    __threadfence();
-    shared->listed = last;
-  }
-  __syncthreads();
-  if (shared->listed == 0) return;
+  if (!IsLastBlock(args.finished + set, static_cast<unsigned>(parts))) return;
 
   // Past the L1 cache, which may hold what was there before other blocks wrote. Into shared memory where they fit.
   const int words = CeilDiv(past, kWarp);

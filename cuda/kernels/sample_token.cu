@@ -2,6 +2,7 @@
 // to finish sets the token. Other temperatures: a block a row, or a cluster for a large vocabulary; the weights stay in the
 // output until they are scaled, the cuts of top-k and top-p are found by gpu/nucleus.cuh.
 #include "../gpu/kernels.h"
+#include "../gpu/last_block.cuh"
 #include "../gpu/nucleus.cuh"
 #include "../gpu/random.cuh"
 #include "../gpu/reduce.cuh"
@@ -45,7 +46,6 @@ constexpr int kGreedyThreads = 256;
 
 __global__ void __launch_bounds__(kGreedyThreads) Greedy(GreedyArgs args) {
   __shared__ uint64_t shared[kWarp];
-  __shared__ bool last;
   WaitForPrevious();
   LetNextStart();
   const int t = blockIdx.x / args.slices, rank = blockIdx.x % args.slices, n = args.size;
@@ -65,15 +65,9 @@ __global__ void __launch_bounds__(kGreedyThreads) Greedy(GreedyArgs args) {
   });
   best = BlockReduce(best, Maximum(), uint64_t{0}, shared);
   if (args.slices > 1) {
-    if (threadIdx.x == 0) {
-      args.largest[t * args.slices + rank] = best;
-      __threadfence();
-      last = atomicAdd(args.finished + t, 1u) + 1 == static_cast<unsigned>(args.slices);
-      if (last) args.finished[t] = 0;
-      __threadfence();
-    }
-    __syncthreads();
-    if (!last || threadIdx.x >= kWarp) return;
+    // BlockReduce ends with a barrier, so that the zeros too are before the count.
+    if (threadIdx.x == 0) args.largest[t * args.slices + rank] = best;
+    if (!IsLastBlock(args.finished + t, static_cast<unsigned>(args.slices)) || threadIdx.x >= kWarp) return;
     best = 0;
     for (int i = threadIdx.x; i < args.slices; i += kWarp)
       best = Maximum()(best, __ldcg(args.largest + t * args.slices + i));

@@ -1,6 +1,7 @@
 // Every block makes the acceptance tests, a lane each, and its warps add up a chunk of the row that is left to draw from; the
 // last block to finish draws (gpu/random.cuh).
 #include "../gpu/kernels.h"
+#include "../gpu/last_block.cuh"
 #include "../gpu/random.cuh"
 #include "speculative_accept.h"
 
@@ -39,7 +40,6 @@ __device__ __forceinline__ int FirstRejected(const AcceptArgs& args, int64_t pos
 }
 
 __global__ void __launch_bounds__(kThreads) AcceptAndDraw(AcceptArgs args) {
-  __shared__ bool last;
   WaitForPrevious();
   LetNextStart();
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, n = args.size;
@@ -66,14 +66,7 @@ __global__ void __launch_bounds__(kThreads) AcceptAndDraw(AcceptArgs args) {
     if (lane == 0) args.rest[chunk] = rest, args.plain[chunk] = plain;
   }
   __syncthreads();
-  if (threadIdx.x == 0) {
-    __threadfence();
-    last = atomicAdd(args.finished, 1u) + 1 == gridDim.x;
-    if (last) *args.finished = 0;
-    __threadfence();
-  }
-  __syncthreads();
-  if (!last || warp != 0) return;
+  if (!IsLastBlock(args.finished, gridDim.x) || warp != 0) return;
 
   const double u = Uniform(args.seed, position + i, kResampleStream);
   int drawn = -1;
