@@ -3,6 +3,7 @@
 #include "launch.cuh"
 #include "mma.cuh"
 #include "reduce.cuh"
+#include "scan.cuh"
 
 namespace specattn {
 namespace gpu {
@@ -146,12 +147,7 @@ struct Cursor {
       for (;; group += kWarp) {
         const int g = group + lane;
         const int own = g < d.groups ? SizeOf(d, TilesOf(KeysOf<kListed>(d, g))) * d.passes : 0;
-        int sum = own;
-#pragma unroll
-        for (int step = 1; step < kWarp; step *= 2) {
-          const int other = __shfl_up_sync(kAllLanes, sum, step);
-          if (lane >= step) sum += other;
-        }
+        const int sum = WarpScan(own, Plus{});
         const unsigned past = __ballot_sync(kAllLanes, base + sum > begin);
         if (past) {
           const int found = __ffs(past) - 1;

@@ -17,6 +17,8 @@
 #include "cluster.cuh"
 #include "four.cuh"
 #include "launch.cuh"
+#include "reduce.cuh"
+#include "scan.cuh"
 #include "stream.h"
 
 namespace specattn {
@@ -524,16 +526,6 @@ __device__ Cut FindCut(const Source& source, int n, double p, int most, uint32_t
   return {threshold, ties == equal ? n : EndOfTies(source, n, threshold, ties, team)};
 }
 
-__device__ __forceinline__ uint64_t SumUpToLane(uint64_t x) {
-  const int lane = threadIdx.x % kWarp;
-#pragma unroll
-  for (int step = 1; step < kWarp; step *= 2) {
-    const uint64_t other = __shfl_up_sync(kAllLanes, x, step);
-    if (lane >= step) x += other;
-  }
-  return x;
-}
-
 // A barrier and CutOfHeld come next.
 __device__ __forceinline__ void ClearBins(uint32_t* bins) {
   auto* fours = reinterpret_cast<uint4*>(bins);
@@ -681,7 +673,7 @@ __device__ __forceinline__ HeldCut CutOfHeld(Held& held, int n, double p, uint32
         for (int c = 0; c < 4; ++c)
           if (bits[c] - low < span && (top - (bits[c] >> shift)) >> log_bins != 0) rest += units(bits[c]);
       });
-      rest = SumUpToLane(rest);
+      rest = WarpScan(rest, Plus());
       if (lane == kWarp - 1)
         atomicAdd(reinterpret_cast<unsigned long long*>(&s.rest), static_cast<unsigned long long>(rest));
     }
@@ -701,10 +693,10 @@ __device__ __forceinline__ HeldCut CutOfHeld(Held& held, int n, double p, uint32
     };
     uint64_t sum = 0;
     for_bins([&](uint32_t, uint32_t, uint64_t mass) { sum += mass; });
-    const uint64_t up_to_here = SumUpToLane(sum);
+    const uint64_t up_to_here = WarpScan(sum, Plus());
     if (lane == kWarp - 1) s.bin_sums[warp] = up_to_here;
     __syncthreads();
-    const uint64_t up_to_warp = SumUpToLane(lane < warps ? s.bin_sums[lane] : 0);
+    const uint64_t up_to_warp = WarpScan(lane < warps ? s.bin_sums[lane] : 0, Plus());
     if (level == 0) {
       total = __shfl_sync(kAllLanes, up_to_warp, kWarp - 1) + s.rest;
       const uint64_t part = __double2ull_ru(p * static_cast<double>(total));

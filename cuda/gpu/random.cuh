@@ -3,6 +3,7 @@
 #pragma once
 #include "../random.h"
 #include "reduce.cuh"
+#include "scan.cuh"
 
 namespace specattn {
 namespace gpu {
@@ -24,12 +25,7 @@ __device__ __forceinline__ void ForChunk(int chunk, int n, const Fn& fn) {
 // rounding keeps the sum below, -1 where there is none. `before` then includes the lanes before it.
 __device__ __forceinline__ int PickLane(double weight, double target, double* before) {
   const int lane = threadIdx.x % kWarp;
-  double sum = weight;
-#pragma unroll
-  for (int step = 1; step < kWarp; step *= 2) {
-    const double other = __shfl_up_sync(kAllLanes, sum, step);
-    if (lane >= step) sum += other;
-  }
+  const double sum = WarpScan(weight, Plus());
   const unsigned some = __ballot_sync(kAllLanes, weight > 0);
   const unsigned reached = __ballot_sync(kAllLanes, weight > 0 && *before + sum > target);
   const double previous = __shfl_up_sync(kAllLanes, sum, 1);

@@ -1,28 +1,32 @@
-// Running sums (or products) over a block and along a row, in an order that the row's length decides.
+// Running sums (or products) over a warp, over a block and along a row, in an order that the row's length decides.
 #pragma once
 #include "launch.cuh"
 
 namespace specattn {
 namespace gpu {
 
+// op of the x of the lanes up to this one, it included; all lanes call.
+template <class T, class Op>
+__device__ __forceinline__ T WarpScan(T x, Op op) {
+  const int lane = threadIdx.x % kWarp;
+#pragma unroll
+  for (int step = 1; step < kWarp; step *= 2) {
+    const T before = __shfl_up_sync(kAllLanes, x, step);
+    if (lane >= step) x = op(before, x);
+  }
+  return x;
+}
+
 // op of the x of all threads before this one; *total: of all. `shared` has room for kWarp T and may be used again at
 // once; blockDim.x is a multiple of kWarp, and all threads call.
 template <class T, class Op>
 __device__ __forceinline__ T BlockScan(T x, const Op& op, T identity, T* shared, T* total) {
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, warps = blockDim.x / kWarp;
-  const auto scan_warp = [&](T value) {
-#pragma unroll
-    for (int step = 1; step < kWarp; step *= 2) {
-      const T before = __shfl_up_sync(kAllLanes, value, step);
-      if (lane >= step) value = op(before, value);
-    }
-    return value;
-  };
-  x = scan_warp(x);
+  x = WarpScan(x, op);
   if (lane == kWarp - 1) shared[warp] = x;
   __syncthreads();
   if (warp == 0) {
-    const T sums = scan_warp(lane < warps ? shared[lane] : identity);
+    const T sums = WarpScan(lane < warps ? shared[lane] : identity, op);
     __syncwarp();
     shared[lane] = sums;
   }

@@ -5,6 +5,8 @@
 #include "../gpu/kernels.h"
 #include "../gpu/last_block.cuh"
 #include "../gpu/nucleus.cuh"
+#include "../gpu/reduce.cuh"
+#include "../gpu/scan.cuh"
 #include "nucleus_select.h"
 
 namespace specattn {
@@ -195,12 +197,7 @@ __device__ __forceinline__ void ListKeys(const Selection& s, const Word& word, N
         if (lane == 0) atomicAdd(&tallies[row], number);
       }
       const uint32_t number = __popc(any);
-      uint32_t sum = number;
-#pragma unroll
-      for (int step = 1; step < kWarp; step *= 2) {
-        const uint32_t other = __shfl_up_sync(kAllLanes, sum, step);
-        if (lane >= step) sum += other;
-      }
+      const uint32_t sum = WarpScan(number, Plus());
       before = sum - number;
       if (lane == kWarp - 1) in_warps[warp] = sum;
     }
