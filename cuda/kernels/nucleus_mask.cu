@@ -1,8 +1,8 @@
-// A block holds a row in registers or shared memory, and writes the mask from there too. A cluster of blocks has a long row:
-// its search for the cut (gpu/nucleus.cuh) keeps the candidates in shared memory, and the mask is written from a second
-// reading of the row, out of the L2 cache.
+// A block holds a row in registers or shared memory (gpu/held_nucleus.cuh), and writes the mask from there too. A cluster of
+// blocks has a long row: its search for the cut (gpu/nucleus.cuh) keeps the candidates in shared memory, and the mask is
+// written from a second reading of the row, out of the L2 cache.
+#include "../gpu/held_nucleus.cuh"
 #include "../gpu/kernels.h"
-#include "../gpu/nucleus.cuh"
 #include "nucleus_mask.h"
 
 namespace specattn {

@@ -1,10 +1,10 @@
-// One launch. A block that holds the row, or a cluster where rows are long, finds the nucleus of a set's step (gpu/nucleus.cuh) and writes it as a
-// bit a key; the last block of a set to finish joins the steps' bits, adds what every row sees, and lists the keys. What
-// lies past the block's own rows is zeroed by all of the set's blocks.
+// One launch. A block that holds the row (gpu/held_nucleus.cuh), or a cluster where rows are long (gpu/nucleus.cuh), finds the
+// nucleus of a set's step and writes it as a bit a key; the last block of a set to finish joins the steps' bits, adds what
+// every row sees, and lists the keys. What lies past the block's own rows is zeroed by all of the set's blocks.
 #include "../gpu/check_cuda.h"
+#include "../gpu/held_nucleus.cuh"
 #include "../gpu/kernels.h"
 #include "../gpu/last_block.cuh"
-#include "../gpu/nucleus.cuh"
 #include "../gpu/reduce.cuh"
 #include "../gpu/scan.cuh"
 #include "nucleus_select.h"
