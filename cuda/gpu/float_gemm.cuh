@@ -44,6 +44,8 @@ __device__ __forceinline__ void LoadFloatPiece(const W* from, const Strides& str
 template <class W, class Epilogue>
 __global__ void __launch_bounds__(kFloatThreads) FloatGemmKernel(FloatGemm p, Epilogue epilogue) {
   __shared__ float left[kFloatPiece][kFloatTile + 1], right[kFloatPiece][kFloatTile + 1];
+  WaitForPrevious();
+  LetNextStart();
   const int x = threadIdx.x % 16, y = threadIdx.x / 16;
   const int64_t row_tiles = CeilDiv<int64_t>(p.rows, kFloatTile),
                 col_tiles = CeilDiv<int64_t>(p.cols, kFloatTile);
@@ -84,15 +86,47 @@ __global__ void __launch_bounds__(kFloatThreads) FloatGemmKernel(FloatGemm p, Ep
   }
 }
 
+// A thread computes a column's numbers of up to four rows: with few rows most of a tile would be idle.
+constexpr int kFloatFewRows = 4;
+template <class W, class Epilogue>
+__global__ void __launch_bounds__(kFloatThreads) FloatFewRows(FloatGemm p, Epilogue epilogue) {
+  WaitForPrevious();
+  LetNextStart();
+  const int64_t slices = CeilDiv<int64_t>(p.cols, kFloatThreads);
+  for (int64_t slice = blockIdx.x; slice < p.batches * slices; slice += gridDim.x) {
+    const int64_t batch = slice / slices, col = slice % slices * kFloatThreads + threadIdx.x;
+    if (col >= p.cols) continue;
+    const float* a = p.a + batch * p.a_strides.batch;
+    const W* b = static_cast<const W*>(p.b) + batch * p.b_strides.batch + col;
+    float sums[kFloatFewRows] = {};
+#pragma unroll 8
+    for (int64_t k = 0; k < p.inner; ++k) {
+      const float right = ToFloat(b[k * p.b_strides.inner]);
+#pragma unroll
+      for (int r = 0; r < kFloatFewRows; ++r)
+        if (r < p.rows) sums[r] = fmaf(a[r * p.a_strides.outer + k * p.a_strides.inner], right, sums[r]);
+    }
+#pragma unroll
+    for (int r = 0; r < kFloatFewRows; ++r)
+      if (r < p.rows) p.out[(batch * p.rows + r) * p.cols + col] = epilogue(sums[r], batch, r, col);
+  }
+}
+
 template <class Epilogue>
 Status RunFloatGemm(CudaStream& stream, const char* op, DType storage, const FloatGemm& p,
                     const Epilogue& epilogue) {
   const int64_t tiles =
       p.batches * CeilDiv<int64_t>(p.rows, kFloatTile) * CeilDiv<int64_t>(p.cols, kFloatTile);
+  // Where a thread a column occupies the GPU, and neighbours read neighbouring numbers.
+  const int64_t slices = p.batches * CeilDiv<int64_t>(p.cols, kFloatThreads);
+  const bool few = p.rows <= kFloatFewRows && p.b_strides.outer == 1 && slices >= stream.processors();
   constexpr int64_t kMostBlocks = 1 << 30;
-  const dim3 grid(static_cast<unsigned>(tiles < kMostBlocks ? tiles : kMostBlocks));
+  const int64_t blocks = few ? slices : tiles;
+  const dim3 grid(static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks));
   return WithFloat(storage, [&](auto element) {
-    return LaunchKernel(stream, op, Start::kInOrder, FloatGemmKernel<decltype(element), Epilogue>, grid,
+    using W = decltype(element);
+    return LaunchKernel(stream, op, Start::kEarly,
+                        few ? FloatFewRows<W, Epilogue> : FloatGemmKernel<W, Epilogue>, grid,
                         dim3(kFloatThreads), 0, p, epilogue);
   });
 }

@@ -152,7 +152,7 @@ onBackend('specattn', 'a launch as numbers', () => {
           1,
         );
       },
-      '[CausalAttention] weights must be float32 [T,C] or [H,T,C]',
+      '[CausalAttention] weights must be float32 [T,C] or [R,T,C]',
     ],
     [
       'a storage that the kernel does not read',

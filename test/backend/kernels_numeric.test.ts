@@ -234,6 +234,15 @@ describeNative('BatchMatMul and _FusedMatMul', () => {
         [1, 1, 4, 5],
         [2, 3, 5, 6],
       ],
+      // Few rows of many columns.
+      [
+        [1, 1, 6],
+        [3, 6, 20_011],
+      ],
+      [
+        [2, 4, 9],
+        [2, 9, 20_011],
+      ],
     ])
       await expectSame(() => tf.matMul(matrix(a, 1), matrix(b, 2)), bound);
     await expectSame(() => tf.matMul(tensor([3, 4], 'int32'), tensor([4, 5], 'int32')));
