@@ -21,6 +21,10 @@ napi_value LaunchCommand(napi_env env, napi_callback_info info) {
   Launch launch;
   Status status = session.reader.Read(session.command, *session.allocator, &launch);
   if (status.ok()) status = session.device->Launch(launch.kernel, launch.args);
+  if (!status.ok() && session.device->short_of_memory() && !session.recording) {
+    session.allocator->Trim();
+    status = session.device->Launch(launch.kernel, launch.args);
+  }
   if (session.allocator->guards() && !session.recording) {
     const auto check = [&](const Tensor* tensors, int count) {
       for (int i = 0; i < count && status.ok(); ++i)
@@ -226,6 +230,7 @@ napi_value Init(napi_env env, napi_value exports) {
       Method<AddOutput>("addOutput"),
       Method<Replay>("replay"),
       Method<ReadOutput>("readOutput"),
+      Method<Launches>("launches"),
       Method<Times>("times"),
       Method<FreeCapture>("freeCapture"),
       Method<Mark>("mark"),

@@ -130,6 +130,14 @@ inline napi_value ReadOutput(napi_env env, napi_callback_info info) {
   return status.ok() ? nullptr : Throw(env, status);
 }
 
+// launches(capture): kernels that a replay runs.
+inline napi_value Launches(napi_env env, napi_callback_info info) {
+  Call call;
+  if (!call.Parse(env, info)) return nullptr;
+  const Recording* recording = FindCapture(env, call, "launches");
+  return recording ? Number(env, recording->capture->Launches()) : nullptr;
+}
+
 // times(capture, back): leaves the milliseconds of each stretch in `command` and returns how many there are. To be asked for when
 // the replay's outputs were read.
 inline napi_value Times(napi_env env, napi_callback_info info) {

@@ -1,6 +1,7 @@
 // AttentionShape: the sizes of CausalAttention and SparseAttention, and what both check of their tensors.
 #pragma once
 #include "check.h"
+#include "host_device.h"
 
 namespace specattn {
 
@@ -9,6 +10,20 @@ struct AttentionShape {
   int64_t per_group() const { return heads / groups; }
   int64_t queries() const { return rows * per_group(); }  // of one group
 };
+
+// Heads [first, end).
+struct HeadRange {
+  int64_t first, end;
+};
+
+// Whose mean row r of `rows` rows of weights is: one row of all heads, one a group, one a head; or those of `named` heads, of
+// which one that does not exist has none.
+SPECATTN_HOST_DEVICE inline HeadRange HeadsOfRow(int64_t r, int64_t rows, const int32_t* named,
+                                                 int64_t heads) {
+  if (!named) return {r * (heads / rows), (r + 1) * (heads / rows)};
+  const int64_t head = named[r];
+  return head >= 0 && head < heads ? HeadRange{head, head + 1} : HeadRange{0, 0};
+}
 
 namespace {
 

@@ -26,6 +26,8 @@ class Capture {
   // How long each stretch took, up to its Mark, in the last replay (`back` 0) or in the one before it (1). That
   // one has ended when this is asked; the last one may be running. At most `capacity` numbers; returns how many.
   virtual int Times(int back, double* milliseconds, int capacity) = 0;
+  // Kernels that a replay runs.
+  virtual int Launches() const = 0;
 };
 
 // Host memory that a buffer's bytes are copied to, time and again, while the device goes on.
@@ -74,6 +76,8 @@ class Device {
   // Validates, then queues. Between BeginCapture and EndCapture a launch is recorded and not run; a device may leave validating
   // it to the first replay.
   virtual Status Launch(Kernel kernel, const Args& args) = 0;
+  // Whether the last launch found no memory for what it needs beside its tensors; it may be tried again.
+  virtual bool short_of_memory() const { return false; }
   virtual Status Synchronize() = 0;
   // Waits for what others (TensorFlow) queued on the same hardware, in any order with the launches.
   virtual Status WaitForOthers() { return Ok(); }

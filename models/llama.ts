@@ -35,7 +35,7 @@ export type LlamaOutput = (typeof OUTPUTS)[number];
 export interface AttentionOf {
   granularity: 'layer' | 'head';
   layers: number[];
-  /** With `head`, which heads of each of `layers`, int32 [R]; all of them without it. */
+  /** With `head`, which heads of each of `layers`, int32 [R], from 0 to H - 1; all of them without it. */
   heads?: tf.Tensor1D[];
 }
 
@@ -46,7 +46,7 @@ export interface LlamaInput {
   position: tf.Tensor1D;
   /** From `newCache` or an earlier call. Donated: use the result's instead. */
   cache: tf.Tensor3D[];
-  /** What to compute besides the caches. */
+  /** What to compute besides the caches. Of `attention` all T rows are held, of every layer, until the last one is cut out: ask for few. */
   outputs: LlamaOutput[];
   /** For the outputs `attention` and `attentionRows`: whose, and in which order. */
   attention?: AttentionOf;
@@ -228,11 +228,20 @@ export class Llama {
     if (wantsAttention && !attention) throw new Error(`[Llama] the outputs [${outputs}] need attention`);
     const weights = outputs.includes('setWeights');
     if (weights && !selection) throw new Error(`[Llama] the outputs [${outputs}] need a selection`);
+    const named = wantsAttention ? attention!.heads : undefined;
+    if (named && attention!.granularity !== 'head')
+      throw new Error(
+        `[Llama] attention's heads can be named by 'head' alone, not by '${attention!.granularity}'`,
+      );
+    if (named && named.length !== attention!.layers.length)
+      throw new Error(
+        `[Llama] attention must name heads of ${attention!.layers.length} layers but does of ${named.length}`,
+      );
     const graph = this.graph({
       ...(wantsAttention && {
         attention: attention!.granularity,
         attentionLayers: attention!.layers,
-        ...(attention!.heads && {attentionHeads: true}),
+        ...(named && {attentionHeads: true}),
       }),
       ...(selection && {sparse: {sets: selection.sets, setsPerLayer: selection.setsPerLayer, weights}}),
       ...(select && {sparse: select}),
@@ -242,12 +251,7 @@ export class Llama {
     this.caches.inputs.forEach((name, i) => (inputs[name] = cache[i]));
     if (selection)
       Object.assign(inputs, {keys: selection.keys, bits: selection.bits, counts: selection.counts});
-    if (wantsAttention && attention!.heads) {
-      const {layers, heads = []} = attention!;
-      if (heads.length !== layers.length)
-        throw new Error(`[Llama] attention needs heads for ${layers.length} layers but has ${heads.length}`);
-      layers.forEach((layer, i) => (inputs[headsName(layer)] = heads[i]));
-    }
+    if (named) attention!.layers.forEach((layer, i) => (inputs[headsName(layer)] = named[i]));
     const names = [...this.caches.outputs];
     const place = (name: string) => names.push(name) - 1;
     const single = Object.entries(GRAPH_OUTPUTS).filter(([output]) =>

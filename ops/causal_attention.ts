@@ -15,7 +15,7 @@ export interface CausalAttentionOptions {
   /** Of the scores; 0, the default, means 1/√D. */
   scale?: number;
   weights?: AttentionWeights;
-  /** int32 [R]: with `weights: 'head'`, whose; every head's without it. */
+  /** int32 [R]: with `weights: 'head'`, whose, from 0 to H - 1; every head's without it. A head that does not exist has none natively. */
   heads?: Tensor;
 }
 

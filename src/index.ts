@@ -29,7 +29,7 @@ export {exportModel} from '../models/export.js';
 export {fileSystem} from '../models/file_system.js';
 export {readConfig, type LlamaConfig, type RopeScaling} from '../models/config.js';
 export {Llama} from '../models/llama.js';
-export type {LlamaInput, LlamaLoadOptions, LlamaOutput, LlamaResult} from '../models/llama.js';
+export type {AttentionOf, LlamaInput, LlamaLoadOptions, LlamaOutput, LlamaResult} from '../models/llama.js';
 export {ChatTemplate, type ChatMessage} from '../models/chat_template.js';
 export {LlamaTokenizer} from '../models/tokenizer.js';
 export {readLayerMap, writeLayerMap} from '../models/layer_map.js';

@@ -46,30 +46,50 @@ export function planSelection(
     if (map.kind === 'kl') return combineMappedHeads(map, layer, verifier);
     return granularity === 'layer' ? [map.mixture.layers[layer]] : map.mixture.groups[layer];
   });
-  // The draft gives the rows of these heads alone: [layer, head], in order.
-  const used = Array.from({length: draft.numHiddenLayers}, () => new Set<number>());
-  for (const {heads} of combinations) for (const [layer, head] of heads) used[layer].add(head);
-  const layers = [...used.keys()].filter((layer) => used[layer].size > 0);
-  const heads = layers.map((layer) => [...used[layer]].sort((a, b) => a - b));
-  const rows = layers.flatMap((layer, i) => heads[i].map((head) => `${layer}.${head}`));
-  const places = new Map(rows.map((row, place) => [row, place]));
+  const used = usedHeads(combinations, draft);
   const slack = map.kind === 'mixture' ? map.mixture.slack : undefined;
   const looksBack = map.kind === 'mixture' && combinations.some(({own}) => own > 0);
   const sets = map.layers.map(() => -1);
   sparse.forEach((layer, i) => (sets[layer] = i * setsPerLayer));
   const mix = combinations.map((combination, set) => {
     const {own} = combination;
-    const row = new Array<number>(rows.length).fill(0);
-    for (const [layer, head, weight] of combination.heads) row[places.get(`${layer}.${head}`)!] += weight;
+    const row = new Array<number>(used.count).fill(0);
+    for (const [layer, head, weight] of combination.heads) row[used.placeOf(layer, head)] += weight;
     return looksBack ? [...row, ...combinations.map((_, other) => (other === set ? own : 0))] : row;
   });
   return {
-    attention: {granularity: 'head', layers, heads},
+    attention: {granularity: 'head', layers: used.layers, heads: used.heads},
     sets,
     setsPerLayer,
     mix,
     ...(looksBack && {ownRows: map.mixture.ownRows}),
     ...(slack && {slack: sparse.flatMap((layer) => new Array<number>(setsPerLayer).fill(slack[layer]))}),
+  };
+}
+
+/** The draft's heads that any combination weighs, by layer, in order: the draft gives their rows alone. */
+export function usedHeads(
+  combinations: readonly Pick<Combination, 'heads'>[],
+  {numHiddenLayers, numAttentionHeads}: Pick<LlamaConfig, 'numHiddenLayers' | 'numAttentionHeads'>,
+) {
+  const named = combinations.flatMap(({heads}) =>
+    heads.map(([layer, head]) => layer * numAttentionHeads + head),
+  );
+  const used = [...new Set(named)].sort((a, b) => a - b);
+  const places = new Map(used.map((head, place) => [head, place]));
+  const byLayer = Array.from({length: numHiddenLayers}, (_, layer) =>
+    used
+      .map((head) => head - layer * numAttentionHeads)
+      .filter((head) => head >= 0 && head < numAttentionHeads),
+  );
+  const layers = [...byLayer.keys()].filter((layer) => byLayer[layer].length > 0);
+  return {
+    layers,
+    /** Of each of `layers`. */
+    heads: layers.map((layer) => byLayer[layer]),
+    count: used.length,
+    /** A head's row. */
+    placeOf: (layer: number, head: number): number => places.get(layer * numAttentionHeads + head)!,
   };
 }
 
@@ -102,6 +122,7 @@ export class SelectionTensors {
   readonly attention: AttentionOf;
   /** Where sets look back: {@link fading} of the plan. */
   readonly fading: tf.Tensor2D | undefined;
+  private readonly tensors: tf.Tensor[] = [];
 
   constructor(
     readonly plan: SelectionPlan,
@@ -109,22 +130,29 @@ export class SelectionTensors {
     rows: number,
   ) {
     const {attention, mix, ownRows, slack} = plan;
-    this.mix = tf.keep(tf.tensor2d(mix.flat(), [mix.length, mix[0].length], 'float32'));
-    const ofSets = mix.map((_, set) => Math.max(LEAST_P, 1 - (slack?.[set] ?? 1) * (1 - p)));
-    this.p = tf.keep(tf.tensor1d(ofSets, 'float32'));
     const {granularity, layers} = attention;
-    this.attention = {
-      ...{granularity, layers},
-      ...(attention.granularity === 'head' && {
-        heads: attention.heads.map((heads) => tf.keep(tf.tensor1d(heads, 'int32'))),
-      }),
+    const keep = <T extends tf.Tensor>(tensor: T): T => {
+      this.tensors.push(tf.keep(tensor));
+      return tensor;
     };
-    this.fading = ownRows === undefined ? undefined : tf.keep(tf.tensor2d(fading(ownRows, rows)));
+    try {
+      this.mix = keep(tf.tensor2d(mix.flat(), [mix.length, mix[0].length], 'float32'));
+      const ofSets = mix.map((_, set) => Math.max(LEAST_P, 1 - (slack?.[set] ?? 1) * (1 - p)));
+      this.p = keep(tf.tensor1d(ofSets, 'float32'));
+      const heads =
+        attention.granularity === 'head'
+          ? attention.heads.map((list) => keep(tf.tensor1d(list, 'int32')))
+          : undefined;
+      this.attention = {granularity, layers, ...(heads && {heads})};
+      this.fading = ownRows === undefined ? undefined : keep(tf.tensor2d(fading(ownRows, rows)));
+    } catch (error) {
+      this.dispose();
+      throw error;
+    }
   }
 
   dispose(): void {
-    tf.dispose([this.mix, this.p, this.attention.heads ?? []]);
-    this.fading?.dispose();
+    tf.dispose(this.tensors);
   }
 }
 

@@ -1,10 +1,11 @@
 /** Whole rounds of speculative decoding: dense against sparse verification. */
 import * as tf from '@tensorflow/tfjs-core';
 
+import type {WeightedHead} from '../../models/layer_map.js';
 import type {Llama} from '../../models/llama.js';
 import type {Captured} from '../../src/backend/index.js';
 import {POSITION, speculativeRound} from '../../src/round.js';
-import {SelectionTensors, type SelectionPlan} from '../../src/selection.js';
+import {SelectionTensors, usedHeads, type SelectionPlan} from '../../src/selection.js';
 import {round as rounded} from '../statistics.js';
 import {BLOCK, GAMMA, layerKeyBytes, position, weightBytes, type Bench} from './bench.js';
 import type {Row, Section} from './report.js';
@@ -57,27 +58,22 @@ function mixturePlan(verifier: Llama, draft: Llama): SelectionPlan {
   const sparse = sets.map((_, layer) => layer).filter((layer) => sets[layer] >= 0);
   const heads = draft.config.numAttentionHeads;
   const all = attention.layers.length * heads;
-  const weight = (1 - OWN_WEIGHT) / HEADS_OF_SET;
   // A step that shares no factor with the number of heads goes from layer to layer, each time to another head.
-  const headsOf = sparse.map((layer) =>
-    Array.from({length: HEADS_OF_SET}, (_, i) => (sets[layer] * heads + i * (heads + 1)) % all),
-  );
-  const used = [...new Set(headsOf.flat())].sort((a, b) => a - b);
-  const mix = headsOf.map((own, set) => {
-    const row = new Array<number>(used.length + sparse.length).fill(0);
-    for (const head of own) row[used.indexOf(head)] += weight;
-    row[used.length + set] = OWN_WEIGHT;
+  const combinations = sparse.map((layer) => ({
+    heads: Array.from({length: HEADS_OF_SET}, (_, i): WeightedHead => {
+      const head = (sets[layer] * heads + i * (heads + 1)) % all;
+      return [attention.layers[Math.floor(head / heads)], head % heads, (1 - OWN_WEIGHT) / HEADS_OF_SET];
+    }),
+  }));
+  const used = usedHeads(combinations, draft.config);
+  const mix = combinations.map((combination, set) => {
+    const row = new Array<number>(used.count + sparse.length).fill(0);
+    for (const [layer, head, weight] of combination.heads) row[used.placeOf(layer, head)] += weight;
+    row[used.count + set] = OWN_WEIGHT;
     return row;
   });
-  const byLayer = attention.layers.map((_, i) =>
-    used.filter((head) => Math.floor(head / heads) === i).map((head) => head % heads),
-  );
   return {
-    attention: {
-      granularity: 'head',
-      layers: attention.layers.filter((_, i) => byLayer[i].length > 0),
-      heads: byLayer.filter(({length}) => length > 0),
-    },
+    attention: {granularity: 'head', layers: used.layers, heads: used.heads},
     sets: sets.map((set, layer) => (set < 0 ? -1 : sparse.indexOf(layer))),
     setsPerLayer: 1,
     mix,
@@ -114,7 +110,7 @@ function roundsOver(bench: Bench, verifier: Llama, draft: Llama, keys: number): 
     const times = timer.replays(captured, before);
     const us = times.reduce((sum, x) => sum + x, 0);
     const phases = Object.fromEntries(PHASES.map((phase, i) => [`${phase} µs`, rounded(times[i])]));
-    return report.row(`round/${kind}/${keys}`, us, bytes, {...phases, ...extra});
+    return report.row(`round/${kind}/${keys}`, us, bytes, {...phases, launches: captured.launches, ...extra});
   };
 
   const rows: Row[] = [];

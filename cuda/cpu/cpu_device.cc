@@ -147,6 +147,7 @@ class CommandList final : public Capture {
     ++replays_;
     return Ok();
   }
+  int Launches() const override { return static_cast<int>(commands_.size()); }
   int Times(int back, double* milliseconds, int capacity) override {
     const std::vector<double>& times = times_[(replays_ + static_cast<unsigned>(back)) % 2];
     const int count = std::min(capacity, static_cast<int>(times.size()));

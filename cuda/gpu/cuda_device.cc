@@ -33,7 +33,7 @@ constexpr Launcher kLaunchers[] = {
 };
 
 constexpr size_t kLeastScratch = size_t{4} << 20;
-// Scores of 30 layers at 2,000 keys; of long contexts what the second-level cache can hold.
+// 4 bytes x rows x heads x keys a call: of one row of TinyLlama's heads 0.25 MB at 2,000 keys, 4 MB at 32,000.
 constexpr size_t kLeastKept = size_t{64} << 20;
 
 // The oldest architecture that kernels are compiled for, as major * 10 + minor.
@@ -92,60 +92,70 @@ class Queue final : public CudaStream {
   Blas* blas() override { return blas_.get(); }
   const char* blas_reason() const { return blas_reason_; }
 
-  Status Keep(size_t bytes, const char* op, void** kept) override {
+  Status KeepScores(size_t bytes, void** kept) override {
+    *kept = nullptr;
     bytes = (bytes + 255) / 256 * 256;
-    if (weighings_.size() == kMostWeighings || (kept_ && kept_bytes_ + bytes > kept_->bytes()))
+    if (late_.empty()) kept_bytes_ = 0;
+    if (late_.size() == kMostWeighings || (kept_ && kept_bytes_ + bytes > kept_->bytes()))
       SPECATTN_RETURN_IF_ERROR(WeighNow());
-    SPECATTN_CHECK(Grow(&kept_, kept_bytes_ + bytes, kLeastKept), "[%s] no memory for %zu bytes of scores",
-                   op, bytes);
+    if (!Grow(&kept_, kept_bytes_ + bytes, kLeastKept)) return Ok();
+    if (capturing_) Hold(kept_);
     *kept = static_cast<char*>(kept_->data()) + kept_bytes_;
     kept_bytes_ += bytes;
     return Ok();
   }
-  void WeighLater(const Weighing& weighing) override { weighings_.push_back(weighing); }
+  void WeighLater(const Weighing& w) override {
+    const int64_t listed = w.keys ? w.lists() * w.width : 0, lists = w.keys ? w.lists() : 0;
+    late_.push_back(w);
+    late_ranges_.push_back(
+        {RangeOf(w.weights, w.size()),
+         {RangeOf(w.position, w.position ? 1 : 0), RangeOf(w.keys, listed), RangeOf(w.bits, listed),
+          RangeOf(w.counts, lists), RangeOf(w.weight_heads, w.weight_heads ? w.weight_rows : 0)}});
+  }
   Status WeighNow() override {
-    if (weighings_.empty()) return Ok();
+    if (late_.empty()) return Ok();
     const bool launched = launched_;
-    const Status status = Weigh(*this, weighings_.data(), static_cast<int>(weighings_.size()));
+    const Status status = Weigh(*this, late_.data(), static_cast<int>(late_.size()));
     launched_ = launched;
-    if (status.ok()) {
-      appended_.clear();
-      written_.clear();
-      for (const Weighing& weighing : weighings_)
-        written_.push_back(RangeOf(weighing.weights, weighing.size()));
-    }
+    SPECATTN_RETURN_IF_ERROR(status);
+    appended_.clear();
+    written_.clear();
+    for (const LateRanges& ranges : late_ranges_) written_.push_back(ranges.weights);
     ForgetWeights();
-    return status;
+    return Ok();
   }
   void ForgetWeights() {
-    weighings_.clear();
+    late_.clear();
+    late_ranges_.clear();
     kept_bytes_ = 0;
   }
 
   // Launches, and keeps in mind what the launch writes.
   Status Run(Kernel kernel, const Args& args) {
     if (NeedsWeights(args)) SPECATTN_RETURN_IF_ERROR(WeighNow());
-    launched_ = false;
+    launched_ = short_ = false;
     appending_.clear();
     const Status status = kLaunchers[kernel](*this, args);
     if (launched_) {
       appended_ = appending_;
       written_.clear();
-      for (int i = 0; i < args.output_count; ++i)
-        written_.push_back(RangeOf(args.outputs[i].as<char>(), args.outputs[i].bytes()));
+      for (int i = 0; i < args.output_count; ++i) written_.push_back(RangeOf(args.outputs[i]));
     }
     return status;
   }
 
+  // Whether Run found no memory for what a launch needs beside its tensors.
+  bool short_of_memory() const { return short_; }
+
   void BeginCapture() {
     capturing_ = true;
-    Record();
+    if (scratch_) Hold(scratch_);
   }
   // The buffers that the recorded launches use.
   Buffers EndCapture() {
     capturing_ = false;
-    Record();
-    recorded_.push_back(counters_);
+    if (scratch_) Hold(scratch_);
+    Hold(counters_);
     return std::move(recorded_);
   }
 
@@ -159,23 +169,23 @@ class Queue final : public CudaStream {
     const auto* begin = reinterpret_cast<const char*>(data);
     return {begin, begin + static_cast<size_t>(count) * sizeof(T)};
   }
+  static Range RangeOf(const Tensor& x) { return RangeOf(x.as<char>(), x.bytes()); }
 
-  // Whether a launch reads or writes weights that were put off, or writes what they are made of. (What a kernel writes of its inputs
-  // are rows of caches.)
+  // Of attention whose weights were put off.
+  struct LateRanges {
+    Range weights, read[5];
+  };
+
+  // (What a kernel writes of its inputs are rows of caches, which weights are not made of.)
   bool NeedsWeights(const Args& args) const {
-    for (const Weighing& w : weighings_) {
-      const Range weights = RangeOf(w.weights, w.size());
+    for (const LateRanges& late : late_ranges_) {
       for (int i = 0; i < args.input_count; ++i)
-        if (weights.Meets(RangeOf(args.inputs[i].as<char>(), args.inputs[i].bytes()))) return true;
-      const int64_t listed = w.lists() * w.width;
-      const Range read[] = {RangeOf(w.position, w.position ? 1 : 0), RangeOf(w.keys, w.keys ? listed : 0),
-                            RangeOf(w.bits, w.keys ? listed : 0), RangeOf(w.counts, w.keys ? w.lists() : 0),
-                            RangeOf(w.weight_heads, w.weight_heads ? w.weight_rows : 0)};
+        if (late.weights.Meets(RangeOf(args.inputs[i]))) return true;
       for (int i = 0; i < args.output_count; ++i) {
-        const Range output = RangeOf(args.outputs[i].as<char>(), args.outputs[i].bytes());
-        if (output.Meets(weights)) return true;
-        for (const Range& range : read)
-          if (output.Meets(range)) return true;
+        const Range output = RangeOf(args.outputs[i]);
+        if (late.weights.Meets(output)) return true;
+        for (const Range& range : late.read)
+          if (range.Meets(output)) return true;
       }
     }
     return false;
@@ -190,27 +200,31 @@ class Queue final : public CudaStream {
     std::shared_ptr<Buffer> larger = Buffer::Make(wanted < least ? least : wanted);
     if (!larger && !capturing_) buffer->reset();
     if (!larger) larger = Buffer::Make(bytes);
-    if (!larger) return false;
-    if (capturing_ && *buffer) recorded_.push_back(*buffer);
+    if (!larger) {
+      short_ = true;
+      return false;
+    }
+    if (capturing_ && *buffer) Hold(*buffer);
     *buffer = larger;
     return true;
   }
-  void Record() {
-    for (const auto& buffer : {scratch_, kept_})
-      if (buffer) recorded_.push_back(buffer);
+  // Until the recording is disposed of.
+  void Hold(const std::shared_ptr<Buffer>& buffer) {
+    if (recorded_.empty() || recorded_.back() != buffer) recorded_.push_back(buffer);
   }
 
   cudaStream_t stream_ = nullptr;
   int processors_ = 0, architecture_ = 0;
   int64_t shared_bytes_ = 0;
-  bool starts_early_ = false, launched_ = false, capturing_ = false;
+  bool starts_early_ = false, launched_ = false, capturing_ = false, short_ = false;
   struct Append {
     const void* cache;
     const int32_t* position;
   };
   std::vector<Range> written_;                // by the last launch that ran a kernel
   std::vector<Append> appended_, appending_;  // by that one; by the one being queued
-  std::vector<Weighing> weighings_;           // that were put off
+  std::vector<Weighing> late_;                // weights that were put off
+  std::vector<LateRanges> late_ranges_;       // theirs
   std::shared_ptr<Buffer> scratch_, kept_, counters_;
   size_t kept_bytes_ = 0;  // of kept_, in use
   Buffers recorded_;
@@ -261,7 +275,7 @@ class CudaDevice final : public Device {
     if (graph_) {
       deferred_.push_back(data);  // cudaFree waits for the device, which ends a recording
     } else {
-      static_cast<void>(queue_.WeighNow());  // into this memory, perhaps; it is freed all the same
+      if (!queue_.WeighNow().ok()) queue_.ForgetWeights();  // into this memory, perhaps
       cudaFree(data);
     }
   }
@@ -293,7 +307,12 @@ class CudaDevice final : public Device {
     return Ok();
   }
 
-  Status Launch(Kernel kernel, const Args& args) override { return queue_.Run(kernel, args); }
+  Status Launch(Kernel kernel, const Args& args) override {
+    const Status status = queue_.Run(kernel, args);
+    if (status.ok() || !queue_.short_of_memory()) return status;
+    return Error("[allocate] %s: %zu bytes are free", std::string(status.message).c_str(), FreeBytes());
+  }
+  bool short_of_memory() const override { return queue_.short_of_memory(); }
   Status Synchronize() override {
     if (graph_) return Error("[capture] the device can't be waited for while launches are recorded");
     SPECATTN_RETURN_IF_ERROR(queue_.WeighNow());
@@ -326,6 +345,7 @@ class CudaDevice final : public Device {
   Status EndCapture(std::unique_ptr<Capture>* capture) override {
     if (!graph_) return Error("[capture] no launches are being recorded");
     const Status weighed = queue_.WeighNow();
+    queue_.ForgetWeights();
     std::unique_ptr<Graph> recording = std::move(graph_);
     Buffers buffers = queue_.EndCapture();
     cudaGraph_t graph = nullptr;

@@ -157,9 +157,13 @@ template <bool kListed>
 Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
   const AttentionShape& s = call.shape;
   const int64_t most = (int64_t{1} << 31) - 1 - 4 * kTile, list = kListed ? call.width : s.capacity;
-  SPECATTN_CHECK(s.capacity <= most && list <= most &&
-                     (s.heads + call.weight_rows) * s.rows * CeilDiv(s.capacity, int64_t{256}) <= most,
-                 "[%s] %lld keys are too many", call.op, static_cast<long long>(s.capacity));
+  SPECATTN_CHECK(
+      s.capacity <= most && list <= most && s.heads * s.rows * CeilDiv(s.capacity, int64_t{256}) <= most,
+      "[%s] %lld keys are too many", call.op, static_cast<long long>(s.capacity));
+  const int64_t slices = s.rows * CeilDiv(s.capacity, int64_t{256});
+  SPECATTN_CHECK(call.weight_rows <= most / (slices > 0 ? slices : 1),
+                 "[%s] %lld rows of weights over %lld keys are too many", call.op,
+                 static_cast<long long>(call.weight_rows), static_cast<long long>(s.capacity));
   Decode d{};
   d.q = call.q->as<float>();
   d.k = call.k->data;
@@ -231,7 +235,9 @@ Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
   if (call.weights) {
     const int64_t totals_bytes = align(all * 8), scores_bytes = all * d.score_stride * 4;
     void* kept = nullptr;
-    SPECATTN_RETURN_IF_ERROR(stream.Keep(static_cast<size_t>(totals_bytes + scores_bytes), call.op, &kept));
+    SPECATTN_RETURN_IF_ERROR(stream.KeepScores(static_cast<size_t>(totals_bytes + scores_bytes), &kept));
+    SPECATTN_CHECK(kept, "[%s] no memory for %lld bytes of scores", call.op,
+                   static_cast<long long>(totals_bytes + scores_bytes));
     d.totals = static_cast<float2*>(kept);
     d.scores = reinterpret_cast<float*>(static_cast<char*>(kept) + totals_bytes);
   }
@@ -256,7 +262,6 @@ Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
                                         dim3(static_cast<unsigned>(blocks)), dim3(kCombineThreads), 0, d));
   if (!call.weights) return Ok();
   Weighing weighing{};
-  weighing.op = call.op;
   weighing.weights = call.weights->as<float>();
   weighing.scores = d.scores;
   weighing.totals = d.totals;

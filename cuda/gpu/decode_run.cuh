@@ -24,8 +24,8 @@ struct Decode {
   const int32_t *keys, *bits, *counts;  // of sparse attention: [1 or G, width], [1 or G]
   float2* stats;                        // [G,Q,chunks]: reference, sum of exponentials
   float* outs;                          // [G,Q,chunks,out_stride]
-  float* scores;                        // [G,Q,score_stride] in powers of 2, and
-  float2* totals;  // [G,Q] reference, one over the sum; null where no weights are asked for
+  float* scores;   // [G,Q,score_stride] in powers of 2; null where no weights are asked for, as is
+  float2* totals;  // [G,Q]: reference, one over the sum, of all chunks
   float scale;     // of scores in powers of 2
   int rows, heads, groups, per_group, queries, head_size, capacity, width;
   int chunks, out_stride, score_stride;

@@ -41,7 +41,7 @@ class Graph final : public Capture {
     buffers_ = std::move(buffers);
     for (Instance& instance : instances_)
       SPECATTN_CUDA("make a graph", cudaGraphInstantiate(&instance.executable, graph, 0));
-    SPECATTN_RETURN_IF_ERROR(SetEvents(graph));
+    SPECATTN_RETURN_IF_ERROR(LookAtNodes(graph));
     for (Instance& instance : instances_)
       SPECATTN_CUDA("upload a graph", cudaGraphUpload(instance.executable, stream_.stream()));
     return Ok();
@@ -54,6 +54,7 @@ class Graph final : public Capture {
     ++replays_;
     return Ok();
   }
+  int Launches() const override { return launches_; }
   int Times(int back, double* milliseconds, int capacity) override {
     if (back < 0 || back > 1 || replays_ <= back) return 0;
     const std::vector<cudaEvent_t>& events = instances_[(replays_ - back) % 2].events;
@@ -73,8 +74,8 @@ class Graph final : public Capture {
     std::vector<cudaEvent_t> events;
   };
 
-  // The second instance's events, in place of the first's that were recorded.
-  Status SetEvents(cudaGraph_t graph) {
+  // Counts kernels, and gives the second instance its events in place of the first's, which were recorded.
+  Status LookAtNodes(cudaGraph_t graph) {
     size_t count = 0;
     SPECATTN_CUDA("look at a graph", cudaGraphGetNodes(graph, nullptr, &count));
     std::vector<cudaGraphNode_t> nodes(count);
@@ -82,6 +83,7 @@ class Graph final : public Capture {
     for (cudaGraphNode_t node : nodes) {
       cudaGraphNodeType type;
       SPECATTN_CUDA("look at a graph", cudaGraphNodeGetType(node, &type));
+      launches_ += type == cudaGraphNodeTypeKernel;
       if (type != cudaGraphNodeTypeEventRecord) continue;
       cudaEvent_t recorded = nullptr;
       SPECATTN_CUDA("look at a graph", cudaGraphEventRecordNodeGetEvent(node, &recorded));
@@ -97,6 +99,7 @@ class Graph final : public Capture {
   Instance instances_[2];
   Buffers buffers_;
   int64_t replays_ = 0;
+  int launches_ = 0;
 };
 
 }  // namespace gpu

@@ -5,6 +5,7 @@
 // A block handles tiles of 64 rows x 64 keys, a thread 4 x 4 of their scores: rows y, y + 16, ... and keys x, x + 16, ... Tiles
 // start at fixed places and are taken in order: a row's result does not depend on the others.
 #pragma once
+#include "../attention_shape.h"
 #include "element.cuh"
 #include "launch.cuh"
 
@@ -17,10 +18,9 @@ struct PlainAttention {
   const int32_t* position;  // on the device
   float2* stats;            // [H,T]: what a score's exponential is taken relative to, and one over their sum
   float* out;               // [T,H,D]
-  float* weights;           // [T,C] their mean over heads, or [weight_rows,T,C] a head's each
-  bool per_head;
-  int64_t weight_rows;
-  const int32_t* weight_heads;  // whose; null: every head's
+  float* weights;           // [weight_rows,T,C]
+  int64_t weight_rows;      // whose: HeadsOfRow
+  const int32_t* weight_heads;  // or null
   int64_t rows, heads, groups, capacity, head_size;
   float scale;
 };
@@ -184,12 +184,11 @@ __global__ void __launch_bounds__(kPlainThreads, 2) PlainWeightsKernel(PlainAtte
   const int64_t first_key = blockIdx.x % key_tiles * kPlainTile;
   const PlainRows tile(p, blockIdx.x / key_tiles % row_tiles);
   const int64_t plane = blockIdx.x / key_tiles / row_tiles;  // of the weights
-  const int64_t first_head = p.weight_heads ? p.weight_heads[plane] : plane;
-  const int64_t end_head = p.per_head ? first_head + 1 : p.heads;
-  const float part = p.per_head ? 1.0f : 1.0f / static_cast<float>(p.heads);
+  const HeadRange of = HeadsOfRow(plane, p.weight_rows, p.weight_heads, p.heads);
+  const float part = 1.0f / static_cast<float>(of.end - of.first);
   float mean[kPlainEach][kPlainEach] = {}, scores[kPlainEach][kPlainEach];
-  if (first_key < tile.keys && first_head >= 0 && end_head <= p.heads)
-    for (int64_t head = first_head; head < end_head; ++head) {
+  if (first_key < tile.keys)
+    for (int64_t head = of.first; head < of.end; ++head) {
       float2 stats[kPlainEach];
       LoadStats(p, tile, head, stats);
       PlainScores<W>(p, tile, head, first_key, left, right, scores);

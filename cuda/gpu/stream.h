@@ -23,18 +23,20 @@ class CudaStream : public Stream {
   // Whether kernels may start early (launch.cuh).
   virtual bool starts_early() const = 0;
   // Whether `data` was complete before the previous launch was queued, so that a kernel which starts early may
-  // read it before WaitForPrevious: weights and such.
+  // read it before WaitForPrevious: a model's weights and such.
   virtual bool Settled(const void* data) const = 0;
   // The launch that is being queued writes no rows of `cache` [G,C,D] below *position.
   virtual void Appends(const void* cache, const int32_t* position) = 0;
   // Where it says below which row a cache is complete that the previous launch appended to; null of anything else.
   virtual const int32_t* SettledBelow(const void* cache) const = 0;
   virtual void Launched() = 0;  // LaunchKernel says that it queued a kernel
-  // Puts a call's weights off (weigh.h) until a launch, a copy or a replay may look at them or change what they are made of.
+  // Puts the weights of the attention that is being queued off (weigh.h). They are made before a launch that reads or writes them, or
+  // writes what they are made of, and before everything else: copies, marks, replays, memory that is freed, the beginning and end of
+  // a recording, the host's waiting.
   virtual void WeighLater(const Weighing& weighing) = 0;
-  // Memory for the scores and totals of the call that is being queued, until its weights are made.
-  virtual Status Keep(size_t bytes, const char* op, void** kept) = 0;
-  // Makes all weights that were put off.
+  // Memory for its scores and totals until then; null where there is none.
+  virtual Status KeepScores(size_t bytes, void** kept) = 0;
+  // Makes all weights that were put off; where that fails they stay put off.
   virtual Status WeighNow() = 0;
   // `count` (at most kCounters) zeros for blocks of one launch to count each other with (last_block.cuh), which leaves them
   // zero.

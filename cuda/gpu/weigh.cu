@@ -1,4 +1,5 @@
 // One thread a key of a row of weights. Its scores of all heads are under way at once, as are all calls.
+#include "../attention_shape.h"
 #include "decode_run.cuh"
 #include "weigh.h"
 
@@ -38,12 +39,10 @@ __global__ void __launch_bounds__(kThreads) Weigh(const __grid_constant__ Weighi
   if (row >= w.weight_rows * w.rows) return;
   const int key = slice * kThreads + static_cast<int>(threadIdx.x), t = row % w.rows;
   if (key >= w.capacity) return;
-  const int per_group = w.heads / w.groups,
-            heads = w.weight_heads ? 1 : w.heads / w.weight_rows;  // of a group; of the row
-  const int first = w.weight_heads ? w.weight_heads[row / w.rows] : row / w.rows * heads;
-  const bool exists = first >= 0 && first < w.heads;
-  const int group = exists ? first / per_group : 0;
-  int of_group = first - group * per_group;
+  const HeadRange of = HeadsOfRow(row / w.rows, w.weight_rows, w.weight_heads, w.heads);
+  const int per_group = w.heads / w.groups, heads = static_cast<int>(of.end - of.first);
+  const int group = static_cast<int>(of.first) / per_group;
+  int of_group = static_cast<int>(of.first) - group * per_group;
 
   int place;  // of the key's scores; -1: the row does not see it
   if (w.keys)
@@ -51,7 +50,7 @@ __global__ void __launch_bounds__(kThreads) Weigh(const __grid_constant__ Weighi
   else
     place = key <= static_cast<int64_t>(max(*w.position, 0)) + t ? key : -1;
   float weight = 0;
-  if (place >= 0 && exists) {
+  if (place >= 0 && heads > 0) {
     int64_t query = (static_cast<int64_t>(group) * w.rows + t) * per_group + of_group;
     const int64_t to_next_group = static_cast<int64_t>(w.rows - 1) * per_group;
 #pragma unroll 8
@@ -78,7 +77,7 @@ Status Weigh(CudaStream& stream, const Weighing* weighings, int count) {
     const int64_t own = int64_t{w.weight_rows} * w.rows * CeilDiv(w.capacity, kThreads);
     blocks = own > blocks ? own : blocks;
   }
-  return LaunchKernel(stream, weighings[0].op, Start::kEarly, Weigh,
+  return LaunchKernel(stream, "weights", Start::kEarly, Weigh,
                       dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(count)), dim3(kThreads), 0,
                       all);
 }

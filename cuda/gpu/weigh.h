@@ -13,15 +13,14 @@ namespace gpu {
 class CudaStream;
 
 // Of one call: weights[r,t,j] = mean over r's heads h of 2^(score - reference) / sum, 0 where row t does not see key j.
-// A call has `weight_rows` rows r: one of all heads, one a group, one a head; or those of the heads that `weight_heads` names.
+// A call has `weight_rows` rows r, whose heads HeadsOfRow (attention_shape.h) tells.
 struct Weighing {
-  const char* op;
   float* weights;       // [weight_rows,T,C]
   const float* scores;  // [G,Q,score_stride] in powers of 2, a key or a place in the list each; Q = T * H / G
   const float2* totals;  // [G,Q]: reference, one over the sum
   // Causal: row t sees keys up to *position + t.
   const int32_t* position;
-  // Sparse: the lists [1 or G, width], [1 or G, width], [1 or G], where `keys` is not null.
+  // Sparse, where `keys` is not null: the lists [1 or G, width], [1 or G, width], [1 or G]; keys ascend.
   const int32_t *keys, *bits, *counts;
   const int32_t* weight_heads;  // [weight_rows], or null
   int rows, heads, groups, capacity, width, score_stride, weight_rows;
@@ -34,7 +33,7 @@ struct Weighing {
 // A launch takes so many: they are its parameters, of which there are 4 KB.
 constexpr int kMostWeighings = 32;
 
-Status Weigh(CudaStream& stream, const Weighing* weighings, int count);
+Status Weigh(CudaStream& stream, const Weighing* weighings, int count);  // 1 to kMostWeighings
 
 }  // namespace gpu
 }  // namespace specattn

@@ -45,25 +45,21 @@ void Attend(Stream& stream, const AttentionShape& s, const Span& tile, const W* 
   });
 }
 
-// weights of a tile's rows: mean over heads into [T,C], or those of the heads that are asked for into [R,T,C].
+// weights [weight_rows,T,C] of a tile's rows.
 void Weights(Stream& stream, const CausalAttentionCall& call, const Span& tile) {
   const AttentionShape& s = call.shape;
-  const bool per_head = call.mode == kHeadWeights;
-  const int64_t outer = call.weight_rows();
-  float* const weights = call.weights->as<float>();
+  const int64_t outer = call.weight_rows;
   ParallelFor(stream, outer * tile.rows, tile.keys * s.heads * tile.rows < kGrainWork ? outer * tile.rows : 1,
               [&](int64_t begin, int64_t end) {
                 for (int64_t i = begin; i < end; ++i) {
                   const int64_t t = i % tile.rows, r = i / tile.rows;
-                  const int64_t first_head = call.heads ? call.heads[r] : r;
-                  const int64_t last_head = per_head ? first_head + 1 : s.heads;
-                  const float share = per_head ? 1.0f : 1.0f / static_cast<float>(s.heads);
-                  float* row = weights + (r * s.rows + tile.first + t) * s.capacity;
+                  const HeadRange of = HeadsOfRow(r, outer, call.heads, s.heads);
+                  const float share = 1.0f / static_cast<float>(of.end - of.first);
+                  float* row = call.weights->as<float>() + (r * s.rows + tile.first + t) * s.capacity;
                   std::memset(row, 0, static_cast<size_t>(s.capacity) * 4);
-                  if (first_head < 0 || last_head > s.heads) continue;
                   // What the row doesn't see stays 0, in a row of NaN too.
                   const int64_t seen = tile.position + t + 1 < tile.keys ? tile.position + t + 1 : tile.keys;
-                  for (int64_t h = first_head; h < last_head; ++h) {
+                  for (int64_t h = of.first; h < of.end; ++h) {
                     const int64_t g = h / s.per_group(), m = t * s.per_group() + h % s.per_group();
                     for (int64_t c = 0; c < tile.chunks; ++c) {
                       const float factor = tile.factor[(g * tile.queries + m) * tile.chunks + c] * share;
@@ -84,10 +80,9 @@ Status CausalAttention(Stream& stream, const Args& args) {
   SPECATTN_RETURN_IF_ERROR(CheckCausalAttention(args, &call));
   const Tensor &q = *call.q, &k = *call.k, &v = *call.v, &out = *call.out;
   const AttentionShape& s = call.shape;
-  const int mode = call.mode;
   if (call.empty()) {
     std::memset(out.data, 0, out.bytes());
-    if (mode) std::memset(call.weights->data, 0, call.weights->bytes());
+    if (call.weights) std::memset(call.weights->data, 0, call.weights->bytes());
     return Ok();
   }
 
@@ -104,7 +99,7 @@ Status CausalAttention(Stream& stream, const Args& args) {
     tile.queries = tile.rows * per_group;
     const int64_t all = s.heads * tile.rows;  // queries of all groups
     const int64_t floats = all * s.head_size + all * tile.chunks * s.head_size + all * tile.chunks +
-                           (mode ? all * tile.chunks * kChunk : 0);
+                           (call.weights ? all * tile.chunks * kChunk : 0);
     float* scratch = static_cast<float*>(stream.Scratch(
         static_cast<size_t>(floats) * 4 + static_cast<size_t>(all * tile.chunks) * sizeof(Partial)));
     SPECATTN_CHECK(scratch, "[CausalAttention] no scratch memory for %lld numbers",
@@ -124,7 +119,7 @@ Status CausalAttention(Stream& stream, const Args& args) {
 
     WithFloat(k.dtype, [&](auto element) {
       using W = decltype(element);
-      Attend(stream, s, tile, k.as<W>(), v.as<W>(), mode != 0);
+      Attend(stream, s, tile, k.as<W>(), v.as<W>(), call.weights != nullptr);
     });
 
     const int64_t combine_work = tile.chunks * (s.head_size + 1);
@@ -140,7 +135,7 @@ Status CausalAttention(Stream& stream, const Args& args) {
                             out.as<float>() + ((first + t) * s.heads + h) * s.head_size);
                   }
                 });
-    if (mode) Weights(stream, call, tile);
+    if (call.weights) Weights(stream, call, tile);
   }
   return Ok();
 }

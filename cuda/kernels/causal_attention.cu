@@ -22,7 +22,7 @@ Status CausalAttention(Stream& stream, const Args& args) {
   DecodeCall decode{"CausalAttention", call.shape, call.scale, call.q, call.k, call.v, call.out};
   decode.position = call.position;
   decode.weights = call.weights;
-  decode.weight_rows = call.weight_rows();
+  decode.weight_rows = call.weight_rows;
   decode.weight_heads = call.heads;
   return DecodeAttention<false>(cuda, decode);
 }

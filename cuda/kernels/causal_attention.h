@@ -21,13 +21,7 @@ struct CausalAttentionCall {
   const int32_t* heads;   // of weights; null: all of them, or their mean
   AttentionShape shape;
   float scale;
-  int mode;  // AttentionWeights
-
-  // Rows of weights that each row of q has.
-  int64_t weight_rows() const {
-    return weights && shape.rows > 0 && shape.capacity > 0 ? weights->size() / (shape.rows * shape.capacity)
-                                                           : 0;
-  }
+  int64_t weight_rows;  // of each row of q: none, one of all heads, or one a head (HeadsOfRow)
 
   // Nobody who looks, or nothing to see: every output is zeros.
   bool empty() const { return shape.rows == 0 || shape.heads == 0 || shape.capacity == 0; }
@@ -55,12 +49,16 @@ inline Status CheckCausalAttention(const Args& args, CausalAttentionCall* call) 
     SPECATTN_CHECK(mode == kHeadWeights && heads->dims[0] > 0,
                    "[CausalAttention] heads must be one or more, of weights per head");
   }
-  if (mode) {
-    const int64_t weight_rows = mode == kMeanWeights ? 1 : heads ? heads->dims[0] : s.heads;
-    SPECATTN_CHECK(args.outputs[1].dtype == DType::kFloat32 &&
-                       args.outputs[1].size() == weight_rows * s.rows * s.capacity,
-                   "[CausalAttention] weights must be float32 [T,C] or [R,T,C]");
-  }
+  const int64_t weight_rows = mode == kNoWeights     ? 0
+                              : mode == kMeanWeights ? 1
+                              : heads                ? heads->dims[0]
+                                                     : s.heads;
+  if (mode == kMeanWeights)
+    SPECATTN_RETURN_IF_ERROR(
+        CheckTensor("CausalAttention", "weights", args.outputs[1], DType::kFloat32, {s.rows, s.capacity}));
+  if (mode == kHeadWeights)
+    SPECATTN_RETURN_IF_ERROR(CheckTensor("CausalAttention", "weights", args.outputs[1], DType::kFloat32,
+                                         {weight_rows, s.rows, s.capacity}));
   *call = {&q,
            &k,
            &v,
@@ -70,7 +68,7 @@ inline Status CheckCausalAttention(const Args& args, CausalAttentionCall* call) 
            heads ? heads->as<int32_t>() : nullptr,
            s,
            static_cast<float>(args.attrs[0]),
-           static_cast<int>(mode)};
+           weight_rows};
   return Ok();
 }
 

@@ -31,6 +31,8 @@ export interface NativeDevice {
   readOutput(capture: number, output: number, back: number, into: ArrayBufferView): void;
   /** The same replay's milliseconds, stretch by stretch, in `command`; returns how many. When the outputs were read. */
   times(capture: number, back: number): number;
+  /** Kernels that a replay runs. */
+  launches(capture: number): number;
   freeCapture(capture: number): void;
   memory(): {bytesInUse: number; bytesReserved: number; bytesFree: number; buffers: number};
   trim(): void;

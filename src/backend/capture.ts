@@ -84,6 +84,11 @@ export class Captured {
     };
   }
 
+  /** Kernels that a replay runs. */
+  get launches(): number {
+    return this.backend.device.launches(this.captureId('launches'));
+  }
+
   private captureId(what: string): number {
     if (this.id === undefined) throw new Error(`[${what}] the capture was disposed`);
     return this.id;

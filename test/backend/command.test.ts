@@ -152,7 +152,28 @@ onBackend('specattn', 'a launch as numbers', () => {
           1,
         );
       },
-      '[CausalAttention] weights must be float32 [T,C] or [R,T,C]',
+      '[CausalAttention] weights must be float32 but is float16',
+    ],
+    [
+      'more weights than any number counts',
+      () => {
+        const many = 2 ** 30;
+        const float = (...dims: number[]) => [from, FLOAT, dims.length, ...dims];
+        const inputs = [...float(many, 1, 0), ...float(1, many, 0), ...float(1, many, 0), from, 3, 1, 1];
+        launch(
+          numberOf('CausalAttention'),
+          5,
+          2,
+          2,
+          ...inputs,
+          ...[from, 3, 1, 4],
+          ...[to, FLOAT, 3, many, 1, 0],
+          ...[other, FLOAT, 1, 0],
+          1,
+          2,
+        );
+      },
+      '[CausalAttention] weights must have shape [4,1073741824,1073741824] but has [0]',
     ],
     [
       'a storage that the kernel does not read',

@@ -234,18 +234,44 @@ describeNative('BatchMatMul and _FusedMatMul', () => {
         [1, 1, 4, 5],
         [2, 3, 5, 6],
       ],
-      // Few rows of many columns.
-      [
-        [1, 1, 6],
-        [3, 6, 20_011],
-      ],
-      [
-        [2, 4, 9],
-        [2, 9, 20_011],
-      ],
     ])
       await expectSame(() => tf.matMul(matrix(a, 1), matrix(b, 2)), bound);
     await expectSame(() => tf.matMul(tensor([3, 4], 'int32'), tensor([4, 5], 'int32')));
+  });
+
+  it('of few rows and many columns, a row to the same bits as among others', async () => {
+    const columns = 140_001;
+    for (const [a, b, transposeA] of [
+      [[1, 1, 6], [3, 6, 50_011], false],
+      [[4, 9], [9, columns], false],
+      [[9, 3], [9, columns], true],
+      [[2, 3, 2], [1, 2, columns], false],
+    ] as [number[], number[], boolean][])
+      await expectSame(() => tf.matMul(matrix(a, 1), matrix(b, 2), transposeA), bound);
+    await expectSame(
+      () =>
+        tf.fused.matMul({
+          a: matrix([2, 5], 1),
+          b: matrix([5, columns], 2),
+          bias: matrix([columns], 3),
+          activation: 'relu',
+        }),
+      bound,
+    );
+    await tf.setBackend('specattn');
+    const [a, b] = [matrix([7, 33], 1) as tf.Tensor2D, matrix([33, columns], 2) as tf.Tensor2D];
+    const together = tf.matMul(a, b);
+    for (const [first, count] of [
+      [0, 1],
+      [2, 3],
+      [3, 4],
+    ])
+      expect(
+        Buffer.from(tf.matMul(tf.slice(a, [first, 0], [count, 33]), b).dataSync().buffer).equals(
+          Buffer.from(tf.slice(together, [first, 0], [count, columns]).dataSync().buffer),
+        ),
+        `rows ${first} and ${count - 1} after it`,
+      ).to.equal(true);
   });
 
   it('broadcasts some of several batch dimensions', async () => {

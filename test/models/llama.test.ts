@@ -10,7 +10,7 @@ import {
   type LlamaOutput,
   type LlamaResult,
 } from '../../models/llama.js';
-import {BACKEND} from '../../src/backend/index.js';
+import {BACKEND, type SpecAttnBackend} from '../../src/backend/index.js';
 import {SAME_BITS_ROWS, forEachBackend, isCuda, isNative, onBackend} from '../backends.js';
 import {expectClose, expectSame, meanError} from '../compare.js';
 import {copyModel} from './folder.js';
@@ -314,10 +314,10 @@ forEachBackend('Llama', (backend) => {
         const heads = [tf.tensor1d([0], 'int32')];
         expect(
           call({outputs: ['attention'], attention: {granularity: 'layer', layers: [2], heads}}),
-        ).to.throw('[Llama] attentionHeads must be false unless attention is head but is true');
+        ).to.throw("[Llama] attention's heads can be named by 'head' alone, not by 'layer'");
         expect(
           call({outputs: ['attention'], attention: {granularity: 'head', layers: [1, 2], heads}}),
-        ).to.throw('[Llama] attention needs heads for 2 layers but has 1');
+        ).to.throw('[Llama] attention must name heads of 2 layers but does of 1');
         expect(() => llama.newCache(0)).to.throw('[Llama] capacity must be a whole number >= 1 but is 0');
       }));
   });
@@ -339,6 +339,33 @@ onBackend(BACKEND, 'Llama, natively', () => {
       },
       {},
     ));
+
+  it('gives attention for a few kernels, however many layers it is of', () =>
+    withLlama(tiny[0].model, (llama) => {
+      const {numHiddenLayers} = llama.config;
+      const layers = Array.from({length: numHiddenLayers}, (_, i) => i);
+      const state = [tf.tensor1d([3, 4], 'int32'), tf.tensor1d([5], 'int32'), ...llama.newCache(64)];
+      const launches = (outputs: LlamaOutput[]) => {
+        const captured = (tf.backend() as SpecAttnBackend).capture(state, ([tokens, position, ...cache]) => {
+          const given = llama.forward({
+            tokens: tokens as tf.Tensor1D,
+            position: position as tf.Tensor1D,
+            cache: cache as tf.Tensor3D[],
+            outputs,
+            attention: {granularity: 'layer', layers},
+          });
+          const results = [given.lastLogits!, ...(given.attention ? [given.attention] : [])];
+          return {state: [tokens, position, ...given.cache], outputs: results};
+        });
+        const count = captured.launches;
+        captured.dispose();
+        return count;
+      };
+      const plain = launches(['lastLogits']);
+      expect(plain).to.be.at.least(6 * numHiddenLayers);
+      // All layers' weights (on the CPU attention itself makes them), put together, and the last row cut out of them.
+      expect(launches(['lastLogits', 'attention']) - plain).to.be.within(2, 3);
+    }));
 
   it('runs six kernels a layer, and one for the head', () =>
     withLlama(readGolden('biases_f32').model, async (llama) => {

@@ -26,6 +26,7 @@ const METHODS: Method[] = [
     'replay',
     'readOutput',
     'times',
+    'launches',
     'freeCapture',
     'memory',
     'trim',
