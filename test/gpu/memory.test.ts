@@ -4,7 +4,9 @@ import {expect} from 'chai';
 
 import type {SpecAttnBackend} from '../../src/backend/index.js';
 import type {GenerateOptions} from '../../src/options.js';
+import {causalAttention} from '../../ops/index.js';
 import {onBackend} from '../backends.js';
+import {expectClose} from '../compare.js';
 import {memory, passage, refusal, tinyPair, withModel} from '../generate/models.js';
 import {onCuda} from './on_cuda.js';
 
@@ -107,6 +109,45 @@ onCuda('memory', () => {
     const most = floats(3 * quarter); // what was given back is whole again
     most.dispose();
   });
+
+  it('that a kernel needs beside its tensors is taken from what is kept for later, and refused by name where there is none', async () => {
+    const {device} = native();
+    const [rows, heads, MB] = [31, 32, 2 ** 20];
+    /** Attention whose scores take so many bytes. */
+    const attention = (bytes: number) => {
+      const keys = Math.floor(bytes / (4 * rows * heads));
+      const q = tf.ones<tf.Rank.R3>([rows, heads, 8]);
+      const k = tf.ones<tf.Rank.R3>([1, keys, 8]);
+      const at = tf.tensor1d([keys - rows], 'int32');
+      const sum = () => tf.sum(causalAttention(q, k, k, at, {weights: 'layer'})[1]);
+      return {q, k, at, sum};
+    };
+    const expectRows = (sum: tf.Tensor) => expectClose(sum.dataSync(), [rows], {relative: 1e-3});
+    const [eager, recorded, refused] = [400, 560, 1500].map((size) => attention(size * MB));
+    device.trim();
+    const filler: tf.Tensor[] = [];
+    const tooMuch = () => device.memory().bytesFree - 1300 * MB;
+    while (tooMuch() > 4 * MB) filler.push(floats(4 * Math.floor(Math.min(tooMuch(), 4096 * MB) / 4)));
+    /** Of the 1,300 MB that are left so many go from hand to hand: free for tensors, and for nothing else. */
+    const keep = (size: number) => floats(size * MB).dispose();
+    try {
+      keep(1000);
+      expectRows(eager.sum());
+      keep(600);
+      const captured = native().capture([], () => ({state: [], outputs: [recorded.sum()]}));
+      captured.replay();
+      expectRows(captured.outputs[0]);
+      captured.dispose();
+      const message = await refusal(async () => refused.sum());
+      expect(message).to.match(
+        /^\[allocate\] \[CausalAttention\] no memory for \d+ bytes of scores: \d+ bytes are free$/,
+      );
+      expectRows(eager.sum());
+    } finally {
+      tf.dispose(filler);
+      device.trim();
+    }
+  }).timeout(60_000);
 
   it('is as before, and the next answer the same, after an answer that was left in its middle', () =>
     withModel({}, async (lm) => {
