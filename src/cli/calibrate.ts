@@ -9,6 +9,9 @@ import {heatmap} from '../report/heatmap.js';
 import {dim, printJson, say, withInterrupt, withProgress} from './terminal.js';
 import {readText, UsageError, wholeNumber} from './values.js';
 
+/** Of fewer a map is an accident of the text. */
+const FEW_ROWS = 1000;
+
 interface Flags {
   draft?: string;
   verifier?: string;
@@ -85,7 +88,13 @@ async function calibrateFiles({
     const picture = svg ?? file.replace(/(\.json)?$/, '.svg');
     writeFileSync(picture, await heatmap(map.kl, map.layers));
     if (json) printJson(map);
-    say(dim(`verifier layers read by draft layers ${map.layers.join(' ')}: ${file} and ${picture} written`));
+    const {rows: used} = map.text;
+    if (used < FEW_ROWS)
+      say(
+        `warning: a map of ${used} rows of attention says little; give texts of ${FEW_ROWS} tokens or more`,
+      );
+    const closest = `each verifier layer's closest draft layer: ${map.layers.join(' ')}`;
+    say(dim(`a map of kind ${map.kind} of ${used} rows; ${closest}; ${file} and ${picture} written`));
   } finally {
     lm.dispose();
   }

@@ -52,11 +52,13 @@ async function examine(): Promise<Report> {
     node: process.version,
     platform: `${process.platform} ${process.arch}`,
     cpu: `${os.cpus()[0]?.model.trim() ?? 'unknown'}, ${os.availableParallelism()} threads`,
-    runsOn: device ?? 'tfjs-backend-cpu (composed ops)',
+    // As load has it: a device that was asked for and isn't there is refused, not replaced.
+    runsOn:
+      device ?? (tf.findBackendFactory(BACKEND) ? `nothing: ${reason}` : 'tfjs-backend-cpu (composed ops)'),
     devices,
     tensorflow: await examineTensorFlow(),
     reason,
-    solutions: device ? [] : solutions(),
+    solutions: device ? [] : solutions(devices.some(({available}) => available)),
     pretrained: {folder, found: existsSync(path.join(folder, 'verifier', 'config.json'))},
   };
 }
@@ -71,15 +73,20 @@ async function examineTensorFlow(): Promise<string> {
   return `TensorFlow ${version}; ${gpuReason ? `not on its GPU: ${gpuReason}` : 'on its GPU too'}`;
 }
 
-function solutions(): string[] {
+/** @param built whether there is a device that would run */
+function solutions(built: boolean): string[] {
   const log = path.join(packageRoot, 'build', 'build.log');
   return [
     ...['SPECATTN_DEVICE', 'SPECATTN_THREADS'].flatMap((name) => {
       const value = process.env[name];
       return value === undefined ? [] : [`unset ${name} (now ${value})`];
     }),
-    'install g++ 11 and cmake 3.18 or newer, then `npm rebuild specattn` (in a clone: `npm run build:native`)',
-    ...(existsSync(log) ? [`read the log of the last build: ${log}`] : []),
+    ...(built
+      ? []
+      : [
+          'install g++ 11 and cmake 3.18 or newer, then `npm rebuild specattn` (in a clone: `npm run build:native`)',
+        ]),
+    ...(!built && existsSync(log) ? [`read the log of the last build: ${log}`] : []),
   ];
 }
 

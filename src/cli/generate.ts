@@ -30,7 +30,7 @@ export function generateCommand(): Command {
       new Option('--verifier <dir>', 'Hugging Face folder of the verifier (default: the embedded one)'),
       new Option(
         '--layer-map <file>',
-        'which draft layer serves each verifier layer (default: beside the verifier)',
+        "which of the draft's attention selects keys for each verifier layer (default: beside the verifier)",
       ),
       new Option('--dtype <type>', 'storage of weights and caches (default: auto, as in the file)').choices([
         'auto',

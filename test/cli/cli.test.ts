@@ -342,6 +342,10 @@ describe('specattn', function () {
     expect(without.status).to.equal(0);
     expect(without.stdout).to.include('runs on        tfjs-backend-cpu (composed ops)');
     expect(without.stdout).to.match(/Possible solutions:\n- unset SPECATTN_DEVICE \(now none\)/);
+    // What load would refuse runs on nothing, and a compiler is no help where there is a device.
+    const unknown = specattn(['doctor'], {env: {SPECATTN_DEVICE: 'tpu'}}).stdout;
+    expect(unknown).to.match(/runs on {8}nothing: .*tpu/);
+    expect(unknown).to.include('- unset SPECATTN_DEVICE (now tpu)').and.not.to.include('install g++');
   });
 
   it('says in one line why the native device would not start', () => {
