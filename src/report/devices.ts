@@ -31,7 +31,7 @@ export function byDevice<T>(
       return;
     }
     const reason = machine === undefined ? `there is no ${file}` : `${file} has no times of ${kernel}`;
-    const command = `npm run --silent ${script} > DIR/${file}`;
+    const command = `npm run --silent ${script} > DIR/${file} # in a clone`;
     missing.push({figure: `${title}, on a ${device}`, reason, command});
   };
   add('CPU', {file: 'bench.json', script: 'bench'}, cpu.bench?.machine, cpu.bench ? cpu.read(cpu.bench) : []);

@@ -17,8 +17,8 @@ import type {CpuBench, Decoded, GpuBench} from './read.js';
 
 const TITLE = 'End to end, by context';
 const COMMANDS = {
-  cpu: 'npm run --silent bench -- --contexts 256,1024,2048,3500 > DIR/bench.json',
-  gpu: 'npm run --silent bench:gpu > DIR/bench-gpu.json',
+  cpu: 'npm run --silent bench -- --contexts 256,1024,2048,3500 > DIR/bench.json # in a clone',
+  gpu: 'npm run --silent bench:gpu > DIR/bench-gpu.json # in a clone',
 };
 
 const PHASES = ['draft', 'select', 'verify', 'accept'] as const;
