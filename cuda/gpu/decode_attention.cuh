@@ -52,8 +52,8 @@ __device__ __forceinline__ float2 CombineStats(const float2* stats, int chunks) 
 }
 
 constexpr int kPart = 64;  // numbers of a query's output that a warp combines
-constexpr int kCombineThreads =
-    128;  // a block of so few fits beside AttendHalf's, and is there when they end
+// A block of so few fits beside AttendHalf's, and is there when they end.
+constexpr int kCombineThreads = 128;
 
 // At least one: a query of no numbers has totals.
 __host__ __device__ constexpr int PartsOf(int head_size) {
