@@ -52,10 +52,10 @@ export function planSelection(
   const sets = map.layers.map(() => -1);
   sparse.forEach((layer, i) => (sets[layer] = i * setsPerLayer));
   const mix = combinations.map((combination, set) => {
-    const {own} = combination;
-    const row = new Array<number>(used.count).fill(0);
-    for (const [layer, head, weight] of combination.heads) row[used.placeOf(layer, head)] += weight;
-    return looksBack ? [...row, ...combinations.map((_, other) => (other === set ? own : 0))] : row;
+    const row = used.rowOf(combination);
+    return looksBack
+      ? [...row, ...combinations.map((_, other) => (other === set ? combination.own : 0))]
+      : row;
   });
   return {
     attention: {granularity: 'head', layers: used.layers, heads: used.heads},
@@ -87,9 +87,13 @@ export function usedHeads(
     layers,
     /** Of each of `layers`. */
     heads: layers.map((layer) => byLayer[layer]),
-    count: used.length,
-    /** A head's row. */
-    placeOf: (layer: number, head: number): number => places.get(layer * numAttentionHeads + head)!,
+    /** How a combination weighs the rows of all these heads. */
+    rowOf(combination: Pick<Combination, 'heads'>): number[] {
+      const row = new Array<number>(used.length).fill(0);
+      for (const [layer, head, weight] of combination.heads)
+        row[places.get(layer * numAttentionHeads + head)!] += weight;
+      return row;
+    },
   };
 }
 

@@ -66,12 +66,10 @@ function mixturePlan(verifier: Llama, draft: Llama): SelectionPlan {
     }),
   }));
   const used = usedHeads(combinations, draft.config);
-  const mix = combinations.map((combination, set) => {
-    const row = new Array<number>(used.count + sparse.length).fill(0);
-    for (const [layer, head, weight] of combination.heads) row[used.placeOf(layer, head)] += weight;
-    row[used.count + set] = OWN_WEIGHT;
-    return row;
-  });
+  const mix = combinations.map((combination, set) => [
+    ...used.rowOf(combination),
+    ...sparse.map((_, other) => (other === set ? OWN_WEIGHT : 0)),
+  ]);
   return {
     attention: {granularity: 'head', layers: used.layers, heads: used.heads},
     sets: sets.map((set, layer) => (set < 0 ? -1 : sparse.indexOf(layer))),

@@ -85,8 +85,8 @@ function solutions(built: boolean): string[] {
       ? []
       : [
           'install g++ 11 and cmake 3.18 or newer, then `npm rebuild specattn` (in a clone: `npm run build:native`)',
+          ...(existsSync(log) ? [`read the log of the last build: ${log}`] : []),
         ]),
-    ...(!built && existsSync(log) ? [`read the log of the last build: ${log}`] : []),
   ];
 }
 
