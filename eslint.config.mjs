@@ -50,7 +50,7 @@ export default defineConfig(
     },
   },
   // The declarations of @huggingface/tokenizers do not resolve with Node's rules.
-  {files: ['models/tokenizer.ts', 'models/tokenizer_file.ts'], rules: untyped},
+  {files: ['models/hf/tokenizer.ts', 'models/hf/tokenizer_file.ts'], rules: untyped},
   {files: ['**/*.js'], languageOptions: {sourceType: 'commonjs', globals: {...node, ...commonjs}}},
   {files: ['**/*.mjs'], languageOptions: {sourceType: 'module', globals: node}},
 );

@@ -5,9 +5,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import {kvCacheAppend, linear, swiGLU} from '../ops/index.js';
-import {importBackend} from '../src/backend/packages.js';
-import {TENSORFLOW, describeTensorFlow, tensorflowInWords} from '../src/backend/tensorflow.js';
-import {nativeBackend} from '../src/record.js';
+import {importBackend} from '../backend/packages.js';
+import {TENSORFLOW, describeTensorFlow, tensorflowInWords} from '../backend/tensorflow.js';
+import {nativeBackend} from '../backend/current.js';
 import {round, time} from './statistics.js';
 
 export interface DispatchRow {

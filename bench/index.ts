@@ -7,8 +7,8 @@ import * as path from 'node:path';
 import {Command} from 'commander';
 
 import {load, type LanguageModel} from '../src/index.js';
-import {packageRoot} from '../src/backend/addon.js';
-import {nativeBackend} from '../src/record.js';
+import {packageRoot} from '../backend/addon.js';
+import {nativeBackend} from '../backend/current.js';
 import {benchDecode, refcheckDecode} from './decode.js';
 import {benchDispatch} from './dispatch.js';
 import {benchKernels} from './kernels.js';

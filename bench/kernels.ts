@@ -11,7 +11,7 @@ import {
   swiGLU,
 } from '../ops/index.js';
 import {nucleusOf} from '../ops/nucleus.js';
-import {nativeBackend} from '../src/record.js';
+import {nativeBackend} from '../backend/current.js';
 import {round, time} from './statistics.js';
 
 export interface KernelRow {

@@ -3,7 +3,7 @@ import {readFile} from 'node:fs/promises';
 import * as path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 
-import {readJsonObject} from './json_file.js';
+import {readJsonObject} from './hf/json_file.js';
 
 /**
  * An IOHandler that loads a `model.json` and its weight files.

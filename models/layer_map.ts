@@ -1,8 +1,8 @@
 /** Which attention of the draft stands for each verifier layer's, found by calibration; kept in layer_map.json. */
 import {writeFileSync} from 'node:fs';
 
-import type {LlamaConfig} from './config.js';
-import {Fields} from './json_file.js';
+import type {LlamaConfig} from './hf/config.js';
+import {Fields} from './hf/json_file.js';
 
 /** A draft head and its weight: [draft layer, head, weight]. */
 export type WeightedHead = [layer: number, head: number, weight: number];

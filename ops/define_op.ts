@@ -11,8 +11,8 @@ import type {
 } from '@tensorflow/tfjs-core';
 import {registerOp} from '@tensorflow/tfjs-converter';
 
-import {TENSORFLOW, tensorflowKernels} from '../src/backend/tensorflow.js';
-import {BACKEND, type NativeBackend, type NativeDType} from '../src/backend/types.js';
+import {TENSORFLOW, tensorflowKernels} from '../backend/tensorflow.js';
+import {BACKEND, type NativeBackend, type NativeDType} from '../backend/types.js';
 
 /**
  * An op. Its inputs have one order everywhere: in `check`, in both implementations, in a GraphModel's node and (unless its file

@@ -1,10 +1,10 @@
 /** A loaded pair of models, ready to write. */
-import type {Llama} from '../models/llama.js';
+import type {Llama} from '../models/llama/llama.js';
 import type {LayerMap} from '../models/layer_map.js';
-import type {LlamaTokenizer} from '../models/tokenizer.js';
-import {generateText, type Engine, type GenerateResult, type Prompt} from './generate.js';
+import type {LlamaTokenizer} from '../models/hf/tokenizer.js';
+import {generateText, type Engine, type GenerateResult, type Prompt} from './decoding/generate.js';
 import type {GenerateOptions} from './options.js';
-import {Session, type Pair} from './session.js';
+import {Session, type Pair} from './decoding/session.js';
 
 export class LanguageModel {
   readonly verifier: Llama;

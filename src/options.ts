@@ -1,5 +1,5 @@
 /** Options of `generate`: their defaults, and what they may be. */
-import {show} from '../models/json_file.js';
+import {show} from '../models/hf/json_file.js';
 
 /** How the verifier reads its cache while it verifies drafted tokens. */
 export type Verification =

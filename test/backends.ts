@@ -5,10 +5,10 @@ import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
 import {expect} from 'chai';
 
-import {packageRoot} from '../src/backend/addon.js';
-import {BACKEND, describeDevices, type SpecAttnBackend} from '../src/backend/index.js';
-import {importBackend} from '../src/backend/packages.js';
-import {TENSORFLOW, describeTensorFlow} from '../src/backend/tensorflow.js';
+import {packageRoot} from '../backend/addon.js';
+import {BACKEND, describeDevices, type SpecAttnBackend} from '../backend/index.js';
+import {importBackend} from '../backend/packages.js';
+import {TENSORFLOW, describeTensorFlow} from '../backend/tensorflow.js';
 
 /**
  * `specattn` and `tensorflow` (@tensorflow/tfjs-node or -gpu) run the native kernels, `cpu` (tfjs-backend-cpu) the composed fallbacks.

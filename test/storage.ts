@@ -1,7 +1,7 @@
 /** Tensors in half the bytes, for tests of the native backend. */
 import * as tf from '@tensorflow/tfjs-core';
 
-import type {NativeBackend} from '../src/backend/index.js';
+import type {NativeBackend} from '../backend/index.js';
 
 /** The same tensor, narrowed to half the bytes. */
 export function narrow<T extends tf.Tensor>(x: T, storage: 'bfloat16' | 'float16'): T {

@@ -1,4 +1,4 @@
-// Coverage-guided fuzzing of launches (cuda/fuzz/commands.cc) by libFuzzer, which comes with clang: Debian's packages clang and
+// Coverage-guided fuzzing of launches (cuda/fuzz/launch_descriptors.cc) by libFuzzer, which comes with clang: Debian's packages clang and
 // libclang-rt-14-dev. Run by `npm run test:fuzz:native -- --seconds 60`; skipped, with a reason, where there is no clang++. Ends with
 // `N passed, N failed`.
 'use strict';
@@ -13,7 +13,7 @@ const {widestInstructionSet} = require('./sanitizers.js');
 const ROOT = path.join(__dirname, '..');
 const CUDA = path.join(ROOT, 'cuda');
 const BUILD = path.join(ROOT, 'build', 'fuzz');
-const PROGRAM = path.join(BUILD, 'commands');
+const PROGRAM = path.join(BUILD, 'launch_descriptors');
 const CORPUS = path.join(BUILD, 'corpus');
 /** What a launch of a few kilobytes takes; more is a hang. */
 const LIMITS = ['-timeout=10', '-rss_limit_mb=4096', '-malloc_limit_mb=2048', '-max_len=4096'];
@@ -24,6 +24,7 @@ const FLAGS = [
   '-g1',
   '-w',
   '-fno-math-errno',
+  `-I${CUDA}`,
   `-DSPECATTN_ISA=${ISA}`,
   `-DSPECATTN_HAS_${ISA}`,
 ];
@@ -47,14 +48,14 @@ function missing(compiler) {
 function sources() {
   const kernels = fs.readdirSync(path.join(CUDA, 'kernels')).filter((name) => name.endsWith('.cc'));
   const others = [
-    'allocator.cc',
-    'command.cc',
-    'status.cc',
+    'core/allocator.cc',
+    'core/launch_descriptor.cc',
+    'core/status.cc',
     'cpu/cpu_device.cc',
     'cpu/table.cc',
     'cpu/thread_pool.cc',
   ];
-  return [...kernels.map((name) => `kernels/${name}`), ...others, 'fuzz/commands.cc'];
+  return [...kernels.map((name) => `kernels/${name}`), ...others, 'fuzz/launch_descriptors.cc'];
 }
 
 /** Compiles what changed since, several files at a time. */

@@ -30,7 +30,7 @@ function environment() {
     ...process.env,
     SPECATTN_ADDON: ADDON,
     LD_PRELOAD: LIBRARIES.map(libraryFile).join(' '),
-    // Node keeps what it allocates until the process ends: leaks are looked for by counting buffers (test/generate/memory.test.ts, test/fuzz).
+    // Node keeps what it allocates until the process ends: leaks are looked for by counting buffers (test/decoding/memory.test.ts, test/fuzz).
     // An allocation that is too large is an Error of ours, and no reason to end the process.
     ASAN_OPTIONS: 'detect_leaks=0:allocator_may_return_null=1',
     UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',

@@ -11,7 +11,7 @@ const ROOT = path.join(__dirname, '..');
 const RESULT = path.join(sanitizers.BUILD, 'test-result.txt');
 /** Tests of kernels and of the addon. Those that start other processes, or load another addon, are left out. */
 const TESTS = ['ops/*', 'backend/capture', 'backend/empty', 'backend/kernels_*', 'backend/temporaries'];
-TESTS.push('backend/command', 'backend/upload_file', 'generate/memory');
+TESTS.push('backend/launch_descriptor', 'backend/upload_file', 'decoding/memory');
 /** Suites of other backends, and long runs of the embedded pair: the tiny one takes the same way. */
 const LEFT_OUT = 'on (cpu|wasm|tensorflow)|memory of the embedded pair|caches that no memory holds';
 const TARGETS = {launches: 100_000, 'native device': 5_000};

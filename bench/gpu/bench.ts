@@ -1,10 +1,10 @@
 /** What every section works with: sizes, the timer, the report, the models, and tensors made on the device. */
 import * as tf from '@tensorflow/tfjs-core';
 
-import type {LlamaConfig} from '../../models/config.js';
-import {Llama} from '../../models/llama.js';
-import {makeRandom, type FloatStorage} from '../../models/weights.js';
-import type {SpecAttnBackend} from '../../src/backend/index.js';
+import type {LlamaConfig} from '../../models/hf/config.js';
+import {Llama} from '../../models/llama/llama.js';
+import {makeRandom, type FloatStorage} from '../../models/llama/weights.js';
+import type {SpecAttnBackend} from '../../backend/index.js';
 import type {Report} from './report.js';
 import {Timer} from './timer.js';
 

@@ -8,11 +8,11 @@ import * as path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import {Command} from 'commander';
 
-import {readConfig, type LlamaConfig} from '../../models/config.js';
-import {packageRoot} from '../../src/backend/addon.js';
-import {BACKEND} from '../../src/backend/index.js';
+import {readConfig, type LlamaConfig} from '../../models/hf/config.js';
+import {packageRoot} from '../../backend/addon.js';
+import {BACKEND} from '../../backend/index.js';
 import '../../src/index.js';
-import {nativeBackend} from '../../src/record.js';
+import {nativeBackend} from '../../backend/current.js';
 import {machine} from '../statistics.js';
 import {Bench, SIZES, SMALL, type NamedConfig} from './bench.js';
 import {attention, bandwidth, mask} from './kernels.js';

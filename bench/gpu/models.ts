@@ -4,10 +4,10 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 
-import {Llama} from '../../models/llama.js';
+import {Llama} from '../../models/llama/llama.js';
 import {causalAttention, linear, rotaryAppend} from '../../ops/index.js';
-import {parameters} from '../../models/parameters.js';
-import {prefillRows} from '../../src/session.js';
+import {parameters} from '../../models/llama/parameters.js';
+import {prefillRows} from '../../src/decoding/session.js';
 import {median, round} from '../statistics.js';
 import {BLOCK, layerKeyBytes, position, weightBytes, type Bench, type NamedConfig} from './bench.js';
 import type {Row, Section} from './report.js';

@@ -5,7 +5,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import {causalAttention, linear, nucleusMask, nucleusSelect, sparseAttention} from '../../ops/index.js';
 import {nucleusOf} from '../../ops/nucleus.js';
-import {packageRoot} from '../../src/backend/addon.js';
+import {packageRoot} from '../../backend/addon.js';
 import {load} from '../../src/index.js';
 import {refcheckDecode} from '../decode.js';
 import {BLOCK, GAMMA, position, type Bench} from './bench.js';

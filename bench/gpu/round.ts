@@ -2,10 +2,10 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import type {WeightedHead} from '../../models/layer_map.js';
-import type {Llama} from '../../models/llama.js';
-import type {Captured} from '../../src/backend/index.js';
-import {POSITION, speculativeRound} from '../../src/round.js';
-import {SelectionTensors, usedHeads, type SelectionPlan} from '../../src/selection.js';
+import type {Llama} from '../../models/llama/llama.js';
+import type {Capture} from '../../backend/index.js';
+import {POSITION, speculativeRound} from '../../src/decoding/round.js';
+import {SelectionTensors, usedHeads, type SelectionPlan} from '../../src/selection/selection.js';
 import {round as rounded} from '../statistics.js';
 import {BLOCK, GAMMA, layerKeyBytes, position, weightBytes, type Bench} from './bench.js';
 import type {Row, Section} from './report.js';
@@ -90,7 +90,7 @@ function roundsOver(bench: Bench, verifier: Llama, draft: Llama, keys: number): 
     ...bench.filledCache(draft, keys),
   ];
   const reset = () => backend.assign(state[POSITION], Int32Array.of(start));
-  const capture = (selection?: SelectionTensors, own: tf.Tensor[] = []): Captured => {
+  const capture = (selection?: SelectionTensors, own: tf.Tensor[] = []): Capture => {
     const step = speculativeRound(draft, verifier, GAMMA, GREEDY, selection, OPTIONS);
     return backend.capture([...state, ...own], (tensors) => step(tensors, () => backend.device.mark()));
   };
@@ -99,7 +99,7 @@ function roundsOver(bench: Bench, verifier: Llama, draft: Llama, keys: number): 
     GAMMA * (weightBytes(draft) + draft.config.numHiddenLayers * layerKeyBytes(draft, keys)) +
     weightBytes(verifier);
   const measure = (
-    captured: Captured,
+    captured: Capture,
     before: () => void,
     kind: string,
     bytes: number,
@@ -162,7 +162,7 @@ function roundsOver(bench: Bench, verifier: Llama, draft: Llama, keys: number): 
 /** Leaves in `selection.p` what makes each set's union `share` of the context; returns the means that came out. */
 function searchShare(
   {backend}: Bench,
-  captured: Captured,
+  captured: Capture,
   {p, plan}: SelectionTensors,
   share: number,
   keys: number,

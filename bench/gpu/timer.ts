@@ -1,7 +1,7 @@
 /** Times on the device: work is recorded once, replayed many times, and timed by the device's own events. */
 import * as tf from '@tensorflow/tfjs-core';
 
-import type {Captured, SpecAttnBackend} from '../../src/backend/index.js';
+import type {Capture, SpecAttnBackend} from '../../backend/index.js';
 import {median} from '../statistics.js';
 
 export interface TimerOptions {
@@ -14,7 +14,7 @@ export interface TimerOptions {
 }
 
 /** Microseconds of each stretch of the last replay that ended with a mark. */
-function stretchTimes(backend: SpecAttnBackend, captured: Captured): number[] {
+function stretchTimes(backend: SpecAttnBackend, captured: Capture): number[] {
   const replay = captured.replay();
   backend.synchronize();
   return Array.from(replay.times(), (milliseconds) => milliseconds * 1e3);
@@ -67,7 +67,7 @@ export class Timer {
   }
 
   /** The same of a capture with marks. */
-  replays(captured: Captured, before?: () => void): number[] {
+  replays(captured: Capture, before?: () => void): number[] {
     const samples: number[][] = [];
     for (let run = -2; run < this.options.runs; run++) {
       before?.();

@@ -6,8 +6,8 @@
 // queries. Keys that a query doesn't see count as exactly nothing, so that sparse attention over all keys
 // equals dense attention; their values must be finite for that, for they are multiplied by 0 where other queries see them.
 #pragma once
-#include "../attention_shape.h"
-#include "dot.h"
+#include "core/attention_shape.h"
+#include "cpu/dot.h"
 
 namespace specattn {
 namespace {

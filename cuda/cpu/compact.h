@@ -4,7 +4,7 @@
 #include <immintrin.h>
 #endif
 
-#include "simd.h"
+#include "cpu/simd.h"
 
 namespace specattn {
 namespace {

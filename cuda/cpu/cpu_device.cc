@@ -7,10 +7,10 @@
 #include <new>
 #include <vector>
 
-#include "../device.h"
-#include "../sanitize.h"
-#include "parallel.h"
-#include "thread_pool.h"
+#include "core/device.h"
+#include "core/sanitize.h"
+#include "cpu/parallel.h"
+#include "cpu/thread_pool.h"
 #if defined(__linux__)
 #include <sys/mman.h>
 #include <unistd.h>
@@ -79,10 +79,10 @@ void ProcessorName(char* out, size_t size) {
 
 constexpr size_t kHuge = size_t{2} << 20;
 
-class Pool final : public CpuStream {
+class ThreadPoolStream final : public CpuStream {
  public:
-  Pool() : threads_(ThreadPool::Get()) {}
-  ~Pool() override { std::free(scratch_); }
+  ThreadPoolStream() : threads_(ThreadPool::Get()) {}
+  ~ThreadPoolStream() override { std::free(scratch_); }
 
   void* Scratch(size_t bytes) override {
     if (!scratch_ || bytes > scratch_bytes_ || kExactMemory) {
@@ -107,7 +107,7 @@ class Pool final : public CpuStream {
 };
 
 // One recorded launch: its own copy of everything that Args points to.
-struct Command {
+struct RecordedLaunch {
   Launcher launcher;
   std::vector<Tensor> inputs, outputs;
   std::vector<double> attrs;
@@ -118,17 +118,17 @@ struct Command {
   }
 };
 
-class CommandList final : public Capture {
+class LaunchList final : public Capture {
  public:
-  explicit CommandList(Stream& stream) : stream_(stream) {}
+  explicit LaunchList(Stream& stream) : stream_(stream) {}
   void Add(Launcher launcher, const Args& args) {
-    commands_.push_back({launcher,
+    launches_.push_back({launcher,
                          {args.inputs, args.inputs + args.input_count},
                          {args.outputs, args.outputs + args.output_count},
                          {args.attrs, args.attrs + args.attr_count}});
   }
   void Mark() {
-    marks_.push_back(commands_.size());
+    marks_.push_back(launches_.size());
     for (std::vector<double>& times : times_) times.push_back(0);
   }
 
@@ -137,8 +137,8 @@ class CommandList final : public Capture {
     auto start = Clock::now();
     size_t next = 0;
     for (size_t mark = 0; mark <= marks_.size(); ++mark) {
-      for (const size_t end = mark < marks_.size() ? marks_[mark] : commands_.size(); next < end; ++next)
-        SPECATTN_RETURN_IF_ERROR(commands_[next].launcher(stream_, commands_[next].args()));
+      for (const size_t end = mark < marks_.size() ? marks_[mark] : launches_.size(); next < end; ++next)
+        SPECATTN_RETURN_IF_ERROR(launches_[next].launcher(stream_, launches_[next].args()));
       if (mark == marks_.size()) break;
       const auto now = Clock::now();
       times[mark] = std::chrono::duration<double, std::milli>(now - start).count();
@@ -147,7 +147,7 @@ class CommandList final : public Capture {
     ++replays_;
     return Ok();
   }
-  int Launches() const override { return static_cast<int>(commands_.size()); }
+  int Launches() const override { return static_cast<int>(launches_.size()); }
   int Times(int back, double* milliseconds, int capacity) override {
     const std::vector<double>& times = times_[(replays_ + static_cast<unsigned>(back)) % 2];
     const int count = std::min(capacity, static_cast<int>(times.size()));
@@ -159,7 +159,7 @@ class CommandList final : public Capture {
   using Clock = std::chrono::steady_clock;
 
   Stream& stream_;
-  std::vector<Command> commands_;
+  std::vector<RecordedLaunch> launches_;
   std::vector<size_t> marks_;     // the number of commands before each mark
   std::vector<double> times_[2];  // of the last two replays, in turns
   unsigned replays_ = 0;
@@ -219,7 +219,7 @@ class CpuDevice final : public Device {
 
   Status BeginCapture() override {
     if (capture_) return Error("[capture] launches are being recorded already");
-    capture_.reset(new CommandList(stream_));
+    capture_.reset(new LaunchList(stream_));
     return Ok();
   }
   Status Mark() override {
@@ -235,9 +235,9 @@ class CpuDevice final : public Device {
 
  private:
   InstructionSet isa_;
-  Pool stream_;
+  ThreadPoolStream stream_;
   char description_[256];
-  std::unique_ptr<CommandList> capture_;
+  std::unique_ptr<LaunchList> capture_;
 };
 
 }  // namespace

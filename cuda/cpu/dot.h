@@ -5,7 +5,7 @@
 // bits whatever the tile it was computed in. The results of one row thus don't depend on how many rows are
 // computed with it.
 #pragma once
-#include "simd.h"
+#include "cpu/simd.h"
 
 namespace specattn {
 namespace {

@@ -1,6 +1,6 @@
 // The launchers of kernels.def, declared in the namespace of the instruction set this file is compiled for.
 #pragma once
-#include "../tensor.h"
+#include "core/tensor.h"
 
 #ifndef SPECATTN_ISA
 #error "SPECATTN_ISA is set by CMakeLists.txt"
@@ -9,7 +9,7 @@
 namespace specattn {
 namespace SPECATTN_ISA {
 #define KERNEL(name, half) Status name(Stream& stream, const Args& args);
-#include "../kernels.def"
+#include "kernels.def"
 #undef KERNEL
 }  // namespace SPECATTN_ISA
 }  // namespace specattn

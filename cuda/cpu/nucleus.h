@@ -11,7 +11,7 @@
 //
 // Negative and NaN weights count as 0. The first infinite weight is the nucleus.
 #pragma once
-#include "compact.h"
+#include "cpu/compact.h"
 
 namespace specattn {
 namespace {
@@ -116,7 +116,7 @@ inline int64_t Compact(const float* in, int64_t n, float low, float high, float*
 // The mass (or, with kCount, the number) of the elements of at least each of three thresholds. x has zeros up
 // to a multiple of kLanes.
 template <bool kCount>
-inline void Weigh(const float* x, int64_t n, const float (&thresholds)[3], double (&mass)[3]) {
+inline void RunDeferredSoftmax(const float* x, int64_t n, const float (&thresholds)[3], double (&mass)[3]) {
   const DVec t0 = DVec{} + thresholds[0], t1 = DVec{} + thresholds[1], t2 = DVec{} + thresholds[2];
   const DVec one = DVec{} + 1.0;
   DVec m0 = {}, m1 = {}, m2 = {};
@@ -171,7 +171,7 @@ inline Crossing FindCrossing(float* x, int64_t n, double target) {
       thresholds[i] = FloatOfBits(edges[i + 1]);
     }
     double mass[3];
-    Weigh<kCount>(x, n, thresholds, mass);
+    RunDeferredSoftmax<kCount>(x, n, thresholds, mass);
     int quarter = 3;
     while (quarter > 0 && above + mass[quarter - 1] < target) --quarter;
     if (edges[quarter] == edges[quarter + 1]) break;  // the mass from `low` up fell short

@@ -2,7 +2,7 @@
 #pragma once
 #include <cstdint>
 
-#include "../tensor.h"
+#include "core/tensor.h"
 
 namespace specattn {
 

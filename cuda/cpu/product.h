@@ -1,8 +1,8 @@
 // What BatchMatMul and Linear share: rows in the order that the dot products read, and panels of columns over
 // threads.
 #pragma once
-#include "dot.h"
-#include "parallel.h"
+#include "cpu/dot.h"
+#include "cpu/parallel.h"
 
 namespace specattn {
 namespace {

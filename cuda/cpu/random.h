@@ -1,6 +1,6 @@
 // Draws from a row of weights by inversion.
 #pragma once
-#include "../random.h"
+#include "core/random.h"
 
 namespace specattn {
 namespace {

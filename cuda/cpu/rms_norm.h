@@ -1,6 +1,6 @@
 // What RMSNorm and Linear share: a row's scale.
 #pragma once
-#include "simd.h"
+#include "cpu/simd.h"
 
 namespace specattn {
 namespace {

@@ -1,6 +1,6 @@
 // What RotaryEmbedding and RotaryAppend share.
 #pragma once
-#include "simd.h"
+#include "cpu/simd.h"
 
 namespace specattn {
 namespace {

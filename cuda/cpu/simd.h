@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "../tensor.h"
+#include "core/tensor.h"
 
 #ifndef SPECATTN_ISA
 #error "SPECATTN_ISA is set by CMakeLists.txt"

@@ -1,7 +1,7 @@
 // ForRuns: what a CPU thread does of strided arrays.
 #pragma once
-#include "../strided.h"
-#include "parallel.h"
+#include "core/strided.h"
+#include "cpu/parallel.h"
 
 namespace specattn {
 namespace {

@@ -1,6 +1,6 @@
 // What SwiGLU and Linear share: the gate.
 #pragma once
-#include "simd.h"
+#include "cpu/simd.h"
 
 namespace specattn {
 namespace {

@@ -1,5 +1,5 @@
 // The launchers by number, one table an instruction set.
-#include "kernels.h"
+#include "cpu/kernels.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {
@@ -7,7 +7,7 @@ namespace SPECATTN_ISA {
 extern const Launcher kLaunchers[];
 const Launcher kLaunchers[] = {
 #define KERNEL(name, half) name,
-#include "../kernels.def"
+#include "kernels.def"
 #undef KERNEL
 };
 

@@ -1,6 +1,6 @@
 // WithFloat: one template for the three ways that floats are stored.
 #pragma once
-#include "simd.h"
+#include "cpu/simd.h"
 
 namespace specattn {
 namespace {

@@ -1,6 +1,6 @@
-#include "arg_max.h"
+#include "kernels/arg_max.h"
 
-#include "../cpu/parallel.h"
+#include "cpu/parallel.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {

@@ -1,8 +1,8 @@
 // The best element and its index by ReduceAxis (gpu/axis.cuh). Every thread begins with element 0, as the twin does:
 // where that is NaN nothing beats it.
-#include "../gpu/axis.cuh"
-#include "../gpu/elementwise.cuh"
-#include "arg_max.h"
+#include "gpu/primitives/axis.cuh"
+#include "gpu/primitives/elementwise.cuh"
+#include "kernels/arg_max.h"
 
 namespace specattn {
 namespace gpu {

@@ -4,7 +4,7 @@
 //   output  x's shape without the axis, int32
 // NaN is never larger, unless it comes first: then the index is 0, as on tfjs-backend-cpu.
 #pragma once
-#include "../check.h"
+#include "core/check.h"
 
 namespace specattn {
 namespace {

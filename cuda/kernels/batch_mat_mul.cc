@@ -3,11 +3,11 @@
 // The case that decides is a few rows of activations times a layer's weights as they are stored, [N,K] in
 // bfloat16: there every weight is read once, widened in registers and used for all rows, so a block of five
 // tokens costs hardly more than one. A row's results don't depend on M (see dot.h).
-#include "batch_mat_mul.h"
+#include "kernels/batch_mat_mul.h"
 
-#include "../cpu/kernels.h"
-#include "../cpu/product.h"
-#include "../cpu/with_float.h"
+#include "cpu/kernels.h"
+#include "cpu/product.h"
+#include "cpu/with_float.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {

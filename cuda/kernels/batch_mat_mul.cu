@@ -1,12 +1,12 @@
 // BatchMatMul on CUDA, by what b is:
-//   weights in half, [N,K], for all of a's rows: FewRows for up to 32 rows (decoding), else ManyRows, for which a is
+//   weights in half, [N,K], for all of a's rows: SkinnyGemm for up to 32 rows (decoding), else Gemm, for which a is
 //     narrowed to the weights' type; bias and activation follow in a pass of their own where there are any;
 //   everything else: a plain float32 product with the epilogue in it (gpu/float_gemm.cuh).
-#include "../gpu/few_rows.h"
-#include "../gpu/float_gemm.cuh"
-#include "../gpu/kernels.h"
-#include "../gpu/many_rows.h"
-#include "batch_mat_mul.h"
+#include "gpu/matmul/float_gemm.cuh"
+#include "gpu/matmul/gemm.h"
+#include "gpu/matmul/skinny_gemm.h"
+#include "gpu/runtime/kernels.h"
+#include "kernels/batch_mat_mul.h"
 
 namespace specattn {
 namespace gpu {
@@ -44,34 +44,33 @@ __global__ void __launch_bounds__(kThreads)
       out[r * cols + c] = finish(out[r * cols + c], r / rows, r % rows, c);
 }
 
-// The product as FewRows takes it, where b is one matrix [N,K] for all batches: a's rows, of all batches, are one too.
-FewRowsCall FewRowsOf(const BatchMatMulCall& call) {
-  FewRowsCall few{"BatchMatMul", call.batches * call.rows, call.inner,
-                  call.cols,     call.a->as<float>(),      call.b->data,
-                  call.b->dtype};
+// The product as SkinnyGemm takes it, where b is one matrix [N,K] for all batches: a's rows, of all batches, are one too.
+SkinnyGemmCall SkinnyGemmOf(const BatchMatMulCall& call) {
+  SkinnyGemmCall few{"BatchMatMul", call.batches * call.rows, call.inner,
+                     call.cols,     call.a->as<float>(),      call.b->data,
+                     call.b->dtype};
   few.out = call.out->as<float>();
   return few;
 }
 
-Status TimesWeights(CudaStream& stream, const BatchMatMulCall& call, FewRowsCall few) {
+Status TimesWeights(CudaStream& stream, const BatchMatMulCall& call, SkinnyGemmCall few) {
   const int64_t rows = few.rows;
   const MatMulEpilogue& e = call.epilogue;
-  const bool is_few = rows <= kFewRows;
+  const bool is_few = rows <= kSkinnyRows;
   const bool bias_of_columns = e.bias && (call.cols == 1 || e.col_stride == 1) &&
                                (call.rows == 1 || e.row_stride == 0) &&
                                (call.batches == 1 || e.batch_stride == 0);
   few.bias = bias_of_columns ? e.bias : nullptr;
   if (is_few) {
-    SPECATTN_RETURN_IF_ERROR(FewRows(stream, few));
+    SPECATTN_RETURN_IF_ERROR(SkinnyGemm(stream, few));
   } else {
     const size_t half_bytes = CeilDiv<size_t>(static_cast<size_t>(rows * call.inner) * 2, 256) * 256;
-    char* scratch = static_cast<char*>(stream.Scratch(half_bytes + kManyRowsWorkspace));
+    char* scratch = static_cast<char*>(stream.Scratch(half_bytes + kGemmWorkspace));
     SPECATTN_CHECK(scratch, "[BatchMatMul] no scratch memory for %lld rows of %lld",
                    static_cast<long long>(rows), static_cast<long long>(call.inner));
     SPECATTN_RETURN_IF_ERROR(ToHalf(stream, "BatchMatMul", few.x, rows * call.inner, call.b->dtype, scratch));
-    SPECATTN_RETURN_IF_ERROR(ManyRows(stream, "BatchMatMul", scratch, call.b->dtype, call.b->data, rows,
-                                      call.cols, call.inner, 0, few.out, scratch + half_bytes,
-                                      kManyRowsWorkspace));
+    SPECATTN_RETURN_IF_ERROR(Gemm(stream, "BatchMatMul", scratch, call.b->dtype, call.b->data, rows,
+                                  call.cols, call.inner, 0, few.out, scratch + half_bytes, kGemmWorkspace));
   }
   Finish finish{e};
   if (is_few && bias_of_columns) finish.e.bias = nullptr;  // added already
@@ -91,8 +90,8 @@ Status BatchMatMul(Stream& base, const Args& args) {
   if (call.out->size() == 0) return Ok();
   if (call.b->dtype != DType::kFloat32 && call.transpose_b && !call.transpose_a && call.batch_b == 1 &&
       call.inner > 0 && call.inner % 8 == 0) {
-    const FewRowsCall few = FewRowsOf(call);
-    if (few.rows > kFewRows || SuitsFewRows(few)) return TimesWeights(stream, call, few);
+    const SkinnyGemmCall few = SkinnyGemmOf(call);
+    if (few.rows > kSkinnyRows || SuitsSkinnyGemm(few)) return TimesWeights(stream, call, few);
   }
   const int64_t a_size = call.batch_a == 1 ? 0 : call.rows * call.inner;
   const int64_t b_size = call.batch_b == 1 ? 0 : call.cols * call.inner;

@@ -8,7 +8,7 @@
 //          alpha of leakyrelu
 // outputs  out [B,M,N] float32
 #pragma once
-#include "../check.h"
+#include "core/check.h"
 
 namespace specattn {
 namespace {

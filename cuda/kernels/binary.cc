@@ -1,7 +1,7 @@
-#include "binary.h"
+#include "kernels/binary.h"
 
-#include "../cpu/simd.h"
-#include "../cpu/strided.h"
+#include "cpu/simd.h"
+#include "cpu/strided.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {
@@ -53,7 +53,7 @@ void Run(Stream& stream, const Loops<2>& loops, const Tensor& a, const Tensor& b
 using Runner = void (*)(Stream&, const Loops<2>&, const Tensor&, const Tensor&, const Tensor&);
 constexpr Runner kRunners[] = {
 #define BINARY(Name) Run<binary::Name>,
-#include "../elementwise.def"
+#include "core/elementwise.def"
 };
 
 }  // namespace

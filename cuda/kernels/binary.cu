@@ -1,6 +1,6 @@
 // One thread an element of the output, every function behind a switch that all threads take the same way.
-#include "../gpu/elementwise.cuh"
-#include "binary.h"
+#include "gpu/primitives/elementwise.cuh"
+#include "kernels/binary.h"
 
 namespace specattn {
 namespace gpu {
@@ -32,7 +32,7 @@ __global__ void Elements(const __grid_constant__ Loops<2> loops, int64_t n, int 
   case binary::k##Name:                   \
     Apply<binary::Name, T>(x, y, out, i); \
     break;
-#include "../elementwise.def"
+#include "core/elementwise.def"
   }
 }
 

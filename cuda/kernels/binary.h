@@ -7,9 +7,9 @@
 #pragma once
 #include <type_traits>
 
-#include "../check.h"
-#include "../convert.h"
-#include "../strided.h"
+#include "core/check.h"
+#include "core/convert.h"
+#include "core/strided.h"
 
 namespace specattn {
 namespace {
@@ -17,7 +17,7 @@ namespace binary {
 
 enum Function : int {
 #define BINARY(Name) k##Name,
-#include "../elementwise.def"
+#include "core/elementwise.def"
   kFunctions
 };
 
@@ -122,7 +122,7 @@ struct SquaredDifference {
 
 constexpr Kind kKinds[] = {
 #define BINARY(Name) Name::kKind,
-#include "../elementwise.def"
+#include "core/elementwise.def"
 };
 
 }  // namespace binary

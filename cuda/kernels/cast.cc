@@ -1,8 +1,8 @@
-#include "cast.h"
+#include "kernels/cast.h"
 
-#include "../convert.h"
-#include "../cpu/parallel.h"
-#include "../cpu/simd.h"
+#include "core/convert.h"
+#include "cpu/parallel.h"
+#include "cpu/simd.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {

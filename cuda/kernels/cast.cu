@@ -1,8 +1,8 @@
 // One thread an element.
-#include "../convert.h"
-#include "../gpu/element.cuh"
-#include "../gpu/elementwise.cuh"
-#include "cast.h"
+#include "core/convert.h"
+#include "gpu/primitives/element.cuh"
+#include "gpu/primitives/elementwise.cuh"
+#include "kernels/cast.h"
 
 namespace specattn {
 namespace gpu {

@@ -3,7 +3,7 @@
 //   output  y, as many elements: float32 | int32 | bool
 // To int32 as a JavaScript Int32Array converts (towards zero, modulo 2^32, NaN is 0); to bool: x != 0.
 #pragma once
-#include "../tensor.h"
+#include "core/tensor.h"
 
 namespace specattn {
 namespace {

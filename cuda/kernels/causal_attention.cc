@@ -3,12 +3,12 @@
 // Keys are split into chunks that threads share (flash decoding); a key is read once for all rows and heads
 // of its group. The weights come from the same pass: the exponentials are kept and rescaled when the row's
 // sum is known.
-#include "causal_attention.h"
+#include "kernels/causal_attention.h"
 
-#include "../cpu/attention.h"
-#include "../cpu/kernels.h"
-#include "../cpu/parallel.h"
-#include "../cpu/with_float.h"
+#include "cpu/attention.h"
+#include "cpu/kernels.h"
+#include "cpu/parallel.h"
+#include "cpu/with_float.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {

@@ -1,9 +1,9 @@
 // The CUDA side of causal_attention.h: few rows, a decoding step, are bound by memory, many by arithmetic.
-#include "../gpu/check_cuda.h"
-#include "../gpu/decode_attention.cuh"
-#include "../gpu/kernels.h"
-#include "../gpu/prefill_attention.h"
-#include "causal_attention.h"
+#include "gpu/attention/decode_attention.cuh"
+#include "gpu/attention/prefill_attention.h"
+#include "gpu/runtime/check_cuda.h"
+#include "gpu/runtime/kernels.h"
+#include "kernels/causal_attention.h"
 
 namespace specattn {
 namespace gpu {

@@ -7,7 +7,7 @@
 // outputs  out [T,H,D] float32; where asked for, weights [T,C] or [R,T,C] float32, 0 past position + t; 0 of a head that
 //          does not exist
 #pragma once
-#include "../attention_shape.h"
+#include "core/attention_shape.h"
 
 namespace specattn {
 

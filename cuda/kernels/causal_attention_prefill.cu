@@ -1,9 +1,9 @@
 // CausalAttention of many rows: FlashAttention on the tensor cores for half caches and head sizes that suit it,
 // PlainAttention for the rest. Weights, which `calibrate` asks for, come from PlainAttention's passes in every case:
 // they are float32's, and a row's sum is 1.
-#include "../gpu/flash_attention.cuh"
-#include "../gpu/plain_attention.cuh"
-#include "../gpu/prefill_attention.h"
+#include "gpu/attention/flash_attention.cuh"
+#include "gpu/attention/plain_attention.cuh"
+#include "gpu/attention/prefill_attention.h"
 
 namespace specattn {
 namespace gpu {

@@ -1,8 +1,8 @@
-#include "concat.h"
+#include "kernels/concat.h"
 
 #include <cstring>
 
-#include "../cpu/parallel.h"
+#include "cpu/parallel.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {

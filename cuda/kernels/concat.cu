@@ -1,7 +1,7 @@
 // One thread a unit of the output: the widest of 1 to 16 bytes that every input's rows are made of. The inputs' pointers
 // go with the launch; more of them than fit take several launches, each for its columns.
-#include "../gpu/elementwise.cuh"
-#include "concat.h"
+#include "gpu/primitives/elementwise.cuh"
+#include "kernels/concat.h"
 
 namespace specattn {
 namespace gpu {

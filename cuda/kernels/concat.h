@@ -3,7 +3,7 @@
 //   attrs   outer: the product of the dimensions before the axis
 //   output  the same storage, [outer, sum of columns_i]
 #pragma once
-#include "../tensor.h"
+#include "core/tensor.h"
 
 namespace specattn {
 namespace {

@@ -1,8 +1,8 @@
 // Same storage: 16 bytes a thread. Between float storages: four elements a thread. What is left of the last thread's
 // share goes one by one, each to a thread after those.
-#include "../gpu/element.cuh"
-#include "../gpu/elementwise.cuh"
-#include "copy.h"
+#include "gpu/primitives/element.cuh"
+#include "gpu/primitives/elementwise.cuh"
+#include "kernels/copy.h"
 
 namespace specattn {
 namespace gpu {

@@ -3,7 +3,7 @@
 //   output  y, as many elements: x's storage, or any float storage where x's is one
 // Narrowing rounds to nearest, ties to even.
 #pragma once
-#include "../tensor.h"
+#include "core/tensor.h"
 
 namespace specattn {
 namespace {

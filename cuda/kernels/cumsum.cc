@@ -1,7 +1,7 @@
-#include "cumsum.h"
+#include "kernels/cumsum.h"
 
-#include "../convert.h"
-#include "../cpu/parallel.h"
+#include "core/convert.h"
+#include "cpu/parallel.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {

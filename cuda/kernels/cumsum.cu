@@ -1,9 +1,9 @@
 // Short rows: a thread each. Long ones: a block each, by ScanRow (gpu/scan.cuh). The length alone decides, so that a
 // row's bits do not depend on the others.
-#include "../convert.h"
-#include "../gpu/elementwise.cuh"
-#include "../gpu/scan.cuh"
-#include "cumsum.h"
+#include "core/convert.h"
+#include "gpu/primitives/elementwise.cuh"
+#include "gpu/primitives/scan.cuh"
+#include "kernels/cumsum.h"
 
 namespace specattn {
 namespace gpu {

@@ -5,7 +5,7 @@
 // Accumulates in float64 (integers too: exact below 2^53; wrapped when stored). CUDA multiplies stretches of a row by themselves
 // first: where a product leaves float64's range, NaN and infinity need not stand where the CPU has them.
 #pragma once
-#include "../check.h"
+#include "core/check.h"
 
 namespace specattn {
 namespace {

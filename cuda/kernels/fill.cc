@@ -1,8 +1,8 @@
-#include "fill.h"
+#include "kernels/fill.h"
 
-#include "../convert.h"
-#include "../cpu/parallel.h"
-#include "../cpu/simd.h"
+#include "core/convert.h"
+#include "cpu/parallel.h"
+#include "cpu/simd.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {

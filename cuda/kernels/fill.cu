@@ -1,10 +1,10 @@
 // Of every storage alike: 16 bytes of the element over and over, a thread each.
 #include <cstring>
 
-#include "../convert.h"
-#include "../gpu/element.cuh"
-#include "../gpu/elementwise.cuh"
-#include "fill.h"
+#include "core/convert.h"
+#include "gpu/primitives/element.cuh"
+#include "gpu/primitives/elementwise.cuh"
+#include "kernels/fill.h"
 
 namespace specattn {
 namespace gpu {

@@ -2,7 +2,7 @@
 //   attrs   value
 //   output  any storage
 #pragma once
-#include "../check.h"
+#include "core/check.h"
 
 namespace specattn {
 namespace {

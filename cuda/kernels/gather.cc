@@ -1,7 +1,7 @@
-#include "gather.h"
+#include "kernels/gather.h"
 
-#include "../cpu/parallel.h"
-#include "../cpu/simd.h"
+#include "cpu/parallel.h"
+#include "cpu/simd.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {

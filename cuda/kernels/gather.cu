@@ -1,7 +1,7 @@
 // One thread an element of the output.
-#include "../gpu/element.cuh"
-#include "../gpu/elementwise.cuh"
-#include "gather.h"
+#include "gpu/primitives/element.cuh"
+#include "gpu/primitives/elementwise.cuh"
+#include "kernels/gather.h"
 
 namespace specattn {
 namespace gpu {

@@ -5,7 +5,7 @@
 //   float, else x's dtype
 // An index out of range gives zeros: a queued kernel cannot fail.
 #pragma once
-#include "../check.h"
+#include "core/check.h"
 
 namespace specattn {
 namespace {

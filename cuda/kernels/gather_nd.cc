@@ -1,14 +1,14 @@
-#include "gather_nd.h"
+#include "kernels/gather_nd.h"
 
 #include <cstring>
 
-#include "../cpu/parallel.h"
+#include "cpu/parallel.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {
 
 Status GatherNd(Stream& stream, const Args& args) {
-  Places places;
+  NdIndex places;
   SPECATTN_RETURN_IF_ERROR(CheckGatherNd(args, &places));
   const Tensor& y = args.outputs[0];
   if (y.size() == 0) return Ok();

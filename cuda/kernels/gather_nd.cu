@@ -1,6 +1,6 @@
 // One thread an element of the output.
-#include "../gpu/elementwise.cuh"
-#include "gather_nd.h"
+#include "gpu/primitives/elementwise.cuh"
+#include "kernels/gather_nd.h"
 
 namespace specattn {
 namespace gpu {
@@ -8,7 +8,7 @@ namespace {
 
 template <class T>
 __global__ void Elements(const T* x, const int32_t* indices, T* y, int64_t n,
-                         const __grid_constant__ Places places) {
+                         const __grid_constant__ NdIndex places) {
   const int64_t i = ElementIndex();
   if (i >= n) return;
   int64_t j;
@@ -18,7 +18,7 @@ __global__ void Elements(const T* x, const int32_t* indices, T* y, int64_t n,
 }
 
 template <class T>
-Status Run(Stream& stream, const Args& args, const Places& places) {
+Status Run(Stream& stream, const Args& args, const NdIndex& places) {
   const Tensor& y = args.outputs[0];
   return LaunchKernel(static_cast<CudaStream&>(stream), "GatherNd", Start::kInOrder, Elements<T>,
                       ElementGrid(y.size()), kElementThreads, 0, args.inputs[0].as<T>(),
@@ -28,7 +28,7 @@ Status Run(Stream& stream, const Args& args, const Places& places) {
 }  // namespace
 
 Status GatherNd(Stream& stream, const Args& args) {
-  Places places;
+  NdIndex places;
   SPECATTN_RETURN_IF_ERROR(CheckGatherNd(args, &places));
   if (args.outputs[0].size() == 0) return Ok();
   if (SizeOf(args.outputs[0].dtype) == 4) return Run<uint32_t>(stream, args, places);

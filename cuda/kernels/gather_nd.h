@@ -4,13 +4,13 @@
 //   output  x's dtype: as many slices x.shape[depth:] as there are places
 // A place out of range gives zeros: a queued kernel cannot fail.
 #pragma once
-#include "../check.h"
-#include "../places.h"
+#include "core/check.h"
+#include "core/nd_index.h"
 
 namespace specattn {
 namespace {
 
-inline Status CheckGatherNd(const Args& args, Places* places) {
+inline Status CheckGatherNd(const Args& args, NdIndex* places) {
   SPECATTN_RETURN_IF_ERROR(CheckCounts("GatherNd", args, 2, 1, 1));
   const Tensor &x = args.inputs[0], &indices = args.inputs[1], &y = args.outputs[0];
   SPECATTN_RETURN_IF_ERROR(CheckPlaces("GatherNd", indices, x, args.attrs[0], places));

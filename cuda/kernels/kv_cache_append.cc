@@ -1,9 +1,9 @@
-#include "kv_cache_append.h"
+#include "kernels/kv_cache_append.h"
 
-#include "../cpu/copy_row.h"
-#include "../cpu/kernels.h"
-#include "../cpu/parallel.h"
-#include "../cpu/with_float.h"
+#include "cpu/copy_row.h"
+#include "cpu/kernels.h"
+#include "cpu/parallel.h"
+#include "cpu/with_float.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {

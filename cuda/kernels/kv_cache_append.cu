@@ -1,8 +1,8 @@
 // A block has one row of some heads; neighbouring threads have neighbouring elements.
-#include "../gpu/any_float.cuh"
-#include "../gpu/heads.cuh"
-#include "../gpu/kernels.h"
-#include "kv_cache_append.h"
+#include "gpu/attention/heads.cuh"
+#include "gpu/primitives/any_float.cuh"
+#include "gpu/runtime/kernels.h"
+#include "kernels/kv_cache_append.h"
 
 namespace specattn {
 namespace gpu {

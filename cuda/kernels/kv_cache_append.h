@@ -7,7 +7,7 @@
 // attrs    none
 // outputs  cache [G,C,D]: the SAME buffer as the input, which the caller donates
 #pragma once
-#include "../check.h"
+#include "core/check.h"
 
 namespace specattn {
 namespace {

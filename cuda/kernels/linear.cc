@@ -2,13 +2,13 @@
 //
 // The rows are normalised once, into scratch memory; then threads take panels of columns. A panel's products, gate,
 // bias and residual are done for a few rows at a time, while they are in the first-level cache.
-#include "linear.h"
+#include "kernels/linear.h"
 
-#include "../cpu/kernels.h"
-#include "../cpu/product.h"
-#include "../cpu/rms_norm.h"
-#include "../cpu/swiglu.h"
-#include "../cpu/with_float.h"
+#include "cpu/kernels.h"
+#include "cpu/product.h"
+#include "cpu/rms_norm.h"
+#include "cpu/swiglu.h"
+#include "cpu/with_float.h"
 
 namespace specattn {
 namespace {

@@ -1,14 +1,14 @@
 // Linear on CUDA, by the number of rows:
-//   up to 32, weights stored in half: FewRows, one launch (gpu/few_rows.cu);
-//   more: the rows, normalised, are narrowed to the weights' type and go through ManyRows (gpu/many_rows.h); what
+//   up to 32, weights stored in half: SkinnyGemm, one launch (gpu/skinny_gemm.cu);
+//   more: the rows, normalised, are narrowed to the weights' type and go through Gemm (gpu/gemm.h); what
 //     is left of the epilogue is a pass of its own;
 //   float32 weights and odd sizes: a warp a column and 8 rows, which any shape suits.
-#include "../gpu/element.cuh"
-#include "../gpu/few_rows.h"
-#include "../gpu/kernels.h"
-#include "../gpu/many_rows.h"
-#include "../gpu/reduce.cuh"
-#include "linear.h"
+#include "gpu/matmul/gemm.h"
+#include "gpu/matmul/skinny_gemm.h"
+#include "gpu/primitives/element.cuh"
+#include "gpu/primitives/reduce.cuh"
+#include "gpu/runtime/kernels.h"
+#include "kernels/linear.h"
 
 namespace specattn {
 namespace gpu {
@@ -107,14 +107,14 @@ __global__ void AnyShape(const float* x, const W* weight, const float* norm, flo
 }
 
 template <class W>
-Status RunManyRows(CudaStream& stream, const LinearCall& call, const float* norm, const Epilogue& epilogue) {
+Status RunGemm(CudaStream& stream, const LinearCall& call, const float* norm, const Epilogue& epilogue) {
   // In scratch: the narrowed rows, the product where an epilogue is to follow, and the product's workspace.
   const bool direct = !epilogue.bias && !epilogue.gated;  // the residual can be the product's starting value
   const size_t narrow_bytes =
       CeilDiv<size_t>(static_cast<size_t>(call.rows * call.inner) * sizeof(W), 256) * 256;
   const size_t product_bytes =
       direct ? 0 : CeilDiv<size_t>(static_cast<size_t>(call.rows * call.cols) * sizeof(float), 256) * 256;
-  char* scratch = static_cast<char*>(stream.Scratch(narrow_bytes + product_bytes + kManyRowsWorkspace));
+  char* scratch = static_cast<char*>(stream.Scratch(narrow_bytes + product_bytes + kGemmWorkspace));
   SPECATTN_CHECK(scratch, "[Linear] no scratch memory for %lld rows of %lld and %lld",
                  static_cast<long long>(call.rows), static_cast<long long>(call.inner),
                  static_cast<long long>(call.cols));
@@ -129,9 +129,9 @@ Status RunManyRows(CudaStream& stream, const LinearCall& call, const float* norm
                                               cudaMemcpyDeviceToDevice, stream.stream());
     SPECATTN_CHECK(error == cudaSuccess, "[Linear] copying the residual: %s", cudaGetErrorString(error));
   }
-  SPECATTN_RETURN_IF_ERROR(ManyRows(stream, "Linear", narrow, call.weight->dtype, call.weight->data,
-                                    call.rows, call.cols, call.inner, accumulate ? 1.0f : 0.0f, product,
-                                    scratch + narrow_bytes + product_bytes, kManyRowsWorkspace));
+  SPECATTN_RETURN_IF_ERROR(Gemm(stream, "Linear", narrow, call.weight->dtype, call.weight->data, call.rows,
+                                call.cols, call.inner, accumulate ? 1.0f : 0.0f, product,
+                                scratch + narrow_bytes + product_bytes, kGemmWorkspace));
   if (direct) return Ok();
   const int64_t blocks = CeilDiv<int64_t>(call.rows * epilogue.out_cols, kThreads);
   const int64_t most = 16 * stream.processors();
@@ -149,26 +149,26 @@ Status Linear(Stream& base, const Args& args) {
   if (call.out->size() == 0) return Ok();
   const auto pointer = [](const Tensor* x) { return x ? x->as<float>() : nullptr; };
 
-  FewRowsCall few{"Linear",
-                  call.rows,
-                  call.inner,
-                  call.cols,
-                  call.x->as<float>(),
-                  call.weight->data,
-                  call.weight->dtype,
-                  pointer(call.norm),
-                  call.epsilon,
-                  pointer(call.bias),
-                  call.gated,
-                  pointer(call.residual),
-                  call.out->as<float>()};
-  if (SuitsFewRows(few)) return FewRows(stream, few);
+  SkinnyGemmCall few{"Linear",
+                     call.rows,
+                     call.inner,
+                     call.cols,
+                     call.x->as<float>(),
+                     call.weight->data,
+                     call.weight->dtype,
+                     pointer(call.norm),
+                     call.epsilon,
+                     pointer(call.bias),
+                     call.gated,
+                     pointer(call.residual),
+                     call.out->as<float>()};
+  if (SuitsSkinnyGemm(few)) return SkinnyGemm(stream, few);
 
   const Epilogue epilogue{few.bias, few.residual, few.out, call.cols, call.out_cols(), call.gated};
   if (call.weight->dtype != DType::kFloat32 && call.inner % 8 == 0 && call.cols % 8 == 0 &&
-      call.rows > kFewRows && call.inner > 0) {
-    return call.weight->dtype == DType::kBFloat16 ? RunManyRows<BFloat16>(stream, call, few.norm, epilogue)
-                                                  : RunManyRows<Float16>(stream, call, few.norm, epilogue);
+      call.rows > kSkinnyRows && call.inner > 0) {
+    return call.weight->dtype == DType::kBFloat16 ? RunGemm<BFloat16>(stream, call, few.norm, epilogue)
+                                                  : RunGemm<Float16>(stream, call, few.norm, epilogue);
   }
   constexpr int64_t kMostGroups = 65535;  // a grid's limit
   const int64_t groups = CeilDiv<int64_t>(call.rows, kRowGroup);

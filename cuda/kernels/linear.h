@@ -10,7 +10,7 @@
 //
 // A row's result does not depend on T; on CUDA up to 32 rows, beyond which another product takes over.
 #pragma once
-#include "../check.h"
+#include "core/check.h"
 
 namespace specattn {
 namespace {

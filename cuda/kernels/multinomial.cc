@@ -1,7 +1,7 @@
-#include "multinomial.h"
+#include "kernels/multinomial.h"
 
-#include "../cpu/parallel.h"
-#include "../cpu/simd.h"
+#include "cpu/parallel.h"
+#include "cpu/simd.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {

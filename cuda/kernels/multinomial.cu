@@ -2,9 +2,9 @@
 // thread each sample. A block takes rows in turns, so that scratch is for as many rows as run at once.
 #include <algorithm>
 
-#include "../gpu/reduce.cuh"
-#include "../gpu/scan.cuh"
-#include "multinomial.h"
+#include "gpu/primitives/reduce.cuh"
+#include "gpu/primitives/scan.cuh"
+#include "kernels/multinomial.h"
 
 namespace specattn {
 namespace gpu {

@@ -7,8 +7,8 @@
 #pragma once
 #include <cstring>
 
-#include "../check.h"
-#include "../random.h"
+#include "core/check.h"
+#include "core/random.h"
 
 namespace specattn {
 namespace {

@@ -1,8 +1,8 @@
-#include "nucleus_mask.h"
+#include "kernels/nucleus_mask.h"
 
-#include "../cpu/kernels.h"
-#include "../cpu/nucleus.h"
-#include "../cpu/parallel.h"
+#include "cpu/kernels.h"
+#include "cpu/nucleus.h"
+#include "cpu/parallel.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {

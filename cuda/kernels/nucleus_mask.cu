@@ -1,16 +1,16 @@
-// A block holds a row in registers or shared memory (gpu/held_nucleus.cuh), and writes the mask from there too. A cluster of
+// A block holds a row in registers or shared memory (gpu/block_nucleus.cuh), and writes the mask from there too. A cluster of
 // blocks has a long row: its search for the cut (gpu/nucleus.cuh) keeps the candidates in shared memory, and the mask is
 // written from a second reading of the row, out of the L2 cache.
-#include "../gpu/held_nucleus.cuh"
-#include "../gpu/kernels.h"
-#include "nucleus_mask.h"
+#include "gpu/nucleus/block_nucleus.cuh"
+#include "gpu/runtime/kernels.h"
+#include "kernels/nucleus_mask.h"
 
 namespace specattn {
 namespace gpu {
 namespace {
 
 constexpr int kMostThreads = 1024;
-constexpr int kFewHeld = 2;  // fours of weights that each of up to kMostThreads holds
+constexpr int kSmallBlockNucleus = 2;  // fours of weights that each of up to kMostThreads holds
 
 struct MaskArgs {
   const float* weights;
@@ -67,7 +67,7 @@ __device__ __forceinline__ void MaskRow(const MaskArgs& args) {
 }
 
 template <int kHeld>
-__global__ void __launch_bounds__(kMostThreads) MaskHeldRows(MaskArgs args) {
+__global__ void __launch_bounds__(kMostThreads) MaskBlockRows(MaskArgs args) {
   extern __shared__ __align__(16) unsigned char dynamic_shared[];
   Team<false> team(reinterpret_cast<NucleusShared*>(dynamic_shared));
   auto* bins = reinterpret_cast<uint32_t*>(dynamic_shared + kNucleusShared);
@@ -84,10 +84,10 @@ __global__ void __launch_bounds__(kMostThreads) MaskHeldRows(MaskArgs args) {
     const int64_t end = int64_t{args.position[0]} + r + 1;
     return static_cast<int>(end < 0 ? 0 : end < capacity ? end : capacity);
   });
-  HeldCut held = {};
-  if (visible > 0) held = CutOfHeld(row, visible, args.p, bins, team);
+  BlockCut held = {};
+  if (visible > 0) held = CutOfBlock(row, visible, args.p, bins, team);
   bool* mask = args.mask + r * capacity;
-  if (held.state != HeldCut::kDone) {
+  if (held.state != BlockCut::kDone) {
     WriteMask(source(), FinishCut(held, source(), visible, args.p, bins, team), visible, mask, team);
     return;
   }
@@ -121,7 +121,7 @@ Status NucleusMask(Stream& stream, const Args& args) {
   auto& cuda = static_cast<CudaStream&>(stream);
   static const bool clusters = InClusters(MaskRowsInClusters);
   const NucleusPlan plan =
-      PlanHeldNucleus(cuda, call.capacity, clusters, kMostThreads, kFewHeld, kMostThreads);
+      PlanBlockNucleus(cuda, call.capacity, clusters, kMostThreads, kSmallBlockNucleus, kMostThreads);
   const int64_t blocks = call.rows * plan.blocks;
   MaskArgs mask = {call.weights->as<float>(),
                    call.position->as<int32_t>(),
@@ -135,10 +135,10 @@ Status NucleusMask(Stream& stream, const Args& args) {
     SPECATTN_CHECK(mask.columns, "[NucleusMask] no memory for %lld candidates",
                    static_cast<long long>(blocks * plan.columns));
   }
-  const auto kernel = plan.held == kFewHeld    ? MaskHeldRows<kFewHeld>
-                      : plan.held == kInShared ? MaskHeldRows<kInShared>
-                      : plan.blocks > 1        ? MaskRowsInClusters
-                                               : MaskRows;
+  const auto kernel = plan.held == kSmallBlockNucleus ? MaskBlockRows<kSmallBlockNucleus>
+                      : plan.held == kInShared        ? MaskBlockRows<kInShared>
+                      : plan.blocks > 1               ? MaskRowsInClusters
+                                                      : MaskRows;
   return LaunchKernel(cuda, "NucleusMask", Start::kEarly, kernel, dim3(static_cast<unsigned>(blocks)),
                       dim3(static_cast<unsigned>(plan.threads)), plan.shared_bytes, mask);
 }

@@ -6,7 +6,7 @@
 // attrs    p, in (0, 1]
 // outputs  mask [R,C] bool
 #pragma once
-#include "../check.h"
+#include "core/check.h"
 
 namespace specattn {
 namespace {

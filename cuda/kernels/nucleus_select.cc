@@ -1,9 +1,9 @@
-#include "nucleus_select.h"
+#include "kernels/nucleus_select.h"
 
-#include "../cpu/compact.h"
-#include "../cpu/kernels.h"
-#include "../cpu/nucleus.h"
-#include "../cpu/parallel.h"
+#include "cpu/compact.h"
+#include "cpu/kernels.h"
+#include "cpu/nucleus.h"
+#include "cpu/parallel.h"
 
 namespace specattn {
 namespace {

@@ -1,20 +1,20 @@
-// One launch. A block that holds the row (gpu/held_nucleus.cuh), or a cluster where rows are long (gpu/nucleus.cuh), finds the
+// One launch. A block that holds the row (gpu/block_nucleus.cuh), or a cluster where rows are long (gpu/nucleus.cuh), finds the
 // nucleus of a set's step and writes it as a bit a key; the last block of a set to finish joins the steps' bits, adds what
 // every row sees, and lists the keys. What lies past the block's own rows is zeroed by all of the set's blocks.
-#include "../gpu/check_cuda.h"
-#include "../gpu/held_nucleus.cuh"
-#include "../gpu/kernels.h"
-#include "../gpu/last_block.cuh"
-#include "../gpu/reduce.cuh"
-#include "../gpu/scan.cuh"
-#include "nucleus_select.h"
+#include "gpu/nucleus/block_nucleus.cuh"
+#include "gpu/primitives/last_block.cuh"
+#include "gpu/primitives/reduce.cuh"
+#include "gpu/primitives/scan.cuh"
+#include "gpu/runtime/check_cuda.h"
+#include "gpu/runtime/kernels.h"
+#include "kernels/nucleus_select.h"
 
 namespace specattn {
 namespace gpu {
 namespace {
 
-constexpr int kMostThreads = 512;  // of more there are too few registers each
-constexpr int kFewHeld = 4;        // fours of weights that each holds
+constexpr int kMostThreads = 512;      // of more there are too few registers each
+constexpr int kSmallBlockNucleus = 4;  // fours of weights that each holds
 
 struct SelectArgs {
   const float *mix, *p;
@@ -280,8 +280,8 @@ __device__ __forceinline__ void SelectStep(const SelectArgs& args) {
       if constexpr (kHeld != 0) {
         auto held = HeldBy<kHeld>::At(in_shared);
         held.Fill(row, visible, [visible] { return visible; });
-        const HeldCut found = CutOfHeld(held, visible, p, in_shared, team);
-        marked = found.state == HeldCut::kDone;
+        const BlockCut found = CutOfBlock(held, visible, p, in_shared, team);
+        marked = found.state == BlockCut::kDone;
         if (marked) {
           MarkHeld(held, found.cut, past, marks + i * args.words);
         } else {
@@ -321,7 +321,7 @@ __device__ __forceinline__ void SelectStep(const SelectArgs& args) {
 }
 
 template <int kHeld>
-__global__ void __launch_bounds__(kMostThreads, 1) SelectHeldSteps(const __grid_constant__ SelectArgs args) {
+__global__ void __launch_bounds__(kMostThreads, 1) SelectBlockSteps(const __grid_constant__ SelectArgs args) {
   SelectStep<false, kHeld>(args);
 }
 __global__ void __launch_bounds__(kMostThreads, 1) SelectSteps(const __grid_constant__ SelectArgs args) {
@@ -355,8 +355,8 @@ Status NucleusSelect(Stream& stream, const Args& args) {
                  "[NucleusSelect] %lld sources do not fit shared memory", static_cast<long long>(s.sources));
 
   static const bool clusters = InClusters(SelectStepsInClusters);
-  const NucleusPlan plan =
-      PlanHeldNucleus(cuda, s.capacity, clusters, kMostThreads, kFewHeld, kMostThreads, used_bytes);
+  const NucleusPlan plan = PlanBlockNucleus(cuda, s.capacity, clusters, kMostThreads, kSmallBlockNucleus,
+                                            kMostThreads, used_bytes);
   const int64_t blocks = s.sets * (s.steps > 0 ? s.steps : 1) * plan.blocks;
   const int64_t words = CeilDiv<int64_t>(s.capacity, kWarp);
   const size_t marks_bytes = (static_cast<size_t>(s.sets * s.steps * words) * 4 + 255) / 256 * 256;
@@ -385,10 +385,10 @@ Status NucleusSelect(Stream& stream, const Args& args) {
                        call.fixed ? call.fixed->as<float>() : nullptr,
                        {}};
   for (int64_t i = 0; i < s.steps; ++i) select.step[i] = call.step[i].as<float>();
-  const auto kernel = plan.held == kFewHeld    ? SelectHeldSteps<kFewHeld>
-                      : plan.held == kInShared ? SelectHeldSteps<kInShared>
-                      : plan.blocks > 1        ? SelectStepsInClusters
-                                               : SelectSteps;
+  const auto kernel = plan.held == kSmallBlockNucleus ? SelectBlockSteps<kSmallBlockNucleus>
+                      : plan.held == kInShared        ? SelectBlockSteps<kInShared>
+                      : plan.blocks > 1               ? SelectStepsInClusters
+                                                      : SelectSteps;
   return LaunchKernel(cuda, "NucleusSelect", Start::kEarly, kernel, dim3(static_cast<unsigned>(blocks)),
                       dim3(static_cast<unsigned>(plan.threads)), plan.shared_bytes, select);
 }

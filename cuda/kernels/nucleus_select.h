@@ -17,8 +17,8 @@
 //          counts [S] int32: how many keys are listed
 //          kept [S,N+1] int32: how many keys row i sees
 #pragma once
-#include "../check.h"
-#include "../host_device.h"
+#include "core/check.h"
+#include "core/host_device.h"
 
 namespace specattn {
 namespace {

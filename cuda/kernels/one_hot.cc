@@ -1,7 +1,7 @@
-#include "one_hot.h"
+#include "kernels/one_hot.h"
 
-#include "../convert.h"
-#include "../cpu/parallel.h"
+#include "core/convert.h"
+#include "cpu/parallel.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {

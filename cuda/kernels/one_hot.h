@@ -3,7 +3,7 @@
 //   attrs   on, off
 //   output  [..., depth]: float32 | int32 | bool
 #pragma once
-#include "../check.h"
+#include "core/check.h"
 
 namespace specattn {
 namespace {

@@ -1,9 +1,9 @@
-#include "pad.h"
+#include "kernels/pad.h"
 
 #include <cstring>
 
-#include "../convert.h"
-#include "../cpu/parallel.h"
+#include "core/convert.h"
+#include "cpu/parallel.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {

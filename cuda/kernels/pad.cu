@@ -1,7 +1,7 @@
 // One thread an element of the output.
-#include "../convert.h"
-#include "../gpu/elementwise.cuh"
-#include "pad.h"
+#include "core/convert.h"
+#include "gpu/primitives/elementwise.cuh"
+#include "kernels/pad.h"
 
 namespace specattn {
 namespace gpu {

@@ -4,8 +4,8 @@
 //           then for each axis how many elements go before x; the rest goes after it
 //   output  y: x's dtype and rank
 #pragma once
-#include "../host_device.h"
-#include "../tensor.h"
+#include "core/host_device.h"
+#include "core/tensor.h"
 
 namespace specattn {
 namespace {

@@ -1,7 +1,7 @@
-#include "random.h"
+#include "kernels/random.h"
 
-#include "../cpu/parallel.h"
-#include "../cpu/simd.h"
+#include "cpu/parallel.h"
+#include "cpu/simd.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {

@@ -1,8 +1,8 @@
 // A thread an element, over and over at a grid's distance: writes are coalesced, and one launch serves any size.
-#include "../gpu/element.cuh"
-#include "../gpu/kernels.h"
-#include "../gpu/launch.cuh"
-#include "random.h"
+#include "gpu/primitives/element.cuh"
+#include "gpu/runtime/kernels.h"
+#include "gpu/runtime/launch.cuh"
+#include "kernels/random.h"
 
 namespace specattn {
 namespace gpu {

@@ -4,8 +4,8 @@
 #pragma once
 #include <cmath>
 
-#include "../check.h"
-#include "../random.h"
+#include "core/check.h"
+#include "core/random.h"
 
 namespace specattn {
 namespace {

@@ -1,7 +1,7 @@
-#include "range.h"
+#include "kernels/range.h"
 
-#include "../convert.h"
-#include "../cpu/parallel.h"
+#include "core/convert.h"
+#include "cpu/parallel.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {

@@ -1,7 +1,7 @@
 // One thread an element.
-#include "../convert.h"
-#include "../gpu/elementwise.cuh"
-#include "range.h"
+#include "core/convert.h"
+#include "gpu/primitives/elementwise.cuh"
+#include "kernels/range.h"
 
 namespace specattn {
 namespace gpu {

@@ -2,7 +2,7 @@
 //   attrs   start, step
 //   output  [N], float32 | int32; computed in float64, so that the error of a step is not summed
 #pragma once
-#include "../check.h"
+#include "core/check.h"
 
 namespace specattn {
 namespace {

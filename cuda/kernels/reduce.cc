@@ -1,7 +1,7 @@
-#include "reduce.h"
+#include "kernels/reduce.h"
 
-#include "../cpu/simd.h"
-#include "../cpu/strided.h"
+#include "cpu/simd.h"
+#include "cpu/strided.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {
@@ -132,7 +132,7 @@ Status Function(Stream& stream, const ReducePlan& plan, const Tensor& x, const T
 using Runner = Status (*)(Stream&, const ReducePlan&, const Tensor&, const Tensor&);
 constexpr Runner kRunners[] = {
 #define REDUCE(Name) Function<reduce::Name, reduce::k##Name##Kind>,
-#include "../elementwise.def"
+#include "core/elementwise.def"
 };
 
 }  // namespace

@@ -1,7 +1,7 @@
 // Reductions along axes by ReduceAxis (gpu/axis.cuh), each function with the twin's steps.
-#include "../gpu/axis.cuh"
-#include "../gpu/elementwise.cuh"
-#include "reduce.h"
+#include "gpu/primitives/axis.cuh"
+#include "gpu/primitives/elementwise.cuh"
+#include "kernels/reduce.h"
 
 namespace specattn {
 namespace gpu {
@@ -67,7 +67,7 @@ Status Function(CudaStream& stream, const ReducePlan& plan, const Tensor& x, con
 using Runner = Status (*)(CudaStream&, const ReducePlan&, const Tensor&, const Tensor&);
 constexpr Runner kRunners[] = {
 #define REDUCE(Name) Function<reduce::Name, reduce::k##Name##Kind>,
-#include "../elementwise.def"
+#include "core/elementwise.def"
 };
 
 }  // namespace

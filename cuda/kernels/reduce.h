@@ -8,9 +8,9 @@
 // Any and All are 0, Prod is 1, Max and Min NaN (0 for integers), as on tfjs-backend-cpu. Sums and products run in float64 in an
 // order that the device fixes, whatever the threads; of integers they are exact, and wrapped when stored.
 #pragma once
-#include "../check.h"
-#include "../convert.h"
-#include "../strided.h"
+#include "core/check.h"
+#include "core/convert.h"
+#include "core/strided.h"
 
 namespace specattn {
 namespace {
@@ -18,7 +18,7 @@ namespace reduce {
 
 enum Function : int {
 #define REDUCE(Name) k##Name,
-#include "../elementwise.def"
+#include "core/elementwise.def"
   kFunctions
 };
 
@@ -94,7 +94,7 @@ constexpr Kind kSumKind = kNumeric, kMeanKind = kFloat, kProdKind = kNumeric, kM
                kMinKind = kSame, kAnyKind = kSame, kAllKind = kSame;
 constexpr Kind kKinds[] = {
 #define REDUCE(Name) k##Name##Kind,
-#include "../elementwise.def"
+#include "core/elementwise.def"
 };
 
 }  // namespace reduce

@@ -1,8 +1,8 @@
-#include "resize.h"
+#include "kernels/resize.h"
 
 #include <cstring>
 
-#include "../cpu/parallel.h"
+#include "cpu/parallel.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {

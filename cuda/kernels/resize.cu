@@ -1,6 +1,6 @@
 // One thread an element of the output.
-#include "../gpu/elementwise.cuh"
-#include "resize.h"
+#include "gpu/primitives/elementwise.cuh"
+#include "kernels/resize.h"
 
 namespace specattn {
 namespace gpu {

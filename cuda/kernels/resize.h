@@ -6,8 +6,8 @@
 #pragma once
 #include <cmath>
 
-#include "../check.h"
-#include "../host_device.h"
+#include "core/check.h"
+#include "core/host_device.h"
 
 namespace specattn {
 namespace {

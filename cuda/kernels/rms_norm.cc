@@ -1,9 +1,9 @@
-#include "rms_norm.h"
+#include "kernels/rms_norm.h"
 
-#include "../cpu/kernels.h"
-#include "../cpu/parallel.h"
-#include "../cpu/rms_norm.h"
-#include "../cpu/with_float.h"
+#include "cpu/kernels.h"
+#include "cpu/parallel.h"
+#include "cpu/rms_norm.h"
+#include "cpu/with_float.h"
 
 namespace specattn {
 namespace {

@@ -2,10 +2,10 @@
 // the product; the rest of a very wide row is read twice.
 #include <algorithm>
 
-#include "../gpu/four.cuh"
-#include "../gpu/kernels.h"
-#include "../gpu/reduce.cuh"
-#include "rms_norm.h"
+#include "gpu/primitives/four.cuh"
+#include "gpu/primitives/reduce.cuh"
+#include "gpu/runtime/kernels.h"
+#include "kernels/rms_norm.h"
 
 namespace specattn {
 namespace gpu {

@@ -4,7 +4,7 @@
 // attrs    epsilon
 // outputs  y [T,E] float32
 #pragma once
-#include "../check.h"
+#include "core/check.h"
 
 namespace specattn {
 namespace {

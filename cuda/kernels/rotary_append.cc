@@ -1,10 +1,10 @@
-#include "rotary_append.h"
+#include "kernels/rotary_append.h"
 
-#include "../cpu/copy_row.h"
-#include "../cpu/kernels.h"
-#include "../cpu/parallel.h"
-#include "../cpu/rotary.h"
-#include "../cpu/with_float.h"
+#include "cpu/copy_row.h"
+#include "cpu/kernels.h"
+#include "cpu/parallel.h"
+#include "cpu/rotary.h"
+#include "cpu/with_float.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {

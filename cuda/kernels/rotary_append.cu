@@ -1,10 +1,10 @@
 // A thread has one pair of elements (i, i + D/2) of several heads of a row: it computes the pair's rotation once, while its
 // first elements are on their way.
-#include "../gpu/any_float.cuh"
-#include "../gpu/heads.cuh"
-#include "../gpu/kernels.h"
-#include "../gpu/rotary.h"
-#include "rotary_append.h"
+#include "gpu/attention/heads.cuh"
+#include "gpu/primitives/any_float.cuh"
+#include "gpu/primitives/rotary.h"
+#include "gpu/runtime/kernels.h"
+#include "kernels/rotary_append.h"
 
 namespace specattn {
 namespace gpu {

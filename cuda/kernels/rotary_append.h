@@ -10,7 +10,7 @@
 // attrs    scale (of cos and sin; YaRN's, else 1)
 // outputs  q [T,H,D] float32; kCache, vCache [G,C,D]: the SAME buffers as the inputs, which the caller donates
 #pragma once
-#include "../check.h"
+#include "core/check.h"
 
 namespace specattn {
 namespace {

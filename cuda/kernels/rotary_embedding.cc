@@ -1,8 +1,8 @@
-#include "rotary_embedding.h"
+#include "kernels/rotary_embedding.h"
 
-#include "../cpu/kernels.h"
-#include "../cpu/parallel.h"
-#include "../cpu/rotary.h"
+#include "cpu/kernels.h"
+#include "cpu/parallel.h"
+#include "cpu/rotary.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {

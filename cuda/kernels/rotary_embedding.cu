@@ -1,7 +1,7 @@
 // RotaryAppend's kernel, with query heads alone.
-#include "../gpu/kernels.h"
-#include "../gpu/rotary.h"
-#include "rotary_embedding.h"
+#include "gpu/primitives/rotary.h"
+#include "gpu/runtime/kernels.h"
+#include "kernels/rotary_embedding.h"
 
 namespace specattn {
 namespace gpu {

@@ -7,7 +7,7 @@
 // attrs    scale (YaRN's, else 1)
 // outputs  y [T,H,D] float32
 #pragma once
-#include "../check.h"
+#include "core/check.h"
 
 namespace specattn {
 namespace {

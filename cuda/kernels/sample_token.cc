@@ -1,9 +1,9 @@
-#include "sample_token.h"
+#include "kernels/sample_token.h"
 
-#include "../cpu/kernels.h"
-#include "../cpu/nucleus.h"
-#include "../cpu/parallel.h"
-#include "../cpu/random.h"
+#include "cpu/kernels.h"
+#include "cpu/nucleus.h"
+#include "cpu/parallel.h"
+#include "cpu/random.h"
 
 namespace specattn {
 namespace {

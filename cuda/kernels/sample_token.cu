@@ -1,12 +1,12 @@
 // Temperature 0, the hot path: several blocks a row zero the probabilities and look for the largest logit, the last of them
 // to finish sets the token. Other temperatures: a block a row, or a cluster for a large vocabulary; the weights stay in the
 // output until they are scaled, the cuts of top-k and top-p are found by gpu/nucleus.cuh.
-#include "../gpu/kernels.h"
-#include "../gpu/last_block.cuh"
-#include "../gpu/nucleus.cuh"
-#include "../gpu/random.cuh"
-#include "../gpu/reduce.cuh"
-#include "sample_token.h"
+#include "gpu/nucleus/nucleus.cuh"
+#include "gpu/primitives/last_block.cuh"
+#include "gpu/primitives/random.cuh"
+#include "gpu/primitives/reduce.cuh"
+#include "gpu/runtime/kernels.h"
+#include "kernels/sample_token.h"
 
 namespace specattn {
 namespace gpu {

@@ -9,7 +9,7 @@
 #pragma once
 #include <cmath>
 
-#include "../check.h"
+#include "core/check.h"
 
 namespace specattn {
 namespace {

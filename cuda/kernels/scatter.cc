@@ -1,6 +1,6 @@
-#include "scatter.h"
+#include "kernels/scatter.h"
 
-#include "../cpu/parallel.h"
+#include "cpu/parallel.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {
@@ -17,7 +17,7 @@ inline uint8_t Plus(uint8_t a, uint8_t) { return a; }  // refused by CheckScatte
 template <class T>
 void Run(Stream& stream, const Args& args, const ScatterCall& call) {
   const Tensor& y = args.outputs[0];
-  const Places& places = call.places;
+  const NdIndex& places = call.places;
   const int32_t* indices = args.inputs[0].as<int32_t>();
   const T *updates = args.inputs[1].as<T>(), *base = args.inputs[2].as<T>();
   T* out = y.as<T>();

@@ -1,7 +1,7 @@
 // Sums: the base, then one thread an element of the updates, added atomically. Replacement: the number of each slice's last
 // update is found first, so that it does not matter which thread comes last.
-#include "../gpu/elementwise.cuh"
-#include "scatter.h"
+#include "gpu/primitives/elementwise.cuh"
+#include "kernels/scatter.h"
 
 namespace specattn {
 namespace gpu {
@@ -16,7 +16,7 @@ __global__ void Base(const T* base, T* y, int64_t n, bool one_base) {
 template <class T>
 __global__ void Sums(const int32_t* indices, const T* updates, T* y, int64_t n,
                      const __grid_constant__ ScatterCall call) {
-  const Places& places = call.places;
+  const NdIndex& places = call.places;
   const int64_t i = ElementIndex();
   if (i >= n) return;
   int64_t j;
@@ -30,7 +30,7 @@ __global__ void NoUpdates(int32_t* last, int64_t slices) {
   if (i < slices) last[i] = -1;
 }
 
-__global__ void LastUpdates(const int32_t* indices, int32_t* last, const __grid_constant__ Places places) {
+__global__ void LastUpdates(const int32_t* indices, int32_t* last, const __grid_constant__ NdIndex places) {
   const int64_t i = ElementIndex();
   if (i >= places.count) return;
   const int64_t slice = places.SliceOf(indices + i * places.depth);

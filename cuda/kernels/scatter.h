@@ -7,21 +7,21 @@
 // A place out of range is passed over: a queued kernel cannot fail. int32 wraps. On the CPU updates are added in their order;
 // on CUDA floats in any order, so that the last bits of a sum may differ from run to run.
 #pragma once
-#include "../check.h"
-#include "../places.h"
+#include "core/check.h"
+#include "core/nd_index.h"
 
 namespace specattn {
 namespace {
 
 struct ScatterCall {
-  Places places;
+  NdIndex places;
   bool adds = false, one_update = false, one_base = false;
 };
 
 inline Status CheckScatter(const Args& args, ScatterCall* call) {
   SPECATTN_RETURN_IF_ERROR(CheckCounts("Scatter", args, 3, 1, 2));
   const Tensor &updates = args.inputs[1], &base = args.inputs[2], &y = args.outputs[0];
-  Places& places = call->places;
+  NdIndex& places = call->places;
   SPECATTN_RETURN_IF_ERROR(CheckPlaces("Scatter", args.inputs[0], y, args.attrs[0], &places));
   call->adds = args.attrs[1] != 0;
   SPECATTN_CHECK(updates.dtype == y.dtype && base.dtype == y.dtype,

@@ -1,6 +1,6 @@
-#include "search_sorted.h"
+#include "kernels/search_sorted.h"
 
-#include "../cpu/parallel.h"
+#include "cpu/parallel.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {

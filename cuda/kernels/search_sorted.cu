@@ -1,6 +1,6 @@
 // One thread a value.
-#include "../gpu/elementwise.cuh"
-#include "search_sorted.h"
+#include "gpu/primitives/elementwise.cuh"
+#include "kernels/search_sorted.h"
 
 namespace specattn {
 namespace gpu {

@@ -3,8 +3,8 @@
 //   attrs   upper: 0 before the elements that equal the value, 1 after them
 //   output  int32 [B,M]: how many elements of the row are below (upper: at most) the value
 #pragma once
-#include "../check.h"
-#include "../host_device.h"
+#include "core/check.h"
+#include "core/host_device.h"
 
 namespace specattn {
 namespace {

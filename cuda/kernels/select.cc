@@ -1,6 +1,6 @@
-#include "select.h"
+#include "kernels/select.h"
 
-#include "../cpu/strided.h"
+#include "cpu/strided.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {

@@ -1,6 +1,6 @@
 // One thread an element of the output.
-#include "../gpu/elementwise.cuh"
-#include "select.h"
+#include "gpu/primitives/elementwise.cuh"
+#include "kernels/select.h"
 
 namespace specattn {
 namespace gpu {

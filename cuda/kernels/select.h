@@ -3,8 +3,8 @@
 //   output  t's dtype
 // A condition of rank 1 beside t of a higher rank picks whole rows: the caller passes it as [N, 1, …].
 #pragma once
-#include "../check.h"
-#include "../strided.h"
+#include "core/check.h"
+#include "core/strided.h"
 
 namespace specattn {
 namespace {

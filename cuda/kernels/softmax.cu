@@ -1,6 +1,6 @@
 // One block a row, three passes over it: the maximum, the sum, the results.
-#include "../gpu/reduce.cuh"
-#include "softmax.h"
+#include "gpu/primitives/reduce.cuh"
+#include "kernels/softmax.h"
 
 namespace specattn {
 namespace gpu {

@@ -4,7 +4,7 @@
 //   output  x's shape, float32: e^(x - max) / sum, or x - max - log(sum)
 // A row with NaN or +inf, or of -inf alone, is NaN.
 #pragma once
-#include "../check.h"
+#include "core/check.h"
 
 namespace specattn {
 namespace {

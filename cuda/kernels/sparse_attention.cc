@@ -2,12 +2,12 @@
 //
 // The union's keys are gathered once for all rows of the block, chunk by chunk, then go the way of
 // CausalAttention: with every key kept the result is the same to the bit. Keys outside [0,C) are passed over.
-#include "sparse_attention.h"
+#include "kernels/sparse_attention.h"
 
-#include "../cpu/attention.h"
-#include "../cpu/kernels.h"
-#include "../cpu/parallel.h"
-#include "../cpu/with_float.h"
+#include "cpu/attention.h"
+#include "cpu/kernels.h"
+#include "cpu/parallel.h"
+#include "cpu/with_float.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {

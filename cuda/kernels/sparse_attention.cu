@@ -1,9 +1,9 @@
 // The CUDA side of sparse_attention.h: the listed keys go the way of CausalAttention's (decode_attention.cuh), with
 // every key listed to the same bits.
-#include "../gpu/check_cuda.h"
-#include "../gpu/decode_attention.cuh"
-#include "../gpu/kernels.h"
-#include "sparse_attention.h"
+#include "gpu/attention/decode_attention.cuh"
+#include "gpu/runtime/check_cuda.h"
+#include "gpu/runtime/kernels.h"
+#include "kernels/sparse_attention.h"
 
 namespace specattn {
 namespace gpu {

@@ -11,7 +11,7 @@
 //          weights [sets,T,C] float32, where asked for: for each of the layer's sets the mean of the softmax over the heads that
 //          read it, 0 for keys that a row does not see; of lists whose keys ascend
 #pragma once
-#include "../attention_shape.h"
+#include "core/attention_shape.h"
 
 namespace specattn {
 namespace {

@@ -1,7 +1,7 @@
-#include "speculative_accept.h"
+#include "kernels/speculative_accept.h"
 
-#include "../cpu/kernels.h"
-#include "../cpu/random.h"
+#include "cpu/kernels.h"
+#include "cpu/random.h"
 
 namespace specattn {
 namespace {

@@ -1,9 +1,9 @@
 // Every block makes the acceptance tests, a lane each, and its warps add up a chunk of the row that is left to draw from; the
 // last block to finish draws (gpu/random.cuh).
-#include "../gpu/kernels.h"
-#include "../gpu/last_block.cuh"
-#include "../gpu/random.cuh"
-#include "speculative_accept.h"
+#include "gpu/primitives/last_block.cuh"
+#include "gpu/primitives/random.cuh"
+#include "gpu/runtime/kernels.h"
+#include "kernels/speculative_accept.h"
 
 namespace specattn {
 namespace gpu {

@@ -17,7 +17,7 @@
 //          last [2] int32: the two last tokens of the sequence
 //          next position [1] int32: position + accepted + 1, that of last[1]
 #pragma once
-#include "../check.h"
+#include "core/check.h"
 
 namespace specattn {
 namespace {

@@ -1,8 +1,8 @@
-#include "strided_copy.h"
+#include "kernels/strided_copy.h"
 
 #include <cstring>
 
-#include "../cpu/strided.h"
+#include "cpu/strided.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {

@@ -1,8 +1,8 @@
 // One thread a unit of the output: an element, or up to 16 bytes of a run of elements where all runs are made of them.
 // Where the innermost loop jumps while another runs along memory, blocks of these two are turned in shared memory, so
 // that reads and writes are both of whole lines.
-#include "../gpu/elementwise.cuh"
-#include "strided_copy.h"
+#include "gpu/primitives/elementwise.cuh"
+#include "kernels/strided_copy.h"
 
 namespace specattn {
 namespace gpu {

@@ -5,7 +5,7 @@
 //   output  y: x's storage, as many elements as the loops make:
 //           y[i0, i1, …] = x[offset + i0 stride0 + i1 stride1 + …]
 #pragma once
-#include "../strided.h"
+#include "core/strided.h"
 
 namespace specattn {
 namespace {

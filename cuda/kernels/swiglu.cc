@@ -1,8 +1,8 @@
-#include "swiglu.h"
+#include "kernels/swiglu.h"
 
-#include "../cpu/kernels.h"
-#include "../cpu/parallel.h"
-#include "../cpu/swiglu.h"
+#include "cpu/kernels.h"
+#include "cpu/parallel.h"
+#include "cpu/swiglu.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {

@@ -1,10 +1,10 @@
 // Element by element, four a thread; rows along grid.x, a row's elements along grid.y.
 #include <algorithm>
 
-#include "../gpu/four.cuh"
-#include "../gpu/kernels.h"
-#include "../gpu/launch.cuh"
-#include "swiglu.h"
+#include "gpu/primitives/four.cuh"
+#include "gpu/runtime/kernels.h"
+#include "gpu/runtime/launch.cuh"
+#include "kernels/swiglu.h"
 
 namespace specattn {
 namespace gpu {

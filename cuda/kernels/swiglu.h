@@ -5,7 +5,7 @@
 // attrs    none
 // outputs  y [T,F] float32
 #pragma once
-#include "../check.h"
+#include "core/check.h"
 
 namespace specattn {
 namespace {

@@ -1,6 +1,6 @@
-#include "top_k.h"
+#include "kernels/top_k.h"
 
-#include "../cpu/parallel.h"
+#include "cpu/parallel.h"
 
 namespace specattn {
 namespace SPECATTN_ISA {

@@ -4,9 +4,9 @@
 // block takes rows in turns, so that scratch is for as many rows as run at once.
 #include <algorithm>
 
-#include "../gpu/reduce.cuh"
-#include "../gpu/scan.cuh"
-#include "top_k.h"
+#include "gpu/primitives/reduce.cuh"
+#include "gpu/primitives/scan.cuh"
+#include "kernels/top_k.h"
 
 namespace specattn {
 namespace gpu {

@@ -4,7 +4,7 @@
 //   outputs  values [..., k]: x's dtype; indices [..., k]: int32;  k <= n
 // A heap of the k best so far, its worst on top: most elements are refused by one comparison.
 #pragma once
-#include "../tensor.h"
+#include "core/tensor.h"
 
 namespace specattn {
 namespace {

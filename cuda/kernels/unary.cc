@@ -1,8 +1,8 @@
-#include "unary.h"
+#include "kernels/unary.h"
 
-#include "../convert.h"
-#include "../cpu/parallel.h"
-#include "../cpu/simd.h"
+#include "core/convert.h"
+#include "cpu/parallel.h"
+#include "cpu/simd.h"
 
 #if defined(__AVX2__)
 #include <immintrin.h>
@@ -134,7 +134,7 @@ void Run(const Launch& l) {
 using Runner = void (*)(const Launch&);
 constexpr Runner kRunners[] = {
 #define UNARY(Name) Run<unary::Name>,
-#include "../elementwise.def"
+#include "core/elementwise.def"
 };
 
 }  // namespace

@@ -1,8 +1,8 @@
 // One thread an element: the work is bound by memory, so one kernel holds every function behind a switch that all
 // threads take the same way. A second one computes in float64 whatever is not float32 to float32.
-#include "../convert.h"
-#include "../gpu/elementwise.cuh"
-#include "unary.h"
+#include "core/convert.h"
+#include "gpu/primitives/elementwise.cuh"
+#include "kernels/unary.h"
 
 namespace specattn {
 namespace gpu {
@@ -46,7 +46,7 @@ __device__ V Apply(int function, V x, V p, V q) {
 #define UNARY(Name)    \
   case unary::k##Name: \
     return unary::Name::Of<Math>(x, p, q);
-#include "../elementwise.def"
+#include "core/elementwise.def"
   }
   return x;
 }

@@ -5,8 +5,8 @@
 //   output  y, as many elements as x, float32 | int32 | bool
 // float32 to float32 is computed in float32 vectors, the rest in float64, stored as a typed array stores it.
 #pragma once
-#include "../host_device.h"
-#include "../tensor.h"
+#include "core/host_device.h"
+#include "core/tensor.h"
 
 namespace specattn {
 namespace {
@@ -14,7 +14,7 @@ namespace unary {
 
 enum Function : int {
 #define UNARY(Name) k##Name,
-#include "../elementwise.def"
+#include "core/elementwise.def"
   kFunctions
 };
 

@@ -7,8 +7,8 @@
 
 #include <exception>
 
-#include "../napi_values.h"
-#include "op.h"
+#include "addon/napi_values.h"
+#include "tensorflow/op.h"
 
 namespace specattn {
 namespace tensorflow {

@@ -1,4 +1,4 @@
-#include "c_api.h"
+#include "tensorflow/c_api.h"
 
 #include <dlfcn.h>
 
@@ -40,7 +40,7 @@ Status FindCApi(CApi* api) {
   api->name = reinterpret_cast<result(*) parameters>(find(#name));                                       \
   SPECATTN_CHECK(api->name, "[tensorflow] TensorFlow %s has no %s, which custom ops need (2.21 has it)", \
                  version ? version() : "(of unknown version)", #name);
-#include "c_api.def"
+#include "tensorflow/c_api.def"
 #undef FUNCTION
   return Ok();
 }

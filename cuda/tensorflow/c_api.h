@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "../status.h"
+#include "core/status.h"
 
 namespace specattn {
 namespace tensorflow {
@@ -27,7 +27,7 @@ enum TF_DataType : int { TF_FLOAT = 1, TF_INT32 = 3, TF_BOOL = 10 };
 
 struct CApi {
 #define FUNCTION(result, name, parameters) result(*name) parameters;
-#include "c_api.def"
+#include "tensorflow/c_api.def"
 #undef FUNCTION
 };
 

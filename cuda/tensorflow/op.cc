@@ -1,4 +1,4 @@
-#include "op.h"
+#include "tensorflow/op.h"
 
 #include <atomic>
 #include <cfenv>
@@ -29,7 +29,7 @@ std::set<std::string> defined;
 
 constexpr const char* kNames[] = {
 #define KERNEL(name, half) #name,
-#include "../kernels.def"
+#include "kernels.def"
 #undef KERNEL
 };
 
@@ -252,7 +252,7 @@ void Destroy(void* op) { delete static_cast<Op*>(op); }
 
 constexpr void* (*kCreate[])(TF_OpKernelConstruction*) = {
 #define KERNEL(name, half) Create<k##name>,
-#include "../kernels.def"
+#include "kernels.def"
 #undef KERNEL
 };
 

@@ -2,8 +2,8 @@
 #pragma once
 #include <string>
 
-#include "../devices.h"
-#include "c_api.h"
+#include "core/devices.h"
+#include "tensorflow/c_api.h"
 
 namespace specattn {
 namespace tensorflow {

@@ -5,7 +5,7 @@ import * as path from 'node:path';
 
 import {Command} from 'commander';
 
-import {packageRoot} from '../backend/addon.js';
+import {packageRoot} from '../../backend/addon.js';
 import {printJson} from './terminal.js';
 
 interface Report {
@@ -38,7 +38,7 @@ export function doctorCommand(): Command {
 }
 
 async function examine(): Promise<Report> {
-  const {BACKEND, describeDevices} = await import('../backend/index.js');
+  const {BACKEND, describeDevices} = await import('../../backend/index.js');
   const tf = await import('@tensorflow/tfjs-core');
   // A device that was found may still not open.
   if (describeDevices().device) await tf.setBackend(BACKEND);
@@ -64,8 +64,8 @@ async function examine(): Promise<Report> {
 }
 
 async function examineTensorFlow(): Promise<string> {
-  const {importBackend} = await import('../backend/packages.js');
-  const {TENSORFLOW, describeTensorFlow} = await import('../backend/tensorflow.js');
+  const {importBackend} = await import('../../backend/packages.js');
+  const {TENSORFLOW, describeTensorFlow} = await import('../../backend/tensorflow.js');
   const missing = importBackend(TENSORFLOW);
   if (missing) return `not there, and not needed: ${missing}`;
   const {version, reason, gpuReason} = describeTensorFlow();

@@ -3,7 +3,7 @@ import {Command, Option} from 'commander';
 
 import type {ChatMessage, GenerateOptions, GenerateStats, LoadOptions} from '../index.js';
 import {resolveOptions} from '../options.js';
-import {PASSAGE, PASSAGE_TEMPERATURE} from '../passage.js';
+import {PASSAGE, PASSAGE_TEMPERATURE} from '../report/built_in_passage.js';
 import {dim, EXIT_INTERRUPTED, printJson, say, withInterrupt, withProgress} from './terminal.js';
 import {collect, gamma, number, readText, UsageError, wholeNumber} from './values.js';
 

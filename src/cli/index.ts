@@ -4,7 +4,7 @@ import * as path from 'node:path';
 
 import {Command, CommanderError} from 'commander';
 
-import {packageRoot} from '../backend/addon.js';
+import {packageRoot} from '../../backend/addon.js';
 import {calibrateCommand} from './calibrate.js';
 import {doctorCommand} from './doctor.js';
 import {evaluateCommand} from './evaluate.js';

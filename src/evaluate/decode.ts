@@ -1,10 +1,11 @@
 /** Decoding a known text in blocks, as rounds whose drafts are the text itself and are all accepted. */
 import * as tf from '@tensorflow/tfjs-core';
 
-import {newCaches, type Llama, type LlamaResult} from '../../models/llama.js';
-import type {KeyReads} from '../key_reads.js';
-import {LoopState, nativeBackend} from '../record.js';
-import {prefillRows} from '../session.js';
+import {newCaches, type Llama, type LlamaResult} from '../../models/llama/llama.js';
+import type {KeyReads} from '../selection/key_reads.js';
+import {nativeBackend} from '../../backend/current.js';
+import {LoopState} from '../decoding/record.js';
+import {prefillRows} from '../decoding/session.js';
 import type {Block, Policy} from './policy.js';
 
 /** What both models said of a block. */

@@ -1,7 +1,7 @@
 /** A method of an evaluation at work on a pair. */
 import {createHash} from 'node:crypto';
 
-import type {LlamaConfig} from '../../models/config.js';
+import type {LlamaConfig} from '../../models/hf/config.js';
 import {readLayerMap, type LayerMap} from '../../models/layer_map.js';
 import type {LanguageModel} from '../language_model.js';
 import {parseMethod, type Method} from './methods.js';

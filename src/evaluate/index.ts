@@ -1,13 +1,13 @@
 /** Perplexity against what is read, for methods of choosing the keys that the verifier sees. */
-import {longestContext} from '../../models/llama.js';
+import {longestContext} from '../../models/llama/llama.js';
 import {checkList, checkNames, describe} from '../options.js';
-import {KeyReads} from '../key_reads.js';
+import {KeyReads} from '../selection/key_reads.js';
 import {TeacherForced} from './decode.js';
 import {EvaluatedMethod, type EvaluatedPair} from './evaluated_method.js';
 import {IS_METHOD} from './methods.js';
 import {summarise, type MethodResult, type WindowRecord} from './result.js';
 import {WindowScores} from './scores.js';
-import {turn} from '../turn.js';
+import {yieldToEventLoop} from '../decoding/yield_to_event_loop.js';
 import {IS_TEXT, cutWindows, type EvaluationText, type Window} from './windows.js';
 
 export type {EvaluatedPair} from './evaluated_method.js';
@@ -15,7 +15,7 @@ export {evaluatePasskey, type PasskeyOptions, type PasskeyRecord} from './passke
 export type {PasskeyKind} from './passkeys.js';
 export type {MethodResult, WindowRecord} from './result.js';
 export type {ScoreSums} from './scores.js';
-export type {ReadSums} from '../key_reads.js';
+export type {ReadSums} from '../selection/key_reads.js';
 export type {EvaluationText} from './windows.js';
 
 const OPTIONS = ['methods', 'window', 'prefill', 'windows', 'records', 'onRecord', 'onProgress', 'signal'];
@@ -70,7 +70,7 @@ export async function evaluate(
 
   const windows: Window[] = [];
   for (const text of texts) {
-    await turn(signal);
+    await yieldToEventLoop(signal);
     windows.push(...cutWindows(text, tokenizer, window, count));
   }
   if (windows.length === 0)
@@ -106,7 +106,7 @@ export async function evaluate(
             scores.add(block);
             loaded += block.rows;
             onProgress?.({what: method.text, loaded, total});
-            await turn(signal);
+            await yieldToEventLoop(signal);
           }
         } finally {
           policy?.dispose?.();

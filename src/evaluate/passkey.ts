@@ -1,11 +1,11 @@
 /** Retrieval: whether a key that a long text told once, somewhere, is found again by what each method lets the verifier read. */
 import {createHash} from 'node:crypto';
 
-import {longestContext} from '../../models/llama.js';
-import type {LlamaTokenizer} from '../../models/tokenizer.js';
-import {KeyReads, readReductions} from '../key_reads.js';
+import {longestContext} from '../../models/llama/llama.js';
+import type {LlamaTokenizer} from '../../models/hf/tokenizer.js';
+import {KeyReads, readReductions} from '../selection/key_reads.js';
 import {checkList, checkNames, describe, oneOf, whole, type Check} from '../options.js';
-import {turn} from '../turn.js';
+import {yieldToEventLoop} from '../decoding/yield_to_event_loop.js';
 import {TeacherForced, type BlockLogits} from './decode.js';
 import {EvaluatedMethod, type EvaluatedPair} from './evaluated_method.js';
 import {IS_METHOD} from './methods.js';
@@ -103,7 +103,7 @@ export async function evaluatePasskey(
         const {tokens, asked, answer} = makeTrial(texts[trial % texts.length], tokenizer, cell, trial);
         const prompt = tokens.length - asked - answer;
         for (const run of running) {
-          await turn(signal);
+          await yieldToEventLoop(signal);
           const {method, reads} = run;
           const policy = method.policy();
           let found = 0;

@@ -1,12 +1,12 @@
 /** A method at work: which keys the verifier reads in each block, handed to the sparse graph in the product's own form. */
 import * as tf from '@tensorflow/tfjs-core';
 
-import type {LlamaConfig} from '../../models/config.js';
+import type {LlamaConfig} from '../../models/hf/config.js';
 import type {LayerMap} from '../../models/layer_map.js';
-import type {LlamaInput} from '../../models/llama.js';
+import type {LlamaInput} from '../../models/llama/llama.js';
 import {nucleusSelect} from '../../ops/index.js';
-import type {SetsOfLayers} from '../key_reads.js';
-import {SelectionTensors, fading, lookBack, planSelection} from '../selection.js';
+import type {SetsOfLayers} from '../selection/key_reads.js';
+import {SelectionTensors, fading, lookBack, planSelection} from '../selection/selection.js';
 import {draws} from './draws.js';
 import {KeyMask, seeEnds, type ListedKeys} from './list_keys.js';
 import {keysOf, type Method, type MethodOf} from './methods.js';

@@ -1,5 +1,5 @@
 /** What a method's windows come to. */
-import {readReductions, type ReadSums} from '../key_reads.js';
+import {readReductions, type ReadSums} from '../selection/key_reads.js';
 import {BUCKETS, bucketStart, type ScoreSums} from './scores.js';
 
 /** One method on one window: a line of `windows.jsonl`. All numbers are sums, so that windows add up. */

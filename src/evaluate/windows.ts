@@ -1,7 +1,7 @@
 /** The pieces of texts that are decoded. */
 import {createHash} from 'node:crypto';
 
-import type {LlamaTokenizer} from '../../models/tokenizer.js';
+import type {LlamaTokenizer} from '../../models/hf/tokenizer.js';
 import type {Check} from '../options.js';
 
 export interface EvaluationText {

@@ -3,7 +3,7 @@ import {existsSync, mkdirSync, writeFileSync} from 'node:fs';
 import * as path from 'node:path';
 
 import type {LayerMap} from '../../models/layer_map.js';
-import {keptKeys} from '../kept_keys.js';
+import {keptKeys} from '../evaluate/kept_keys.js';
 import type {LanguageModel} from '../language_model.js';
 import {load, resolveModel, type LoadOptions} from '../load.js';
 import {LONG_PASSAGE} from './passage.js';

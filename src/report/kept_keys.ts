@@ -1,7 +1,7 @@
 /** What the verifier read of one passage: a picture over layers and positions, one over rows and positions, and the passage itself. */
 import type {Spec} from 'vega';
 
-import type {KeptKeys, KeptSet} from '../kept_keys.js';
+import type {KeptKeys, KeptSet} from '../evaluate/kept_keys.js';
 import {COLOURS, INK, draw, standalone, type Svg} from './draw.js';
 import {grouped, percent, type Figure, type Panel, type Table} from './figure.js';
 

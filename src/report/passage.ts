@@ -1,5 +1,5 @@
 /** What `report` shows kept keys of: long enough for the keys that are read to be few. */
-import {PASSAGE} from '../passage.js';
+import {PASSAGE} from './built_in_passage.js';
 
 export const LONG_PASSAGE = `${PASSAGE} she saw the ship: a dark hull, very low in the water, and two masts where there should have been three. The \
 foremost was gone by the board, and a tangle of ropes and canvas hung over the side and dragged in the sea.

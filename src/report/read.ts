@@ -2,7 +2,7 @@
 import {existsSync, readFileSync, readdirSync, statSync} from 'node:fs';
 import * as path from 'node:path';
 
-import {Fields} from '../../models/json_file.js';
+import {Fields} from '../../models/hf/json_file.js';
 import type {KlMap, LayerMap, Mixture} from '../../models/layer_map.js';
 import type {MethodResult} from '../evaluate/result.js';
 

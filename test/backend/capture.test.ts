@@ -2,8 +2,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
-import type {CaptureStep} from '../../src/backend/capture.js';
-import type {SpecAttnBackend, SpecAttnMemoryInfo} from '../../src/backend/index.js';
+import type {CaptureStep} from '../../backend/capture.js';
+import type {SpecAttnBackend, SpecAttnMemoryInfo} from '../../backend/index.js';
 import {onBackend} from '../backends.js';
 import {narrow} from '../storage.js';
 

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
 import * as ops from '../../ops/index.js';
-import {BINARY, REDUCE, UNARY} from '../../src/backend/kernels/functions.js';
+import {BINARY, REDUCE, UNARY} from '../../backend/kernels/functions.js';
 import {isCuda} from '../backends.js';
 import {expectClose} from '../compare.js';
 import {describeNative, kernel, outcome, type Result} from './kernels.js';

@@ -2,7 +2,7 @@
 import * as fs from 'node:fs';
 import {expect} from 'chai';
 
-import {loadAddon, type Addon, type NativeDevice} from '../../src/backend/addon.js';
+import {loadAddon, type Addon, type NativeDevice} from '../../backend/addon.js';
 
 const loaded = loadAddon();
 const GUARD = 256;
@@ -76,8 +76,8 @@ function withDevice(
 /** Queues Fill over a buffer of `bytes` bytes, which are bools. */
 function fill(device: NativeDevice, addon: Addon, handle: number, bytes: number, value: number): void {
   const kernel = addon.kernels.findIndex(({name}) => name === 'Fill');
-  const bool = 4; // of DType in cuda/tensor.h
-  device.command.set([kernel, 0, 1, 1, handle, bool, 1, bytes, value]);
+  const bool = 4; // of DType in cuda/core/tensor.h
+  device.descriptor.set([kernel, 0, 1, 1, handle, bool, 1, bytes, value]);
   device.launch();
 }
 

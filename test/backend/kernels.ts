@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {AssertionError, expect} from 'chai';
 
-import {BACKEND} from '../../src/backend/index.js';
+import {BACKEND} from '../../backend/index.js';
 
 /** A suite for the native backend, skipped where the addon is missing. */
 export const describeNative: Mocha.SuiteFunction | Mocha.PendingSuiteFunction =

@@ -4,8 +4,8 @@ import path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
-import {packageRoot} from '../../src/backend/addon.js';
-import {BINARY, REDUCE, UNARY} from '../../src/backend/kernels/functions.js';
+import {packageRoot} from '../../backend/addon.js';
+import {BINARY, REDUCE, UNARY} from '../../backend/kernels/functions.js';
 import {describeNative, DTYPES, expectSame, kernel, tensor, type DType, type Tolerance} from './kernels.js';
 
 const SPECIAL = [NaN, Infinity, -Infinity, 0, -0, 1, -1, 0.5, 2.5, -1.5, 1e-30, 50, -50, 3e9];

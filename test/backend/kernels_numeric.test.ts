@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
-import {REDUCE} from '../../src/backend/kernels/functions.js';
+import {REDUCE} from '../../backend/kernels/functions.js';
 import {describeNative, DTYPES, expectSame, kernel, tensor, type DType} from './kernels.js';
 
 const SHAPES_AND_AXES: [number[], (number[] | null)[]][] = [

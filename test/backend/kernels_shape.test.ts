@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
-import type {SpecAttnBackend} from '../../src/backend/index.js';
+import type {SpecAttnBackend} from '../../backend/index.js';
 import {describeNative, DTYPES, expectSame, kernel, tensor, values, type DType} from './kernels.js';
 
 /** A test for each dtype. */

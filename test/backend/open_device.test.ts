@@ -5,7 +5,7 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import {expect} from 'chai';
 
-import {packageRoot} from '../../src/backend/addon.js';
+import {packageRoot} from '../../backend/addon.js';
 import {onBackend} from '../backends.js';
 
 /** The real addon, with a GPU that has no memory left. */

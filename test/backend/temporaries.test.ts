@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
-import type {SpecAttnBackend} from '../../src/backend/index.js';
+import type {SpecAttnBackend} from '../../backend/index.js';
 import {
   causalAttention,
   kvCacheAppend,

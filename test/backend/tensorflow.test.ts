@@ -8,11 +8,11 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
 import {kvCacheAppend, rmsNorm, rotaryAppend, swiGLU} from '../../ops/index.js';
-import {addonFile, loadAddon, packageRoot, type Addon} from '../../src/backend/addon.js';
-import {tensorflowKernels} from '../../src/backend/tensorflow.js';
+import {addonFile, loadAddon, packageRoot, type Addon} from '../../backend/addon.js';
+import {tensorflowKernels} from '../../backend/tensorflow.js';
 import {missing, onBackend} from '../backends.js';
 import {expectSame} from '../compare.js';
-import {tinyPair, withModel} from '../generate/models.js';
+import {tinyPair, withModel} from '../decoding/models.js';
 
 const at = (position: number): tf.Tensor1D => tf.tensor1d([position], 'int32');
 const ADAPTER = path.join(path.dirname(addonFile()), 'specattn_tensorflow.node');

@@ -5,12 +5,12 @@ import * as path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
-import type {SpecAttnBackend} from '../../src/backend/index.js';
-import type {FilePart} from '../../src/backend/types.js';
-import {Llama} from '../../models/llama.js';
+import type {SpecAttnBackend} from '../../backend/index.js';
+import type {FilePart} from '../../backend/types.js';
+import {Llama} from '../../models/llama/llama.js';
 import {onBackend} from '../backends.js';
 import {expectSame} from '../compare.js';
-import {PRETRAINED, linkModel, refusal, replaceFile} from '../generate/models.js';
+import {PRETRAINED, linkModel, refusal, replaceFile} from '../decoding/models.js';
 
 onBackend('specattn', 'upload from a file', () => {
   const backend = () => tf.backend() as SpecAttnBackend;

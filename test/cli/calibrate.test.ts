@@ -4,15 +4,15 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
 import {monotoneMap, readLayerMap} from '../../models/layer_map.js';
-import {Llama} from '../../models/llama.js';
-import {LlamaTokenizer} from '../../models/tokenizer.js';
-import {packageRoot} from '../../src/backend/addon.js';
-import {calibrate, divergenceSums} from '../../src/calibrate.js';
-import {PASSAGE} from '../../src/passage.js';
+import {Llama} from '../../models/llama/llama.js';
+import {LlamaTokenizer} from '../../models/hf/tokenizer.js';
+import {packageRoot} from '../../backend/addon.js';
+import {calibrate, divergenceSums} from '../../src/calibration/calibrate.js';
+import {PASSAGE} from '../../src/report/built_in_passage.js';
 import {SAME_BITS_ROWS, forEachBackend} from '../backends.js';
 
 const PAIR = path.join(packageRoot, 'models', 'pretrained');
-/** As in src/calibrate.ts: what a weight of 0 counts as, and the rows of a window that are not compared. */
+/** As in src/calibration/calibrate.ts: what a weight of 0 counts as, and the rows of a window that are not compared. */
 const SMALLEST = 1e-8;
 const FIRST_ROWS = 16;
 

@@ -5,9 +5,9 @@ import * as path from 'node:path';
 
 import {expect} from 'chai';
 
-import {packageRoot} from '../../src/backend/addon.js';
+import {packageRoot} from '../../backend/addon.js';
 import {missing} from '../backends.js';
-import {linkModel, replaceFile} from '../generate/models.js';
+import {linkModel, replaceFile} from '../decoding/models.js';
 import {RESULTS, writeFiles} from '../report/made.js';
 
 const BIN = path.join(packageRoot, 'bin', 'specattn.js');

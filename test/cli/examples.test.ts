@@ -3,7 +3,7 @@ import * as path from 'node:path';
 
 import {expect} from 'chai';
 
-import {packageRoot} from '../../src/backend/addon.js';
+import {packageRoot} from '../../backend/addon.js';
 
 /** What each example must print. */
 const EXAMPLES: [string, RegExp][] = [

@@ -6,7 +6,7 @@ import * as path from 'node:path';
 
 import {expect} from 'chai';
 
-import {packageRoot} from '../../src/backend/addon.js';
+import {packageRoot} from '../../backend/addon.js';
 import {librariesOf, missingLibraries} from '../../src/cli/install_tensorflow/cuda.js';
 import {describeWith} from '../package/tools.js';
 import {tensorflowFiles, writeTfjsNode, writeWheel} from './made_wheel.js';

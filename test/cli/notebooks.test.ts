@@ -5,8 +5,8 @@ import * as path from 'node:path';
 
 import {expect} from 'chai';
 
-import {packageRoot} from '../../src/backend/addon.js';
-import {newFolder} from '../generate/models.js';
+import {packageRoot} from '../../backend/addon.js';
+import {newFolder} from '../decoding/models.js';
 
 const EXAMPLES = path.join(packageRoot, 'examples');
 const NOTEBOOKS = fs.readdirSync(EXAMPLES).filter((name) => name.endsWith('.ipynb'));

@@ -3,7 +3,7 @@ import {closeSync, existsSync, openSync, readFileSync, readSync} from 'node:fs';
 import {createRequire} from 'node:module';
 import * as path from 'node:path';
 
-import {packageRoot} from '../../src/backend/addon.js';
+import {packageRoot} from '../../backend/addon.js';
 
 const load = createRequire(__filename);
 

@@ -2,9 +2,9 @@
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 
-import {BACKEND, describeDevices} from '../../src/backend/index.js';
-import {kernelConfigs} from '../../src/backend/kernels/index.js';
-import {importable, importBackend} from '../../src/backend/packages.js';
+import {BACKEND, describeDevices} from '../../backend/index.js';
+import {kernelConfigs} from '../../backend/kernels/index.js';
+import {importable, importBackend} from '../../backend/packages.js';
 import {bundle, versionOf} from './bundle.js';
 import {KernelWatch} from './kernels.js';
 import {runSpecs, type Outcome} from './run.js';

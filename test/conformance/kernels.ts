@@ -8,9 +8,9 @@ import {
   type KernelFunc,
 } from '@tensorflow/tfjs-core';
 
-import {BACKEND, type SpecAttnBackend} from '../../src/backend/index.js';
-import {kernelConfigs} from '../../src/backend/kernels/index.js';
-import type {KernelArgs, NativeKernelConfig} from '../../src/backend/kernels/kernel.js';
+import {BACKEND, type SpecAttnBackend} from '../../backend/index.js';
+import {kernelConfigs} from '../../backend/kernels/index.js';
+import type {KernelArgs, NativeKernelConfig} from '../../backend/kernels/kernel.js';
 import type {TakenCall} from './verdict.js';
 
 export interface Calls {

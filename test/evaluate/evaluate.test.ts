@@ -4,7 +4,7 @@ import * as path from 'node:path';
 import {expect} from 'chai';
 
 import {writeLayerMap, type LayerMap} from '../../models/layer_map.js';
-import {calibrate} from '../../src/calibrate.js';
+import {calibrate} from '../../src/calibration/calibrate.js';
 import {
   evaluate,
   type EvaluateOptions,
@@ -14,7 +14,7 @@ import {
 } from '../../src/evaluate/index.js';
 import type {LanguageModel} from '../../src/language_model.js';
 import {forEachBackend, onBackend} from '../backends.js';
-import {newFolder, passage, refusal, tinyPair, withModel} from '../generate/models.js';
+import {newFolder, passage, refusal, tinyPair, withModel} from '../decoding/models.js';
 import {select} from '../reference.js';
 import {
   decode,

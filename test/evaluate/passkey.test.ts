@@ -6,7 +6,7 @@ import {passkeyOf} from '../../src/evaluate/passkeys.js';
 import {passkeyTable} from '../../src/evaluate/tables.js';
 import type {LanguageModel} from '../../src/language_model.js';
 import {onBackend} from '../backends.js';
-import {passage, refusal, withModel} from '../generate/models.js';
+import {passage, refusal, withModel} from '../decoding/models.js';
 
 describe('passkeyOf', () => {
   it('asks for what it told, by a question that does not tell it', () => {

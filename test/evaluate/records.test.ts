@@ -5,7 +5,7 @@ import {expect} from 'chai';
 
 import {EvaluationFolder, PasskeyFolder} from '../../src/evaluate/records.js';
 import type {PasskeyRecord, WindowRecord} from '../../src/evaluate/index.js';
-import {newFolder} from '../generate/models.js';
+import {newFolder} from '../decoding/models.js';
 
 const record = (key: string) => ({key, scores: {}, reads: {}}) as WindowRecord;
 

@@ -2,8 +2,8 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 
-import {readConfig, type LlamaConfig} from '../../models/config.js';
-import {ropeFrequencies} from '../../models/rope.js';
+import {readConfig, type LlamaConfig} from '../../models/hf/config.js';
+import {ropeFrequencies} from '../../models/llama/rope.js';
 import {nucleus, rmsNorm, rotaryEmbedding} from '../reference.js';
 
 /** What a row's key/value head of a layer could see: its query heads' vectors, and the keys up to its own. */

@@ -2,9 +2,9 @@ import * as path from 'node:path';
 
 import {expect} from 'chai';
 
-import {LlamaTokenizer} from '../../models/tokenizer.js';
+import {LlamaTokenizer} from '../../models/hf/tokenizer.js';
 import {cutWindows} from '../../src/evaluate/windows.js';
-import {PRETRAINED, passage} from '../generate/models.js';
+import {PRETRAINED, passage} from '../decoding/models.js';
 
 describe('cutWindows', () => {
   const tokenizer = LlamaTokenizer.load(path.join(PRETRAINED, 'verifier'));

@@ -1,12 +1,12 @@
 /** Greedy speculative decoding writes what plain decoding writes: 100 prompts on every backend. */
 import {expect} from 'chai';
 
-import type {GenerateResult} from '../../src/generate.js';
+import type {GenerateResult} from '../../src/decoding/generate.js';
 import type {LanguageModel} from '../../src/language_model.js';
 import type {GenerateOptions} from '../../src/options.js';
 import {forEachBackend, type BackendName} from '../backends.js';
 import {random} from '../backend/kernels.js';
-import {withModel} from '../generate/models.js';
+import {withModel} from '../decoding/models.js';
 import {letterPair, lettersOf, type Letters} from './letters.js';
 
 const LETTERS = 12;

@@ -4,10 +4,10 @@ import {expect} from 'chai';
 
 import type {LanguageModel} from '../../src/language_model.js';
 import {resolveOptions} from '../../src/options.js';
-import {LAST, POSITION, SEED} from '../../src/round.js';
-import {Session} from '../../src/session.js';
+import {LAST, POSITION, SEED} from '../../src/decoding/round.js';
+import {Session} from '../../src/decoding/session.js';
 import {forEachBackend, onBackend} from '../backends.js';
-import {withModel} from '../generate/models.js';
+import {withModel} from '../decoding/models.js';
 import {distribution} from '../reference.js';
 import {chiSquare, chiSquareLimit, pooled, totalVariation, totalVariationLimit} from '../statistics.js';
 import {letterPair} from './letters.js';

@@ -2,9 +2,9 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 
-import {readConfig} from '../../models/config.js';
+import {readConfig} from '../../models/hf/config.js';
 import {writeLayerMap} from '../../models/layer_map.js';
-import {namedNormals, newFolder, safetensors} from '../generate/models.js';
+import {namedNormals, newFolder, safetensors} from '../decoding/models.js';
 
 const LAYERS = 2;
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz';

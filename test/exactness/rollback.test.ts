@@ -3,15 +3,15 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import * as fc from 'fast-check';
 
-import type {Llama} from '../../models/llama.js';
+import type {Llama} from '../../models/llama/llama.js';
 import {kvCacheAppend} from '../../ops/index.js';
 import type {LanguageModel} from '../../src/language_model.js';
 import {resolveOptions} from '../../src/options.js';
-import {CACHES} from '../../src/round.js';
-import {Session} from '../../src/session.js';
+import {CACHES} from '../../src/decoding/round.js';
+import {Session} from '../../src/decoding/session.js';
 import {SAME_BITS_ROWS, forEachBackend, isNative, onBackend} from '../backends.js';
 import {expectClose, expectSame} from '../compare.js';
-import {withModel} from '../generate/models.js';
+import {withModel} from '../decoding/models.js';
 import {letterPair} from './letters.js';
 
 const LETTERS = 8;

@@ -4,9 +4,9 @@ import * as path from 'node:path';
 import {promisify} from 'node:util';
 import {expect} from 'chai';
 
-import {BACKEND} from '../../src/backend/index.js';
+import {BACKEND} from '../../backend/index.js';
 import {missing} from '../backends.js';
-import {passage} from '../generate/models.js';
+import {passage} from '../decoding/models.js';
 
 const run = promisify(execFile);
 

@@ -1,5 +1,5 @@
 /** A launch of every kernel that is accepted: where made-up ones begin. */
-import type {Storage} from '../../src/backend/types.js';
+import type {Storage} from '../../backend/types.js';
 
 export interface LaunchTensor {
   storage: Storage;

@@ -1,9 +1,9 @@
-/** The launches of `launches.ts` as the bytes that cuda/fuzz/commands.cc reads: where coverage-guided fuzzing begins. */
+/** The launches of `launches.ts` as the bytes that cuda/fuzz/launch_descriptors.cc reads: where coverage-guided fuzzing begins. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 
-import {packageRoot} from '../../src/backend/addon.js';
-import type {Storage} from '../../src/backend/types.js';
+import {packageRoot} from '../../backend/addon.js';
+import type {Storage} from '../../backend/types.js';
 import {LAUNCHES, type Launch, type LaunchTensor} from './launches.js';
 
 const DTYPES: readonly Storage[] = ['float32', 'bfloat16', 'float16', 'int32', 'bool'];

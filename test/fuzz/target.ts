@@ -4,7 +4,7 @@ import {inspect} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import * as fc from 'fast-check';
 
-import type {SpecAttnMemoryInfo} from '../../src/backend/index.js';
+import type {SpecAttnMemoryInfo} from '../../backend/index.js';
 
 export interface Target<T> {
   readonly name: string;

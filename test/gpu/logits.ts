@@ -7,10 +7,10 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 
-import {Llama} from '../../models/llama.js';
-import {LlamaTokenizer} from '../../models/tokenizer.js';
-import {packageRoot} from '../../src/backend/addon.js';
-import {BACKEND} from '../../src/backend/index.js';
+import {Llama} from '../../models/llama/llama.js';
+import {LlamaTokenizer} from '../../models/hf/tokenizer.js';
+import {packageRoot} from '../../backend/addon.js';
+import {BACKEND} from '../../backend/index.js';
 
 export const POSITIONS = 2000;
 export const ROLES = ['draft', 'verifier'] as const;

@@ -2,12 +2,12 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
-import type {SpecAttnBackend} from '../../src/backend/index.js';
+import type {SpecAttnBackend} from '../../backend/index.js';
 import type {GenerateOptions} from '../../src/options.js';
 import {causalAttention} from '../../ops/index.js';
 import {onBackend} from '../backends.js';
 import {expectClose} from '../compare.js';
-import {memory, passage, refusal, tinyPair, withModel} from '../generate/models.js';
+import {memory, passage, refusal, tinyPair, withModel} from '../decoding/models.js';
 import {onCuda} from './on_cuda.js';
 
 const native = () => tf.backend() as SpecAttnBackend;

@@ -1,5 +1,5 @@
 /** Tests that need a GPU: where there is none they are skipped, and their titles say why. */
-import {describeDevices} from '../../src/backend/index.js';
+import {describeDevices} from '../../backend/index.js';
 import {onBackend} from '../backends.js';
 
 /** A `describe` on the CUDA device. */

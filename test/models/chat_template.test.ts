@@ -3,7 +3,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import {expect} from 'chai';
 
-import {LlamaTokenizer} from '../../models/tokenizer.js';
+import {LlamaTokenizer} from '../../models/hf/tokenizer.js';
 import {onBackend} from '../backends.js';
 import {
   PRETRAINED,
@@ -13,7 +13,7 @@ import {
   replaceFile,
   tinyPair,
   withModel,
-} from '../generate/models.js';
+} from '../decoding/models.js';
 
 /** TinyLlama-1.1B-Chat's. */
 const ZEPHYR =

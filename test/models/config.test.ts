@@ -2,7 +2,7 @@ import {expect} from 'chai';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 
-import {readConfig} from '../../models/config.js';
+import {readConfig} from '../../models/hf/config.js';
 import {copyModel, testFolder} from './folder.js';
 import {PRETRAINED, readGolden} from './golden.js';
 

@@ -4,9 +4,9 @@ import {expect} from 'chai';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 
-import {exportModel} from '../../models/export.js';
+import {exportModel} from '../../models/llama/export.js';
 import {fileSystem} from '../../models/file_system.js';
-import {Llama} from '../../models/llama.js';
+import {Llama} from '../../models/llama/llama.js';
 import {forEachBackend} from '../backends.js';
 import {expectSame} from '../compare.js';
 import {testFolder} from './folder.js';

@@ -2,7 +2,7 @@
 import {readFileSync, readdirSync} from 'node:fs';
 import * as path from 'node:path';
 
-import {packageRoot} from '../../src/backend/addon.js';
+import {packageRoot} from '../../backend/addon.js';
 
 export const GOLDEN = path.join(packageRoot, 'test', 'golden');
 export const PRETRAINED = path.join(packageRoot, 'models', 'pretrained');

@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 
-import {readConfig} from '../../models/config.js';
+import {readConfig} from '../../models/hf/config.js';
 import {
   monotoneMap,
   readLayerMap,

@@ -9,8 +9,8 @@ import {
   type LlamaLoadOptions,
   type LlamaOutput,
   type LlamaResult,
-} from '../../models/llama.js';
-import {BACKEND, type SpecAttnBackend} from '../../src/backend/index.js';
+} from '../../models/llama/llama.js';
+import {BACKEND, type SpecAttnBackend} from '../../backend/index.js';
 import {SAME_BITS_ROWS, forEachBackend, isCuda, isNative, onBackend} from '../backends.js';
 import {expectClose, expectSame, meanError} from '../compare.js';
 import {copyModel} from './folder.js';

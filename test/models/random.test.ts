@@ -3,14 +3,14 @@ import * as path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
-import {readConfig} from '../../models/config.js';
-import {Llama} from '../../models/llama.js';
-import {makeRandom, type FloatStorage} from '../../models/weights.js';
-import {packageRoot} from '../../src/backend/addon.js';
-import type {SpecAttnBackend} from '../../src/backend/index.js';
+import {readConfig} from '../../models/hf/config.js';
+import {Llama} from '../../models/llama/llama.js';
+import {makeRandom, type FloatStorage} from '../../models/llama/weights.js';
+import {packageRoot} from '../../backend/addon.js';
+import type {SpecAttnBackend} from '../../backend/index.js';
 import {forEachBackend, onBackend} from '../backends.js';
 import {expectClose, expectSame} from '../compare.js';
-import {memory} from '../generate/models.js';
+import {memory} from '../decoding/models.js';
 
 const DRAFT = path.join(packageRoot, 'models', 'pretrained', 'draft');
 

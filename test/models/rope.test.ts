@@ -1,5 +1,5 @@
-import {readConfig} from '../../models/config.js';
-import {ropeFrequencies} from '../../models/rope.js';
+import {readConfig} from '../../models/hf/config.js';
+import {ropeFrequencies} from '../../models/llama/rope.js';
 import {expectClose} from '../compare.js';
 import {goldens} from './golden.js';
 

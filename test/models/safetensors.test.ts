@@ -4,7 +4,7 @@ import {spawnSync} from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 
-import {Safetensors} from '../../models/safetensors.js';
+import {Safetensors} from '../../models/hf/safetensors.js';
 import {copyModel, testFolder} from './folder.js';
 import {readGolden} from './golden.js';
 

@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 
-import {LlamaTokenizer, assertSameVocabulary} from '../../models/tokenizer.js';
+import {LlamaTokenizer, assertSameVocabulary} from '../../models/hf/tokenizer.js';
 import {testFolder} from './folder.js';
 import {PRETRAINED, readGolden} from './golden.js';
 

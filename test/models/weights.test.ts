@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
-import {makeWeight, makeZeros, widen, type FloatStorage, type RawTensor} from '../../models/weights.js';
+import {makeWeight, makeZeros, widen, type FloatStorage, type RawTensor} from '../../models/llama/weights.js';
 import {forEachBackend} from '../backends.js';
 import {expectSame} from '../compare.js';
 

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
 import {kvCacheAppend, rotaryAppend, rotaryEmbedding} from '../../ops/index.js';
-import type {Storage} from '../../src/backend/index.js';
+import type {Storage} from '../../backend/index.js';
 import {forEachBackend, isNative, onBackend} from '../backends.js';
 import {expectClose, expectSame} from '../compare.js';
 import {Random} from '../random.js';

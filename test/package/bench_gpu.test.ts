@@ -3,7 +3,7 @@ import {spawnSync} from 'node:child_process';
 import * as path from 'node:path';
 import {expect} from 'chai';
 
-import {packageRoot} from '../../src/backend/addon.js';
+import {packageRoot} from '../../backend/addon.js';
 import {describeDevices} from '../../src/index.js';
 
 const SECTIONS = ['bandwidth', 'mask', 'attention', 'step', 'round', 'prefill', 'loading'];

@@ -5,7 +5,7 @@ import * as path from 'node:path';
 
 import {expect} from 'chai';
 
-import {packageRoot} from '../../src/backend/addon.js';
+import {packageRoot} from '../../backend/addon.js';
 import {describeWith, which} from './tools.js';
 
 const CMAKE = `

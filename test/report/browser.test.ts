@@ -7,7 +7,7 @@ import {chromium, type Browser, type Page} from 'playwright-core';
 
 import {report, type Report} from '../../src/index.js';
 import {missing} from '../backends.js';
-import {newFolder} from '../generate/models.js';
+import {newFolder} from '../decoding/models.js';
 import {ALL, RESULTS, writeFiles} from './made.js';
 
 const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((file) =>

@@ -7,7 +7,7 @@ import {drawKeptKeys, keptKeys, type KeptKeys} from '../../src/index.js';
 import {drawKeptKeysFigure} from '../../src/report/kept_keys.js';
 import {decode, everyKey} from '../evaluate/reference.js';
 import {forEachBackend} from '../backends.js';
-import {passage, refusal, tinyPair, withModel} from '../generate/models.js';
+import {passage, refusal, tinyPair, withModel} from '../decoding/models.js';
 import {select} from '../reference.js';
 
 const TEXT = passage(1).slice(0, 200);

@@ -6,7 +6,7 @@ import {expect} from 'chai';
 
 import {report} from '../../src/index.js';
 import {onBackend} from '../backends.js';
-import {newFolder} from '../generate/models.js';
+import {newFolder} from '../decoding/models.js';
 import {ALL, BENCH, GPU_BENCH, LAYER_MAP, PASSKEYS, RESULTS, tablesOf, writeFiles} from './made.js';
 
 /** The map of made data is of no pair that is here, so that no model runs. */

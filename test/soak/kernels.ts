@@ -3,7 +3,7 @@ import {spawn} from 'node:child_process';
 import * as path from 'node:path';
 import {expect} from 'chai';
 
-import {packageRoot} from '../../src/backend/addon.js';
+import {packageRoot} from '../../backend/addon.js';
 import {say} from '../../src/cli/terminal.js';
 import type {Checks} from './checks.js';
 

@@ -3,7 +3,7 @@ import * as fs from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
-import {nativeBackend} from '../../src/record.js';
+import {nativeBackend} from '../../backend/current.js';
 
 /** What must be back to the last one when everything was disposed of. */
 export function held() {

@@ -3,9 +3,9 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import {expect} from 'chai';
 
-import {packageRoot} from '../../src/backend/addon.js';
+import {packageRoot} from '../../backend/addon.js';
 import {say} from '../../src/cli/terminal.js';
-import type {GenerateResult} from '../../src/generate.js';
+import type {GenerateResult} from '../../src/decoding/generate.js';
 import {load, type GenerateOptions} from '../../src/index.js';
 import type {LanguageModel} from '../../src/language_model.js';
 import {Chance, type Checks} from './checks.js';

@@ -1,8 +1,8 @@
 /** config.json and generation_config.json. */
 import * as fc from 'fast-check';
 
-import {readConfig} from '../../../models/config.js';
-import {ropeFrequencies} from '../../../models/rope.js';
+import {readConfig} from '../../../models/hf/config.js';
+import {ropeFrequencies} from '../../../models/llama/rope.js';
 import {hostileJson, hostileValue, namesField, type HostileFile} from '../hostile.js';
 import type {Target} from '../target.js';
 import {CaseFolder} from './folder.js';

@@ -4,11 +4,11 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import * as fc from 'fast-check';
 
-import {loadAddon, type Addon, type NativeDevice} from '../../../src/backend/addon.js';
+import {loadAddon, type Addon, type NativeDevice} from '../../../backend/addon.js';
 import {hostileNumber} from '../hostile.js';
 import type {Target} from '../target.js';
 
-type Method = Exclude<keyof NativeDevice, 'name' | 'description' | 'asynchronous' | 'command'>;
+type Method = Exclude<keyof NativeDevice, 'name' | 'description' | 'asynchronous' | 'descriptor'>;
 const METHODS: Method[] = [
   ...([
     'allocate',
@@ -62,13 +62,13 @@ const argument: fc.Arbitrary<Argument> = fc.oneof(
 interface Call {
   method: Method;
   arguments: Argument[];
-  /** What stands in the command before a launch. */
-  command: number[];
+  /** What stands in the descriptor before a launch. */
+  descriptor: number[];
 }
 const call: fc.Arbitrary<Call> = fc.record({
   method: fc.constantFrom(...METHODS),
   arguments: fc.array(argument, {maxLength: 6}),
-  command: fc.oneof(
+  descriptor: fc.oneof(
     fc.array(hostileNumber, {maxLength: 24}),
     // Copy, from one buffer to another: some of these are accepted.
     fc
@@ -97,7 +97,7 @@ function run(calls: Call[]): void {
     const list = one.made === 'buffer' ? buffers : captures;
     return list.length > 0 ? list[one.number % list.length] : one.number;
   };
-  for (const {method, arguments: given, command} of calls) {
+  for (const {method, arguments: given, descriptor} of calls) {
     const args = given.map(resolve);
     if (method === 'free' && (recording || captures.length > 0)) continue;
     if (
@@ -107,7 +107,7 @@ function run(calls: Call[]): void {
       (args[0] as number) < NO_MEMORY
     )
       continue;
-    device.command.set(command);
+    device.descriptor.set(descriptor);
     try {
       const result = (device[method] as (...args: unknown[]) => unknown)(...args);
       if (method === 'allocate') buffers.push(result as number);

@@ -3,7 +3,7 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 
-import {writeTinyPair} from '../../generate/tiny_pair.js';
+import {writeTinyPair} from '../../decoding/tiny_pair.js';
 
 /** Made at the first use, gone when the process ends. */
 let pair: {draft: string; verifier: string} | undefined;

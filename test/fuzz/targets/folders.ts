@@ -4,7 +4,7 @@ import * as path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import * as fc from 'fast-check';
 
-import {BACKEND} from '../../../src/backend/index.js';
+import {BACKEND} from '../../../backend/index.js';
 import {load} from '../../../src/load.js';
 import {hostileJson, namesField, type HostileFile} from '../hostile.js';
 import type {Target} from '../target.js';

@@ -1,5 +1,5 @@
 /** Every target. */
-import {describeDevices} from '../../../src/backend/index.js';
+import {describeDevices} from '../../../backend/index.js';
 import type {Target} from '../target.js';
 import {commandLines} from './cli.js';
 import {config} from './config.js';

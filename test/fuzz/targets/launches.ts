@@ -2,9 +2,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as fc from 'fast-check';
 
-import {loadAddon} from '../../../src/backend/addon.js';
-import {BACKEND, type SpecAttnBackend} from '../../../src/backend/index.js';
-import {BYTES, type Storage} from '../../../src/backend/types.js';
+import {loadAddon} from '../../../backend/addon.js';
+import {BACKEND, type SpecAttnBackend} from '../../../backend/index.js';
+import {BYTES, type Storage} from '../../../backend/types.js';
 import {hostileNumber} from '../hostile.js';
 import {LAUNCHES, type Launch, type LaunchTensor} from '../launches.js';
 import type {Target} from '../target.js';
@@ -42,7 +42,7 @@ interface Input {
   sizes: [number, number][];
   changes: Change[];
   data: number[];
-  /** Numbers of the command that are others, past what TensorFlow.js lets through. */
+  /** Numbers of the descriptor that are others, past what TensorFlow.js lets through. */
   spoiled: {at: number; to: number}[];
 }
 
@@ -120,7 +120,7 @@ function run(input: Input): void {
   }
 }
 
-/** The command that the backend would write, with some numbers changed. */
+/** The descriptor that the backend would write, with some numbers changed. */
 function launchSpoiled(
   backend: SpecAttnBackend,
   kernel: string,
@@ -133,9 +133,9 @@ function launchSpoiled(
     const storage = storages.indexOf(backend.storageOf(x));
     return [backend.handleOf(x), storage, x.shape.length, ...x.shape];
   });
-  const command = [numberOf(kernel), inputs.length, outputs.length, attrs.length, ...tensors, ...attrs];
-  for (const {at, to} of spoiled) command[at % command.length] = to;
-  backend.device.command.set(command);
+  const descriptor = [numberOf(kernel), inputs.length, outputs.length, attrs.length, ...tensors, ...attrs];
+  for (const {at, to} of spoiled) descriptor[at % descriptor.length] = to;
+  backend.device.descriptor.set(descriptor);
   backend.device.launch();
 }
 

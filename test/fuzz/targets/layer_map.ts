@@ -1,10 +1,10 @@
 /** layer_map.json of either kind, from a file or from memory. */
 import * as fc from 'fast-check';
 
-import {readConfig, type LlamaConfig} from '../../../models/config.js';
+import {readConfig, type LlamaConfig} from '../../../models/hf/config.js';
 import {readLayerMap, type LayerMap} from '../../../models/layer_map.js';
-import {planSelection} from '../../../src/selection.js';
-import {layerMapOf} from '../../generate/tiny_pair.js';
+import {planSelection} from '../../../src/selection/selection.js';
+import {layerMapOf} from '../../decoding/tiny_pair.js';
 import {hostileJson, hostileValue, namesField, type HostileFile} from '../hostile.js';
 import type {Target} from '../target.js';
 import {CaseFolder, pairFolders} from './folder.js';

@@ -1,7 +1,7 @@
 /** Options of load, generate, evaluate and calibrate: every one at its limits, past them, and as what it is not. */
 import * as fc from 'fast-check';
 
-import {calibrate, type CalibrateOptions} from '../../../src/calibrate.js';
+import {calibrate, type CalibrateOptions} from '../../../src/calibration/calibrate.js';
 import {evaluate, type EvaluateOptions} from '../../../src/evaluate/index.js';
 import {load, type LoadOptions} from '../../../src/load.js';
 import {resolveOptions, type GenerateOptions} from '../../../src/options.js';

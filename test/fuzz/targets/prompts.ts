@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as fc from 'fast-check';
 
-import {BACKEND} from '../../../src/backend/index.js';
+import {BACKEND} from '../../../backend/index.js';
 import type {LanguageModel} from '../../../src/language_model.js';
 import {load} from '../../../src/load.js';
 import type {GenerateOptions} from '../../../src/options.js';

@@ -2,7 +2,7 @@
 import * as fs from 'node:fs';
 import * as fc from 'fast-check';
 
-import {Safetensors} from '../../../models/safetensors.js';
+import {Safetensors} from '../../../models/hf/safetensors.js';
 import {hostileJson, hostileText, namesField, spoiled, type HostileFile} from '../hostile.js';
 import type {Target} from '../target.js';
 import {CaseFolder} from './folder.js';

@@ -1,7 +1,7 @@
 /** tokenizer.json and tokenizer_config.json, and texts through what was accepted. */
 import * as fc from 'fast-check';
 
-import {LlamaTokenizer} from '../../../models/tokenizer.js';
+import {LlamaTokenizer} from '../../../models/hf/tokenizer.js';
 import {hostileJson, namesField, type HostileFile} from '../hostile.js';
 import type {Target} from '../target.js';
 import {CaseFolder} from './folder.js';

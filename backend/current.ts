@@ -1,0 +1,15 @@
+/** The native backend, where it is TensorFlow.js's current one. */
+import * as tf from '@tensorflow/tfjs-core';
+
+import type {SpecAttnBackend} from './backend.js';
+
+/** The current backend if it is `specattn`, else undefined. */
+export function nativeBackend(): SpecAttnBackend | undefined {
+  const backend = tf.backend() as Partial<SpecAttnBackend>;
+  return backend.isSpecAttn ? (backend as SpecAttnBackend) : undefined;
+}
+
+/** Waits until every queued launch has run, so that its time is not counted as the time of what comes after it. */
+export function settle(): void {
+  nativeBackend()?.synchronize();
+}

@@ -1,0 +1,152 @@
+// The addon's methods that record launches and run them again.
+#pragma once
+#include "addon/device_object.h"
+
+namespace specattn {
+
+inline napi_value BeginCapture(napi_env env, napi_callback_info info) {
+  Call call;
+  if (!call.Parse(env, info)) return nullptr;
+  const Status status = call.self->device->BeginCapture();
+  if (!status.ok()) return Throw(env, status);
+  call.self->recording = call.self->next_capture++;
+  call.self->allocator->BeginPool(call.self->recording);
+  return nullptr;
+}
+
+inline napi_value Mark(napi_env env, napi_callback_info info) {
+  Call call;
+  if (!call.Parse(env, info)) return nullptr;
+  const Status status = call.self->device->Mark();
+  return status.ok() ? nullptr : Throw(env, status);
+}
+
+inline napi_value EndCapture(napi_env env, napi_callback_info info) {
+  Call call;
+  if (!call.Parse(env, info)) return nullptr;
+  DeviceObject& object = *call.self;
+  if (!object.recording) return Throw(env, "[capture] no launches are being recorded");
+  const int id = object.recording;
+  object.recording = 0;
+  std::unique_ptr<Capture> capture;
+  const Status ended = object.device->EndCapture(&capture);
+  const Status prepared = object.allocator->EndPool();
+  const Status status = ended.ok() ? prepared : ended;
+  if (!status.ok()) {
+    object.allocator->FreePool(id);
+    return Throw(env, status);
+  }
+  object.captures[id].capture = std::move(capture);
+  return Number(env, id);
+}
+
+inline napi_value FreeCapture(napi_env env, napi_callback_info info) {
+  Call call;
+  if (!call.Parse(env, info)) return nullptr;
+  if (call.self->recording)
+    return Throw(env, "[freeCapture] no capture can be freed while launches are recorded");
+  const int id = call.Id(0);
+  if (call.self->captures.erase(id)) call.self->allocator->FreePool(id);
+  return nullptr;
+}
+
+// The capture that a call's first argument names; null, and an exception, where there is none.
+inline CaptureEntry* FindCapture(napi_env env, const Call& call, const char* what) {
+  const auto found = call.self->captures.find(call.Id(0));
+  if (found != call.self->captures.end()) return &found->second;
+  Throw(env, Error("[%s] the capture was freed", what));
+  return nullptr;
+}
+
+// addOutput(capture, handle): what the buffer holds after every replay from now on can be read. Returns the output's number.
+inline napi_value AddOutput(napi_env env, napi_callback_info info) {
+  Call call;
+  if (!call.Parse(env, info)) return nullptr;
+  CaptureEntry* const recording = FindCapture(env, call, "addOutput");
+  if (!recording) return nullptr;
+  CaptureEntry::Output output;
+  output.handle = call.Id(1);
+  output.since = recording->replays;
+  output.data = call.self->allocator->Data(output.handle, &output.bytes);
+  if (!output.data) return Throw(env, Error("[addOutput] no buffer has the handle %d", output.handle));
+  for (std::unique_ptr<Readback>& values : output.values) {
+    const Status status = call.self->device->NewReadback(output.bytes, &values);
+    if (!status.ok()) return Throw(env, status);
+  }
+  recording->outputs.push_back(std::move(output));
+  return Number(env, static_cast<double>(recording->outputs.size() - 1));
+}
+
+// replay(capture): queues the launches, then copies of the outputs.
+inline napi_value Replay(napi_env env, napi_callback_info info) {
+  Call call;
+  if (!call.Parse(env, info)) return nullptr;
+  CaptureEntry* const recording = FindCapture(env, call, "replay");
+  if (!recording) return nullptr;
+  if (call.self->recording) return Throw(env, "[replay] no capture can run while launches are recorded");
+  Status status = recording->capture->Replay();
+  if (status.ok() && call.self->allocator->guards())
+    status = call.self->allocator->CheckPool("replay", static_cast<int>(call.numbers[0]));
+  if (!status.ok()) return Throw(env, status);
+  ++recording->replays;
+  for (CaptureEntry::Output& output : recording->outputs) {
+    size_t bytes = 0;
+    const void* const data = call.self->allocator->Data(output.handle, &bytes);
+    if (data != output.data || bytes != output.bytes)
+      return Throw(env, "[replay] an output's buffer was freed");
+    status = output.values[recording->replays % 2]->Start(data);
+    if (!status.ok()) return Throw(env, status);
+  }
+  return nullptr;
+}
+
+// Whether `back` says the last replay (0) or the one before it (1), and there was one since the first `since`.
+inline bool IsKept(napi_env env, const CaptureEntry& recording, double back, const char* what,
+                   unsigned since = 0) {
+  const unsigned replays = recording.replays - since;
+  const bool kept = (back == 0 || back == 1) && back < replays;
+  if (!kept) Throw(env, Error("[%s] of %u replays the one %g back is not kept", what, replays, back));
+  return kept;
+}
+
+// readOutput(capture, output, back, view): its values after the last replay but `back`. Waits for that one.
+inline napi_value ReadOutput(napi_env env, napi_callback_info info) {
+  Call call;
+  if (!call.Parse(env, info)) return nullptr;
+  CaptureEntry* const recording = FindCapture(env, call, "readOutput");
+  if (!recording) return nullptr;
+  const int number = call.Id(1);
+  if (number < 0 || static_cast<size_t>(number) >= recording->outputs.size())
+    return Throw(env, Error("[readOutput] the capture has no output %g", call.numbers[1]));
+  CaptureEntry::Output& output = recording->outputs[static_cast<size_t>(number)];
+  if (!IsKept(env, *recording, call.numbers[2], "readOutput", output.since)) return nullptr;
+  void* host = nullptr;
+  size_t bytes = 0;
+  if (!Bytes(env, call.values[3], &host, &bytes)) return Throw(env, "[readOutput] expects a typed array");
+  if (bytes != output.bytes)
+    return Throw(env, Error("[readOutput] the output has %zu bytes but the array %zu", output.bytes, bytes));
+  const unsigned back = static_cast<unsigned>(call.numbers[2]);
+  const Status status = output.values[(recording->replays + back) % 2]->Finish(host);
+  return status.ok() ? nullptr : Throw(env, status);
+}
+
+// launches(capture): kernels that a replay runs.
+inline napi_value Launches(napi_env env, napi_callback_info info) {
+  Call call;
+  if (!call.Parse(env, info)) return nullptr;
+  const CaptureEntry* recording = FindCapture(env, call, "launches");
+  return recording ? Number(env, recording->capture->Launches()) : nullptr;
+}
+
+// times(capture, back): leaves the milliseconds of each stretch in `descriptor` and returns how many there are. To be asked for when
+// the replay's outputs were read.
+inline napi_value Times(napi_env env, napi_callback_info info) {
+  Call call;
+  if (!call.Parse(env, info)) return nullptr;
+  CaptureEntry* const recording = FindCapture(env, call, "times");
+  if (!recording || !IsKept(env, *recording, call.numbers[1], "times")) return nullptr;
+  const int back = static_cast<int>(call.numbers[1]);
+  return Number(env, recording->capture->Times(back, call.self->descriptor, kDescriptorLength));
+}
+
+}  // namespace specattn

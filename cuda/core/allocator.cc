@@ -1,0 +1,218 @@
+#include "core/allocator.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "core/sanitize.h"
+
+namespace specattn {
+namespace {
+
+// Freed memory beyond this goes back to the system at once.
+constexpr size_t kMaxCached = size_t{1} << 30;
+
+// Sizes in steps of an eighth of a power of two, so that tensors of nearly one size share memory.
+size_t RoundUp(size_t bytes) {
+  if (kExactMemory) return bytes;
+  constexpr size_t kSmallest = 256;
+  if (bytes <= kSmallest) return kSmallest;
+  size_t power = kSmallest;
+  while (power <= bytes / 2) power *= 2;
+  const size_t step = power / 8 < 64 ? 64 : power / 8;
+  return (bytes + step - 1) / step * step;
+}
+
+bool IsSet(const char* variable) {
+  const char* text = std::getenv(variable);
+  return text && *text == '1';
+}
+
+// As many as keep buffers aligned, and more than a kernel's widest store.
+constexpr size_t kGuardBytes = 256;
+constexpr unsigned char kGuardValue = 0xa5;  // a float of its bytes is neither 0 nor NaN
+
+}  // namespace
+
+Allocator::Allocator(Device& device)
+    : device_(device), poison_(IsSet("SPECATTN_POISON")), guard_(IsSet("SPECATTN_GUARD") ? kGuardBytes : 0) {}
+
+Allocator::~Allocator() {
+  for (const Block& block : blocks_)
+    if (block.live) Release(block.data, block.capacity);
+  for (const auto& pool : pools_)
+    for (const auto& entry : pool.second) Release(entry.second, entry.first);
+}
+
+void* Allocator::Reserve(size_t capacity) {
+  char* const memory = static_cast<char*>(device_.Allocate(capacity + 2 * guard_));
+  return memory ? memory + guard_ : nullptr;
+}
+
+void Allocator::Release(void* data, size_t capacity) {
+  ends_.erase(data);
+  device_.Free(static_cast<char*>(data) - guard_, capacity + 2 * guard_);
+}
+
+Status Allocator::Prepare(void* data, size_t capacity) {
+  char* const begin = static_cast<char*>(data);
+  if (poison_) {
+    const std::vector<unsigned char> ones(capacity, 0xff);
+    SPECATTN_RETURN_IF_ERROR(device_.CopyIn(begin, ones.data(), capacity));
+  }
+  if (!guard_) return Ok();
+  const std::vector<unsigned char> guard(guard_, kGuardValue);
+  SPECATTN_RETURN_IF_ERROR(device_.CopyIn(begin - guard_, guard.data(), guard_));
+  return device_.CopyIn(begin + ends_[data], guard.data(), guard_);
+}
+
+Status Allocator::CheckGuards(const char* what, const void* data) const {
+  const auto entry = ends_.find(const_cast<void*>(data));
+  if (entry == ends_.end()) return Ok();
+  const char* const begin = static_cast<const char*>(data);
+  std::vector<unsigned char> guards(2 * guard_);
+  SPECATTN_RETURN_IF_ERROR(device_.CopyOut(guards.data(), begin - guard_, guard_));
+  SPECATTN_RETURN_IF_ERROR(device_.CopyOut(guards.data() + guard_, begin + entry->second, guard_));
+  for (size_t i = guard_; i-- > 0;)
+    SPECATTN_CHECK(guards[i] == kGuardValue, "[%s] the byte %zu before a buffer of %zu bytes was overwritten",
+                   what, guard_ - i, entry->second);
+  for (size_t i = 0; i < guard_; ++i)
+    SPECATTN_CHECK(guards[guard_ + i] == kGuardValue,
+                   "[%s] the byte %zu after a buffer of %zu bytes was overwritten", what, i + 1,
+                   entry->second);
+  return Ok();
+}
+
+Status Allocator::CheckPool(const char* what, int pool) const {
+  const auto list = pools_.find(pool);
+  if (list != pools_.end())
+    for (const auto& entry : list->second) SPECATTN_RETURN_IF_ERROR(CheckGuards(what, entry.second));
+  for (const Block& block : blocks_)
+    if (block.live && block.pool == pool) SPECATTN_RETURN_IF_ERROR(CheckGuards(what, block.data));
+  return Ok();
+}
+
+bool Allocator::Take(int pool, size_t capacity, Block* block) {
+  FreeList& list = pools_[pool];
+  const auto entry = list.lower_bound(capacity);
+  // A block up to an eighth larger will do; more would hoard.
+  if (entry == list.end() || entry->first > capacity + capacity / 8) return false;
+  block->data = entry->second;
+  block->capacity = entry->first;
+  if (pool == 0) cached_ -= entry->first;
+  list.erase(entry);
+  return true;
+}
+
+Status Allocator::Allocate(size_t bytes, int* handle) {
+  Block block;
+  block.bytes = bytes;
+  block.pool = recording_;
+  block.live = true;
+  const size_t capacity = RoundUp(bytes);
+  const bool again = Take(recording_, capacity, &block);
+  if (!again && (recording_ == 0 || !Take(0, capacity, &block))) {
+    block.capacity = capacity;
+    block.data = Reserve(capacity);
+    if (!block.data) {
+      Trim();
+      block.data = Reserve(capacity);
+    }
+    if (!block.data)
+      return Error(
+          "[allocate] %zu bytes asked for on device %s: %zu bytes are free, %zu are held in %zu tensors",
+          bytes, device_.name(), device_.FreeBytes(), in_use_, buffers_);
+    reserved_ += capacity;
+  }
+  if (guard_) {
+    // Recorded launches use a buffer in turns: its guard stands after the longest use.
+    size_t& end = ends_[block.data];
+    end = recording_ && again && end > bytes ? end : bytes;
+  }
+  if (recording_) {
+    made_while_recording_[block.data] = block.capacity;
+  } else {
+    const Status status = Prepare(block.data, block.capacity);
+    if (!status.ok()) {
+      Release(block.data, block.capacity);
+      reserved_ -= block.capacity;
+      return status;
+    }
+  }
+  if (free_handles_.empty()) {
+    blocks_.push_back(block);
+    *handle = static_cast<int>(blocks_.size()) - 1;
+  } else {
+    *handle = free_handles_.back();
+    free_handles_.pop_back();
+    blocks_[static_cast<size_t>(*handle)] = block;
+  }
+  in_use_ += bytes;
+  ++buffers_;
+  return Ok();
+}
+
+Status Allocator::Free(int handle) {
+  if (!Data(handle)) return Error("[free] no buffer has the handle %d", handle);
+  Block& block = blocks_[static_cast<size_t>(handle)];
+  const Status status = guard_ && !recording_ ? CheckGuards("free", block.data) : Ok();
+  block.live = false;
+  in_use_ -= block.bytes;
+  --buffers_;
+  // A buffer that recorded launches may refer to stays with them, even if it was made before.
+  const int pool = block.pool ? block.pool : recording_;
+  if (pool == 0 && (kExactMemory || cached_ + block.capacity > kMaxCached)) {
+    Release(block.data, block.capacity);
+    reserved_ -= block.capacity;
+  } else {
+    pools_[pool].emplace(block.capacity, block.data);
+    if (pool == 0) cached_ += block.capacity;
+  }
+  block.data = nullptr;
+  free_handles_.push_back(handle);
+  return status;
+}
+
+void* Allocator::Data(int handle, size_t* bytes) const {
+  if (handle < 0 || static_cast<size_t>(handle) >= blocks_.size()) return nullptr;
+  const Block& block = blocks_[static_cast<size_t>(handle)];
+  if (!block.live) return nullptr;
+  if (bytes) *bytes = block.bytes;
+  return block.data;
+}
+
+Status Allocator::EndPool() {
+  recording_ = 0;
+  const auto made = std::move(made_while_recording_);
+  made_while_recording_.clear();
+  for (const auto& buffer : made) SPECATTN_RETURN_IF_ERROR(Prepare(buffer.first, buffer.second));
+  return Ok();
+}
+
+void Allocator::FreePool(int pool) {
+  for (Block& block : blocks_)
+    if (block.live && block.pool == pool) block.pool = 0;
+  const auto entry = pools_.find(pool);
+  if (entry == pools_.end() || pool == 0) return;
+  for (const auto& free : entry->second) {
+    if (kExactMemory || cached_ + free.first > kMaxCached) {
+      Release(free.second, free.first);
+      reserved_ -= free.first;
+    } else {
+      pools_[0].insert(free);
+      cached_ += free.first;
+    }
+  }
+  pools_.erase(pool);
+}
+
+void Allocator::Trim() {
+  for (const auto& entry : pools_[0]) {
+    Release(entry.second, entry.first);
+    reserved_ -= entry.first;
+  }
+  pools_[0].clear();
+  cached_ = 0;
+}
+
+}  // namespace specattn

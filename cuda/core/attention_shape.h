@@ -1,0 +1,48 @@
+// AttentionShape: the sizes of CausalAttention and SparseAttention, and what both check of their tensors.
+#pragma once
+#include "core/check.h"
+#include "core/host_device.h"
+
+namespace specattn {
+
+struct AttentionShape {
+  int64_t rows, heads, groups, head_size, capacity;  // T, H, G, D, C
+  int64_t per_group() const { return heads / groups; }
+  int64_t queries() const { return rows * per_group(); }  // of one group
+};
+
+// Heads [first, end).
+struct HeadRange {
+  int64_t first, end;
+};
+
+// Whose mean row r of `rows` rows of weights is: one row of all heads, one a group, one a head; or those of `named` heads, of
+// which one that does not exist has none.
+SPECATTN_HOST_DEVICE inline HeadRange HeadsOfRow(int64_t r, int64_t rows, const int32_t* named,
+                                                 int64_t heads) {
+  if (!named) return {r * (heads / rows), (r + 1) * (heads / rows)};
+  const int64_t head = named[r];
+  return head >= 0 && head < heads ? HeadRange{head, head + 1} : HeadRange{0, 0};
+}
+
+namespace {
+
+// q [T,H,D] float32, k and v [G,C,D] of one float type, out like q.
+inline Status CheckAttention(const char* op, const Tensor& q, const Tensor& k, const Tensor& v,
+                             const Tensor& out, AttentionShape* shape) {
+  SPECATTN_CHECK(q.dtype == DType::kFloat32 && q.rank == 3, "[%s] q must be float32 of rank 3", op);
+  SPECATTN_CHECK(IsFloat(k.dtype) && k.rank == 3 && v.dtype == k.dtype && v.rank == 3,
+                 "[%s] k and v must be of one float type and rank 3", op);
+  *shape = {q.dims[0], q.dims[1], k.dims[0], q.dims[2], k.dims[1]};
+  const AttentionShape& s = *shape;
+  SPECATTN_CHECK(s.groups > 0 && s.heads % s.groups == 0 && k.dims[2] == s.head_size &&
+                     v.dims[0] == s.groups && v.dims[1] == s.capacity && v.dims[2] == s.head_size,
+                 "[%s] k and v must be [G,C,%lld] with G a divisor of %lld", op,
+                 static_cast<long long>(s.head_size), static_cast<long long>(s.heads));
+  SPECATTN_CHECK(out.dtype == DType::kFloat32 && out.size() == q.size(), "[%s] the output must be like q",
+                 op);
+  return Ok();
+}
+
+}  // namespace
+}  // namespace specattn

@@ -1,0 +1,392 @@
+// DecodeMma: the partial results of decode_attention.cuh on the tensor cores, for keys stored in half the bytes.
+#pragma once
+#include "gpu/attention/decode_run.cuh"
+
+namespace specattn {
+namespace gpu {
+namespace {
+
+// Blocks of a processor, where one warp of queries is enough: a tile's products wait for each other, so that more warps
+// are needed than one block has. Theirs share the shared memory: fewer tiles in each ring. And where that many don't fit.
+template <int kSize, int kMost>
+constexpr int kBlocks = kMost > 1      ? 1
+                        : kSize == 128 ? 2
+                                       : 3;
+template <int kSize, int kMost>
+constexpr int kStages = kMost > 1      ? (kSize == 128 ? 4 : 7)
+                        : kSize == 128 ? 2
+                                       : 3;
+constexpr int kFewStages = 2;
+
+// Tiles of queries that a warp holds: its sums over values fill half its registers.
+template <int kSize>
+constexpr int kQueryTiles = 128 / kSize;
+
+// Rows of kSize numbers in shared memory; pieces of 16 bytes are placed so that eight rows' are in different banks.
+template <int kSize>
+__device__ __forceinline__ int Place(int row, int piece) {
+  return row * kSize + (piece ^ (row & 7)) * 8;
+}
+
+// Bytes of shared memory: stages of keys and values, queries, what key warps merge, and the list.
+template <int kSize>
+int64_t SharedBytes(bool listed, int query_warps, int stages) {
+  const int64_t tiles = query_warps * kQueryTiles<kSize>;
+  return int64_t{stages} * 2 * kTile * kSize * 2 + tiles * 2 * kTileQueries * kSize * 2 +
+         tiles * kKeyWarps * kTileQueries * kSize * 4 + (listed ? kLists * kTile * 8 : 0);
+}
+
+// 4 key warps x 1 to 3 query warps a block.
+// Two builds give the same bits, as sums are written with their rounding: kMost = 1 leaves a thread more registers.
+template <class W, int kSize, bool kListed, int kMost>
+__global__ void __launch_bounds__(kMost* kKeyWarps* kWarp, kBlocks<kSize, kMost>) DecodeMma(const Decode d) {
+  constexpr int kTiles = kQueryTiles<kSize>, kPieces = kSize / 8, kTileSize = kTile * kSize;
+  constexpr int kMostTiles = kMost * kTiles;
+  extern __shared__ __align__(128) unsigned char shared[];
+  __shared__ float2 merge_stats[kMostTiles][kKeyWarps][kTileQueries];
+  __shared__ float enlarge[kMostTiles][kTileQueries];
+  const int thread = threadIdx.x, threads = kMost == 1 ? kKeyWarps * kWarp : static_cast<int>(blockDim.x);
+  const int lane = thread % kWarp;
+  const int key_warp = thread / kWarp % kKeyWarps, query_warp = thread / kWarp / kKeyWarps;
+  const int block_tiles = threads / kWarp / kKeyWarps * kTiles;
+  W* const ring = reinterpret_cast<W*>(shared);
+  W* const queries = ring + d.stages * 2 * kTileSize;
+  float2* const merge = reinterpret_cast<float2*>(queries + block_tiles * 2 * kTileQueries * kSize);
+  int2* const lists = reinterpret_cast<int2*>(merge + block_tiles * kKeyWarps * kPieces * kWarp);
+
+  const W* const k = static_cast<const W*>(d.k);
+  const W* const v = static_cast<const W*>(d.v);
+  const int row_piece = thread % kPieces, row_first = thread / kPieces, row_step = threads / kPieces;
+  if (d.head_size < kSize) {  // columns past a row's end, which no copy fills
+#pragma unroll 1
+    for (int i = thread; i < d.stages * 2 * kTile * kPieces; i += threads)
+      if (i % kPieces * 8 >= d.head_size)
+        *reinterpret_cast<uint4*>(ring + Place<kSize>(i / kPieces, i % kPieces)) = make_uint4(0, 0, 0, 0);
+  }
+
+  if (!d.early) WaitForPrevious();
+  const int settled = d.settled_below ? *d.settled_below : d.settled;
+  unsigned complete = 0;  // bit i: the rows that the run's tile i lists are; of the first ones
+  Cursor<kListed> use(d);
+  Cursor<kListed> next = use;  // the tile that is copied next; sparse: whose list is read next
+  const int start = kListed ? 0 : StartOf(d);
+  int2 entry = make_int2(-1, 0);  // of the list, on its way to shared memory
+  int key = -1;                   // its row of the group's cache
+  const auto read_entry = [&] {
+    entry = make_int2(-1, 0);
+    key = -1;
+    if (thread < kTile && !next.done(d)) {
+      entry = Listed(d, next.group, next.tile * kTile + thread, next.keys);
+      key = entry.x;
+      if (entry.x >= 0) entry.x += next.group * d.capacity;
+    }
+    if (!next.done(d)) next.Next(d);
+  };
+  if (kListed) {
+#pragma unroll 1
+    for (int i = 0; i < d.stages; ++i) {
+      read_entry();
+      if (thread < kTile) lists[i * kTile + thread] = entry;
+      if (__syncthreads_and(key < settled)) complete |= 1u << i;
+    }
+    read_entry();
+  }
+
+  // Begins the copies of the run's tile i, or none past its end: every call makes one group.
+  const auto copy_tile = [&](int i, int stage) {
+    const bool any = kListed || !next.done(d);
+    if (any && row_piece * 8 < d.head_size) {
+      // The step between a thread's rows is a multiple of 8: their pieces are placed alike.
+      W* to = ring + stage * 2 * kTileSize + Place<kSize>(row_first, row_piece);
+      const int64_t first =
+          kListed ? 0 : static_cast<int64_t>(next.group) * d.capacity + next.tile * kTile + row_first;
+      const W* from_k = k + first * d.head_size + row_piece * 8;
+      const W* from_v = v + first * d.head_size + row_piece * 8;
+#pragma unroll 4
+      for (int r = row_first; r < kTile; r += row_step) {
+        // Rows that don't exist or hold nothing yet become zeros: 0 times what is there might be NaN.
+        bool inside = kListed || next.tile * kTile + r < next.keys;
+        int64_t at = 0;
+        if (kListed) {
+          const int row = lists[i % kLists * kTile + r].x;
+          inside = row >= 0;
+          at = inside ? static_cast<int64_t>(row) * d.head_size : 0;
+        }
+        CopyAsync(SharedAddress(to), from_k + at, inside);
+        CopyAsync(SharedAddress(to + kTileSize), from_v + at, inside);
+        to += row_step * kSize;
+        if (!kListed) {
+          from_k += row_step * d.head_size;
+          from_v += row_step * d.head_size;
+        }
+      }
+    }
+    if (!kListed && any) next.Next(d);
+    CommitCopies();
+  };
+  // Tiles that are complete begin to come while the previous kernel ends.
+  bool waited = false;
+  const auto wait = [&] {
+    if (!waited && d.early) WaitForPrevious();
+    if (!waited) LetNextStart();
+    waited = true;
+  };
+  const auto is_complete = [&](int i) {
+    return kListed ? (complete >> i & 1) != 0 : next.done(d) || (next.tile + 1) * kTile <= settled;
+  };
+#pragma unroll 1
+  for (int i = 0; i < d.stages - 1; ++i) {
+    if (!d.early || !is_complete(i)) wait();
+    copy_tile(i, i);
+  }
+  wait();
+
+  float reference[kTiles], sum[kTiles], out[kTiles][kPieces][4];
+  const auto clear = [&] {
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile) {
+      reference[tile] = -INFINITY;
+      sum[tile] = 0;
+#pragma unroll
+      for (int n = 0; n < kPieces; ++n)
+#pragma unroll
+        for (int i = 0; i < 4; ++i) out[tile][n][i] = 0;
+    }
+  };
+  // Of the lane's query of each tile: of causal attention how many keys it sees, of sparse attention its row. A tile's last
+  // queries may not exist: nothing of theirs is kept.
+  int sight[kTiles];
+  int active = 0;  // tiles that have queries
+  int i = 0, stage = 0;
+  while (!use.done(d)) {
+    // Queries in powers of 2 and scaled to [1, 2), so that no half format overflows. The key warps share them; a lane
+    // brings a piece.
+    const int first_query = (use.pass * block_tiles + query_warp * kTiles) * kTileQueries;
+    {
+      const int r = key_warp * 2 * kTiles + lane / kPieces, piece = lane % kPieces, m = first_query + r;
+      float x[8] = {};
+      if (m < d.queries && piece * 8 < d.head_size) {
+        const int t = m / d.per_group, h = use.group * d.per_group + m - t * d.per_group;
+        const float4* from = reinterpret_cast<const float4*>(
+            d.q + (static_cast<int64_t>(t) * d.heads + h) * d.head_size + piece * 8);
+        const float4 low = from[0], high = from[1];
+        x[0] = low.x, x[1] = low.y, x[2] = low.z, x[3] = low.w;
+        x[4] = high.x, x[5] = high.y, x[6] = high.z, x[7] = high.w;
+      }
+      float largest = 0;
+#pragma unroll
+      for (int e = 0; e < 8; ++e) {
+        x[e] *= d.scale;
+        largest = fmaxf(largest, fabsf(x[e]));
+      }
+#pragma unroll
+      for (int step = kPieces / 2; step > 0; step /= 2)
+        largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, step));
+      const unsigned exponent = min(max(__float_as_uint(largest) >> 23, 1u), 253u);
+      const float reduce = __uint_as_float((254u - exponent) << 23);
+      uint32_t rounded[4], rest[4];
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        const float a = x[2 * e] * reduce, b = x[2 * e + 1] * reduce;
+        rounded[e] = PackPair(a, b, W{});
+        rest[e] = RestOfPair(a, b, rounded[e], W{});
+      }
+      const int tile = query_warp * kTiles + r / kTileQueries;
+      if (piece == 0) enlarge[tile][r % kTileQueries] = __uint_as_float(exponent << 23);
+      // Rows r and r + 8 are placed alike.
+      W* const to = queries + tile * 2 * kTileQueries * kSize + Place<kSize>(r % kTileQueries, piece);
+      *reinterpret_cast<uint4*>(to) = make_uint4(rounded[0], rounded[1], rounded[2], rounded[3]);
+      *reinterpret_cast<uint4*>(to + kTileQueries * kSize) = make_uint4(rest[0], rest[1], rest[2], rest[3]);
+    }
+    active = min(kTiles, CeilDiv(max(d.queries - first_query, 0), kTileQueries));
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile) {
+      const int row = (first_query + tile * kTileQueries + lane / 4) / d.per_group;
+      sight[tile] = kListed ? row & 31 : min(start + row + 1, use.keys);
+    }
+    const int group = use.group;
+    for (bool more = true; more;) {
+      clear();
+      const int chunk = use.chunk;
+      for (bool inside = true; inside; ++i) {
+        if (d.stages == kFewStages)
+          WaitForCopies<0>();
+        else
+          WaitForCopies<kStages<kSize, kMost> - 2>();
+        __syncthreads();  // tile i has come, tile i - 1 is done with
+        copy_tile(i + d.stages - 1, stage == 0 ? d.stages - 1 : stage - 1);
+        if (kListed) {
+          if (thread < kTile) lists[(i + d.stages) % kLists * kTile + thread] = entry;
+          read_entry();
+        }
+
+        if (active > 0) {
+          const W* const keys = ring + stage * 2 * kTileSize;
+          const W* const values = keys + kTileSize;
+          // Four steps' keys at once; with one tile, even and odd steps have sums of their own, so that two
+          // products of each key overlap.
+          constexpr int kSums = kTiles == 1 ? 2 : 1;
+          float score[kTiles][kSums][2][4] = {};
+          const int key_row = key_warp * 16 + (lane & 7) + (lane >> 4) * 8, key_piece = lane >> 3 & 1;
+#pragma unroll
+          for (int first = 0; first < kSize / 16; first += 4) {
+            uint32_t b[4][4];
+#pragma unroll
+            for (int step = 0; step < 4; ++step)
+              LoadMatrices(SharedAddress(keys + Place<kSize>(key_row, 2 * (first + step) + key_piece)),
+                           b[step]);
+#pragma unroll
+            for (int tile = 0; tile < kTiles; ++tile) {
+              if (tile > 0 && tile >= active) break;
+              const W* const from = queries + (query_warp * kTiles + tile) * 2 * kTileQueries * kSize;
+#pragma unroll
+              for (int step = 0; step < 4; ++step) {
+                uint32_t a[4];
+                LoadMatrices(SharedAddress(from + Place<kSize>(lane & 15, 2 * (first + step) + (lane >> 4))),
+                             a);
+                MultiplyAdd(score[tile][step % kSums][0], a, b[step][0], b[step][1], W{});
+                MultiplyAdd(score[tile][step % kSums][1], a, b[step][2], b[step][3], W{});
+              }
+            }
+          }
+          const int value_row = key_warp * 16 + (lane & 15), value_piece = lane >> 4;
+          uint32_t value[4][4];  // 64 columns of the values
+          const auto load_values = [&](int first) {
+#pragma unroll
+            for (int n = 0; n < 4; ++n)
+              LoadTransposed(SharedAddress(values + Place<kSize>(value_row, first + 2 * n + value_piece)),
+                             value[n]);
+          };
+          constexpr bool kAhead = kTiles == 1;  // where registers are left
+          if (kAhead) load_values(0);
+
+          const int column = key_warp * 16 + lane % 4 * 2;  // the lane's keys are column + {0, 1, 8, 9}
+          int bits[4];
+          if (kListed) {
+            const int2* const list = lists + i % kLists * kTile + column;
+#pragma unroll
+            for (int j = 0; j < 4; ++j) bits[j] = list[j / 2 * 8 + j % 2].y;
+          }
+          uint32_t e[kTiles][4];
+#pragma unroll
+          for (int tile = 0; tile < kTiles; ++tile) {
+            if (tile > 0 && tile >= active) break;
+            const float up = enlarge[query_warp * kTiles + tile][lane / 4];
+            const int key = use.tile * kTile + column;
+            float x[4];
+#pragma unroll
+            for (int j = 0; j < 4; ++j) {
+              x[j] = score[tile][0][j / 2][j % 2] + score[tile][0][j / 2][j % 2 + 2];
+              if (kSums > 1)
+                x[j] += score[tile][kSums - 1][j / 2][j % 2] + score[tile][kSums - 1][j / 2][j % 2 + 2];
+              x[j] *= up;
+            }
+            const int query = first_query + tile * kTileQueries + lane / 4;
+            if (d.scores && query < d.queries) {
+              float* const to =
+                  d.scores + (static_cast<int64_t>(group) * d.queries + query) * d.score_stride + key;
+              *reinterpret_cast<float2*>(to) = make_float2(x[0], x[1]);
+              *reinterpret_cast<float2*>(to + 8) = make_float2(x[2], x[3]);
+            }
+#pragma unroll
+            for (int j = 0; j < 4; ++j) {
+              const bool seen = kListed ? bits[j] >> sight[tile] & 1 : key + j / 2 * 8 + j % 2 < sight[tile];
+              x[j] = seen ? x[j] : -INFINITY;
+            }
+            float most = fmaxf(fmaxf(x[0], x[1]), fmaxf(x[2], x[3]));
+            most = fmaxf(most, __shfl_xor_sync(kAllLanes, most, 1));
+            most = fmaxf(most, __shfl_xor_sync(kAllLanes, most, 2));
+            const float old = reference[tile];
+            reference[tile] = fmaxf(old, most - Headroom(W{}));
+            if (__any_sync(kAllLanes, reference[tile] != old)) {
+              const float factor = Relative(old, reference[tile]);
+              sum[tile] = __fmul_rn(sum[tile], factor);
+#pragma unroll
+              for (int n = 0; n < kPieces; ++n)
+#pragma unroll
+                for (int j = 0; j < 4; ++j) out[tile][n][j] = __fmul_rn(out[tile][n][j], factor);
+            }
+#pragma unroll
+            for (int j = 0; j < 4; ++j) x[j] = Relative(x[j], reference[tile]);
+            sum[tile] = __fadd_rn(sum[tile], (x[0] + x[1]) + (x[2] + x[3]));
+            e[tile][0] = PackPair(x[0], x[1], W{});
+            e[tile][1] = RestOfPair(x[0], x[1], e[tile][0], W{});
+            e[tile][2] = PackPair(x[2], x[3], W{});
+            e[tile][3] = RestOfPair(x[2], x[3], e[tile][2], W{});
+          }
+
+#pragma unroll
+          for (int first = 0; first < kPieces; first += 8) {
+            if (first > 0 || !kAhead) load_values(first);
+#pragma unroll
+            for (int tile = 0; tile < kTiles; ++tile) {
+              if (tile > 0 && tile >= active) break;
+#pragma unroll
+              for (int n = 0; n < 4; ++n) {
+                MultiplyAdd(out[tile][first + 2 * n], e[tile], value[n][0], value[n][1], W{});
+                MultiplyAdd(out[tile][first + 2 * n + 1], e[tile], value[n][2], value[n][3], W{});
+              }
+            }
+          }
+        }
+
+        inside = !use.last_of_chunk();
+        more = !use.Next(d);
+        if (++stage == d.stages) stage = 0;
+      }
+
+      // The key warps' sums make the chunk's.
+#pragma unroll
+      for (int tile = 0; tile < kTiles; ++tile) {
+        if (tile >= active) break;
+        const int at = (query_warp * kTiles + tile) * kKeyWarps + key_warp;
+#pragma unroll
+        for (int n = 0; n < kPieces; ++n)
+          merge[(at * kPieces + n) * kWarp + lane] =
+              make_float2(out[tile][n][0] + out[tile][n][2], out[tile][n][1] + out[tile][n][3]);
+        sum[tile] += __shfl_xor_sync(kAllLanes, sum[tile], 1);
+        sum[tile] += __shfl_xor_sync(kAllLanes, sum[tile], 2);
+        if (lane % 4 == 0)
+          merge_stats[query_warp * kTiles + tile][key_warp][lane / 4] =
+              make_float2(reference[tile], sum[tile]);
+      }
+      __syncthreads();
+#pragma unroll
+      for (int tile = 0; tile < kTiles; ++tile) {
+        const int query = first_query + tile * kTileQueries + lane / 4;
+        if (query >= d.queries) break;
+        const int at = query_warp * kTiles + tile;
+        float most = -INFINITY, factor[kKeyWarps], total = 0;
+#pragma unroll
+        for (int w = 0; w < kKeyWarps; ++w) most = fmaxf(most, merge_stats[at][w][lane / 4].x);
+#pragma unroll
+        for (int w = 0; w < kKeyWarps; ++w) {
+          const float2 partial = merge_stats[at][w][lane / 4];
+          factor[w] = Relative(partial.x, most);
+          total = fmaf(factor[w], partial.y, total);
+        }
+        const int64_t to = (static_cast<int64_t>(group) * d.queries + query) * d.chunks + chunk;
+        if (key_warp == 0 && lane % 4 == 0) d.stats[to] = make_float2(most, total);
+        constexpr int kShare = kPieces / kKeyWarps;
+#pragma unroll
+        for (int n = 0; n < kShare; ++n) {
+          const int piece = key_warp * kShare + n;
+          float2 x = make_float2(0, 0);
+#pragma unroll
+          for (int w = 0; w < kKeyWarps; ++w) {
+            const float2 partial = merge[((at * kKeyWarps + w) * kPieces + piece) * kWarp + lane];
+            x.x = fmaf(factor[w], partial.x, x.x);
+            x.y = fmaf(factor[w], partial.y, x.y);
+          }
+          if (piece * 8 < d.head_size)
+            *reinterpret_cast<float2*>(d.outs + to * d.out_stride + piece * 8 + lane % 4 * 2) = x;
+        }
+      }
+    }
+  }
+  WaitForCopies<0>();
+}
+
+}  // namespace
+}  // namespace gpu
+}  // namespace specattn

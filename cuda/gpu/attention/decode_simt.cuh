@@ -1,0 +1,110 @@
+// DecodeSimt: the partial results of decode_attention.cuh in float32, for every storage and head size.
+#pragma once
+#include "gpu/attention/decode_run.cuh"
+
+namespace specattn {
+namespace gpu {
+namespace {
+
+constexpr int kPlainThreads = 128;
+
+// A block an item, a chunk of a group, for eight queries at a time; in float32. Warps take keys in turns.
+template <class W, bool kListed>
+__global__ void __launch_bounds__(kPlainThreads) DecodeSimt(const Decode d) {
+  constexpr int kMostKeys = kTile * 8, kWarps = kPlainThreads / kWarp, kQueries = kTileQueries;
+  __shared__ float e[kQueries][kMostKeys];
+  __shared__ float sums[kWarps][kQueries][kWarp];
+  __shared__ int2 list[kListed ? kMostKeys : 1];
+  const int thread = threadIdx.x, lane = thread % kWarp, warp = thread / kWarp;
+  WaitForPrevious();
+  LetNextStart();
+  const int start = kListed ? 0 : StartOf(d);
+  const int64_t items = static_cast<int64_t>(d.groups) * d.chunks;
+  for (int64_t item = blockIdx.x; item < items; item += gridDim.x) {
+    const int chunk = static_cast<int>(item / d.groups), group = static_cast<int>(item % d.groups);
+    const int keys = KeysOf<kListed>(d, group), first = Chunks{d.small}.Start(chunk) * kTile;
+    if (first >= TilesOf(keys) * kTile) continue;
+    const int count = min(keys, Chunks{d.small}.Start(chunk + 1) * kTile) - first;
+    const W* const k = static_cast<const W*>(d.k) + static_cast<int64_t>(group) * d.capacity * d.head_size;
+    const W* const v = static_cast<const W*>(d.v) + static_cast<int64_t>(group) * d.capacity * d.head_size;
+    if (kListed)
+      for (int j = thread; j < count; j += kPlainThreads) list[j] = Listed(d, group, first + j, keys);
+    const auto row_of = [&](int j) -> int64_t {
+      return static_cast<int64_t>(kListed ? list[j].x : first + j) * d.head_size;
+    };
+    for (int m0 = 0; m0 < d.queries; m0 += kQueries) {
+      const float* q[kQueries];
+      int rows[kQueries];
+#pragma unroll
+      for (int i = 0; i < kQueries; ++i) {
+        const int m = min(m0 + i, d.queries - 1);
+        rows[i] = m / d.per_group;
+        q[i] = d.q + (static_cast<int64_t>(rows[i]) * d.heads + group * d.per_group + m % d.per_group) *
+                         d.head_size;
+      }
+      __syncthreads();  // the list is there, the last queries are done with
+      for (int j = warp; j < count; j += kWarps) {
+        const int64_t row = row_of(j);
+        float dot[kQueries] = {};
+        if (row >= 0)
+          for (int n = lane; n < d.head_size; n += kWarp) {
+            const float x = ToFloat(k[row + n]);
+#pragma unroll
+            for (int i = 0; i < kQueries; ++i) dot[i] = fmaf(q[i][n] * d.scale, x, dot[i]);
+          }
+#pragma unroll
+        for (int i = 0; i < kQueries; ++i) {
+          const float score = WarpReduce(dot[i], Plus{});
+          const bool seen = kListed ? list[j].y >> rows[i] & 1 : first + j <= start + rows[i];
+          if (lane == i) e[i][j] = seen ? score : -INFINITY;
+        }
+      }
+      __syncthreads();
+      for (int i = warp; i < kQueries && m0 + i < d.queries; i += kWarps) {
+        const int64_t at = static_cast<int64_t>(group) * d.queries + m0 + i;
+        float most = -INFINITY, sum = 0;
+        for (int j = lane; j < count; j += kWarp) {
+          most = fmaxf(most, e[i][j]);
+          if (d.scores) d.scores[at * d.score_stride + first + j] = e[i][j];
+        }
+        most = WarpReduce(most, Maximum{});
+        for (int j = lane; j < count; j += kWarp) {
+          e[i][j] = Relative(e[i][j], most);
+          sum += e[i][j];
+        }
+        sum = WarpReduce(sum, Plus{});
+        if (lane == 0) d.stats[at * d.chunks + chunk] = make_float2(most, sum);
+      }
+      __syncthreads();
+      for (int n0 = 0; n0 < d.head_size; n0 += kWarp) {
+        const int n = n0 + lane;
+        float sum[kQueries] = {};
+        if (n < d.head_size)
+#pragma unroll 4
+          for (int j = warp; j < count; j += kWarps) {
+            const int64_t row = row_of(j);
+            const float x = row >= 0 ? ToFloat(v[row + n]) : 0.0f;
+#pragma unroll
+            for (int i = 0; i < kQueries; ++i) sum[i] = fmaf(e[i][j], x, sum[i]);
+          }
+#pragma unroll
+        for (int i = 0; i < kQueries; ++i) sums[warp][i][lane] = sum[i];
+        __syncthreads();
+        if (n < d.head_size)
+          for (int i = warp; i < kQueries && m0 + i < d.queries; i += kWarps) {
+            float total = 0;
+#pragma unroll
+            for (int w = 0; w < kWarps; ++w) total += sums[w][i][lane];
+            const int64_t at = (static_cast<int64_t>(group) * d.queries + m0 + i) * d.chunks + chunk;
+            d.outs[at * d.out_stride + n] = total;
+          }
+        __syncthreads();
+      }
+    }
+    __syncthreads();  // the list is done with
+  }
+}
+
+}  // namespace
+}  // namespace gpu
+}  // namespace specattn

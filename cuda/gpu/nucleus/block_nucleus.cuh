@@ -1,0 +1,241 @@
+// CutOfBlock: the nucleus (nucleus.cuh) of a row that a block holds in registers or shared memory. One pass drops the weights
+// into bins of shared memory, by the leading bits of the float; a bin knows its mass from the number of its weights and the
+// sum of their other bits. The bin in which the mass crosses p is divided again if it has many, until few are left that are
+// compared with each other. FinishCut does what this leaves over.
+#pragma once
+#include "gpu/nucleus/nucleus.cuh"
+#include "gpu/primitives/reduce.cuh"
+#include "gpu/primitives/scan.cuh"
+
+namespace specattn {
+namespace gpu {
+
+constexpr int kOctaves = 32;  // that the bins cover, from the largest weight down
+
+// A barrier and CutOfBlock come next.
+__device__ __forceinline__ void ClearBins(uint32_t* bins) {
+  auto* fours = reinterpret_cast<uint4*>(bins);
+  fours[threadIdx.x] = make_uint4(0, 0, 0, 0);
+  fours[threadIdx.x + blockDim.x] = make_uint4(0, 0, 0, 0);
+}
+
+// A cut, or what is left to do for it: no call is made while registers hold a row.
+struct BlockCut {
+  Cut cut;
+  enum { kDone, kTies, kUnknown } state;
+  int ties;  // of those equal to the threshold, the first so many
+};
+
+// The cut that CutOfBlock has left over. columns may be the bins' memory. All threads call.
+template <class Source>
+__device__ __noinline__ Cut FinishCut(const BlockCut& held, const Source& source, int n, double p,
+                                      uint32_t* columns, Team<false>& team) {
+  __syncthreads();
+  const float threshold = held.cut.threshold;
+  if (held.state == BlockCut::kTies) return {threshold, EndOfTies(source, n, threshold, held.ties, team)};
+  return FindCut(source, n, p, 0, columns, team);
+}
+
+// A row that a block holds: the bits of its weights, 0 where a weight is not positive or not to be counted. A thread has
+// the fours from 4 * (thread + i * threads) on. ForFours calls fn(j, bits[4]) for each of those before n.
+template <int kFours>
+struct InRegisters {
+  uint32_t bits[kFours][4];
+
+  template <class Fn>
+  __device__ __forceinline__ void ForFours(int n, const Fn& fn) {
+#pragma unroll
+    for (int i = 0; i < kFours; ++i) {
+      const int j = 4 * (threadIdx.x + i * blockDim.x);
+      if (j < n) fn(j, bits[i]);
+    }
+  }
+  // Takes n weights, of which the first get_visible() count, and returns that: asked for after the loads where it can be.
+  template <class Source, class Visible>
+  __device__ __forceinline__ int Fill(const Source& source, int, const Visible& get_visible) {
+    const int begin = 4 * threadIdx.x, stride = 4 * blockDim.x;
+    float x[kFours][4];
+    source.Load(begin, stride, x);
+    const int visible = get_visible();
+#pragma unroll
+    for (int i = 0; i < kFours; ++i) {
+#pragma unroll
+      for (int c = 0; c < 4; ++c)
+        bits[i][c] = x[i][c] > 0 && begin + i * stride + c < visible ? __float_as_uint(x[i][c]) : 0;
+    }
+    return visible;
+  }
+};
+struct InShared {
+  uint4* fours;
+
+  template <class Fn>
+  __device__ __forceinline__ void ForFours(int n, const Fn& fn) {
+#pragma unroll 2
+    for (int i = threadIdx.x; 4 * i < n; i += blockDim.x) {
+      const uint4 x = fours[i];
+      const uint32_t bits[4] = {x.x, x.y, x.z, x.w};
+      fn(4 * i, bits);
+    }
+  }
+  template <class Source, class Visible>
+  __device__ __forceinline__ int Fill(const Source& source, int n, const Visible& get_visible) {
+    const int visible = get_visible();
+    gpu::ForFours(source, Slice{0, n}, [&](int j, const float(&x)[4]) {
+      uint32_t bits[4];
+#pragma unroll
+      for (int c = 0; c < 4; ++c) bits[c] = x[c] > 0 && j + c < visible ? __float_as_uint(x[c]) : 0;
+      fours[j / 4] = make_uint4(bits[0], bits[1], bits[2], bits[3]);
+    });
+    return visible;
+  }
+};
+template <int kFours>
+struct HeldBy {
+  using Type = InRegisters<kFours>;
+  static __device__ __forceinline__ Type At(uint32_t*) { return {}; }
+};
+template <>
+struct HeldBy<kInShared> {
+  using Type = InShared;
+  static __device__ __forceinline__ Type At(uint32_t* bins) {
+    return {reinterpret_cast<uint4*>(bins + 2 * kBinsAThread * blockDim.x)};
+  }
+};
+
+// The nucleus of mass p of the n weights that a block holds. Threads are a power of 2, from 128 to 1024. bins: 2 *
+// kBinsAThread a thread, cleared. All threads call, and synchronise before they do so again.
+template <class Held>
+__device__ __forceinline__ BlockCut CutOfBlock(Held& held, int n, double p, uint32_t* bins,
+                                               Team<false>& team) {
+  NucleusShared& s = team.shared();
+  const int thread = threadIdx.x, threads = blockDim.x, lane = thread % kWarp, warp = thread / kWarp,
+            warps = threads / kWarp;
+  if (thread == 0) s.rest = 0, s.listed = 0, s.found_equal = 0, s.found_number[0] = 0;
+  uint32_t extremes[2] = {0, 0};  // the largest, and the smallest's negative
+  held.ForFours(n, [&](int, const uint32_t(&bits)[4]) {
+#pragma unroll
+    for (int c = 0; c < 4; ++c) {
+      extremes[0] = max(extremes[0], bits[c]);
+      extremes[1] = max(extremes[1], 0u - bits[c]);
+    }
+  });
+  team.Max(extremes);
+  const uint32_t largest = extremes[0], smallest = 0u - extremes[1];
+  const Cut nothing = {__uint_as_float(kInfinityBits), 0};
+  if (largest == 0 || !(p > 0)) return {nothing, BlockCut::kDone, 0};
+  if (largest == kInfinityBits) return {nothing, BlockCut::kUnknown, 0};
+
+  const Units units = UnitsOf(largest, n, false);
+  const int log_bins = 31 - __clz(kBinsAThread * threads);
+  uint32_t* const numbers = bins;
+  uint32_t* const excesses = bins + (1 << log_bins);
+  // Candidates are low and the span - 1 next values. Bin b has those with the leading bits top - b; an octave has
+  // 1 / kOctaves of the bins, and all that a bin adds up fits 32 bits.
+  int shift = 23 + 5 - log_bins;
+  static_assert(kOctaves == 1 << 5, "");
+  uint32_t low = 1, span = largest, top = largest >> shift, number = 0;
+  uint64_t above = 0, total = 0, target = 0;
+  for (int level = 0;; ++level) {
+    const uint32_t others = (1u << shift) - 1;
+    bool below = false;
+    held.ForFours(n, [&](int, const uint32_t(&bits)[4]) {
+#pragma unroll
+      for (int c = 0; c < 4; ++c) {
+        const uint32_t x = bits[c];
+        if (x - low >= span) continue;
+        const uint32_t b = top - (x >> shift);
+        if (b >> log_bins == 0) {
+          atomicAdd(numbers + b, 1u);
+          atomicAdd(excesses + b, x & others);
+        } else {
+          below = true;
+        }
+      }
+    });
+    if (__any_sync(kAllLanes, below)) {
+      uint64_t rest = 0;
+      held.ForFours(n, [&](int, const uint32_t(&bits)[4]) {
+#pragma unroll
+        for (int c = 0; c < 4; ++c)
+          if (bits[c] - low < span && (top - (bits[c] >> shift)) >> log_bins != 0) rest += units(bits[c]);
+      });
+      rest = WarpScan(rest, Plus());
+      if (lane == kWarp - 1)
+        atomicAdd(reinterpret_cast<unsigned long long*>(&s.rest), static_cast<unsigned long long>(rest));
+    }
+    __syncthreads();
+    if (thread == 0) s.found_number[(level + 1) % 2] = 0;
+    // Calls fn(number, first value, mass) for each of the thread's bins.
+    const auto for_bins = [&](const auto& fn) {
+      const uint4 number4 = reinterpret_cast<const uint4*>(numbers)[thread],
+                  excess4 = reinterpret_cast<const uint4*>(excesses)[thread];
+      const uint32_t in_bin[4] = {number4.x, number4.y, number4.z, number4.w},
+                     excess[4] = {excess4.x, excess4.y, excess4.z, excess4.w};
+#pragma unroll
+      for (int k = 0; k < 4; ++k) {
+        const uint32_t first = (top - (4 * thread + k)) << shift;
+        fn(in_bin[k], first, in_bin[k] == 0 ? 0 : units.OfMany(in_bin[k], first, excess[k]));
+      }
+    };
+    uint64_t sum = 0;
+    for_bins([&](uint32_t, uint32_t, uint64_t mass) { sum += mass; });
+    const uint64_t up_to_here = WarpScan(sum, Plus());
+    if (lane == kWarp - 1) s.bin_sums[warp] = up_to_here;
+    __syncthreads();
+    const uint64_t up_to_warp = WarpScan(lane < warps ? s.bin_sums[lane] : 0, Plus());
+    if (level == 0) {
+      total = __shfl_sync(kAllLanes, up_to_warp, kWarp - 1) + s.rest;
+      const uint64_t part = __double2ull_ru(p * static_cast<double>(total));
+      target = min(part, total);
+    }
+    const uint64_t up_to_previous = __shfl_sync(kAllLanes, up_to_warp, warp > 0 ? warp - 1 : 0);
+    uint64_t before = above + (up_to_here - sum) + (warp > 0 ? up_to_previous : 0);
+    if (before < target && before + sum >= target) {
+      bool found = false;
+      for_bins([&](uint32_t in_bin, uint32_t first, uint64_t mass) {
+        if (!found && before + mass >= target) {
+          found = true;
+          s.found_bits = first;
+          s.found_above = before;
+          s.found_number[level % 2] = in_bin;
+        }
+        before += mass;
+      });
+    }
+    ClearBins(bins);
+    __syncthreads();
+    number = s.found_number[level % 2];
+    // p so close to 1 that it is crossed below the bins, or what bins round at once came apart.
+    if (number == 0) return {nothing, BlockCut::kUnknown, 0};
+    // The lowest bin begins at 0, but the zeros among the held bits are no candidates.
+    low = max(s.found_bits, 1u), span = s.found_bits + (1u << shift) - low, above = s.found_above;
+    if (shift == 0 || number <= kFew) break;
+    shift = max(shift - log_bins, 0);
+    top = (low + span - 1) >> shift;
+  }
+
+  uint32_t crossing = low;
+  if (span > 1) {
+    held.ForFours(n, [&](int, const uint32_t(&bits)[4]) {
+#pragma unroll
+      for (int c = 0; c < 4; ++c)
+        if (bits[c] - low < span) s.list[atomicAdd(&s.listed, 1u)] = bits[c];
+    });
+    __syncthreads();
+    CompareFew(s, static_cast<int>(number), units, above, target);
+    crossing = s.found_bits;
+    above = s.found_above;
+    number = s.found_equal;
+  }
+  const int ties = static_cast<int>(TiesAt({units, total, target, above, crossing, number, smallest}, n));
+  const Cut cut = {__uint_as_float(crossing), n};
+  return {cut,
+          ties == 0                          ? BlockCut::kUnknown
+          : ties == static_cast<int>(number) ? BlockCut::kDone
+                                             : BlockCut::kTies,
+          ties};
+}
+
+}  // namespace gpu
+}  // namespace specattn

@@ -1,0 +1,106 @@
+// Graph: a recording of the CUDA device.
+#pragma once
+#include <cuda_runtime_api.h>
+
+#include <vector>
+
+#include "core/device.h"
+#include "gpu/runtime/buffer.h"
+#include "gpu/runtime/check_cuda.h"
+#include "gpu/runtime/stream.h"
+
+namespace specattn {
+namespace gpu {
+
+// A CUDA graph, with an event at its beginning and at each mark. There are two of it, launched in turns, with events of their own: while one
+// runs, the other's times can be read.
+class Graph final : public Capture {
+ public:
+  explicit Graph(CudaStream& stream) : stream_(stream) {}
+  ~Graph() override {
+    // Its buffers may go back to the system with it: not before the last replay has ended.
+    cudaStreamSynchronize(stream_.stream());
+    for (Instance& instance : instances_) {
+      if (instance.executable) cudaGraphExecDestroy(instance.executable);
+      for (cudaEvent_t event : instance.events) cudaEventDestroy(event);
+    }
+  }
+
+  // Records an event in the graph.
+  Status Mark() {
+    for (Instance& instance : instances_) {
+      cudaEvent_t event = nullptr;
+      SPECATTN_CUDA("make an event", cudaEventCreate(&event));
+      instance.events.push_back(event);
+    }
+    SPECATTN_CUDA("record a mark", cudaEventRecordWithFlags(instances_[0].events.back(), stream_.stream(),
+                                                            cudaEventRecordExternal));
+    return Ok();
+  }
+  Status Instantiate(cudaGraph_t graph, Buffers buffers) {
+    buffers_ = std::move(buffers);
+    for (Instance& instance : instances_)
+      SPECATTN_CUDA("make a graph", cudaGraphInstantiate(&instance.executable, graph, 0));
+    SPECATTN_RETURN_IF_ERROR(LookAtNodes(graph));
+    for (Instance& instance : instances_)
+      SPECATTN_CUDA("upload a graph", cudaGraphUpload(instance.executable, stream_.stream()));
+    return Ok();
+  }
+
+  Status Replay() override {
+    SPECATTN_RETURN_IF_ERROR(stream_.FlushSoftmax());
+    Instance& instance = instances_[(replays_ + 1) % 2];
+    SPECATTN_CUDA("launch a graph", cudaGraphLaunch(instance.executable, stream_.stream()));
+    ++replays_;
+    return Ok();
+  }
+  int Launches() const override { return launches_; }
+  int Times(int back, double* milliseconds, int capacity) override {
+    if (back < 0 || back > 1 || replays_ <= back) return 0;
+    const std::vector<cudaEvent_t>& events = instances_[(replays_ - back) % 2].events;
+    if (cudaEventSynchronize(events.back()) != cudaSuccess) return 0;
+    int count = 0;
+    for (size_t i = 1; i < events.size() && count < capacity; ++i) {
+      float elapsed = 0;
+      if (cudaEventElapsedTime(&elapsed, events[i - 1], events[i]) != cudaSuccess) break;
+      milliseconds[count++] = static_cast<double>(elapsed);
+    }
+    return count;
+  }
+
+ private:
+  struct Instance {
+    cudaGraphExec_t executable = nullptr;
+    std::vector<cudaEvent_t> events;
+  };
+
+  // Counts kernels, and gives the second instance its events in place of the first's, which were recorded.
+  Status LookAtNodes(cudaGraph_t graph) {
+    size_t count = 0;
+    SPECATTN_CUDA("look at a graph", cudaGraphGetNodes(graph, nullptr, &count));
+    std::vector<cudaGraphNode_t> nodes(count);
+    SPECATTN_CUDA("look at a graph", cudaGraphGetNodes(graph, nodes.data(), &count));
+    for (cudaGraphNode_t node : nodes) {
+      cudaGraphNodeType type;
+      SPECATTN_CUDA("look at a graph", cudaGraphNodeGetType(node, &type));
+      launches_ += type == cudaGraphNodeTypeKernel;
+      if (type != cudaGraphNodeTypeEventRecord) continue;
+      cudaEvent_t recorded = nullptr;
+      SPECATTN_CUDA("look at a graph", cudaGraphEventRecordNodeGetEvent(node, &recorded));
+      for (size_t i = 0; i < instances_[0].events.size(); ++i)
+        if (instances_[0].events[i] == recorded)
+          SPECATTN_CUDA("set an event", cudaGraphExecEventRecordNodeSetEvent(instances_[1].executable, node,
+                                                                             instances_[1].events[i]));
+    }
+    return Ok();
+  }
+
+  CudaStream& stream_;
+  Instance instances_[2];
+  Buffers buffers_;
+  int64_t replays_ = 0;
+  int launches_ = 0;
+};
+
+}  // namespace gpu
+}  // namespace specattn

@@ -1,0 +1,11 @@
+// The CUDA launchers of kernels.def.
+#pragma once
+#include "core/tensor.h"
+
+namespace specattn {
+namespace gpu {
+#define KERNEL(name, half) Status name(Stream& stream, const Args& args);
+#include "kernels.def"
+#undef KERNEL
+}  // namespace gpu
+}  // namespace specattn

@@ -1,0 +1,68 @@
+// LaunchKernel, and how a kernel overlaps its start with the end of the one before it.
+//
+// With Start::kEarly (programmatic dependent launch, compute capability 9.0 and later) blocks of a kernel
+// become resident while the previous kernel still runs. Such a kernel must call WaitForPrevious() before it
+// touches global memory, save for reads of what Settled() and SettledBelow() vouch for, and may then call LetNextStart().
+// In this order: a kernel that waits first and lets the next start afterwards knows that everything before
+// the previous kernel is complete, which is what Settled() counts on.
+#pragma once
+#include <cuda_runtime.h>
+
+#include "core/status.h"
+#include "gpu/runtime/stream.h"
+
+namespace specattn {
+namespace gpu {
+
+enum class Start { kInOrder, kEarly };
+
+__device__ __forceinline__ void WaitForPrevious() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+__device__ __forceinline__ void LetNextStart() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+template <class... Params, class... Values>
+Status LaunchKernel(CudaStream& stream, const char* op, Start start, void (*kernel)(Params...), dim3 grid,
+                    dim3 block, size_t shared_bytes, const Values&... values) {
+  constexpr size_t kSharedWithoutAsking = 16 << 10;  // 48 KB with what the kernel declares
+  if (shared_bytes > kSharedWithoutAsking) {
+    const cudaError_t error =
+        cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                             cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
+    SPECATTN_CHECK(error == cudaSuccess, "[%s] %zu bytes of shared memory a block: %s", op, shared_bytes,
+                   cudaGetErrorString(error));
+  }
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attribute.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = block;
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = stream.stream();
+  config.attrs = &attribute;
+  config.numAttrs = start == Start::kEarly && stream.starts_early() ? 1 : 0;
+  const cudaError_t error = cudaLaunchKernelEx(&config, kernel, static_cast<Params>(values)...);
+  SPECATTN_CHECK(error == cudaSuccess, "[%s] could not be launched on %u x %u x %u blocks of %u threads: %s",
+                 op, grid.x, grid.y, grid.z, block.x * block.y * block.z, cudaGetErrorString(error));
+  stream.Launched();
+  return Ok();
+}
+
+constexpr int kWarp = 32;
+constexpr unsigned kAllLanes = 0xffffffffu;
+
+template <class T>
+__host__ __device__ constexpr T CeilDiv(T a, T b) {
+  return (a + b - 1) / b;
+}
+
+}  // namespace gpu
+}  // namespace specattn

@@ -1,0 +1,138 @@
+/** A Llama graph's weights, and the tensors of a Hugging Face file that each is made of. */
+import type {LlamaConfig} from '../hf/config.js';
+import type {Safetensors, TensorEntry} from '../hf/safetensors.js';
+import {STORAGE_OF_DTYPE, type RawTensor} from './weights.js';
+
+export interface Parameter {
+  /** Of the graph's Const node. */
+  name: string;
+  shape: number[];
+  /** The file's tensors, which one under the other make this one. */
+  sources: {name: string; shape: number[]}[];
+}
+
+/** Names of the weights of layer `i`; biases exist where the config says so. */
+export function layerParameters(i: number) {
+  const layer = `model.layers.${i}`;
+  return {
+    inputNorm: `${layer}.input_layernorm.weight`,
+    qkv: `${layer}.self_attn.qkv_proj.weight`,
+    qkvBias: `${layer}.self_attn.qkv_proj.bias`,
+    out: `${layer}.self_attn.o_proj.weight`,
+    outBias: `${layer}.self_attn.o_proj.bias`,
+    mlpNorm: `${layer}.post_attention_layernorm.weight`,
+    gateUp: `${layer}.mlp.gate_up_proj.weight`,
+    gateUpBias: `${layer}.mlp.gate_up_proj.bias`,
+    down: `${layer}.mlp.down_proj.weight`,
+    downBias: `${layer}.mlp.down_proj.bias`,
+  };
+}
+
+export const EMBEDDING = 'model.embed_tokens.weight';
+export const FINAL_NORM = 'model.norm.weight';
+/** The head's weights: the embedding matrix itself where they are tied. */
+export function headParameter({tieWordEmbeddings}: LlamaConfig): string {
+  return tieWordEmbeddings ? EMBEDDING : 'lm_head.weight';
+}
+
+/**
+ * All weights in the order of use. The query, key and value matrices are one matrix [(H+2G)·D, E] here, gate and up one [2F, E]: one
+ * product each instead of three and two.
+ */
+export function parameters(config: LlamaConfig): Parameter[] {
+  return [...eachParameter(config)];
+}
+
+/** One by one: a config.json may speak of a billion layers. */
+function* eachParameter(config: LlamaConfig): Generator<Parameter> {
+  const {vocabSize, hiddenSize, intermediateSize, numHiddenLayers, headDim} = config;
+  const one = (name: string, shape: number[], sources = [{name, shape}]) => ({name, shape, sources});
+  /** Matrices with `columns` inputs (and their biases, if any), one under the other. */
+  const linear = (
+    weight: string,
+    bias: string | undefined,
+    outputs: [suffix: string, rows: number][],
+    columns: number,
+  ): Parameter[] => {
+    const prefix = weight.slice(0, weight.lastIndexOf('.', weight.lastIndexOf('.') - 1));
+    const rows = outputs.reduce((sum, [, n]) => sum + n, 0);
+    const sources = (kind: string, rest: number[]) =>
+      outputs.map(([suffix, n]) => ({name: `${prefix}.${suffix}.${kind}`, shape: [n, ...rest]}));
+    const matrix = one(weight, [rows, columns], sources('weight', [columns]));
+    return bias ? [matrix, one(bias, [rows], sources('bias', []))] : [matrix];
+  };
+
+  yield one(EMBEDDING, [vocabSize, hiddenSize]);
+  const queries = config.numAttentionHeads * headDim;
+  const keys = config.numKeyValueHeads * headDim;
+  const biased = (condition: boolean, name: string) => (condition ? name : undefined);
+  for (let i = 0; i < numHiddenLayers; i++) {
+    const {attentionBias, mlpBias} = config;
+    const names = layerParameters(i);
+    yield one(names.inputNorm, [hiddenSize]);
+    const qkv: [string, number][] = [
+      ['q_proj', queries],
+      ['k_proj', keys],
+      ['v_proj', keys],
+    ];
+    yield* linear(names.qkv, biased(attentionBias, names.qkvBias), qkv, hiddenSize);
+    yield* linear(names.out, biased(attentionBias, names.outBias), [['o_proj', hiddenSize]], queries);
+    yield one(names.mlpNorm, [hiddenSize]);
+    const gateUp: [string, number][] = [
+      ['gate_proj', intermediateSize],
+      ['up_proj', intermediateSize],
+    ];
+    yield* linear(names.gateUp, biased(mlpBias, names.gateUpBias), gateUp, hiddenSize);
+    yield* linear(names.down, biased(mlpBias, names.downBias), [['down_proj', hiddenSize]], intermediateSize);
+  }
+  yield one(FINAL_NORM, [hiddenSize]);
+  if (!config.tieWordEmbeddings) yield one(headParameter(config), [vocabSize, hiddenSize]);
+}
+
+/** A parameter with what its sources hold. */
+export interface ReadParameter {
+  name: string;
+  shape: number[];
+  parts: RawTensor[];
+  /** Bytes of the file's weights up to this parameter's end, and in all. */
+  loaded: number;
+  total: number;
+}
+
+/**
+ * All parameters in order, each to be read before the next is asked for. Every source is checked before the first byte is read.
+ * @throws Error naming the tensor, what was expected and what came
+ */
+export function* readParameters(
+  file: Safetensors,
+  dir: string,
+  config: LlamaConfig,
+): Generator<ReadParameter> {
+  const plan: (Parameter & {entries: TensorEntry[]})[] = [];
+  for (const parameter of eachParameter(config))
+    plan.push({...parameter, entries: sourceEntries(file, dir, parameter)});
+  const total = plan.flatMap(({entries}) => entries).reduce((sum, {bytes}) => sum + bytes, 0);
+  let loaded = 0;
+  for (const {name, shape, sources, entries} of plan) {
+    const parts = sources.map((source, i) => ({
+      storage: STORAGE_OF_DTYPE[entries[i].dtype],
+      size: source.shape.reduce((product, n) => product * n, 1),
+      chunks: () => file.chunks(source.name),
+      place: () => file.place(source.name),
+    }));
+    loaded += entries.reduce((sum, {bytes}) => sum + bytes, 0);
+    yield {name, shape, parts, loaded, total};
+  }
+}
+
+function sourceEntries(file: Safetensors, dir: string, {sources}: Parameter): TensorEntry[] {
+  return sources.map(({name, shape}) => {
+    const entry = file.entries.get(name);
+    if (!entry) throw new Error(`${dir}: the weights must hold '${name}' [${shape}] but do not`);
+    if (entry.shape.join() !== shape.join())
+      throw new Error(`${entry.file}: '${name}' must have shape [${shape}] but has [${entry.shape}]`);
+    if (!STORAGE_OF_DTYPE[entry.dtype])
+      throw new Error(`${entry.file}: '${name}' must be F32, F16 or BF16 but is ${entry.dtype}`);
+    return entry;
+  });
+}

@@ -1,0 +1,67 @@
+/** Frequencies of rotary position embeddings, and how each kind of scaling stretches them. */
+import type {LlamaConfig, RopeScaling} from '../hf/config.js';
+
+export interface RopeFrequencies {
+  /** Radians a position for each pair of a head's channels, [D/2]. */
+  frequencies: Float32Array;
+  /** Of cos and sin: YaRN's attention factor, else 1. */
+  scale: number;
+}
+
+/**
+ * The frequencies that `RotaryEmbedding` takes: `theta^(-2i/D)`, scaled as the config says. In double precision throughout, rounded
+ * once at the end, so within a float32 rounding or two of Hugging Face's.
+ *
+ * Source: transformers, `modeling_rope_utils.py`; linear: Chen et al., arXiv 2306.15595; YaRN: Peng et al., arXiv 2309.00071;
+ * llama3: Dubey et al., arXiv 2407.21783.
+ */
+export function ropeFrequencies(
+  config: Pick<LlamaConfig, 'headDim' | 'ropeTheta' | 'ropeScaling'>,
+): RopeFrequencies {
+  const {headDim, ropeTheta, ropeScaling} = config;
+  const plain = Array.from({length: headDim / 2}, (_, i) => ropeTheta ** (-(2 * i) / headDim));
+  switch (ropeScaling.type) {
+    case 'default':
+      return {frequencies: Float32Array.from(plain), scale: 1};
+    case 'linear':
+      return {frequencies: Float32Array.from(plain, (f) => f / ropeScaling.factor), scale: 1};
+    case 'llama3':
+      return {frequencies: Float32Array.from(plain, (f) => llama3(f, ropeScaling)), scale: 1};
+    case 'yarn':
+      return yarn(plain, headDim, ropeTheta, ropeScaling);
+  }
+}
+
+/** Long waves are stretched, short ones kept, those between blended by how often they turn within the original context. */
+function llama3(frequency: number, scaling: Extract<RopeScaling, {type: 'llama3'}>): number {
+  const {factor, lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings} = scaling;
+  const turns = (originalMaxPositionEmbeddings * frequency) / (2 * Math.PI);
+  if (turns > highFreqFactor) return frequency;
+  if (turns < lowFreqFactor) return frequency / factor;
+  const kept = (turns - lowFreqFactor) / (highFreqFactor - lowFreqFactor);
+  return (1 - kept) * (frequency / factor) + kept * frequency;
+}
+
+/** A linear ramp over the pairs, between those that turn `betaFast` and `betaSlow` times within the original context. */
+function yarn(
+  plain: number[],
+  headDim: number,
+  theta: number,
+  scaling: Extract<RopeScaling, {type: 'yarn'}>,
+): RopeFrequencies {
+  const {factor, attentionFactor, betaFast, betaSlow, mscale, mscaleAllDim, truncate} = scaling;
+  const pairOf = (turns: number) =>
+    (headDim * Math.log(scaling.originalMaxPositionEmbeddings / (turns * 2 * Math.PI))) /
+    (2 * Math.log(theta));
+  const low = Math.max(truncate ? Math.floor(pairOf(betaFast)) : pairOf(betaFast), 0);
+  let high = Math.min(truncate ? Math.ceil(pairOf(betaSlow)) : pairOf(betaSlow), headDim - 1);
+  if (high === low) high += 0.001;
+  const frequencies = Float32Array.from(plain, (frequency, i) => {
+    const stretched = Math.min(Math.max((i - low) / (high - low), 0), 1);
+    return (frequency / factor) * stretched + frequency * (1 - stretched);
+  });
+
+  const magnitude = (m: number) => (factor <= 1 ? 1 : 0.1 * m * Math.log(factor) + 1);
+  const inferred = mscale && mscaleAllDim ? magnitude(mscale) / magnitude(mscaleAllDim) : magnitude(1);
+  return {frequencies, scale: attentionFactor ?? inferred};
+}

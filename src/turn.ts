@@ -1,5 +1,0 @@
-/** Lets timers, signals, progress and other answers have their turn; throws when the signal has fired. */
-export async function turn(signal?: AbortSignal): Promise<void> {
-  await new Promise((resolve) => setImmediate(resolve));
-  signal?.throwIfAborted();
-}

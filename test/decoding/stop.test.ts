@@ -1,0 +1,68 @@
+import {expect} from 'chai';
+import * as fc from 'fast-check';
+
+import {StopWatch} from '../../src/decoding/stop.js';
+
+/** What is shown of `pieces`, and whether a stop text came. */
+function watch(pieces: string[], stops: string[]): {text: string; stopped: boolean} {
+  const watch = new StopWatch(stops);
+  const text = pieces.map((piece) => watch.push(piece)).join('') + watch.flush();
+  return {text, stopped: watch.stopped};
+}
+
+/** The definition: the text ends where the first stop text that is complete began. */
+function cut(text: string, stops: string[]): {text: string; stopped: boolean} {
+  for (let end = 1; end <= text.length; end++) {
+    const complete = stops.filter((stop) => text.slice(0, end).endsWith(stop));
+    if (complete.length)
+      return {text: text.slice(0, end - Math.max(...complete.map(({length}) => length))), stopped: true};
+  }
+  return {text, stopped: false};
+}
+
+describe('StopWatch', () => {
+  it('shows all where there is nothing to stop at', () => {
+    expect(watch(['a', '', 'bc'], [])).to.deep.equal({text: 'abc', stopped: false});
+  });
+
+  it('cuts a stop text that spans pieces, and all that follows', () => {
+    expect(watch(['one\n', '\nQ', ': two', ' three'], ['\n\nQ:'])).to.deep.equal({
+      text: 'one',
+      stopped: true,
+    });
+  });
+
+  it('holds back no more than may become a stop text', () => {
+    const watch = new StopWatch(['abc', 'bd']);
+    expect(['x', 'a', 'b', 'a', 'y', 'ab'].map((piece) => watch.push(piece))).to.deep.equal([
+      'x',
+      '',
+      '',
+      'ab',
+      'ay',
+      '',
+    ]);
+    expect(watch.flush()).to.equal('ab');
+    expect(watch.flush()).to.equal('');
+  });
+
+  it('takes the stop text that is complete first, the longer where two end together', () => {
+    expect(watch(['abcd'], ['bcd', 'c'])).to.deep.equal({text: 'ab', stopped: true});
+    expect(watch(['abcd'], ['c', 'bc'])).to.deep.equal({text: 'a', stopped: true});
+  });
+
+  it('shows the same however the text comes in pieces', () => {
+    const letters = fc.string({unit: fc.constantFrom('a', 'b', 'c'), maxLength: 24});
+    const stops = fc.array(fc.string({unit: fc.constantFrom('a', 'b', 'c'), minLength: 1, maxLength: 5}), {
+      maxLength: 3,
+    });
+    fc.assert(
+      fc.property(letters, stops, fc.array(fc.nat(24), {maxLength: 8}), (text, stops, cuts) => {
+        const ends = [...cuts.filter((at) => at <= text.length), text.length].sort((a, b) => a - b);
+        const pieces = ends.map((end, i) => text.slice(ends[i - 1] ?? 0, end));
+        expect(watch(pieces, stops)).to.deep.equal(cut(text, stops));
+      }),
+      {numRuns: 2000},
+    );
+  });
+});
