@@ -17,21 +17,29 @@ export interface SampleTokenOptions {
   topP?: number;
   /** Keeps the tokens at least this times as likely as the most likely one, in [0, 1]; 0, the default, keeps all. */
   minP?: number;
+  /**
+   * float32 [4]: temperature, topK, topP and minP, in place of the four options above. A captured step takes its settings so: another
+   * answer's are written into the tensor, and the capture stays. On the device nobody checks them: a number out of its range counts as
+   * the nearest one in it.
+   */
+  settings?: Tensor;
   /** Which random numbers: 0 for draft tokens, 1 (the default) for plain decoding; see {@link RandomStream}. */
   stream?: number;
 }
 
-type Attrs = Required<SampleTokenOptions>;
+type Attrs = Required<Omit<SampleTokenOptions, 'settings'>>;
+type Filters = Omit<Attrs, 'stream'>;
 
 const run = defineOp<Attrs>({
   name,
   attrs: {temperature: 1, topK: 0, topP: 1, minP: 0, stream: RandomStream.plain},
 
-  check([logits, seed, position], {temperature, topK, topP, minP, stream}) {
+  check([logits, seed, position, settings], {temperature, topK, topP, minP, stream}) {
     checkTensor(name, 'logits', logits, 'float32', [ANY, ANY]);
     if (logits.shape[1] === 0) throw new Error(`[${name}] logits must have at least one column but has none`);
     checkSeed(name, seed);
     checkPosition(name, position);
+    if (settings) checkTensor(name, 'settings', settings, 'float32', [4]);
     checkAttr(name, 'temperature', temperature >= 0 && temperature <= 3.4e38, '0 to 3.4e38', temperature);
     checkAttr(name, 'topK', topK >= 0 && Number.isInteger(topK), 'an integer of 0 or more', topK);
     checkAttr(name, 'topP', topP > 0 && topP <= 1, 'in (0, 1]', topP);
@@ -55,24 +63,39 @@ const run = defineOp<Attrs>({
   },
 
   // A hash of 32-bit words and searches in float64 are beyond tfjs-core's ops: the logits are read.
-  composed([logits, seed, position]: [Tensor2D, Tensor1D, Tensor1D], attrs) {
+  composed([logits, seed, position, ...[settings]]: [Tensor2D, Tensor1D, Tensor1D, ...Tensor1D[]], attrs) {
     const [rows, vocabulary] = logits.shape;
     const values = logits.dataSync() as Float32Array;
+    const filters = settings ? filtersOf(settings.dataSync() as Float32Array) : attrs;
     const [words, start] = [seed.dataSync(), position.dataSync()[0]];
     const tokens = new Int32Array(rows);
     const probabilities = new Float32Array(rows * vocabulary);
     for (let t = 0; t < rows; t++) {
       const row = values.subarray(t * vocabulary, (t + 1) * vocabulary);
       const out = probabilities.subarray(t * vocabulary, (t + 1) * vocabulary);
-      distribution(row, attrs, out);
+      distribution(row, filters, out);
       tokens[t] = draw(out, uniform(words, start + t, attrs.stream));
     }
     return [tf.tensor1d(tokens, 'int32'), tf.tensor2d(probabilities, [rows, vocabulary])];
   },
 });
 
+/** The filters that settings [4] ask for: each number that is out of its range as the nearest in it, NaN as the filter turned off. */
+function filtersOf([temperature, topK, topP, minP]: Float32Array): Filters {
+  return {
+    temperature: temperature > 0 ? Math.min(temperature, 3.4e38) : 0,
+    topK: topK >= 1 ? Math.floor(Math.min(topK, 2 ** 31 - 1)) : 0,
+    topP: topP < 1 ? Math.max(topP, 1e-30) : 1,
+    minP: minP > 0 ? Math.min(minP, 1) : 0,
+  };
+}
+
 /** Writes the distribution after the filters into `out`, which holds zeros. */
-function distribution(logits: Float32Array, {temperature, topK, topP, minP}: Attrs, out: Float32Array): void {
+function distribution(
+  logits: Float32Array,
+  {temperature, topK, topP, minP}: Filters,
+  out: Float32Array,
+): void {
   let best = 0;
   let largest = -Infinity;
   for (let j = 0; j < logits.length; j++) if (logits[j] > largest) largest = logits[(best = j)];
@@ -124,8 +147,9 @@ export function sampleToken(
   logits: Tensor,
   seed: Tensor,
   position: Tensor,
-  options?: SampleTokenOptions,
+  {settings, ...options}: SampleTokenOptions = {},
 ): {token: Tensor1D; probabilities: Tensor2D} {
-  const [token, probabilities] = run([logits, seed, position], options) as Tensor[];
+  const inputs = settings ? [logits, seed, position, settings] : [logits, seed, position];
+  const [token, probabilities] = run(inputs, options) as Tensor[];
   return {token: token as Tensor1D, probabilities: probabilities as Tensor2D};
 }

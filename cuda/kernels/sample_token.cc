@@ -73,7 +73,7 @@ Status SampleToken(Stream& stream, const Args& args) {
   SampleTokenCall call = {};
   SPECATTN_RETURN_IF_ERROR(CheckSampleToken(args, &call));
   const int64_t rows = call.rows, size = call.size;
-  const Filters& filters = call.filters;
+  const Filters filters = call.settings ? FiltersOf(call.settings) : call.filters;
   if (rows == 0) return Ok();
 
   const int64_t room = NucleusScratch(size);

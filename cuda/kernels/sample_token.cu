@@ -1,8 +1,7 @@
-// Temperature 0, the hot path: several blocks a row zero the probabilities and look for the largest logit, the last of them
-// to finish sets the token. Other temperatures: a block a row, or a cluster for a large vocabulary; the weights stay in the
-// output until they are scaled, the cuts of top-k and top-p are found by gpu/nucleus.cuh.
+// One block takes a row, or one cluster of blocks where the vocabulary is large. At temperature 0 it looks for the largest
+// logit. At other temperatures the weights stay in the output until they are scaled, and gpu/nucleus/nucleus.cuh finds the
+// cuts of top-k and top-p. The temperature may be known to the device alone, so that one recorded launch serves all.
 #include "gpu/nucleus/nucleus.cuh"
-#include "gpu/primitives/last_block.cuh"
 #include "gpu/primitives/random.cuh"
 #include "gpu/primitives/reduce.cuh"
 #include "gpu/runtime/kernels.h"
@@ -32,53 +31,6 @@ __device__ __forceinline__ void Store(float* row, int j, int n, bool aligned, co
   }
 }
 
-struct GreedyArgs {
-  const float* logits;
-  int32_t* token;
-  float* probabilities;
-  int size;
-  int slices;          // blocks a row
-  uint64_t* largest;   // [T,slices]: the logit's order, then the index's complement
-  unsigned* finished;  // [T]
-};
-
-constexpr int kGreedyThreads = 256;
-
-__global__ void __launch_bounds__(kGreedyThreads) Greedy(GreedyArgs args) {
-  __shared__ uint64_t shared[kWarp];
-  WaitForPrevious();
-  LetNextStart();
-  const int t = blockIdx.x / args.slices, rank = blockIdx.x % args.slices, n = args.size;
-  const float* x = args.logits + int64_t{t} * n;
-  float* y = args.probabilities + int64_t{t} * n;
-  const bool aligned = n % 4 == 0;
-
-  uint64_t best = 0;
-  const float zeros[4] = {};
-  ForFours(PlainRow{x, n, aligned}, SliceOf(n, rank, args.slices), [&](int j, const float(&v)[4]) {
-    Store(y, j, n, aligned, zeros);
-#pragma unroll
-    for (int c = 0; c < 4; ++c) {
-      const uint64_t key = static_cast<uint64_t>(Ordered(v[c])) << 32 | ~static_cast<uint32_t>(j + c);
-      if (j + c < n && key > best) best = key;
-    }
-  });
-  best = BlockReduce(best, Maximum(), uint64_t{0}, shared);
-  if (args.slices > 1) {
-    // BlockReduce ends with a barrier, so that the zeros too are before the count.
-    if (threadIdx.x == 0) args.largest[t * args.slices + rank] = best;
-    if (!IsLastBlock(args.finished + t, static_cast<unsigned>(args.slices)) || threadIdx.x >= kWarp) return;
-    best = 0;
-    for (int i = threadIdx.x; i < args.slices; i += kWarp)
-      best = Maximum()(best, __ldcg(args.largest + t * args.slices + i));
-    best = WarpReduce(best, Maximum());
-  }
-  if (threadIdx.x != 0) return;
-  const uint32_t token = ~static_cast<uint32_t>(best);
-  args.token[t] = static_cast<int32_t>(token);
-  y[token] = 1.0f;
-}
-
 constexpr int kMostThreads = 512;  // of more there are too few registers each
 
 struct SampleArgs {
@@ -87,10 +39,8 @@ struct SampleArgs {
   int32_t* token;
   float* probabilities;
   int size;
-  float inverse;  // of the temperature
-  int top_k;
-  double top_p;
-  float min_p;
+  const float* settings;  // or null: then `filters` hold
+  Filters filters;
   uint32_t stream;
   double* sums;       // [T,chunks]
   uint32_t* columns;  // null: they are in shared memory
@@ -149,10 +99,28 @@ __device__ __forceinline__ void SampleRow(const SampleArgs& args) {
     return;
   }
   const float largest = FromOrdered(most[0]);
+  const Filters filters = args.settings ? FiltersOf(args.settings) : args.filters;
+  if (filters.temperature == 0) {
+    // The one-hot of the first largest logit. Of an index j the search compares ~j, so that the first is the greatest.
+    uint32_t first[2] = {0, 0};
+    const float zeros[4] = {};
+    ForFours(logits, slice, [&](int j, const float(&x)[4]) {
+      Store(y, j, n, aligned, zeros);
+#pragma unroll
+      for (int c = 0; c < 4; ++c)
+        if (j + c < n && x[c] == largest) first[0] = max(first[0], ~static_cast<uint32_t>(j + c));
+    });
+    team.Max(first);  // its barrier also comes after the zeros
+    const int token = static_cast<int>(~first[0]);
+    if (threadIdx.x == 0 && token >= slice.begin && token < slice.end) y[token] = 1.0f;
+    if (team.Rank() == 0 && threadIdx.x == 0) args.token[t] = token;
+    return;
+  }
+  const float inverse = 1.0f / filters.temperature;
   ForFours(logits, slice, [&](int j, const float(&x)[4]) {
     float w[4];
 #pragma unroll
-    for (int c = 0; c < 4; ++c) w[c] = Weight(x[c], largest, args.inverse);
+    for (int c = 0; c < 4; ++c) w[c] = Weight(x[c], largest, inverse);
     Store(y, j, n, aligned, w);
   });
   team.Sync();
@@ -160,14 +128,14 @@ __device__ __forceinline__ void SampleRow(const SampleArgs& args) {
   Cut top_k = {-1.0f, 0}, top_p = top_k;  // these keep all
 #pragma unroll 1
   for (int filter = 0; filter < 2; ++filter) {
-    const int most = filter == 0 && args.top_k < n ? args.top_k : 0;
-    if (filter == 0 ? most == 0 : args.top_p >= 1) continue;
-    const Cut cut = FindCut(CutRow{weights, top_k}, n, args.top_p, most, columns, team);
+    const int most = filter == 0 && filters.top_k < n ? filters.top_k : 0;
+    if (filter == 0 ? most == 0 : filters.top_p >= 1) continue;
+    const Cut cut = FindCut(CutRow{weights, top_k}, n, filters.top_p, most, columns, team);
     (filter == 0 ? top_k : top_p) = cut;
     team.Sync();
   }
   const auto kept = [&](float w, int j) {
-    return top_k.Keeps(w, j) && top_p.Keeps(w, j) && w >= args.min_p ? w : 0.0f;
+    return top_k.Keeps(w, j) && top_p.Keeps(w, j) && w >= filters.min_p ? w : 0.0f;
   };
 
   // As integers, so that the sum is the same on however many threads. The largest weight is 1.
@@ -202,30 +170,9 @@ __global__ void __launch_bounds__(kClusterThreads, 1) SPECATTN_CLUSTER SampleRow
   SampleRow<true>(args);
 }
 
-Status LaunchGreedy(CudaStream& stream, const SampleTokenCall& call) {
-  constexpr int64_t kSlice = 4 * kAhead * kGreedyThreads, kMostSlices = 64;
-  const int64_t slices =
-      call.rows <= kCounters ? std::min(kMostSlices, CeilDiv(call.size, kSlice)) : int64_t{1};
-  GreedyArgs args = {call.logits->as<float>(),
-                     call.token->as<int32_t>(),
-                     call.probabilities->as<float>(),
-                     static_cast<int>(call.size),
-                     static_cast<int>(slices),
-                     nullptr,
-                     nullptr};
-  if (slices > 1) {
-    args.largest = static_cast<uint64_t*>(stream.Scratch(static_cast<size_t>(call.rows * slices) * 8));
-    args.finished = stream.Counters(static_cast<int>(call.rows));
-    SPECATTN_CHECK(args.largest && args.finished, "[SampleToken] no memory for %lld rows",
-                   static_cast<long long>(call.rows));
-  }
-  return LaunchKernel(stream, "SampleToken", Start::kEarly, Greedy,
-                      dim3(static_cast<unsigned>(call.rows * slices)), dim3(kGreedyThreads), 0, args);
-}
-
 Status LaunchSample(CudaStream& stream, const SampleTokenCall& call) {
   static const bool clusters = InClusters(SampleRowsInClusters);
-  const bool searches = call.filters.Search();
+  const bool searches = call.settings || call.filters.Search();
   const NucleusPlan plan = PlanNucleus(stream, call.size, clusters, kMostThreads);
   const int64_t blocks = call.rows * plan.blocks, chunks = CeilDiv<int64_t>(call.size, kChunk);
   const size_t sums_bytes = (static_cast<size_t>(call.rows * chunks) * sizeof(double) + 255) / 256 * 256;
@@ -238,10 +185,8 @@ Status LaunchSample(CudaStream& stream, const SampleTokenCall& call) {
                            call.token->as<int32_t>(),
                            call.probabilities->as<float>(),
                            static_cast<int>(call.size),
-                           1.0f / call.filters.temperature,
-                           static_cast<int>(call.filters.top_k),
-                           call.filters.top_p,
-                           call.filters.min_p,
+                           call.settings,
+                           call.filters,
                            call.stream,
                            reinterpret_cast<double*>(scratch),
                            columns_bytes > 0 ? reinterpret_cast<uint32_t*>(scratch + sums_bytes) : nullptr,
@@ -260,8 +205,7 @@ Status SampleToken(Stream& stream, const Args& args) {
   if (call.rows == 0) return Ok();
   SPECATTN_CHECK(call.size <= kLongestRow, "[SampleToken] rows may have up to %lld logits but have %lld",
                  static_cast<long long>(kLongestRow), static_cast<long long>(call.size));
-  auto& cuda = static_cast<CudaStream&>(stream);
-  return call.filters.temperature == 0 ? LaunchGreedy(cuda, call) : LaunchSample(cuda, call);
+  return LaunchSample(static_cast<CudaStream&>(stream), call);
 }
 
 }  // namespace gpu

@@ -3,35 +3,50 @@
 // (random.h). Ties go to the lower index; temperature 0 is the one-hot of the argmax. NaN logits count as
 // -inf; a row of nothing else gives token 0.
 //
-// inputs   logits [T,V] float32, seed [2] int32, position [1] int32
+// inputs   logits [T,V] float32, seed [2] int32, position [1] int32, and perhaps settings [4] float32:
+//          temperature, topK, topP, minP, in place of the attributes of these names
 // attrs    temperature, topK (0: off), topP (1: off), minP (0: off), stream (0 to 3)
 // outputs  token [T] int32, probabilities [T,V] float32
 #pragma once
 #include <cmath>
 
 #include "core/check.h"
+#include "core/host_device.h"
 
 namespace specattn {
 namespace {
 
 struct Filters {
   float temperature;
-  int64_t top_k;
+  int32_t top_k;
   double top_p;
   float min_p;
 
-  bool Search() const { return temperature > 0 && (top_k > 0 || top_p < 1); }
+  // Whether the kept tokens must be searched for.
+  SPECATTN_HOST_DEVICE bool Search() const { return temperature > 0 && (top_k > 0 || top_p < 1); }
 };
+
+// The filters that `settings` ask for. No host checked these numbers, so each that is out of its range counts as the
+// nearest one in it, and NaN as the filter turned off (temperature: as 0).
+SPECATTN_HOST_DEVICE inline Filters FiltersOf(const float* settings) {
+  const float temperature = settings[0], top_k = settings[1], top_p = settings[2], min_p = settings[3];
+  return {temperature > 0 ? (temperature < 3.4e38f ? temperature : 3.4e38f) : 0.0f,
+          top_k >= 1 ? (top_k < 2147483520.0f ? static_cast<int32_t>(top_k) : INT32_MAX) : 0,
+          top_p < 1 ? (top_p > 1e-30f ? static_cast<double>(top_p) : 1e-30) : 1.0,
+          min_p > 0 ? (min_p < 1 ? min_p : 1.0f) : 0.0f};
+}
 
 struct SampleTokenCall {
   const Tensor *logits, *seed, *position, *token, *probabilities;
-  int64_t rows, size;  // T, V
+  int64_t rows, size;     // T, V
+  const float* settings;  // on the device, or null: then `filters` hold
   Filters filters;
   uint32_t stream;
 };
 
 inline Status CheckSampleToken(const Args& args, SampleTokenCall* call) {
-  SPECATTN_RETURN_IF_ERROR(CheckCounts("SampleToken", args, 3, 2, 5));
+  const bool has_settings = args.input_count == 4;
+  SPECATTN_RETURN_IF_ERROR(CheckCounts("SampleToken", args, has_settings ? 4 : 3, 2, 5));
   const Tensor &logits = args.inputs[0], &seed = args.inputs[1], &position = args.inputs[2];
   const Tensor &token = args.outputs[0], &probabilities = args.outputs[1];
   SPECATTN_RETURN_IF_ERROR(
@@ -43,6 +58,8 @@ inline Status CheckSampleToken(const Args& args, SampleTokenCall* call) {
   SPECATTN_RETURN_IF_ERROR(CheckTensor("SampleToken", "token", token, DType::kInt32, {rows}));
   SPECATTN_RETURN_IF_ERROR(
       CheckTensor("SampleToken", "probabilities", probabilities, DType::kFloat32, {rows, size}));
+  if (has_settings)
+    SPECATTN_RETURN_IF_ERROR(CheckTensor("SampleToken", "settings", args.inputs[3], DType::kFloat32, {4}));
   const double temperature = args.attrs[0], top_k = args.attrs[1], top_p = args.attrs[2],
                min_p = args.attrs[3];
   const double use = args.attrs[4];
@@ -60,7 +77,8 @@ inline Status CheckSampleToken(const Args& args, SampleTokenCall* call) {
            &probabilities,
            rows,
            size,
-           {static_cast<float>(temperature), static_cast<int64_t>(top_k), top_p, static_cast<float>(min_p)},
+           has_settings ? args.inputs[3].as<float>() : nullptr,
+           {static_cast<float>(temperature), static_cast<int32_t>(top_k), top_p, static_cast<float>(min_p)},
            static_cast<uint32_t>(use)};
   return Ok();
 }

@@ -61,6 +61,7 @@ export const LAUNCHES: readonly Launch[] = [
   launch('Linear', 'f[3,33] b[10,33] f[33] f[10] f[3,5]', 'f[3,5]', 1e-5, 1, 1, 1, 1),
   launch('Linear', 'f[20,16] f[8,16]', 'f[20,8]', 0, 0, 0, 0, 0),
   launch('SampleToken', 'f[2,50] i[2] i[1]', 'i[2] f[2,50]', 0.7, 5, 0.9, 0.1, 1),
+  launch('SampleToken', 'f[2,50] i[2] i[1] f[4]', 'i[2] f[2,50]', 1, 0, 1, 0, 1),
   launch('SpeculativeAccept', 'i[4] f[3,20] f[4,20] i[2] i[1]', 'i[4] i[2] i[1]'),
   launch('Unary', 'f[5,7]', 'f[5,7]', 38, -1, 1),
   launch('Binary', 'i[5,1] i[7]', 'i[5,7]', 5),

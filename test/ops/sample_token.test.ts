@@ -131,6 +131,41 @@ forEachBackend('SampleToken', () => {
     expectSame(certain.probabilities.dataSync(), [0, 1, 0]);
   });
 
+  it('takes its settings from a tensor, as it takes them from options', () => {
+    const random = new Random('settings');
+    for (const vocabulary of [1, 33, 4096]) {
+      const logits = tf.tensor2d(random.normals(3 * vocabulary, 3), [3, vocabulary]);
+      for (const options of cases) {
+        // What a float32 tensor holds.
+        const exact = Object.fromEntries(Object.entries(options).map(([name, x]) => [name, Math.fround(x)]));
+        const {temperature, topK, topP, minP} = filtersOf(options);
+        const settings = tf.tensor1d([temperature, topK, topP, minP]);
+        const wanted = sampleToken(logits, seedOf(4, 5), at(6), exact);
+        const {token, probabilities} = sampleToken(logits, seedOf(4, 5), at(6), {settings});
+        expectSame(token.dataSync(), wanted.token.dataSync());
+        expectSame(probabilities.dataSync(), wanted.probabilities.dataSync());
+      }
+    }
+  });
+
+  it('reads settings out of their range as the nearest in it, and NaN as no filter', () => {
+    const logits = tf.tensor2d([[1, 3, 2, 0.5, 3]]);
+    const sample = (...numbers: number[]) => {
+      const {probabilities} = sampleToken(logits, seedOf(4, 5), at(6), {settings: tf.tensor1d(numbers)});
+      return [...probabilities.dataSync()];
+    };
+    for (const temperature of [-1, NaN]) expect(sample(temperature, 0, 1, 0)).to.deep.equal([0, 1, 0, 0, 0]);
+    const all = sample(1, 0, 1, 0);
+    for (const topK of [-3, NaN, 1e20, Infinity]) expect(sample(1, topK, 1, 0)).to.deep.equal(all);
+    for (const topP of [NaN, 2, Infinity]) expect(sample(1, 0, topP, 0)).to.deep.equal(all);
+    for (const topP of [0, -1]) expect(sample(1, 0, topP, 0)).to.deep.equal([0, 1, 0, 0, 0]);
+    for (const minP of [NaN, -1]) expect(sample(1, 0, 1, minP)).to.deep.equal(all);
+    expect(sample(1, 0, 1, 7)).to.deep.equal([0, 0.5, 0, 0, 0.5]);
+    expect(sample(1, 2.9, 1, 0)).to.deep.equal(sample(1, 2, 1, 0));
+    const uniform = sample(Infinity, 0, 1, 0);
+    for (const p of uniform) expect(p).to.be.closeTo(0.2, 1e-6);
+  });
+
   it('names what does not fit', () => {
     const logits = tf.zeros<tf.Rank.R2>([1, 8]);
     const sample = (options: SampleTokenOptions) => () => sampleToken(logits, seedOf(0, 0), at(0), options);
@@ -139,6 +174,9 @@ forEachBackend('SampleToken', () => {
     expect(sample({topP: 0})).to.throw('[SampleToken] topP must be in (0, 1] but is 0');
     expect(sample({minP: 1.1})).to.throw('[SampleToken] minP must be in [0, 1] but is 1.1');
     expect(sample({stream: 4})).to.throw('[SampleToken] stream must be 0, 1, 2 or 3 but is 4');
+    expect(sample({settings: tf.zeros([3])})).to.throw(
+      '[SampleToken] settings must have shape [4] but has [3]',
+    );
     expect(() => sampleToken(logits, at(0), at(0))).to.throw(
       '[SampleToken] seed must have shape [2] but has [1]',
     );
