@@ -1,6 +1,7 @@
 /** Tensors from a file's bytes: as they are where the backend stores halves, widened elsewhere. */
 import * as tf from '@tensorflow/tfjs-core';
 
+import {nativeBackend} from '../../backend/current.js';
 import {BYTES, type FilePart, type Storage} from '../../backend/types.js';
 
 /** How weights are stored. */
@@ -24,26 +25,9 @@ export interface RawTensor {
   place?(): FilePart;
 }
 
-/** What a backend offers that stores float32 tensors in half the bytes. */
-interface HalfBackend {
-  upload(
-    parts: Iterable<Uint8Array | FilePart>,
-    from: Storage,
-    shape: number[],
-    storage: Storage,
-  ): tf.TensorInfo;
-  zeros(shape: number[], storage: Storage): tf.TensorInfo;
-  random(shape: number[], storage: Storage, seed: number, scale: number): tf.TensorInfo;
-}
-
-function halfBackend(): HalfBackend | undefined {
-  const backend = tf.backend() as Partial<HalfBackend>;
-  return backend.upload && backend.zeros ? (backend as HalfBackend) : undefined;
-}
-
 /** How the current backend stores weights that are asked for as `storage`. */
 export function supportedStorage(storage: FloatStorage): FloatStorage {
-  return halfBackend() ? storage : 'float32';
+  return nativeBackend() ? storage : 'float32';
 }
 
 /** Bytes that `size` stored numbers take. */
@@ -53,7 +37,7 @@ export function storedBytes(size: number, storage: FloatStorage): number {
 
 /** A kept float32 tensor of `parts`, one after the other, stored as `storage` where the backend can. */
 export function makeWeight(parts: RawTensor[], shape: number[], storage: FloatStorage): tf.Tensor {
-  const backend = halfBackend();
+  const backend = nativeBackend();
   const from = parts[0].storage;
   if (backend && parts.every((part) => part.storage === from)) {
     return tf.keep(
@@ -68,14 +52,14 @@ export function makeWeight(parts: RawTensor[], shape: number[], storage: FloatSt
 
 /** Zeros, stored as `storage` where the backend can: an empty cache. */
 export function makeZeros(shape: [number, number, number], storage: FloatStorage): tf.Tensor3D {
-  const backend = halfBackend();
+  const backend = nativeBackend();
   if (!backend) return tf.zeros(shape);
   return tf.engine().makeTensorFromTensorInfo(backend.zeros(shape, storage)) as tf.Tensor3D;
 }
 
 /** Kept uniform numbers in [-scale, scale), stored as `storage` where the backend can; made on its device where it is native. */
 export function makeRandom(shape: number[], storage: FloatStorage, seed: number, scale: number): tf.Tensor {
-  const backend = halfBackend();
+  const backend = nativeBackend();
   if (!backend) return tf.keep(tf.randomUniform(shape, -scale, scale, 'float32', seed));
   return tf.keep(tf.engine().makeTensorFromTensorInfo(backend.random(shape, storage, seed, scale)));
 }
