@@ -103,7 +103,7 @@ export function readLayerMap(source: string | LayerMap, draft: LlamaConfig, veri
 const SUM_TOLERANCE = 1e-3;
 
 function readMixture(fields: Fields, draft: LlamaConfig, verifier: LlamaConfig): Mixture {
-  const {numHiddenLayers: layers, numKeyValueHeads: groups} = verifier;
+  const {numHiddenLayers: layers, numKeyValueHeads: kvHeads} = verifier;
   const isBelow = (value: unknown, n: number) =>
     Number.isInteger(value) && (value as number) >= 0 && (value as number) < n;
   const isHead = (value: unknown): value is WeightedHead =>
@@ -127,8 +127,8 @@ function readMixture(fields: Fields, draft: LlamaConfig, verifier: LlamaConfig):
       fields,
       'groups',
       layers,
-      `${layers} lists of ${groups} ${combination}`,
-      (row) => Array.isArray(row) && row.length === groups && row.every(isCombination),
+      `${layers} lists of ${kvHeads} ${combination}`,
+      (row) => Array.isArray(row) && row.length === kvHeads && row.every(isCombination),
     ),
     ownRows: fields.whole('ownRows', 1),
     kl: listOf(fields, 'kl', layers, `${layers} numbers`, Number.isFinite),
