@@ -1,6 +1,7 @@
 /** A Llama from a Hugging Face folder, run as a TF.js GraphModel. */
 import * as tf from '@tensorflow/tfjs-core';
 
+import {nativeBackend} from '../../backend/current.js';
 import {readConfig, type LlamaConfig} from '../hf/config.js';
 import {checkInput, execute, graphOptions, type LlamaInput, type LlamaResult} from './forward.js';
 import {cacheNames, type CacheNames} from './graph.js';
@@ -112,6 +113,14 @@ export class Llama {
   /** Bytes that one number takes in the caches. */
   get cacheBytesPerElement(): number {
     return storedBytes(1, this.cacheStorage);
+  }
+
+  /**
+   * Rows of a prompt that a caller should pass to one `forward`, by the current device: enough to keep its matrix products busy, few
+   * enough to bound their memory.
+   */
+  get prefillRows(): number {
+    return nativeBackend()?.device.name === 'cuda' ? 2048 : 256;
   }
 
   /**
