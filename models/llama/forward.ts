@@ -19,7 +19,7 @@ export interface AttentionOf {
   granularity: 'layer' | 'head';
   /** Layers in the order of their rows in the output. */
   layers: number[];
-  /** Only with `head`: for each of `layers` the heads that give weights, int32 [R] of 0 to H - 1. By default all heads do. */
+  /** Only with `head`: for each of `layers` the heads that give weights, int32 [R]. By default all heads do. */
   heads?: tf.Tensor1D[];
 }
 
@@ -31,8 +31,8 @@ export interface LlamaInput {
   /** Caches from `newCache` or an earlier result. They are donated: use the result's caches afterwards. */
   cache: tf.Tensor3D[];
   /**
-   * What to compute beside the caches. `attention` holds the weights of all T rows of every layer in `attention.layers` until the last
-   * row is cut out, so its memory grows with T.
+   * What to compute beside the caches. `attention` holds the weights of all T rows of every layer in
+   * `attention.layers` until the last row is cut out, so its memory grows with T.
    */
   outputs: LlamaOutput[];
   /** Whose weights the outputs `attention` and `attentionRows` hold; these outputs need it. */

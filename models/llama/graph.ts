@@ -1,8 +1,8 @@
 /**
- * A Llama's forward pass as a TF.js graph. It uses TensorFlow's ops where there is one, and those of `ops/` elsewhere.
+ * A Llama's forward pass as a TF.js graph of TensorFlow's ops and, where TensorFlow has none, those of `ops/`.
  *
- * Shapes: T rows of a call, C cache capacity, H query heads, G KV heads, D head size, E width, F MLP width, V vocabulary, S key sets,
- * R attention rows (layers, or heads of layers).
+ * Shapes: T rows of a call, C cache capacity, H query heads, G KV heads, D head size, E width, F MLP width, V
+ * vocabulary, S key sets, R attention rows (layers, or heads of layers).
  *
  * | input | shape | |
  * |---|---|---|
@@ -20,9 +20,10 @@
  * | attention | [R,C] | weights of row T-1, for `attentionLayers` in their order |
  * | attention_rows_i | [T,C] or [R,T,C] | weights of all rows in layer i: the mean over its heads, or those of R heads |
  * | set_weights | [S,T,C] | weights of sparse attention, for each key set; with `sparse.weights` |
- * | selected_counts_i, selected_kept_i | int32 [S], [S,T] | number of keys that layer i's selector listed, and that each row sees |
+ * | selected_counts_i, selected_kept_i | int32 [S], [S,T] | numbers of keys: listed by layer i's selector, seen by each row |
  *
- * Outputs that a call does not ask for are not computed. A layer is six launches and the head is one, because ops are fused:
+ * Outputs that a call does not ask for are not computed. Ops are fused, so that a layer is six launches, and the head
+ * with its norm is one:
  *
  * | node | op | computes |
  * |---|---|---|
@@ -39,7 +40,7 @@ import {checkGraphOptions, type GraphOptions, type Selector} from './graph_optio
 import {EMBEDDING, FINAL_NORM, headParameter, layerParameters, parameters} from './parameters.js';
 import {ropeFrequencies} from './rope.js';
 
-/** Inputs and outputs that hold caches, in the order of `Llama.newCache`: keys of layer 0, values of layer 0, keys of layer 1, ... */
+/** Inputs and outputs that hold caches, in the order of `Llama.newCache`: keys of layer 0, its values, keys of layer 1, ... */
 export interface CacheNames {
   inputs: string[];
   outputs: string[];
@@ -224,8 +225,8 @@ class Transformer {
   }
 
   /**
-   * The output `attention` [R,C], if the options ask for it. The last row is cut out of the weights of all layers at once, after the
-   * last layer: with deferred softmax one kernel then makes the weights of all layers.
+   * The output `attention` [R,C], if the options ask for it. The last row is cut out of the weights of all layers at
+   * once, after the last layer: with deferred softmax one kernel then makes the weights of all layers.
    */
   private addAttention(): void {
     const {g} = this;

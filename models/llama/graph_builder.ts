@@ -1,6 +1,6 @@
 /**
- * Builds a TensorFlow GraphDef in the JSON form that tfjs-converter reads. The builder knows nodes, constants and the ops that the
- * Llama graph uses; `graph.ts` says what the graph computes.
+ * Builds a TensorFlow GraphDef in the JSON form that tfjs-converter reads. The builder knows nodes, constants and the
+ * ops that the Llama graph uses; `graph.ts` says what the graph computes.
  */
 
 /** An attribute as GraphDef's JSON writes it: the key is the attribute's type. */

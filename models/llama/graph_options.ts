@@ -1,8 +1,8 @@
-/** The variants of a Llama's graph: what a graph computes beside logits and caches, and which of its layers are sparse. */
+/** The variants of a Llama's graph: which attention weights a graph gives, and which of its layers are sparse. */
 import type {LlamaConfig} from '../hf/config.js';
 
 export interface GraphOptions {
-  /** Attention weights that the graph gives: none, the mean over a layer's heads, or those of single heads. Default `none`. */
+  /** Attention weights that the graph gives: the mean over a layer's heads, or those of single heads. Default `none`. */
   attention?: 'none' | 'layer' | 'head';
   /** Layers whose attention weights the graph gives, in this order. */
   attentionLayers?: number[];
@@ -15,8 +15,8 @@ export interface GraphOptions {
     /** Key sets of a sparse layer: 1, or G for one per KV head. */
     setsPerLayer: number;
     /**
-     * Whether the graph gives the weights of sparse attention. Layers must not share sets then, and sets must be numbered from 0 in the
-     * order of the layers. Default false.
+     * Whether the graph gives the weights of sparse attention. Layers must not share sets then, and sets must be
+     * numbered from 0 in the order of the layers. Default false.
      */
     weights?: boolean;
     /** Op by which each sparse layer selects its own keys. Without it the key sets are inputs. */
@@ -25,8 +25,8 @@ export interface GraphOptions {
 }
 
 /**
- * A registered op that selects keys inside the graph. It takes q [T,H,D], k [G,C,D] and position [1] of one layer, and gives what
- * NucleusSelect gives: keys [S,C], bits [S,C], counts [S] and kept [S,T] for the S sets of that layer.
+ * A registered op that selects keys inside the graph. It takes q [T,H,D], k [G,C,D] and position [1] of one layer,
+ * and gives what NucleusSelect gives: keys [S,C], bits [S,C], counts [S] and kept [S,T] for the S sets of that layer.
  */
 export interface Selector {
   op: string;

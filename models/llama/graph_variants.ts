@@ -55,8 +55,9 @@ export class GraphVariants {
 }
 
 /**
- * A kept tensor of a constant. tfjs-converter reads int32 constants (shapes and axes) on the host at every use, so they live on
- * tfjs-backend-cpu, where reading does not wait for the device. float32 constants are inputs of kernels and live on the current backend.
+ * A kept tensor of a constant. tfjs-converter reads int32 constants (shapes and axes) on the host at every use, so
+ * they live on tfjs-backend-cpu, where reading does not wait for the device. float32 constants are inputs of kernels
+ * and live on the current backend.
  */
 function makeConstant({dtype, shape, values}: GraphConstant): tf.Tensor {
   if (dtype === 'float32') return tf.keep(tf.tensor(values, shape, dtype));

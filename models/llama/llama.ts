@@ -64,7 +64,8 @@ export class Llama {
   /**
    * A model of random weights, for timings and tests. A seed gives the same weights on every native device.
    * @param options.seed a whole number from 0 to 2^32 - 1; 0 by default
-   * @param options.dtype how matrices and caches are stored, bfloat16 by default; backends that store float32 only widen them
+   * @param options.dtype how matrices and caches are stored, bfloat16 by default; backends that store float32 only
+   *     widen them
    */
   static random(
     config: LlamaConfig,
@@ -97,8 +98,8 @@ export class Llama {
   }
 
   /**
-   * Checks that the model can run. On another backend TF.js would move the weights there, widened to float32, and captures would lose
-   * them.
+   * Checks that the model can run. On another backend TF.js would move the weights there, widened to float32, and
+   * captures would lose them.
    * @param caller name that begins the error's message
    * @throws Error where the model was disposed of or another backend is the current one
    */
@@ -116,8 +117,8 @@ export class Llama {
   }
 
   /**
-   * Rows of a prompt that a caller should pass to one `forward`, by the current device: enough to keep its matrix products busy, few
-   * enough to bound their memory.
+   * Rows of a prompt that a caller should pass to one `forward`, by the current device: enough to keep its matrix
+   * products busy, few enough to bound their memory.
    */
   get prefillRows(): number {
     return nativeBackend()?.device.name === 'cuda' ? 2048 : 256;

@@ -9,8 +9,8 @@ import {makeRandom, makeWeight, storedBytes, type FloatStorage} from './weights.
 
 export interface LlamaLoadOptions {
   /**
-   * How matrices are stored; `auto`, the default, keeps the file's type. Backends that store float32 only widen them. Norms and
-   * biases are always float32. Caches are stored like the embedding matrix.
+   * How matrices are stored; `auto`, the default, keeps the file's type. Backends that store float32 only widen them.
+   * Norms and biases are always float32. Caches are stored like the embedding matrix.
    */
   dtype?: 'auto' | FloatStorage;
   /** Called after each weight with the bytes of the file's weights read so far, and in all. */
@@ -64,8 +64,8 @@ export async function loadWeights(
 }
 
 /**
- * Random weights: norms are 1, biases are 0, and a matrix [N,K] is uniform with variance 1/K, so that its products with normed rows
- * have variance 1. A seed gives the same weights on every native device.
+ * Random weights: norms are 1, biases are 0, and a matrix [N,K] is uniform with variance 1/K, so that its products
+ * with normed rows have variance 1. A seed gives the same weights on every native device.
  */
 export function randomWeights(config: LlamaConfig, seed: number, dtype: FloatStorage): LlamaWeights {
   const tensors = new Map<string, tf.Tensor>();
