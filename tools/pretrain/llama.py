@@ -1,4 +1,7 @@
-"""A small Llama in PyTorch, named as in Hugging Face's LlamaForCausalLM so that its state dict is the file's."""
+"""A small Llama in PyTorch.
+
+Modules are named as in Hugging Face's LlamaModel: its files have the names of the state dict after the prefix "model.".
+"""
 
 import math
 from dataclasses import asdict, dataclass
@@ -13,7 +16,7 @@ THETA = 10000.0
 
 @dataclass(frozen=True)
 class Shape:
-    """The sizes that tell the two models apart, under config.json's names."""
+    """The sizes in which the two models differ, named as in config.json."""
 
     hidden_size: int
     intermediate_size: int
@@ -26,7 +29,7 @@ class Shape:
         return self.hidden_size // self.num_attention_heads
 
     def config(self, vocab_size: int, max_position_embeddings: int, bos: int, eos: int) -> dict:
-        """config.json of a folder that transformers loads."""
+        """The config.json of a folder that transformers can load."""
         return dict(
             architectures=["LlamaForCausalLM"],
             model_type="llama",
@@ -57,7 +60,7 @@ class RMSNorm(nn.Module):
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding of the pairs (i, i + D/2); x [B,H,T,D], cos and sin [T,D]."""
+    """Rotary embedding of the channel pairs (i, i + D/2) of x [B,H,T,D], with cos and sin [T,D]."""
     a, b = x.chunk(2, -1)
     return (x * cos + torch.cat((-b, a), -1) * sin).to(x.dtype)
 
@@ -111,7 +114,7 @@ class Layer(nn.Module):
 
 
 class Llama(nn.Module):
-    """Token ids [B,T] to logits [B,T,V]; the head is the embedding matrix."""
+    """Maps token ids [B,T] to logits [B,T,V]. The head's weight is the embedding matrix."""
 
     cos: Tensor
     sin: Tensor
@@ -130,7 +133,10 @@ class Llama(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        """Normal with deviation 0.02; what adds to the residual stream, less by the square root of how often that happens."""
+        """Normal weights with standard deviation 0.02.
+
+        It is divided by sqrt(2 * layers) for the 2 * layers matrices whose products are added to the residual stream.
+        """
         for name, parameter in self.named_parameters():
             if parameter.ndim != 2:
                 continue
