@@ -105,6 +105,7 @@ class Transformer {
     this.rotaryScale = scale;
   }
 
+  /** The whole graph, from token ids to logits and attention weights. */
   forward(): Graph {
     const {g} = this;
     let x = g.gather('embed', EMBEDDING, this.tokens); // [T,E]

@@ -13,6 +13,8 @@ export type {AttentionOf, LlamaInput, LlamaOutput, LlamaResult} from './forward.
 export type {LlamaLoadOptions} from './load_weights.js';
 
 /**
+ * A Llama whose weights are on the current backend. The caller owns the caches, so one model serves many sequences.
+ *
  * ```ts
  * const llama = await Llama.load('models/pretrained/draft');
  * const {lastLogits} = llama.forward({
@@ -44,7 +46,7 @@ export class Llama {
     this.caches = cacheNames(config);
     this.graphs = new GraphVariants(config, tensors);
     try {
-      // Building a graph copies constants to the device, which a call that is being captured must not do.
+      // The first graph copies the rotary frequencies to the device, which must not happen while a call is captured.
       this.graphs.get({});
     } catch (error) {
       this.dispose();
