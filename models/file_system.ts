@@ -1,4 +1,4 @@
-/** GraphModels from folders: what `file://` is in tfjs-node, for Node without it. */
+/** Loads GraphModels from folders in plain Node. TF.js itself does that only with tfjs-node, as `file://`. */
 import {readFile} from 'node:fs/promises';
 import * as path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
@@ -12,6 +12,7 @@ import {readJsonObject} from './hf/json_file.js';
  * const model = await tf.loadGraphModel(fileSystem('exported/model.json'));
  * ```
  * @param file model.json, or the folder that holds it
+ * @returns a handler whose `load` throws an Error naming the file and what is wrong with it
  */
 export function fileSystem(file: string): tf.io.IOHandler {
   const modelFile = file.endsWith('.json') ? file : path.join(file, 'model.json');
@@ -24,7 +25,7 @@ export function fileSystem(file: string): tf.io.IOHandler {
         const specs = manifest.flatMap(({weights}) => weights);
         const files = manifest.flatMap(({paths}) => paths.map((name) => weightFile(modelFile, name)));
         const buffers = await Promise.all(files.map((name) => readFile(name)));
-        // A view's own bytes: a small Buffer shares its memory with others.
+        // A small Buffer shares its ArrayBuffer with others, so its own bytes are copied.
         return [
           specs,
           buffers.map((b) => b.buffer.slice(b.byteOffset, b.byteOffset + b.length) as ArrayBuffer),
@@ -34,7 +35,7 @@ export function fileSystem(file: string): tf.io.IOHandler {
   };
 }
 
-/** A model.json is somebody's text: a weight file's name must stay in its folder. */
+/** The path of a weight file. It must be in model.json's own folder: a model.json may be hostile. */
 function weightFile(modelFile: string, name: unknown): string {
   if (typeof name !== 'string' || name !== path.basename(name) || /[\\/]|^\.{0,2}$/.test(name))
     throw new Error(

@@ -1,52 +1,58 @@
-/** Which attention of the draft stands for each verifier layer's, found by calibration; kept in layer_map.json. */
+/**
+ * The layer map: which attention of the draft predicts that of each verifier layer. `calibrate` writes it to
+ * layer_map.json; here it is read, checked and written.
+ */
 import {writeFileSync} from 'node:fs';
 
 import type {LlamaConfig} from './hf/config.js';
 import {Fields} from './hf/json_file.js';
 
-/** A draft head and its weight: [draft layer, head, weight]. */
+/** A head of the draft and its weight in a combination: [draft layer, head, weight]. */
 export type WeightedHead = [layer: number, head: number, weight: number];
 
-/** A convex combination: its weights, `own` among them, sum to 1. */
+/** A convex combination of attention rows: the weights of `heads` and `own` sum to 1. */
 export interface Combination {
-  /** Of the draft, the heaviest first; weights above 0. */
+  /** Heads of the draft with weights above 0, the largest weight first. */
   heads: WeightedHead[];
-  /** Of the verifier's own attention in the rows before; may be 0. */
+  /** Weight of the attention history: the running average of what the verifier itself attended to. It may be 0. */
   own: number;
 }
 
-/** What stands for the verifier's attention. */
+/** Combinations that predict the verifier's attention. */
 export interface Mixture {
-  /** For each verifier layer, for its attention averaged over heads. */
+  /** For each verifier layer, the combination that predicts its mean attention over heads. */
   layers: Combination[];
-  /** For each verifier layer and each of its key/value heads, for the attention averaged over the query heads that read it. */
+  /**
+   * For each verifier layer and each of its KV heads, the combination that predicts the mean over the query heads
+   * that read it.
+   */
   groups: Combination[][];
-  /** About how many rows the running average of own attention looks back: a row's share fades by 1 - 1/ownRows a row. */
+  /** Length of the attention history in rows: each further row multiplies a row's share by the decay 1 - 1/ownRows. */
   ownRows: number;
-  /** Mean Kullback-Leibler divergence in nats of each verifier layer's attention from its combination in `layers`. */
+  /** For each verifier layer, the mean of KL(verifier's attention ‖ its combination in `layers`) in nats. */
   kl: number[];
-  /** How much each verifier layer leaves out where p leaves out 1: its own p is 1 - slack · (1 - p). Undefined: 1 for all. */
+  /** Layer budget: verifier layer j uses 1 - slack[j] · (1 - p) in place of p. Without it all layers use p. */
   slack?: number[];
 }
 
-/** The paper's map: one draft layer a verifier layer. */
+/** The map of the paper (SpecAttn, arXiv 2510.27641): one draft layer for each verifier layer. */
 export interface KlMap {
   version: 1;
   kind: 'kl';
-  /** SHA-256 of each model's configuration: `LlamaConfig.sha256`. */
+  /** `LlamaConfig.sha256` of each model. A map is valid for this pair only. */
   draft: {config: string};
   verifier: {config: string};
-  /** The draft layer of each verifier layer; never decreasing. */
+  /** For each verifier layer its draft layer; the list never decreases. */
   layers: number[];
-  /** For each verifier layer and each of its heads, a head of its draft layer. */
+  /** For each verifier layer and each of its query heads, a head of its draft layer. */
   heads: number[][];
-  /** Mean Kullback-Leibler divergence in nats, [verifier layers][draft layers]. */
+  /** Mean of KL(verifier layer ‖ draft layer) in nats, [verifier layers][draft layers]. */
   kl: number[][];
-  /** What it was calibrated on: rows of attention, and tokens a window of text. */
+  /** Size of the calibration: rows of attention in all, and tokens per window of text. */
   text: {rows: number; window: number};
 }
 
-/** The paper's map and, found on the same texts and used in its place, a combination of attentions a verifier layer. */
+/** The paper's map and, calibrated on the same texts, combinations of heads. Decoding uses the combinations. */
 export interface MixtureMap extends Omit<KlMap, 'kind'> {
   kind: 'mixture';
   mixture: Mixture;
@@ -56,7 +62,8 @@ export type LayerMap = KlMap | MixtureMap;
 export const MAP_KINDS = ['kl', 'mixture'] as const satisfies LayerMap['kind'][];
 
 /**
- * Reads a layer map, or takes one as it is, and checks that it is of this pair.
+ * Reads a layer map and checks that it is one of this pair.
+ * @param source path of a file, or a map, which is checked in the same way
  * @throws Error naming the file, the field, what was expected and what came
  */
 export function readLayerMap(source: string | LayerMap, draft: LlamaConfig, verifier: LlamaConfig): LayerMap {
@@ -99,11 +106,11 @@ export function readLayerMap(source: string | LayerMap, draft: LlamaConfig, veri
   return kind === 'kl' ? map : {...map, kind, mixture: readMixture(part(fields, 'mixture'), draft, verifier)};
 }
 
-/** Weights are kept to a few decimals: their sum is 1 to this. */
+/** Weights are rounded to a few decimals, so their sum may differ from 1 by this much. */
 const SUM_TOLERANCE = 1e-3;
 
 function readMixture(fields: Fields, draft: LlamaConfig, verifier: LlamaConfig): Mixture {
-  const {numHiddenLayers: layers, numKeyValueHeads: groups} = verifier;
+  const {numHiddenLayers: layers, numKeyValueHeads: kvHeads} = verifier;
   const isBelow = (value: unknown, n: number) =>
     Number.isInteger(value) && (value as number) >= 0 && (value as number) < n;
   const isHead = (value: unknown): value is WeightedHead =>
@@ -127,8 +134,8 @@ function readMixture(fields: Fields, draft: LlamaConfig, verifier: LlamaConfig):
       fields,
       'groups',
       layers,
-      `${layers} lists of ${groups} ${combination}`,
-      (row) => Array.isArray(row) && row.length === groups && row.every(isCombination),
+      `${layers} lists of ${kvHeads} ${combination}`,
+      (row) => Array.isArray(row) && row.length === kvHeads && row.every(isCombination),
     ),
     ownRows: fields.whole('ownRows', 1),
     kl: listOf(fields, 'kl', layers, `${layers} numbers`, Number.isFinite),
@@ -164,7 +171,7 @@ function part(fields: Fields, name: string): Fields {
   return inner;
 }
 
-/** Writes a layer map that {@link readLayerMap} reads: a field a line. */
+/** Writes a layer map in the form that {@link readLayerMap} reads, with one line for each field. */
 export function writeLayerMap(file: string, map: LayerMap): void {
   const lines = Object.entries(map).map(
     ([name, value]) => `  ${JSON.stringify(name)}: ${JSON.stringify(value)}`,
@@ -173,10 +180,17 @@ export function writeLayerMap(file: string, map: LayerMap): void {
 }
 
 /**
- * The map that never decreases with the least total divergence: min Σ_j kl[j][map[j]], map[j] ≤ map[j+1], by dynamic programming over
- * `cost[i] = kl[j][i] + min over i' ≤ i of the cost so far`. Ties go to the lower draft layer.
+ * The map with the least total divergence among those that never decrease:
  *
- * @param kl [verifier layers][draft layers]
+ *     min Σ_j kl[j][map[j]]  with  map[j] ≤ map[j + 1]
+ *
+ * It is found by dynamic programming. Ties go to the lower draft layer.
+ *
+ * Source: SpecAttn, arXiv 2510.27641.
+ *
+ * @param kl divergences [verifier layers][draft layers]
+ * @returns the draft layer of each verifier layer
+ * @throws Error if `kl` is no table of finite numbers
  */
 export function monotoneMap(kl: number[][]): number[] {
   const draftLayers = kl[0]?.length ?? 0;
@@ -184,8 +198,9 @@ export function monotoneMap(kl: number[][]): number[] {
     draftLayers > 0 && kl.every((row) => row.length === draftLayers && row.every(Number.isFinite));
   if (!isTable)
     throw new Error(`[monotoneMap] kl must be a table of finite numbers but is ${JSON.stringify(kl)}`);
-  // best[j][i]: the draft layer, i or lower, that verifier layer j takes when the next one takes i.
+  // best[j][i] is the draft layer that verifier layer j takes if the next verifier layer takes i; it is at most i.
   const best: number[][] = [];
+  // cost[i] is the least divergence of all verifier layers so far, if the last one takes at most draft layer i.
   let cost = new Array<number>(draftLayers).fill(0);
   for (const row of kl) {
     const total = row.map((divergence, i) => divergence + cost[i]);

@@ -1,4 +1,4 @@
-/** A chat model's template: messages as the text that the model was trained on. */
+/** A chat model's template, which turns messages into the text form that the model was trained on. */
 import {existsSync, readFileSync} from 'node:fs';
 import * as path from 'node:path';
 import {Template} from '@huggingface/jinja';
@@ -7,32 +7,34 @@ import type {Fields} from './json_file.js';
 import {contentOf} from './tokenizer_file.js';
 
 export interface ChatMessage {
-  /** Who speaks: as a rule `system`, `user` or `assistant`; which ones there may be, the template says. */
+  /** Who speaks: usually `system`, `user` or `assistant`. The template decides which roles it takes. */
   role: string;
   content: string;
 }
 
 const SPECIAL_TOKENS = ['bos_token', 'eos_token', 'unk_token', 'pad_token'];
-/** The file beside tokenizer_config.json that newer models have. */
+/** File of the template in newer models; older ones have it in tokenizer_config.json. */
 const FILE = 'chat_template.jinja';
-/** Where templates stand, for errors. */
+/** Places where a template may be, for error messages. */
 export const CHAT_TEMPLATES = `${FILE}, or chat_template in tokenizer_config.json`;
-/** Of several templates the one for plain messages. */
+/** Name of the template for plain messages, if a model has several. */
 const NAME = 'default';
 
-/** What Hugging Face calls a chat template: a Jinja template of the model's author. */
+/** A Hugging Face chat template: a Jinja template that comes with the model. */
 export class ChatTemplate {
   private parsed: Template | undefined;
 
   private constructor(
-    /** Where it stands, for errors. */
+    /** Where the template was found, for error messages. */
     private readonly source: string,
     private readonly text: string,
     private readonly specialTokens: Readonly<Record<string, string>>,
   ) {}
 
   /**
-   * `dir/chat_template.jinja`, or `chat_template` of tokenizer_config.json; undefined where there is neither.
+   * Reads `dir/chat_template.jinja` or else the field `chat_template` of tokenizer_config.json.
+   * @param config tokenizer_config.json
+   * @returns undefined if the model has neither
    * @throws Error naming the file, the field and what is wrong with it
    */
   static read(dir: string, config: Fields): ChatTemplate | undefined {
@@ -55,8 +57,8 @@ export class ChatTemplate {
   }
 
   /**
-   * The messages as text, special tokens among it, up to where the assistant's answer begins.
-   * @throws Error where the template is none, or refuses the messages
+   * The messages as text, with special tokens, up to the point where the assistant's answer begins.
+   * @throws Error if the template is no valid Jinja template or refuses the messages
    */
   render(messages: readonly ChatMessage[]): string {
     try {

@@ -1,11 +1,11 @@
-/** config.json of a Hugging Face Llama, checked and with its defaults filled in. */
+/** Reads config.json of a Hugging Face Llama, checks it and fills in defaults. */
 import {createHash} from 'node:crypto';
 import {existsSync} from 'node:fs';
 import * as path from 'node:path';
 
 import {Fields, isWhole} from './json_file.js';
 
-/** How rotary frequencies are stretched beyond the context that the model was first trained on; see `rope.ts`. */
+/** How `models/llama/rope.ts` scales rotary frequencies for a longer context than the model was first trained on. */
 export type RopeScaling =
   | {type: 'default'}
   | {type: 'linear'; factor: number}
@@ -40,19 +40,20 @@ export interface LlamaConfig {
   rmsNormEps: number;
   ropeTheta: number;
   ropeScaling: RopeScaling;
-  /** Whether the head is the embedding matrix. */
+  /** Whether the head's weight is the embedding matrix. */
   tieWordEmbeddings: boolean;
   attentionBias: boolean;
   mlpBias: boolean;
   bosTokenId?: number;
-  /** Any of these ends a text; from config.json and generation_config.json. */
+  /** Token ids of which each ends a text, from config.json and generation_config.json. */
   eosTokenIds: number[];
-  /** SHA-256 of config.json's content, whatever its layout: tells models apart. */
+  /** SHA-256 of config.json's content, whatever the order of its fields. Layer maps identify models by it. */
   sha256: string;
 }
 
 /**
- * Reads the config.json of a folder, or a file of that form whose name ends in .json.
+ * Reads the configuration of a Llama. If the folder has a generation_config.json, its end tokens are added.
+ * @param source a folder with config.json, or a file of that form whose name ends in .json
  * @throws Error naming the file, the field, what was expected and what came
  */
 export function readConfig(source: string): LlamaConfig {
@@ -100,7 +101,7 @@ export function readConfig(source: string): LlamaConfig {
   };
 }
 
-/** Both the older layout (`rope_theta` and `rope_scaling`) and that of transformers 5 (`rope_parameters`). */
+/** Reads the older layout (`rope_theta` and `rope_scaling`) and that of transformers 5 (`rope_parameters`). */
 function readRope(
   config: Fields,
   maxPositionEmbeddings: number,
@@ -172,7 +173,7 @@ function readEos(dir: string, config: Fields): number[] {
   return [...ids];
 }
 
-/** JSON with its keys in order, so that the same content has the same text. */
+/** JSON with sorted keys, so that equal content gives equal text. */
 function canonicalJson(value: unknown): string {
   return JSON.stringify(value, (_, inner: unknown) =>
     typeof inner === 'object' && inner !== null && !Array.isArray(inner)

@@ -1,8 +1,9 @@
 /**
- * Reads tensors from one safetensors file or from shards with an index, by position: a file is never read whole.
+ * Reads tensors from one safetensors file, or from several (shards) with an index. Tensors are read by their
+ * position, so no file is ever in memory as a whole.
  *
- * Format: 8 bytes n (little endian), n bytes of JSON {name: {dtype, shape, data_offsets}}, then the tensors' bytes, which fill the
- * rest of the file without a hole. Source: github.com/huggingface/safetensors.
+ * A file is 8 bytes that hold n (little endian), n bytes of JSON {name: {dtype, shape, data_offsets}}, and the bytes
+ * of the tensors, which fill the rest without holes. Source: github.com/huggingface/safetensors.
  */
 import {constants, existsSync, readSync} from 'node:fs';
 import {open, type FileHandle} from 'node:fs/promises';
@@ -11,13 +12,13 @@ import * as path from 'node:path';
 import type {FilePart} from '../../backend/types.js';
 import {Fields, parseJsonObject, show} from './json_file.js';
 
-/** Bits an element of every dtype of the format. */
+/** Bits per element for every dtype of the format. */
 const BITS: Record<string, number> = {
   ...{BOOL: 8, I8: 8, U8: 8, I16: 16, U16: 16, I32: 32, U32: 32, I64: 64, U64: 64},
   ...{F4: 4, F6_E2M3: 6, F6_E3M2: 6, F8_E4M3: 8, F8_E5M2: 8, F8_E8M0: 8, F8_E4M3FNUZ: 8, F8_E5M2FNUZ: 8},
   ...{F16: 16, BF16: 16, F32: 32, F64: 64, C64: 64},
 };
-/** The reference implementation's limit. */
+/** The longest header that the reference implementation accepts. */
 const MAX_HEADER_BYTES = 100_000_000;
 const CHUNK_BYTES = 2 ** 22;
 
@@ -25,7 +26,7 @@ export interface TensorEntry {
   readonly file: string;
   readonly dtype: string;
   readonly shape: readonly number[];
-  /** In the file. */
+  /** Position of the first byte in the file. */
   readonly begin: number;
   readonly bytes: number;
 }
@@ -35,12 +36,13 @@ interface OpenFile {
   entries: Map<string, TensorEntry>;
 }
 
+/** A model's open safetensors files. The caller must `close` them. */
 export class Safetensors {
   private buffer?: Buffer;
 
   private constructor(
     private readonly handles: Map<string, FileHandle>,
-    /** All tensors by name. */
+    /** The tensors of all files by name. */
     readonly entries: ReadonlyMap<string, TensorEntry>,
   ) {}
 
@@ -80,9 +82,9 @@ export class Safetensors {
   }
 
   /**
-   * The tensor's bytes as they lie in the file (row by row, little endian), a chunk of whole elements at a time. A chunk is valid until
-   * the next is asked for: all pass through one buffer that stays in the processor's cache, which is several times faster than
-   * fresh memory for each tensor.
+   * The tensor's bytes as in the file (row by row, little endian), in chunks of whole elements. A chunk is valid
+   * until the next one is asked for, of this or another tensor. All chunks pass through one buffer, which stays in
+   * the processor's cache and is several times faster than new memory for each tensor.
    */
   *chunks(name: string): Generator<Uint8Array> {
     const {file, begin, bytes} = this.entry(name);
@@ -94,7 +96,7 @@ export class Safetensors {
     }
   }
 
-  /** Where the tensor's bytes lie, for native code to read; valid until `close`. */
+  /** Where the tensor's bytes are, for native code to read them. Valid until `close`. */
   place(name: string): FilePart {
     const {file, begin, bytes} = this.entry(name);
     return {file, fd: this.handle(file).fd, position: begin, byteLength: bytes};
@@ -123,7 +125,7 @@ async function closeAll(handles: Map<string, FileHandle>): Promise<void> {
   await Promise.all(open.map((handle) => handle.close()));
 }
 
-/** Which shard each tensor is in. An index is somebody's text: a shard's name must stay in the folder. */
+/** The shard of each tensor. Shards must be files of the index's own folder: the index may be hostile. */
 function readIndex(index: string): Map<string, string> {
   const map = Fields.read(index).object('weight_map');
   if (!map) throw new Error(`${index}: weight_map must be an object but is missing`);
@@ -140,7 +142,7 @@ function readIndex(index: string): Map<string, string> {
 async function openFile(file: string): Promise<OpenFile> {
   let handle: FileHandle;
   try {
-    handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK); // opening a pipe would wait for its writer
+    handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK); // else opening a pipe waits for its writer
   } catch (error) {
     throw new Error(`${file}: cannot be opened: ${(error as Error).message}`, {cause: error});
   }
@@ -152,6 +154,7 @@ async function openFile(file: string): Promise<OpenFile> {
   }
 }
 
+/** Reads and checks a file's header. The tensors must fill the rest of the file, without overlaps or holes. */
 async function readHeader(handle: FileHandle, file: string): Promise<Map<string, TensorEntry>> {
   const stat = await handle.stat();
   if (!stat.isFile()) throw new Error(`${file}: must be a file but is none`);
@@ -209,7 +212,7 @@ function readBytes(handle: FileHandle, file: string, begin: number, length: numb
   return bytes;
 }
 
-/** Reads as many bytes as `target` holds; a read may give fewer than were asked for. */
+/** Fills `target` from position `begin` of the file. It loops because a read may give fewer bytes than asked for. */
 function fill(target: Uint8Array, handle: FileHandle, file: string, begin: number): void {
   for (let done = 0; done < target.length;) {
     const count = readSync(handle.fd, target, done, target.length - done, begin + done);

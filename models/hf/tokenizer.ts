@@ -1,17 +1,17 @@
-/** A Hugging Face tokenizer: text to token ids, and ids back to text, all at once or as they come. */
+/** A Hugging Face tokenizer: text to token ids, and ids back to text, either all ids at once or a few at a time. */
 import type {Tokenizer} from '@huggingface/tokenizers';
 
 import {ChatTemplate} from './chat_template.js';
 import {contentOf, readTokenizer, type TokenizerFiles} from './tokenizer_file.js';
 
-/** Characters that are counted at a time. */
+/** Characters per piece in which a long text's tokens are counted. */
 const COUNTED = 4096;
 
 export class LlamaTokenizer {
   readonly bosId?: number;
-  /** Of tokenizer_config.json's `eos_token`; the model's config may name more. */
+  /** The id of `eos_token` in tokenizer_config.json. The model's config may name more end tokens. */
   readonly eosIds: ReadonlySet<number>;
-  /** Of a chat model; undefined for others. */
+  /** Undefined if the model is no chat model. */
   readonly chatTemplate?: ChatTemplate;
   private readonly special: ReadonlySet<number>;
 
@@ -37,7 +37,7 @@ export class LlamaTokenizer {
   }
 
   /**
-   * Reads `dir/tokenizer.json` and, if it is there, `dir/tokenizer_config.json`.
+   * Reads `dir/tokenizer.json`, and `dir/tokenizer_config.json` and the chat template if they are there.
    * @throws Error naming the file, the field and what is wrong with it
    */
   static load(dir: string): LlamaTokenizer {
@@ -45,10 +45,12 @@ export class LlamaTokenizer {
   }
 
   /**
-   * The text's ids, with the special tokens (as a rule a first BOS) that the tokenizer's post-processor adds. Half a surrogate pair is
-   * U+FFFD, and a special token's own text is that token, as in Hugging Face's tokenizers.
-   * @param options.addSpecialTokens false for a text that has them already, as a chat template's
-   * @throws Error where a token of the text is not in the vocabulary
+   * The text's ids, with the special tokens that the tokenizer's post-processor adds (usually BOS at the beginning).
+   * As in Hugging Face's tokenizers, half of a surrogate pair counts as U+FFFD, and the text of a special token gives
+   * that token.
+   * @param options.addSpecialTokens default true; false for a text that has its special tokens already, like a
+   *     rendered chat template
+   * @throws Error if a token of the text is not in the vocabulary
    */
   encode(text: string, {addSpecialTokens = true} = {}): number[] {
     const {ids} = this.tokenizer.encode(text, {add_special_tokens: addSpecialTokens});
@@ -60,8 +62,9 @@ export class LlamaTokenizer {
   }
 
   /**
-   * Whether a text has far more tokens than `most`, told from its beginning: to encode a megabyte takes seconds. The pieces that it is
-   * counted in are cut anywhere, which adds a few tokens to each; twice `most` is far more.
+   * Whether a text has more than about twice `most` tokens. It encodes only as much of the text as the answer needs,
+   * because encoding a megabyte takes seconds. The text is cut into pieces at any place, which may add a few tokens
+   * to each, so the count is not exact.
    */
   isFarLongerThan(text: string, most: number): boolean {
     let count = 0;
@@ -70,23 +73,23 @@ export class LlamaTokenizer {
     return count > 2 * most;
   }
 
-  /** The text of `ids`; special tokens have none. Bytes that are no UTF-8 give U+FFFD. */
+  /** The text of `ids`. Special tokens give no text, and bytes that are no UTF-8 give U+FFFD. */
   decode(ids: readonly number[]): string {
     const visible = ids.filter((id) => this.isVisible(id));
     return visible.length === 0 ? '' : this.tokenizer.decode(visible, {clean_up_tokenization_spaces: false});
   }
 
-  /** Whether a token is text: neither special nor outside the vocabulary (whose size models round up). */
+  /** Whether a token has text. Special tokens have none, nor do ids by which a model rounds its vocabulary up. */
   isVisible(id: number): boolean {
     return !this.special.has(id) && this.tokenizer.id_to_token(id) !== undefined;
   }
 
-  /** A decoder for ids that come a few at a time, and whose text goes on after that of `before`. */
+  /** A decoder for ids that come a few at a time and continue the text of the ids `before`. */
   stream(before: readonly number[] = []): StreamDecoder {
     return new StreamDecoder(this, before);
   }
 
-  /** Every token by its id. */
+  /** All tokens by id. */
   vocabulary(): Map<number, string> {
     return new Map([...this.tokenizer.get_vocab()].map(([token, id]) => [id, token]));
   }
@@ -110,8 +113,8 @@ function firstDifference(
 }
 
 /**
- * A draft can only propose tokens that mean the same to its verifier.
- * @throws Error naming the first token id whose text differs
+ * Checks that ids mean the same tokens to draft and verifier, without which a draft's proposals are meaningless.
+ * @throws Error naming the first token id whose token differs
  */
 export function assertSameVocabulary(draft: LlamaTokenizer, verifier: LlamaTokenizer): void {
   const difference = firstDifference(draft, verifier);
@@ -125,34 +128,38 @@ export function assertSameVocabulary(draft: LlamaTokenizer, verifier: LlamaToken
 }
 
 const REPLACEMENT = '\ufffd';
-/** Tokens that are decoded again and again before the older ones are let go of. */
+/** When the decoder's window has this many tokens, it drops all but the last OVERLAP ones. */
 const WINDOW = 32;
-/** Tokens that stay: more than the 4 bytes of a UTF-8 character, so that where a window is cut does not matter to its end. */
+/**
+ * More than the 4 bytes of a UTF-8 character, each of which may be a token: a cut never reaches an incomplete
+ * character at the end.
+ */
 const OVERLAP = 8;
 
 /**
- * Decodes ids as they come; the pieces joined are the text of all ids. A character whose bytes have not all come is held back.
- * Linear in the number of ids: only the last few are decoded again.
+ * Decodes ids that come a few at a time. The pieces of text, joined, are the text of all ids. A character is held
+ * back until all its bytes have come. The time is linear in the number of ids, because only a window of the last few
+ * ids is decoded again.
  *
- * A text's first token is not decoded as one further on: SentencePiece's decoders take a space away there. So the window begins with the
- * end of what stands `before`.
+ * The window starts with the last ids of `before`, because SentencePiece's decoders drop a space before the first
+ * token of a text.
  */
 export class StreamDecoder {
   private window: number[] = [];
-  /** Characters of the window's text that have been given out. */
+  /** Number of characters of the window's text that were returned already. */
   private given: number;
 
   constructor(
     private readonly tokenizer: LlamaTokenizer,
     before: readonly number[],
   ) {
-    // From the end: a prompt may be long.
+    // The loop runs from the end because a prompt may be long.
     for (let i = before.length; i-- > 0 && this.window.length < OVERLAP;)
       if (tokenizer.isVisible(before[i])) this.window.unshift(before[i]);
     this.given = tokenizer.decode(this.window).length;
   }
 
-  /** The text that `ids` complete; may be empty. */
+  /** The text that `ids` complete. It may be empty. */
   push(ids: readonly number[]): string {
     let piece = '';
     for (const id of ids) if (this.tokenizer.isVisible(id)) piece += this.pushOne(id);
@@ -162,7 +169,7 @@ export class StreamDecoder {
   private pushOne(id: number): string {
     this.window.push(id);
     const text = this.tokenizer.decode(this.window);
-    // An incomplete character decodes to one U+FFFD at the end, which the next token may change.
+    // An incomplete character decodes to U+FFFD at the end. The next token may complete it.
     const end = text.endsWith(REPLACEMENT) ? text.length - 1 : text.length;
     const piece = text.slice(this.given, end);
     this.given = Math.max(this.given, end);
@@ -174,7 +181,7 @@ export class StreamDecoder {
     return piece;
   }
 
-  /** What was held back, at the end of the ids. The decoder begins a text of its own after it. */
+  /** Returns the text that was held back, at the end of the ids. Ids that come later begin a new text. */
   flush(): string {
     const rest = this.window.length > 0 ? this.tokenizer.decode(this.window).slice(this.given) : '';
     this.window = [];

@@ -1,26 +1,29 @@
-/** Reads tokenizer.json and tokenizer_config.json. What the tokenizer library takes on trust is checked here. */
+/** Reads tokenizer.json and tokenizer_config.json, and checks what the tokenizer library leaves unchecked. */
 import {existsSync} from 'node:fs';
 import * as path from 'node:path';
 import {Tokenizer} from '@huggingface/tokenizers';
 
 import {Fields, isWhole} from './json_file.js';
 
-/** The parts that text passes through besides the model; each may be null. */
+/** Parts of tokenizer.json through which text passes, apart from the model. Each may be null. */
 const PARTS = ['normalizer', 'pre_tokenizer', 'post_processor', 'decoder'] as const;
-/** The library lists tokens by their ids, gaps too, which takes as long as the largest id says: far more than any vocabulary has is refused. */
+/** Ids are below this. The library makes a list as long as the largest id, so a hostile id could cost minutes. */
 const MOST_TOKENS = 2 ** 24;
-/** Goes once through every part. */
+/** A text whose encoding and decoding use every part of a tokenizer. */
 const PROBE = "It's 1 ☂.\n";
 
 export interface TokenizerFiles {
-  /** tokenizer.json. */
+  /** Path of tokenizer.json. */
   file: string;
   tokenizer: Tokenizer;
-  /** Of tokenizer_config.json; empty where there is none. */
+  /** Content of tokenizer_config.json; empty if there is none. */
   config: Fields;
 }
 
-/** @throws Error naming the file and the field */
+/**
+ * Reads the tokenizer of the folder `dir`.
+ * @throws Error naming the file, the field and what is wrong with it
+ */
 export function readTokenizer(dir: string): TokenizerFiles {
   const file = path.join(dir, 'tokenizer.json');
   const configFile = path.join(dir, 'tokenizer_config.json');
@@ -44,7 +47,7 @@ export function readTokenizer(dir: string): TokenizerFiles {
   }
 }
 
-/** What the tokenizer library leaves unchecked may show as late as it is used. */
+/** Makes the tokenizer and uses it once, because the library finds some errors only when a part is used. */
 function build(json: object, config: object): Tokenizer {
   const tokenizer = new Tokenizer(json, config);
   const ids = tokenizer.encode(PROBE).ids.filter((id: unknown) => id !== undefined);
@@ -52,7 +55,7 @@ function build(json: object, config: object): Tokenizer {
   return tokenizer;
 }
 
-/** The first part with which it can't be built: the library's errors don't say. */
+/** Name of the first part with which the tokenizer cannot be built; the library's errors do not tell. */
 function partAtFault(json: object, config: object): string {
   const parts: Record<string, unknown> = {...json};
   const works = () => {
@@ -95,7 +98,7 @@ function checkModel(fields: Fields): void {
   model.list('merges', 'a list of pairs of tokens', isMerge);
 }
 
-/** The library goes on without a pattern that it does not know. */
+/** Whether a part has a pattern of unknown form. The library would ignore it without an error. */
 function hasOddPattern(part: unknown): boolean {
   if (typeof part !== 'object' || part === null) return false;
   return Object.entries(part).some(([name, value]) => {
@@ -120,7 +123,10 @@ function checkConfig(config: Fields): void {
     config.list('additional_special_tokens', 'a list of tokens', (token) => contentOf(token) !== undefined);
 }
 
-/** A token of tokenizer_config.json: a text, or an object with one. */
+/**
+ * The text of a token in tokenizer_config.json, which is a string or an object with a `content`; undefined if it is
+ * neither.
+ */
 export function contentOf(token: unknown): string | undefined {
   const content =
     typeof token === 'object' && token !== null ? (token as {content?: unknown}).content : token;

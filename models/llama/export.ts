@@ -1,4 +1,4 @@
-/** Writes a Hugging Face Llama as a TF.js GraphModel folder: model.json and float32 weight files. */
+/** Writes a Hugging Face Llama as a TF.js GraphModel: a folder with model.json and float32 weight files. */
 import {mkdir, open, writeFile, type FileHandle} from 'node:fs/promises';
 import * as path from 'node:path';
 import type {io} from '@tensorflow/tfjs-core';
@@ -9,12 +9,13 @@ import {readParameters} from './parameters.js';
 import {Safetensors} from '../hf/safetensors.js';
 import {concatenate} from './weights.js';
 
-/** The size that browsers cache best: tfjs-converter's. */
+/** The shard size that tfjs-converter writes, so that browsers can cache a file. */
 const SHARD_BYTES = 4 * 2 ** 20;
 
 /**
- * Writes the model of `dir` to the folder `out`. `tf.loadGraphModel` reads it wherever this package's ops are registered (import
- * `specattn` first); inputs and outputs are those of `models/llama/graph.ts`. One tensor at a time is in memory.
+ * Writes the model of the folder `dir` to the folder `out`. `tf.loadGraphModel` loads the result after `specattn` was
+ * imported, which registers the ops. `models/llama/graph.ts` lists the graph's inputs and outputs. Only one tensor is
+ * in memory at a time.
  * @throws Error naming the file, the field or tensor, what was expected and what came
  */
 export async function exportModel(dir: string, out: string): Promise<void> {
@@ -51,7 +52,7 @@ export async function exportModel(dir: string, out: string): Promise<void> {
   }
 }
 
-/** The graph's inputs and default outputs, for tools that show them. */
+/** The inputs and default outputs in a model.json's form. Only tools that display a model read it. */
 function signature(config: LlamaConfig): object {
   const entry = (name: string, dtype: string, shape: number[]): [string, object] => [
     name,
@@ -69,7 +70,7 @@ function signature(config: LlamaConfig): object {
   };
 }
 
-/** Splits a stream of arrays into files of SHARD_BYTES. */
+/** Writes arrays one after the other into files of SHARD_BYTES; an array may span files. */
 class ShardWriter {
   readonly paths: string[] = [];
   private handle?: FileHandle;
@@ -90,7 +91,7 @@ class ShardWriter {
 
   private async next(): Promise<void> {
     await this.close();
-    // How many there will be is not known yet, so their names do not say.
+    // The usual suffix -of-N is missing because the number of shards is not known yet.
     const name = `weights-${String(this.paths.length + 1).padStart(5, '0')}.bin`;
     this.handle = await open(path.join(this.dir, name), 'w');
     this.paths.push(name);

@@ -1,17 +1,17 @@
-/** A Llama graph's weights, and the tensors of a Hugging Face file that each is made of. */
+/** The weights of a Llama's graph, and the tensors of a Hugging Face folder from which each weight is made. */
 import type {LlamaConfig} from '../hf/config.js';
 import type {Safetensors, TensorEntry} from '../hf/safetensors.js';
 import {STORAGE_OF_DTYPE, type RawTensor} from './weights.js';
 
 export interface Parameter {
-  /** Of the graph's Const node. */
+  /** Name of the graph's Const node. */
   name: string;
   shape: number[];
-  /** The file's tensors, which one under the other make this one. */
+  /** The folder's tensors. Their rows, one tensor under the other, make this weight. */
   sources: {name: string; shape: number[]}[];
 }
 
-/** Names of the weights of layer `i`; biases exist where the config says so. */
+/** Names of the weights of layer `i`. A model has the biases that its config asks for. */
 export function layerParameters(i: number) {
   const layer = `model.layers.${i}`;
   return {
@@ -30,24 +30,24 @@ export function layerParameters(i: number) {
 
 export const EMBEDDING = 'model.embed_tokens.weight';
 export const FINAL_NORM = 'model.norm.weight';
-/** The head's weights: the embedding matrix itself where they are tied. */
+/** Name of the head's weight, which is the embedding matrix in models with tied embeddings. */
 export function headParameter({tieWordEmbeddings}: LlamaConfig): string {
   return tieWordEmbeddings ? EMBEDDING : 'lm_head.weight';
 }
 
 /**
- * All weights in the order of use. The query, key and value matrices are one matrix [(H+2G)·D, E] here, gate and up one [2F, E]: one
- * product each instead of three and two.
+ * All weights in the order of use. The matrices of queries, keys and values are joined to one matrix [(H+2G)·D, E],
+ * and those of gate and up to one [2F, E], so that each needs a single matrix product.
  */
 export function parameters(config: LlamaConfig): Parameter[] {
   return [...eachParameter(config)];
 }
 
-/** One by one: a config.json may speak of a billion layers. */
+/** A generator, since a wrong config.json may ask for a billion layers: reading stops at the first missing tensor. */
 function* eachParameter(config: LlamaConfig): Generator<Parameter> {
   const {vocabSize, hiddenSize, intermediateSize, numHiddenLayers, headDim} = config;
   const one = (name: string, shape: number[], sources = [{name, shape}]) => ({name, shape, sources});
-  /** Matrices with `columns` inputs (and their biases, if any), one under the other. */
+  /** A matrix with `columns` columns and its bias, if there is one, each joined from several tensors of the folder. */
   const linear = (
     weight: string,
     bias: string | undefined,
@@ -89,18 +89,19 @@ function* eachParameter(config: LlamaConfig): Generator<Parameter> {
   if (!config.tieWordEmbeddings) yield one(headParameter(config), [vocabSize, hiddenSize]);
 }
 
-/** A parameter with what its sources hold. */
+/** A parameter with readers for its sources. */
 export interface ReadParameter {
   name: string;
   shape: number[];
   parts: RawTensor[];
-  /** Bytes of the file's weights up to this parameter's end, and in all. */
+  /** Bytes of the folder's weights up to the end of this parameter, and of all weights. */
   loaded: number;
   total: number;
 }
 
 /**
- * All parameters in order, each to be read before the next is asked for. Every source is checked before the first byte is read.
+ * All parameters in order. Every source is checked before the first parameter comes. `file` must stay open while
+ * parts are read.
  * @throws Error naming the tensor, what was expected and what came
  */
 export function* readParameters(

@@ -1,19 +1,19 @@
-/** Frequencies of rotary position embeddings, and how each kind of scaling stretches them. */
+/** Frequencies of rotary position embeddings, with the scalings by which models extend their context. */
 import type {LlamaConfig, RopeScaling} from '../hf/config.js';
 
 export interface RopeFrequencies {
-  /** Radians a position for each pair of a head's channels, [D/2]. */
+  /** Radians per position for each pair of a head's channels, [D/2]. */
   frequencies: Float32Array;
-  /** Of cos and sin: YaRN's attention factor, else 1. */
+  /** Factor of cos and sin: YaRN's attention factor, otherwise 1. */
   scale: number;
 }
 
 /**
- * The frequencies that `RotaryEmbedding` takes: `theta^(-2i/D)`, scaled as the config says. In double precision throughout, rounded
- * once at the end, so within a float32 rounding or two of Hugging Face's.
+ * The frequencies that `RotaryEmbedding` takes: `theta^(-2i/D)`, scaled as the config says. They are computed in
+ * double precision and rounded once, so they differ from those of Hugging Face by a float32 rounding or two.
  *
- * Source: transformers, `modeling_rope_utils.py`; linear: Chen et al., arXiv 2306.15595; YaRN: Peng et al., arXiv 2309.00071;
- * llama3: Dubey et al., arXiv 2407.21783.
+ * Source: transformers, `modeling_rope_utils.py`; linear: Chen et al., arXiv 2306.15595; YaRN: Peng et al., arXiv
+ * 2309.00071; llama3: Dubey et al., arXiv 2407.21783.
  */
 export function ropeFrequencies(
   config: Pick<LlamaConfig, 'headDim' | 'ropeTheta' | 'ropeScaling'>,
@@ -32,7 +32,11 @@ export function ropeFrequencies(
   }
 }
 
-/** Long waves are stretched, short ones kept, those between blended by how often they turn within the original context. */
+/**
+ * Llama 3's scaling, by how often a pair turns within the original context. Pairs that turn less than `lowFreqFactor`
+ * times are slowed down by `factor`, pairs that turn more than `highFreqFactor` times are kept, and those between are
+ * interpolated.
+ */
 function llama3(frequency: number, scaling: Extract<RopeScaling, {type: 'llama3'}>): number {
   const {factor, lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings} = scaling;
   const turns = (originalMaxPositionEmbeddings * frequency) / (2 * Math.PI);
@@ -42,7 +46,10 @@ function llama3(frequency: number, scaling: Extract<RopeScaling, {type: 'llama3'
   return (1 - kept) * (frequency / factor) + kept * frequency;
 }
 
-/** A linear ramp over the pairs, between those that turn `betaFast` and `betaSlow` times within the original context. */
+/**
+ * YaRN's scaling. Pairs up to the one that turns `betaFast` times within the original context are kept, pairs from
+ * the one that turns `betaSlow` times on are slowed down by `factor`, and a linear ramp joins them.
+ */
 function yarn(
   plain: number[],
   headDim: number,
@@ -55,7 +62,7 @@ function yarn(
     (2 * Math.log(theta));
   const low = Math.max(truncate ? Math.floor(pairOf(betaFast)) : pairOf(betaFast), 0);
   let high = Math.min(truncate ? Math.ceil(pairOf(betaSlow)) : pairOf(betaSlow), headDim - 1);
-  if (high === low) high += 0.001;
+  if (high === low) high += 0.001; // as in transformers, against a division by 0
   const frequencies = Float32Array.from(plain, (frequency, i) => {
     const stretched = Math.min(Math.max((i - low) / (high - low), 0), 1);
     return (frequency / factor) * stretched + frequency * (1 - stretched);

@@ -1,59 +1,46 @@
-/** Tensors from a file's bytes: as they are where the backend stores halves, widened elsewhere. */
+/**
+ * Makes tensors of weights and caches. The native backend can store float32 tensors as bfloat16 or float16; every
+ * other backend gets them widened to float32.
+ */
 import * as tf from '@tensorflow/tfjs-core';
 
+import {nativeBackend} from '../../backend/current.js';
 import {BYTES, type FilePart, type Storage} from '../../backend/types.js';
 
-/** How weights are stored. */
+/** How a float32 tensor's numbers are stored. */
 export type FloatStorage = Extract<Storage, 'float32' | 'bfloat16' | 'float16'>;
 
-/** Of the file dtypes that weights may have. */
+/** Storage for each dtype that weights may have in a safetensors file. */
 export const STORAGE_OF_DTYPE: Record<string, FloatStorage> = {
   F32: 'float32',
   F16: 'float16',
   BF16: 'bfloat16',
 };
 
-/** Numbers as they lie in a file. */
+/** The numbers of one tensor of a file. */
 export interface RawTensor {
   storage: FloatStorage;
-  /** How many. */
+  /** Number of elements. */
   size: number;
-  /** Their bytes, whole numbers at a time; a chunk is valid until the next is asked for. */
+  /** The bytes in chunks of whole elements. A chunk is valid until the next one is asked for. */
   chunks(): Iterable<Uint8Array>;
-  /** Where they lie, if it is a file that native code can read. */
+  /** Where the bytes are, if native code can read them from an open file. */
   place?(): FilePart;
 }
 
-/** What a backend offers that stores float32 tensors in half the bytes. */
-interface HalfBackend {
-  upload(
-    parts: Iterable<Uint8Array | FilePart>,
-    from: Storage,
-    shape: number[],
-    storage: Storage,
-  ): tf.TensorInfo;
-  zeros(shape: number[], storage: Storage): tf.TensorInfo;
-  random(shape: number[], storage: Storage, seed: number, scale: number): tf.TensorInfo;
-}
-
-function halfBackend(): HalfBackend | undefined {
-  const backend = tf.backend() as Partial<HalfBackend>;
-  return backend.upload && backend.zeros ? (backend as HalfBackend) : undefined;
-}
-
-/** How the current backend stores weights that are asked for as `storage`. */
+/** How the current backend stores a tensor that is asked for as `storage`. */
 export function supportedStorage(storage: FloatStorage): FloatStorage {
-  return halfBackend() ? storage : 'float32';
+  return nativeBackend() ? storage : 'float32';
 }
 
-/** Bytes that `size` stored numbers take. */
+/** Bytes that `size` numbers take on the current backend. */
 export function storedBytes(size: number, storage: FloatStorage): number {
   return size * BYTES[supportedStorage(storage)];
 }
 
-/** A kept float32 tensor of `parts`, one after the other, stored as `storage` where the backend can. */
+/** A kept float32 tensor that holds `parts` one after the other, stored as `storage` if the backend can. */
 export function makeWeight(parts: RawTensor[], shape: number[], storage: FloatStorage): tf.Tensor {
-  const backend = halfBackend();
+  const backend = nativeBackend();
   const from = parts[0].storage;
   if (backend && parts.every((part) => part.storage === from)) {
     return tf.keep(
@@ -66,16 +53,19 @@ export function makeWeight(parts: RawTensor[], shape: number[], storage: FloatSt
   return tf.keep(tf.engine().makeTensorFromTensorInfo(backend.upload([bytes], 'float32', shape, storage)));
 }
 
-/** Zeros, stored as `storage` where the backend can: an empty cache. */
+/** An empty cache: zeros, stored as `storage` if the backend can. */
 export function makeZeros(shape: [number, number, number], storage: FloatStorage): tf.Tensor3D {
-  const backend = halfBackend();
+  const backend = nativeBackend();
   if (!backend) return tf.zeros(shape);
   return tf.engine().makeTensorFromTensorInfo(backend.zeros(shape, storage)) as tf.Tensor3D;
 }
 
-/** Kept uniform numbers in [-scale, scale), stored as `storage` where the backend can; made on its device where it is native. */
+/**
+ * A kept tensor of uniform numbers in [-scale, scale), stored as `storage` if the backend can. The native backend
+ * makes them on its device.
+ */
 export function makeRandom(shape: number[], storage: FloatStorage, seed: number, scale: number): tf.Tensor {
-  const backend = halfBackend();
+  const backend = nativeBackend();
   if (!backend) return tf.keep(tf.randomUniform(shape, -scale, scale, 'float32', seed));
   return tf.keep(tf.engine().makeTensorFromTensorInfo(backend.random(shape, storage, seed, scale)));
 }
@@ -87,7 +77,7 @@ function* allBytes(parts: RawTensor[]): Generator<Uint8Array | FilePart> {
   }
 }
 
-/** All parts' numbers as float32. */
+/** The numbers of all parts, one part after the other, as float32. */
 export function concatenate(parts: RawTensor[]): Float32Array {
   const all = new Float32Array(parts.reduce((sum, {size}) => sum + size, 0));
   let at = 0;
@@ -101,9 +91,9 @@ export function concatenate(parts: RawTensor[]): Float32Array {
   return all;
 }
 
-/** A file's numbers as float32 (a view, where they are that already). Exact: float32 holds every bfloat16 and float16. */
+/** A file's numbers as float32, which holds every bfloat16 and float16 exactly. Aligned float32 bytes are not copied. */
 export function widen(bytes: Uint8Array, storage: FloatStorage): Float32Array {
-  // A typed array over the bytes needs them aligned.
+  // Typed arrays need an aligned offset.
   const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
   if (storage === 'float32') return new Float32Array(aligned.buffer, aligned.byteOffset, bytes.length / 4);
   const halves = new Uint16Array(aligned.buffer, aligned.byteOffset, bytes.length / 2);
@@ -116,7 +106,7 @@ export function widen(bytes: Uint8Array, storage: FloatStorage): Float32Array {
   return new Float32Array(bits.buffer);
 }
 
-/** The float32 bits of a float16: the sign, the exponent with another bias, the mantissa. */
+/** The bits of the float32 that equals a float16: the same sign and mantissa, the exponent with float32's bias. */
 function float16Bits(half: number): number {
   const sign = (half & 0x8000) << 16;
   let exponent = (half >> 10) & 0x1f;
@@ -124,7 +114,7 @@ function float16Bits(half: number): number {
   if (exponent === 0x1f) return sign | 0x7f800000 | (mantissa << 13); // infinity and NaN
   if (exponent === 0) {
     if (mantissa === 0) return sign;
-    // A subnormal float16 is a normal float32: shift its leading 1 out.
+    // A subnormal float16 is a normal float32, whose leading 1 is not stored: shift it out.
     exponent = 1;
     while (!(mantissa & 0x400)) {
       mantissa <<= 1;
@@ -132,5 +122,5 @@ function float16Bits(half: number): number {
     }
     mantissa &= 0x3ff;
   }
-  return sign | ((exponent + 112) << 23) | (mantissa << 13);
+  return sign | ((exponent + 112) << 23) | (mantissa << 13); // 112: the difference of the biases, 127 and 15
 }

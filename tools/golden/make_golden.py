@@ -1,11 +1,11 @@
-"""Makes test/golden: tiny random Llamas of every variant, and the logits that Hugging Face transformers gives for them.
+"""Writes test/golden: tiny random Llamas, and the logits that Hugging Face transformers computes for them.
 
-Each folder holds a model (config.json and safetensors) and
+Each folder holds a model (config.json and safetensors) and two files of expected values:
 
-    expected.json  tokens; rows: which rows of the logits are kept; frequencies and scale of the rotary embedding
+    expected.json  tokens; rows, the rows whose logits are kept; frequencies and scale of the rotary embedding
     logits.bin     float32 [rows, vocabulary], computed in float32 from the stored weights
 
-The embedded pair's folders hold only those two files.
+The folders of the embedded pair hold only the expected values.
 
     pip install -r requirements.txt
     python make_golden.py
@@ -24,7 +24,7 @@ PASSAGE = (
     "The old house stood upon the hill, and from its windows one could see the river winding away through the meadows "
     "towards the sea. Nobody had lived there since the winter of the great storm."
 )
-# Longer than every original context below, so that scaled frequencies matter.
+# More tokens than every original context below, so that scaled frequencies change the logits.
 TOKENS = [(7 * i * i + 3 * i + 1) % 96 for i in range(40)]
 
 BASE = dict(
@@ -43,7 +43,7 @@ BASE = dict(
     eos_token_id=1,
 )
 
-# name: (what differs from BASE, dtype of the weights, shards)
+# name: (fields that differ from BASE, dtype of the weights, number of shards)
 VARIANTS: dict[str, tuple[dict, torch.dtype, int]] = {
     "mha_tied_f32": (dict(tie_word_embeddings=True, rope_theta=10000.0), torch.float32, 1),
     "gqa_linear_f16": (
@@ -128,7 +128,7 @@ def write_weights(model: LlamaForCausalLM, folder: Path, dtype: torch.dtype, sha
 
 
 def make_model(folder: Path, changes: dict, dtype: torch.dtype, shards: int) -> None:
-    """Writes a random model. Norms and biases get random values too: with ones and zeros a mistake in them would not show."""
+    """Writes a random model. Norms and biases are random too, because ones and zeros would hide a mistake in them."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(BASE | changes, indent=2) + "\n")
     torch.manual_seed(sum(map(ord, folder.name)))
@@ -142,7 +142,7 @@ def make_model(folder: Path, changes: dict, dtype: torch.dtype, shards: int) -> 
 
 @torch.no_grad()
 def write_expected(model_folder: Path, out: Path, tokens: list[int], rows: list[int]) -> None:
-    """Runs the model that was written, so that its storage counts, in float32."""
+    """Writes logits of the stored model in float32. The model is read from its files, so that its weights are rounded."""
     model = LlamaForCausalLM.from_pretrained(model_folder, dtype=torch.float32, attn_implementation="eager").eval()
     logits = model(torch.tensor([tokens])).logits[0, rows]
     rotary = model.model.rotary_emb

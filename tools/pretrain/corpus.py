@@ -1,4 +1,4 @@
-"""Books to tokens: the pair's tokenizer, and text files as arrays of ids."""
+"""The tokenizer of the pair, and books as arrays of token ids."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 VOCABULARY = 4096
 BOS, EOS = 0, 1
 BOS_TOKEN, EOS_TOKEN = "<|begin_of_text|>", "<|end_of_text|>"
-# A sample of the corpus is enough for so few merges.
+# The tokenizer is trained on a sample of the corpus, which is enough for its small vocabulary.
 SAMPLE_CHARACTERS = 60_000_000
 SAMPLE_CHARACTERS_A_BOOK = 400_000
 
@@ -27,7 +27,7 @@ def _sample(corpus: Path) -> Iterator[str]:
 
 
 def train_tokenizer(corpus: Path) -> Tokenizer:
-    """Byte-level BPE; its post-processor puts BOS in front."""
+    """Trains a byte-level BPE tokenizer. Its post-processor puts BOS in front of a text."""
     tokenizer = Tokenizer(models.BPE(byte_fallback=False))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     tokenizer.decoder = decoders.ByteLevel()
@@ -45,7 +45,7 @@ def train_tokenizer(corpus: Path) -> Tokenizer:
 
 
 def load_tokenizer(corpus: Path, file: Path) -> Tokenizer:
-    """The tokenizer in `file`; trained and written there first if there is none."""
+    """The tokenizer in `file`. If the file does not exist, the tokenizer is trained and written there first."""
     if file.exists():
         return Tokenizer.from_file(str(file))
     tokenizer = train_tokenizer(corpus)
@@ -54,7 +54,7 @@ def load_tokenizer(corpus: Path, file: Path) -> Tokenizer:
 
 
 def tokenize(corpus: Path, split: str, tokenizer: Tokenizer) -> list[np.ndarray]:
-    """Every book of a split as ids, BOS first and EOS last."""
+    """Every book of a split (train or test) as ids, with BOS first and EOS last."""
     files = sorted((corpus / split).glob("*.txt"))
     if not files:
         raise SystemExit(f"{corpus / split} must hold books as .txt files but holds none")
@@ -66,7 +66,7 @@ def tokenize(corpus: Path, split: str, tokenizer: Tokenizer) -> list[np.ndarray]
 
 
 def load_training_stream(corpus: Path, cache: Path, tokenizer: Tokenizer) -> np.ndarray:
-    """All training books end to end; kept in `cache`, since tokenizing takes minutes."""
+    """The ids of all training books, one book after the other. They are kept in `cache` because tokenizing takes minutes."""
     if cache.exists():
         return np.load(cache)
     stream = np.concatenate(tokenize(corpus, "train", tokenizer))

@@ -1,4 +1,4 @@
-"""What is told of a trained pair: perplexities, how well the draft guesses, how sparse the verifier's attention is."""
+"""Measures a trained pair: perplexities, acceptance of the draft's tokens, sparsity of the verifier's attention."""
 
 import math
 
@@ -11,7 +11,7 @@ from llama import Llama
 
 WINDOWS_A_BOOK = 8
 NUCLEUS = 0.95
-# Attention is looked at every so many rows of a window's second half.
+# Sparsity is measured at every ROW_STEP-th row of a window's second half.
 ROW_STEP = 64
 
 
@@ -21,7 +21,7 @@ def _window(book: np.ndarray, start: int, length: int, device: str) -> Tensor:
 
 @torch.no_grad()
 def nucleus_shares(model: Llama, ids: Tensor) -> list[float]:
-    """By layer: the mean share of visible keys that hold 95% of the attention (mean over heads)."""
+    """For each layer the mean share of visible keys that hold 95% of the attention, itself the mean over heads."""
     length = ids.shape[1]
     cos, sin = model.cos[:length], model.sin[:length]
     positions = torch.arange(length // 2, length, ROW_STEP, device=ids.device)
@@ -42,7 +42,10 @@ def nucleus_shares(model: Llama, ids: Tensor) -> list[float]:
 
 @torch.no_grad()
 def evaluate(verifier: Llama, draft: Llama, books: list[np.ndarray], length: int, device: str) -> dict:
-    """Over the first windows of `length` tokens of each held-out book; `expected_acceptance` is the mean of sum(min(p, q))."""
+    """Measures the pair on the first windows of `length` tokens of each held-out book.
+
+    `expected_acceptance` is the mean over positions of sum(min(p, q)); p and q are the models' next-token distributions.
+    """
     verifier_loss = draft_loss = agreed = accepted = 0.0
     tokens = 0
     shares: list[list[float]] = []

@@ -1,4 +1,7 @@
-"""A small Llama in PyTorch, named as in Hugging Face's LlamaForCausalLM so that its state dict is the file's."""
+"""A small Llama in PyTorch.
+
+Modules are named as in Hugging Face's LlamaModel: its files have the names of the state dict after the prefix "model.".
+"""
 
 import math
 from dataclasses import asdict, dataclass
@@ -13,7 +16,7 @@ THETA = 10000.0
 
 @dataclass(frozen=True)
 class Shape:
-    """The sizes that tell the two models apart, under config.json's names."""
+    """The sizes in which the two models differ, named as in config.json."""
 
     hidden_size: int
     intermediate_size: int
@@ -26,7 +29,7 @@ class Shape:
         return self.hidden_size // self.num_attention_heads
 
     def config(self, vocab_size: int, max_position_embeddings: int, bos: int, eos: int) -> dict:
-        """config.json of a folder that transformers loads."""
+        """The config.json of a folder that transformers can load."""
         return dict(
             architectures=["LlamaForCausalLM"],
             model_type="llama",
@@ -57,7 +60,7 @@ class RMSNorm(nn.Module):
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding of the pairs (i, i + D/2); x [B,H,T,D], cos and sin [T,D]."""
+    """Rotary embedding of the channel pairs (i, i + D/2) of x [B,H,T,D], with cos and sin [T,D]."""
     a, b = x.chunk(2, -1)
     return (x * cos + torch.cat((-b, a), -1) * sin).to(x.dtype)
 
@@ -65,24 +68,24 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 class Attention(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.heads, self.groups, self.head_dim = shape.num_attention_heads, shape.num_key_value_heads, shape.head_dim
+        self.heads, self.kv_heads, self.head_dim = shape.num_attention_heads, shape.num_key_value_heads, shape.head_dim
         self.q_proj = nn.Linear(shape.hidden_size, self.heads * self.head_dim, bias=False)
-        self.k_proj = nn.Linear(shape.hidden_size, self.groups * self.head_dim, bias=False)
-        self.v_proj = nn.Linear(shape.hidden_size, self.groups * self.head_dim, bias=False)
+        self.k_proj = nn.Linear(shape.hidden_size, self.kv_heads * self.head_dim, bias=False)
+        self.v_proj = nn.Linear(shape.hidden_size, self.kv_heads * self.head_dim, bias=False)
         self.o_proj = nn.Linear(self.heads * self.head_dim, shape.hidden_size, bias=False)
 
     def qkv(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries [B,H,T,D], keys and values [B,G,T,D]."""
         batch, rows, _ = x.shape
         q = self.q_proj(x).view(batch, rows, self.heads, self.head_dim).transpose(1, 2)
-        k = self.k_proj(x).view(batch, rows, self.groups, self.head_dim).transpose(1, 2)
-        v = self.v_proj(x).view(batch, rows, self.groups, self.head_dim).transpose(1, 2)
+        k = self.k_proj(x).view(batch, rows, self.kv_heads, self.head_dim).transpose(1, 2)
+        v = self.v_proj(x).view(batch, rows, self.kv_heads, self.head_dim).transpose(1, 2)
         return rotate(q, cos, sin), rotate(k, cos, sin), v
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         batch, rows, _ = x.shape
         q, k, v = self.qkv(x, cos, sin)
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=self.heads != self.groups)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=self.heads != self.kv_heads)
         return self.o_proj(y.transpose(1, 2).reshape(batch, rows, -1))
 
 
@@ -111,7 +114,7 @@ class Layer(nn.Module):
 
 
 class Llama(nn.Module):
-    """Token ids [B,T] to logits [B,T,V]; the head is the embedding matrix."""
+    """Maps token ids [B,T] to logits [B,T,V]. The head's weight is the embedding matrix."""
 
     cos: Tensor
     sin: Tensor
@@ -130,7 +133,10 @@ class Llama(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        """Normal with deviation 0.02; what adds to the residual stream, less by the square root of how often that happens."""
+        """Normal weights with standard deviation 0.02.
+
+        It is divided by sqrt(2 * layers) for the 2 * layers matrices whose products are added to the residual stream.
+        """
         for name, parameter in self.named_parameters():
             if parameter.ndim != 2:
                 continue

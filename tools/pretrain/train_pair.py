@@ -1,10 +1,11 @@
 """Trains the embedded verifier and draft: two small Llamas on long public-domain books.
 
-The verifier learns from the text. The draft then learns from the verifier (its next-token distribution, and a little of the
-text), which is what makes its guesses acceptable. Both are written as Hugging Face LlamaForCausalLM folders in bfloat16.
+The verifier learns from the text. The draft then learns mostly from the verifier's next-token distributions and a little
+from the text, so that the verifier accepts more of its tokens. Both models are written as Hugging Face LlamaForCausalLM
+folders in bfloat16.
 
-CORPUS has two folders of .txt files, a book each: train/ and test/ (held out). OUT also keeps the tokenizer and the tokenized
-corpus, which later runs use again. Progress is printed as JSON, a line each 50 steps.
+CORPUS has two folders, train/ and test/ (held out), with one .txt file for each book. OUT also keeps the tokenizer and
+the tokenized corpus for later runs. Progress is printed as one line of JSON every 50 steps.
 """
 
 import argparse
@@ -29,17 +30,17 @@ SHAPES = {
     "draft": Shape(160, 448, num_hidden_layers=4, num_attention_heads=5, num_key_value_heads=1),
 }
 WARM_UP_STEPS = 100
-# Compilation happens in the first steps: the clock starts after them.
+# The clock starts after these steps, because the model is compiled during them.
 UNTIMED_STEPS = 10
-# The share of the time after which the learning rate falls, and the least share of it that is kept.
+# The learning rate falls linearly after this share of the time, to no less than this share of its value.
 DECAY_FROM, LEAST_RATE = 0.6, 0.02
-DISTILLATION = 0.9
+DISTILLATION = 0.9  # weight of the KL divergence in the draft's loss; cross-entropy has the rest
 LOG_EVERY = 50
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What both trainings share."""
+    """Settings that are the same for both models."""
 
     length: int
     batch: int
@@ -65,7 +66,7 @@ def make_optimizers(model: Llama, settings: Settings) -> list[torch.optim.Optimi
 
 
 def rate_multiplier(step: int, elapsed: float) -> float:
-    """Warm-up by steps, then stable, then linear decay by the share of time that has passed."""
+    """The factor of the learning rate: warm-up by steps, then 1, then linear decay by the share of time that has passed."""
     warm_up = min(1.0, (step + 1) / WARM_UP_STEPS)
     decay = 1.0 if elapsed < DECAY_FROM else max(LEAST_RATE, (1 - elapsed) / (1 - DECAY_FROM))
     return warm_up * decay
@@ -74,7 +75,7 @@ def rate_multiplier(step: int, elapsed: float) -> float:
 def make_loss(
     model: Callable[[Tensor], Tensor], teacher: Callable[[Tensor], Tensor] | None, device: str
 ) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-    """A function from ids [B,T+1] to (loss, cross-entropy); with a teacher the loss is mostly the KL divergence from it."""
+    """A function from ids [B,T+1] to (loss, cross-entropy). With a teacher the loss is mostly KL(teacher || model)."""
 
     def loss_of(ids: Tensor) -> tuple[Tensor, Tensor]:
         x, y = ids[:, :-1], ids[:, 1:]
@@ -96,13 +97,13 @@ def make_loss(
 def train(
     name: str, data: np.ndarray, minutes: float, settings: Settings, teacher: Callable[[Tensor], Tensor] | None = None
 ) -> Llama:
-    """Trains for `minutes`, or `max_steps`, on random windows of the stream `data`."""
+    """Trains on random windows of the stream `data` until `minutes` have passed or `max_steps` are done."""
     device, length = settings.device, settings.length
     model = Llama(SHAPES[name], VOCABULARY, length).to(device)
     parameters = sum(p.numel() for p in model.parameters())
     optimizers = make_optimizers(model, settings)
     loss_of = make_loss(torch.compile(model) if device == "cuda" else model, teacher, device)
-    stream = torch.from_numpy(data.astype(np.int32)).to(device)  # the whole corpus sits on the GPU
+    stream = torch.from_numpy(data.astype(np.int32)).to(device)  # the whole corpus stays on the device
     window = torch.arange(length + 1, device=device)
 
     step, start, last, smoothed = 0, None, time.time(), None
