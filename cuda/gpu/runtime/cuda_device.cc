@@ -1,4 +1,5 @@
-// The CUDA device: launches queue on one stream; recordings are CUDA graphs.
+// The CUDA implementation of Device, on GPU 0: all work runs on one stream, and captures are CUDA graphs. Also finds out
+// whether the machine has a GPU that can be used.
 #include <cuda_runtime_api.h>
 
 #include <cstdio>
@@ -19,7 +20,7 @@ namespace gpu {
 
 namespace {
 
-// The oldest architecture that kernels are compiled for, as major * 10 + minor.
+// The lowest compute capability that kernels are compiled for, as major * 10 + minor.
 constexpr int kOldest = 80;
 
 class CudaDevice final : public Device {
@@ -63,9 +64,10 @@ class CudaDevice final : public Device {
   }
   void Free(void* data, size_t) override {
     if (graph_) {
-      pending_frees_.push_back(data);  // cudaFree waits for the device, which ends a recording
+      pending_frees_.push_back(data);  // cudaFree waits for the device, which would invalidate the capture
     } else {
-      if (!stream_.FlushSoftmax().ok()) stream_.DropDeferred();  // into this memory, perhaps
+      // A deferred softmax may write to this memory: it runs now or never.
+      if (!stream_.FlushSoftmax().ok()) stream_.DropDeferred();
       cudaFree(data);
     }
   }
@@ -119,7 +121,7 @@ class CudaDevice final : public Device {
   Status BeginCapture() override {
     if (graph_) return Error("[capture] launches are being recorded already");
     SPECATTN_RETURN_IF_ERROR(stream_.FlushSoftmax());
-    // Relaxed: the allocator may ask for memory meanwhile.
+    // Relaxed: the allocator may call cudaMalloc during the capture.
     SPECATTN_CUDA("record launches", cudaStreamBeginCapture(stream_.stream(), cudaStreamCaptureModeRelaxed));
     graph_.reset(new Graph(stream_));
     stream_.BeginCapture();
@@ -150,7 +152,7 @@ class CudaDevice final : public Device {
   }
 
  private:
-  // Ends a recording that came to nothing.
+  // Ends a capture that failed and discards it.
   void Abandon() {
     cudaGraph_t graph = nullptr;
     cudaStreamEndCapture(stream_.stream(), &graph);
@@ -168,12 +170,12 @@ class CudaDevice final : public Device {
 
   DeviceStream stream_;
   std::unique_ptr<Staging> staging_;
-  std::unique_ptr<Graph> graph_;      // while launches are recorded
-  std::vector<void*> pending_frees_;  // freed meanwhile
+  std::unique_ptr<Graph> graph_;      // the capture in progress, else null
+  std::vector<void*> pending_frees_;  // memory to free when the capture ends
   char description_[512] = "";
 };
 
-// Why there is no GPU to use, or Ok.
+// Fills *properties with those of GPU 0. An error says why no GPU can be used.
 Status FindGpu(cudaDeviceProp* properties) {
   int driver = 0, count = 0;
   if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)

@@ -1,5 +1,5 @@
-// DeviceStream: the CUDA device's stream. What launches share (memory of their own, counters, cuBLASLt), what the last one wrote, and attention's
-// weights that were put off.
+// DeviceStream: the CUDA device's implementation of CudaStream. It owns what launches share (scratch memory, counters,
+// cuBLASLt), remembers what the last launch wrote, and keeps the list of deferred softmaxes.
 #pragma once
 #include <cuda_runtime_api.h>
 
@@ -17,7 +17,7 @@
 namespace specattn {
 namespace gpu {
 
-// The PTX version that this GPU's code was compiled from (kernel_version.cu): 90 for sm_90's.
+// Sets *version to the architecture that the kernels were compiled for (kernel_version.cu): 90 for sm_90.
 Status KernelVersion(int* version);
 
 constexpr Launcher kLaunchers[] = {
@@ -27,7 +27,7 @@ constexpr Launcher kLaunchers[] = {
 };
 
 constexpr size_t kMinScratchBytes = size_t{4} << 20;
-// 4 bytes x rows x heads x keys a call: of one row of TinyLlama's heads 0.25 MB at 2,000 keys, 4 MB at 32,000.
+// A call's scores take 4 bytes x rows x heads x keys: 4 MB for one row of 32 heads over 32,000 keys.
 constexpr size_t kMinScoresBytes = size_t{64} << 20;
 
 class DeviceStream final : public CudaStream {
@@ -44,8 +44,8 @@ class DeviceStream final : public CudaStream {
     SPECATTN_CHECK(counters_, "[cuda] no memory for %d counters", kCounters);
     SPECATTN_CUDA("clear the counters", cudaMemsetAsync(counters_->data(), 0, counters_->bytes(), stream_));
     SPECATTN_RETURN_IF_ERROR(KernelVersion(&architecture_));
-    const char* early = std::getenv("SPECATTN_EARLY_START");
-    // Recordings know of early starts since CUDA 12.3.
+    const char* early = std::getenv("SPECATTN_EARLY_START");  // 0 turns early starts off
+    // CUDA graphs can contain early starts since CUDA 12.3.
     int driver = 0;
     SPECATTN_CUDA("ask for the driver's version", cudaDriverGetVersion(&driver));
     starts_early_ =
@@ -86,7 +86,7 @@ class DeviceStream final : public CudaStream {
   Status AllocateScores(size_t bytes, void** scores) override {
     *scores = nullptr;
     bytes = (bytes + 255) / 256 * 256;
-    if (deferred_.empty()) scores_bytes_ = 0;
+    if (deferred_.empty()) scores_bytes_ = 0;  // a launch that failed may have left its share
     if (deferred_.size() == kMaxDeferred || (scores_ && scores_bytes_ + bytes > scores_->bytes()))
       SPECATTN_RETURN_IF_ERROR(FlushSoftmax());
     if (!Grow(&scores_, scores_bytes_ + bytes, kMinScoresBytes)) return Ok();
@@ -105,6 +105,7 @@ class DeviceStream final : public CudaStream {
   }
   Status FlushSoftmax() override {
     if (deferred_.empty()) return Ok();
+    // Run may be in the middle of a launcher: launched_ says whether that one has queued a kernel.
     const bool launched = launched_;
     const Status status = RunDeferredSoftmax(*this, deferred_.data(), static_cast<int>(deferred_.size()));
     launched_ = launched;
@@ -121,7 +122,7 @@ class DeviceStream final : public CudaStream {
     scores_bytes_ = 0;
   }
 
-  // Launches, and keeps in mind what the launch writes.
+  // Calls a kernel's launcher, and remembers what the launch writes.
   Status Run(Kernel kernel, const Args& args) {
     if (TouchesDeferred(args)) SPECATTN_RETURN_IF_ERROR(FlushSoftmax());
     launched_ = short_ = false;
@@ -135,14 +136,14 @@ class DeviceStream final : public CudaStream {
     return status;
   }
 
-  // Whether Run found no memory for what a launch needs beside its tensors.
+  // Whether the last Run failed to get scratch memory or memory for scores.
   bool short_of_memory() const { return short_; }
 
   void BeginCapture() {
     capturing_ = true;
     if (scratch_) Hold(scratch_);
   }
-  // The buffers that the recorded launches use.
+  // Returns the buffers that the captured launches use.
   Buffers EndCapture() {
     capturing_ = false;
     if (scratch_) Hold(scratch_);
@@ -162,12 +163,13 @@ class DeviceStream final : public CudaStream {
   }
   static Range RangeOf(const Tensor& x) { return RangeOf(x.as<char>(), x.bytes()); }
 
-  // Of attention whose weights were put off.
+  // The memory that a deferred softmax writes, and reads apart from scores_.
   struct DeferredRanges {
     Range weights, read[5];
   };
 
-  // (What a kernel writes of its inputs are rows of caches, which weights are not made of.)
+  // Whether a launch reads or writes the weights of a deferred softmax, or writes what it reads. A donated input is listed
+  // among the outputs too, so the outputs are all that a launch writes.
   bool TouchesDeferred(const Args& args) const {
     for (const DeferredRanges& late : deferred_ranges_) {
       for (int i = 0; i < args.input_count; ++i)
@@ -182,11 +184,12 @@ class DeviceStream final : public CudaStream {
     return false;
   }
 
-  // Makes a buffer hold so many bytes; false, and it is as it was or gone, where there is no memory for it.
+  // Makes *buffer hold at least `bytes`; its contents are lost. Returns false if there is no memory: *buffer is then
+  // unchanged during a capture and null otherwise.
   bool Grow(std::shared_ptr<Buffer>* buffer, size_t bytes, size_t least) {
     if (*buffer && (*buffer)->bytes() >= bytes) return true;
-    // Launches that are queued or recorded may still use the old one: cudaFree waits for the former, the recordings hold it
-    // for the latter.
+    // Launches that are queued or captured may still use the old buffer. cudaFree waits for those that are queued; a
+    // capture holds the buffers of its own.
     const size_t wanted = bytes + bytes / 4;
     std::shared_ptr<Buffer> larger = Buffer::Make(wanted < least ? least : wanted);
     if (!larger && !capturing_) buffer->reset();
@@ -199,7 +202,7 @@ class DeviceStream final : public CudaStream {
     *buffer = larger;
     return true;
   }
-  // Until the recording is disposed of.
+  // Keeps a buffer alive until the capture in progress is freed.
   void Hold(const std::shared_ptr<Buffer>& buffer) {
     if (recorded_.empty() || recorded_.back() != buffer) recorded_.push_back(buffer);
   }
@@ -212,13 +215,13 @@ class DeviceStream final : public CudaStream {
     const void* cache;
     const int32_t* position;
   };
-  std::vector<Range> written_;                   // by the last launch that ran a kernel
-  std::vector<Append> appended_, appending_;     // by that one; by the one being queued
-  std::vector<DeferredSoftmax> deferred_;        // weights that were put off
-  std::vector<DeferredRanges> deferred_ranges_;  // theirs
+  std::vector<Range> written_;                   // outputs of the last launch that queued a kernel
+  std::vector<Append> appended_, appending_;     // declared by that launch; by the launch being queued
+  std::vector<DeferredSoftmax> deferred_;        // calls whose softmax is deferred
+  std::vector<DeferredRanges> deferred_ranges_;  // memory of each call in deferred_
   std::shared_ptr<Buffer> scratch_, scores_, counters_;
-  size_t scores_bytes_ = 0;  // of scores_, in use
-  Buffers recorded_;
+  size_t scores_bytes_ = 0;  // bytes of scores_ in use
+  Buffers recorded_;         // buffers of the capture in progress
   std::unique_ptr<Blas> blas_;
   char blas_reason_[128] = "";
 };

@@ -1,3 +1,4 @@
+// The two rings of staging.h: slots are reused in turn, each after its last copy has ended.
 #include "gpu/runtime/staging.h"
 
 #include <algorithm>
@@ -76,7 +77,7 @@ Status Staging::In(void* device, Source& source, size_t bytes) {
 }
 
 Status Staging::Out(void* host, const void* device, size_t bytes) {
-  // One copy ahead of the one that is read.
+  // While the host reads one slot, the device fills the next.
   Slot* pending = nullptr;
   size_t pending_at = 0, pending_bytes = 0;
   const auto finish = [&]() -> Status {
