@@ -1,20 +1,23 @@
-// Attention of few queries over many keys: what CausalAttention of a decoding step and SparseAttention share. Memory
-// is the limit: a group's keys are read once for all its queries (up to 32 or 64 of them, else once for each as many).
+// Attention of few queries over many keys: CausalAttention of a decoding step, and SparseAttention. Its time is limited by
+// memory, so kernels read each key once for as many queries as they can hold.
 //
-// The keys of a group, or its list of them, are cut into chunks that start at fixed places, whatever the number of
-// rows and keys, and each gives a partial result: the reference that exponentials are taken relative to, their sum, and
-// the sum over values. Chunks grow with their place in the list, from 64 keys to 512, so that short contexts occupy
-// the whole GPU and long ones leave few partial results. These are combined in their order. A query's result depends
-// neither on the other queries nor on where in the block it is.
+// The keys of a KV head, all of them or a list, are cut into chunks. Chunks start at fixed places, whatever the number of
+// rows and keys. They grow with their place in the list, from 64 keys to 512, so that short contexts occupy the whole GPU
+// and long ones leave few partial results. Each chunk gives each query a partial result: a reference, the sum of the
+// exponentials relative to it, and the sum over the values weighted by them. Partial results are combined in a fixed
+// order. So a query's result depends neither on the other queries nor on its place in the block.
 //
-//   DecodeMma    keys of bfloat16 or float16, heads up to 128, on the tensor cores. Blocks take equal runs of tiles
-//                 of 64 keys, whole chunks each, through a ring of tiles in shared memory. Queries and exponentials are split
-//                 into a rounded part and its rest, rows 0-7 and 8-15 of a product, which restores float32's accuracy.
-//   DecodeSimt   every other type and size.
-//   Combine       makes a query's output of its partial results. (A group's last block could do it instead: counting blocks and
-//                 one block's turns took longer than a kernel that starts early.)
+// DecodeMma computes partial results on the tensor cores, for bfloat16 or float16 caches with heads of up to 128 columns.
+// It reads each key once for up to 24 queries, or 48 if heads have up to 64 columns. Thread blocks get equal shares of the
+// chunks and stream their tiles of 64 keys through a ring in shared memory. Queries and exponentials are split into a
+// rounded part and its remainder, two halves of one product, which keeps 16 bits of them or more.
 //
-// Where weights are asked for, the scores stay until somebody is about to look (weigh.h).
+// DecodeSimt computes partial results for all other types and head sizes.
+//
+// Combine computes each query's output from its partial results. The last block of a KV head could do that without another
+// kernel, but counting blocks and waiting for one block took longer than a kernel that starts early.
+//
+// If a call returns attention weights, these kernels leave its scores, and the softmax is deferred (deferred_softmax.h).
 #pragma once
 #include "core/attention_shape.h"
 #include "gpu/attention/decode_mma.cuh"
@@ -25,9 +28,10 @@ namespace specattn {
 namespace gpu {
 namespace {
 
-// Reference and one over the sum of a query, from its chunks' stats; every lane gets them. All their loads are under way at once.
+// Combines the stats of a query's chunks into its reference and the reciprocal of its sum, which every lane gets. Loads of
+// 128 chunks are in flight at once.
 __device__ __forceinline__ float2 CombineStats(const float2* stats, int chunks) {
-  constexpr int kBatch = 4;  // of a query's chunks that a lane takes at once
+  constexpr int kBatch = 4;  // chunks that a lane loads at once
   const int lane = threadIdx.x % kWarp;
   float reference = -INFINITY, sum = 0;
 #pragma unroll 1
@@ -47,20 +51,21 @@ __device__ __forceinline__ float2 CombineStats(const float2* stats, int chunks) 
   }
   const float most = WarpReduce(reference, Maximum{});
   const float total = WarpReduce(sum * Relative(reference, most), Plus{});
-  // A NaN score reaches here as a NaN sum and must show; a query that sees nothing gives zeros.
+  // A query that sees no key gives zeros. A NaN score has become a NaN sum, which must stay NaN.
   return make_float2(most, total == 0 ? 0.0f : 1.0f / total);
 }
 
-constexpr int kPart = 64;  // numbers of a query's output that a warp combines
-// A block of so few fits beside DecodeMma's, and is there when they end.
+constexpr int kPart = 64;  // columns of a query's output that a warp combines
+// Small blocks fit on a multiprocessor beside those of DecodeMma, so that they are resident when those end.
 constexpr int kCombineThreads = 128;
 
-// At least one: a query of no numbers has totals.
+// The parts of a query's output. At least one, since a query has totals even if its head has no columns.
 __host__ __device__ constexpr int PartsOf(int head_size) {
   return head_size > kPart ? CeilDiv(head_size, kPart) : 1;
 }
 
-// A warp out[query, part * 64 ...]: lanes of a half hold four neighbours each, the halves take chunks in turns.
+// A warp computes one part, 64 columns, of one query's output. A lane holds four neighbouring columns; the two halves of the
+// warp take the even and the odd chunks.
 template <bool kListed>
 __global__ void __launch_bounds__(kCombineThreads, 8) Combine(const Decode d) {
   constexpr int kHalf = kWarp / 2, kBatch = kWarp / 4, kWarps = kCombineThreads / kWarp;
@@ -88,7 +93,7 @@ __global__ void __launch_bounds__(kCombineThreads, 8) Combine(const Decode d) {
                  : make_float4(0, 0, 0, 0);
     }
   };
-  load(0);  // under way while the stats are looked at
+  load(0);  // in flight while CombineStats runs
   const float2 all = CombineStats(stats, chunks);
   if (d.totals && part == 0 && lane == 0) d.totals[row] = all;
   float4 sum = make_float4(0, 0, 0, 0);
@@ -99,7 +104,7 @@ __global__ void __launch_bounds__(kCombineThreads, 8) Combine(const Decode d) {
 #pragma unroll
     for (int i = 0; i < kBatch; ++i) {
       const float f = __shfl_sync(kAllLanes, factor, 2 * i + half);
-      if (f != 0) {  // 0 times what is not finite must be nothing
+      if (f != 0) {  // a factor of 0 must cancel infinities and NaN too
         sum.x = fmaf(f, x[i].x, sum.x);
         sum.y = fmaf(f, x[i].y, sum.y);
         sum.z = fmaf(f, x[i].z, sum.z);
@@ -117,21 +122,23 @@ __global__ void __launch_bounds__(kCombineThreads, 8) Combine(const Decode d) {
   }
 }
 
-// What a launcher says: its tensors and attributes, checked and not empty. Of the sparse, first sets.
+// A launcher's tensors and attributes. They must be checked, and no tensor may be empty.
 struct DecodeCall {
   const char* op;
   AttentionShape shape;
   float scale;
   const Tensor *q, *k, *v, *out;
-  const Tensor* position = nullptr;                                   // causal
-  const Tensor* weights = nullptr;                                    // or null
-  int64_t weight_rows = 0;                                            // see DeferredSoftmax
-  const int32_t* weight_heads = nullptr;                              // of causal weights
-  const int32_t *keys = nullptr, *bits = nullptr, *counts = nullptr;  // sparse
-  int64_t width = 0;
-  bool set_a_group = false;
+  const Tensor* position = nullptr;       // causal attention, else null
+  const Tensor* weights = nullptr;        // null: none are returned
+  int64_t weight_rows = 0;                // see DeferredSoftmax
+  const int32_t* weight_heads = nullptr;  // causal attention with chosen heads, else null
+  // Sparse attention, else null: the lists from this layer's first set on.
+  const int32_t *keys = nullptr, *bits = nullptr, *counts = nullptr;
+  int64_t width = 0;         // entries of a list
+  bool set_a_group = false;  // one list for each KV head, else one for all
 };
 
+// Queues DecodeMma with as many stages as fit. `static_bytes` are those of a block's shared memory that are not dynamic.
 template <class W, int kSize, bool kListed, int kMost>
 Status LaunchHalf(CudaStream& stream, const char* op, Decode* d, int query_warps, int64_t static_bytes) {
   constexpr int kRing = kStages<kSize, kMost>;
@@ -153,6 +160,7 @@ Status LaunchHalf(CudaStream& stream, const char* op, Decode* d, int query_warps
              : LaunchHalf<W, kSize, kListed, kMostQueryWarps>(stream, op, d, query_warps, static_bytes);
 }
 
+// Queues the kernels of one call. kListed: sparse attention.
 template <bool kListed>
 Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
   const AttentionShape& s = call.shape;
@@ -193,20 +201,21 @@ Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
     d.settled = INT32_MAX;
   else if (k_below == v_below && k_below && stream.Settled(k_below))
     d.settled_below = k_below;
-  constexpr int kItems = 128;  // that keep a GPU busy
+  constexpr int kItems = 128;  // chunks of one size, of all KV heads together, that keep a GPU busy
   d.small = kItems / d.groups > 1 ? kItems / d.groups : 1;
   d.chunks = Chunks{d.small}.Before(static_cast<int>(CeilDiv(list, int64_t{kTile})));
   d.out_stride = CeilDiv(d.head_size, 4) * 4;
   d.score_stride = static_cast<int>(CeilDiv(list, int64_t{kTile}) * kTile);
 
-  // On the tensor cores: rows of whole 16-byte pieces, numbers of rows and tiles that fit an int.
+  // DecodeMma copies rows in pieces of 16 bytes, and counts rows and tiles in 32 bits.
   const auto aligned = [](const void* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; };
   bool half = call.k->dtype != DType::kFloat32 && d.head_size % 8 == 0 && d.head_size > 0 &&
               d.head_size <= 128 && s.groups * s.capacity <= most && aligned(d.q) && aligned(d.k) &&
               aligned(d.v);
   const bool small = d.head_size <= 64;
   int query_warps = 0;
-  constexpr int64_t kStaticBytes = 4 << 10;  // no less than what DecodeMma declares, and the system's 1 KB
+  // An upper bound of DecodeMma's static shared memory and the 1 KB that the system reserves in each block.
+  constexpr int64_t kStaticBytes = 4 << 10;
   if (half) {
     const int warps = CeilDiv(CeilDiv(d.queries, kTileQueries), small ? kQueryTiles<64> : kQueryTiles<128>);
     const auto fits = [&](int n) {

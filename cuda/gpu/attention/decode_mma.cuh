@@ -1,4 +1,4 @@
-// DecodeMma: the partial results of decode_attention.cuh on the tensor cores, for keys stored in half the bytes.
+// DecodeMma: computes the partial results of decode_attention.cuh on the tensor cores, for caches of 16-bit floats.
 #pragma once
 #include "gpu/attention/decode_run.cuh"
 
@@ -6,8 +6,11 @@ namespace specattn {
 namespace gpu {
 namespace {
 
-// Blocks of a processor, where one warp of queries is enough: a tile's products wait for each other, so that more warps
-// are needed than one block has. Theirs share the shared memory: fewer tiles in each ring. And where that many don't fit.
+// kBlocks: blocks that share a multiprocessor. kStages: tiles in each block's ring. kFewStages: tiles in the ring if kStages
+// exceed the shared memory of a block.
+//
+// The products of one tile wait for each other, so a multiprocessor needs more warps than a block with one query warp has.
+// Several such blocks therefore share a multiprocessor, and each has a shorter ring.
 template <int kSize, int kMost>
 constexpr int kBlocks = kMost > 1      ? 1
                         : kSize == 128 ? 2
@@ -18,17 +21,18 @@ constexpr int kStages = kMost > 1      ? (kSize == 128 ? 4 : 7)
                                        : 3;
 constexpr int kFewStages = 2;
 
-// Tiles of queries that a warp holds: its sums over values fill half its registers.
+// Tiles of queries that a warp holds. Its sums over the values take 64 registers a thread for either size.
 template <int kSize>
 constexpr int kQueryTiles = 128 / kSize;
 
-// Rows of kSize numbers in shared memory; pieces of 16 bytes are placed so that eight rows' are in different banks.
+// The index of a 16-byte piece of a row in shared memory, where rows have kSize elements. Pieces are swizzled so that the
+// same piece of eight successive rows lies in different banks.
 template <int kSize>
 __device__ __forceinline__ int Place(int row, int piece) {
   return row * kSize + (piece ^ (row & 7)) * 8;
 }
 
-// Bytes of shared memory: stages of keys and values, queries, what key warps merge, and the list.
+// Bytes of dynamic shared memory: the ring of keys and values, the queries, the key warps' sums, and the listed keys.
 template <int kSize>
 int64_t SharedBytes(bool listed, int query_warps, int stages) {
   const int64_t tiles = query_warps * kQueryTiles<kSize>;
@@ -36,8 +40,10 @@ int64_t SharedBytes(bool listed, int query_warps, int stages) {
          tiles * kKeyWarps * kTileQueries * kSize * 4 + (listed ? kLists * kTile * 8 : 0);
 }
 
-// 4 key warps x 1 to 3 query warps a block.
-// Two builds give the same bits, as sums are written with their rounding: kMost = 1 leaves a thread more registers.
+// A block has 4 key warps x 1 to 3 query warps. W is the type of the caches, kSize the head size rounded up to 64 or 128.
+// kMost is the most query warps that an instance serves, 1 or kMostQueryWarps; with kMost = 1 and kSize = 128 a thread may
+// use more registers. All instances give the same bits: running sums use intrinsics with fixed rounding, which the
+// compiler cannot fuse.
 template <class W, int kSize, bool kListed, int kMost>
 __global__ void __launch_bounds__(kMost* kKeyWarps* kWarp, kBlocks<kSize, kMost>) DecodeMma(const Decode d) {
   constexpr int kTiles = kQueryTiles<kSize>, kPieces = kSize / 8, kTileSize = kTile * kSize;
@@ -57,7 +63,7 @@ __global__ void __launch_bounds__(kMost* kKeyWarps* kWarp, kBlocks<kSize, kMost>
   const W* const k = static_cast<const W*>(d.k);
   const W* const v = static_cast<const W*>(d.v);
   const int row_piece = thread % kPieces, row_first = thread / kPieces, row_step = threads / kPieces;
-  if (d.head_size < kSize) {  // columns past a row's end, which no copy fills
+  if (d.head_size < kSize) {  // no copy fills the columns past a row's end
 #pragma unroll 1
     for (int i = thread; i < d.stages * 2 * kTile * kPieces; i += threads)
       if (i % kPieces * 8 >= d.head_size)
@@ -66,12 +72,14 @@ __global__ void __launch_bounds__(kMost* kKeyWarps* kWarp, kBlocks<kSize, kMost>
 
   if (!d.early) WaitForPrevious();
   const int settled = d.settled_below ? *d.settled_below : d.settled;
-  unsigned complete = 0;  // bit i: the rows that the run's tile i lists are; of the first ones
+  // Bit i: all rows that the block's tile i lists are settled. Known for the first d.stages tiles.
+  unsigned complete = 0;
   Cursor<kListed> use(d);
-  Cursor<kListed> next = use;  // the tile that is copied next; sparse: whose list is read next
+  Cursor<kListed> next = use;  // the tile that is copied next; if kListed, the tile whose list is read next
   const int start = kListed ? 0 : StartOf(d);
-  int2 entry = make_int2(-1, 0);  // of the list, on its way to shared memory
-  int key = -1;                   // its row of the group's cache
+  // The list entry that the thread moves to shared memory: a row of [G,C], and its row mask. `key` is the row within C.
+  int2 entry = make_int2(-1, 0);
+  int key = -1;
   const auto read_entry = [&] {
     entry = make_int2(-1, 0);
     key = -1;
@@ -92,11 +100,12 @@ __global__ void __launch_bounds__(kMost* kKeyWarps* kWarp, kBlocks<kSize, kMost>
     read_entry();
   }
 
-  // Begins the copies of the run's tile i, or none past its end: every call makes one group.
+  // Begins to copy the block's tile i to a stage; past the block's last tile nothing is read. Every call commits one group
+  // of copies, so that WaitForCopies can count them.
   const auto copy_tile = [&](int i, int stage) {
     const bool any = kListed || !next.done(d);
     if (any && row_piece * 8 < d.head_size) {
-      // The step between a thread's rows is a multiple of 8: their pieces are placed alike.
+      // row_step is a multiple of 8, so the swizzle is the same for all rows of a thread.
       W* to = ring + stage * 2 * kTileSize + Place<kSize>(row_first, row_piece);
       const int64_t first =
           kListed ? 0 : static_cast<int64_t>(next.group) * d.capacity + next.tile * kTile + row_first;
@@ -104,7 +113,7 @@ __global__ void __launch_bounds__(kMost* kKeyWarps* kWarp, kBlocks<kSize, kMost>
       const W* from_v = v + first * d.head_size + row_piece * 8;
 #pragma unroll 4
       for (int r = row_first; r < kTile; r += row_step) {
-        // Rows that don't exist or hold nothing yet become zeros: 0 times what is there might be NaN.
+        // Rows that don't exist or hold nothing yet become zeros, since 0 times their contents might be NaN.
         bool inside = kListed || next.tile * kTile + r < next.keys;
         int64_t at = 0;
         if (kListed) {
@@ -124,7 +133,7 @@ __global__ void __launch_bounds__(kMost* kKeyWarps* kWarp, kBlocks<kSize, kMost>
     if (!kListed && any) next.Next(d);
     CommitCopies();
   };
-  // Tiles that are complete begin to come while the previous kernel ends.
+  // The copies of settled tiles begin before the previous kernel is complete.
   bool waited = false;
   const auto wait = [&] {
     if (!waited && d.early) WaitForPrevious();
@@ -153,14 +162,14 @@ __global__ void __launch_bounds__(kMost* kKeyWarps* kWarp, kBlocks<kSize, kMost>
         for (int i = 0; i < 4; ++i) out[tile][n][i] = 0;
     }
   };
-  // Of the lane's query of each tile: of causal attention how many keys it sees, of sparse attention its row. A tile's last
-  // queries may not exist: nothing of theirs is kept.
+  // For the lane's query of each tile: causal attention, how many keys it sees; sparse attention, its row. A tile's last
+  // queries may not exist; their results are not stored.
   int sight[kTiles];
-  int active = 0;  // tiles that have queries
+  int active = 0;  // tiles of the warp that have queries
   int i = 0, stage = 0;
   while (!use.done(d)) {
-    // Queries in powers of 2 and scaled to [1, 2), so that no half format overflows. The key warps share them; a lane
-    // brings a piece.
+    // Each query is multiplied by d.scale and by a power of two that brings its largest element into [1, 2), so that it
+    // fits float16 too; `enlarge` undoes the latter. Key warps use the same queries; each lane of them writes one piece.
     const int first_query = (use.pass * block_tiles + query_warp * kTiles) * kTileQueries;
     {
       const int r = key_warp * 2 * kTiles + lane / kPieces, piece = lane % kPieces, m = first_query + r;
@@ -193,7 +202,7 @@ __global__ void __launch_bounds__(kMost* kKeyWarps* kWarp, kBlocks<kSize, kMost>
       }
       const int tile = query_warp * kTiles + r / kTileQueries;
       if (piece == 0) enlarge[tile][r % kTileQueries] = __uint_as_float(exponent << 23);
-      // Rows r and r + 8 are placed alike.
+      // The remainder is written 8 rows further on, where the swizzle is the same.
       W* const to = queries + tile * 2 * kTileQueries * kSize + Place<kSize>(r % kTileQueries, piece);
       *reinterpret_cast<uint4*>(to) = make_uint4(rounded[0], rounded[1], rounded[2], rounded[3]);
       *reinterpret_cast<uint4*>(to + kTileQueries * kSize) = make_uint4(rest[0], rest[1], rest[2], rest[3]);
@@ -213,7 +222,7 @@ __global__ void __launch_bounds__(kMost* kKeyWarps* kWarp, kBlocks<kSize, kMost>
           WaitForCopies<0>();
         else
           WaitForCopies<kStages<kSize, kMost> - 2>();
-        __syncthreads();  // tile i has come, tile i - 1 is done with
+        __syncthreads();  // tile i has arrived, and every warp has finished tile i - 1
         copy_tile(i + d.stages - 1, stage == 0 ? d.stages - 1 : stage - 1);
         if (kListed) {
           if (thread < kTile) lists[(i + d.stages) % kLists * kTile + thread] = entry;
@@ -223,8 +232,8 @@ __global__ void __launch_bounds__(kMost* kKeyWarps* kWarp, kBlocks<kSize, kMost>
         if (active > 0) {
           const W* const keys = ring + stage * 2 * kTileSize;
           const W* const values = keys + kTileSize;
-          // Four steps' keys at once; with one tile, even and odd steps have sums of their own, so that two
-          // products of each key overlap.
+          // A step multiplies 16 columns. The keys of four steps are loaded at once. If the warp has one tile, even and odd
+          // steps have separate sums, so that two products can overlap.
           constexpr int kSums = kTiles == 1 ? 2 : 1;
           float score[kTiles][kSums][2][4] = {};
           const int key_row = key_warp * 16 + (lane & 7) + (lane >> 4) * 8, key_piece = lane >> 3 & 1;
@@ -250,14 +259,14 @@ __global__ void __launch_bounds__(kMost* kKeyWarps* kWarp, kBlocks<kSize, kMost>
             }
           }
           const int value_row = key_warp * 16 + (lane & 15), value_piece = lane >> 4;
-          uint32_t value[4][4];  // 64 columns of the values
+          uint32_t value[4][4];  // fragments of 64 columns
           const auto load_values = [&](int first) {
 #pragma unroll
             for (int n = 0; n < 4; ++n)
               LoadTransposed(SharedAddress(values + Place<kSize>(value_row, first + 2 * n + value_piece)),
                              value[n]);
           };
-          constexpr bool kAhead = kTiles == 1;  // where registers are left
+          constexpr bool kAhead = kTiles == 1;  // loads values before they are needed, as registers allow it
           if (kAhead) load_values(0);
 
           const int column = key_warp * 16 + lane % 4 * 2;  // the lane's keys are column + {0, 1, 8, 9}
@@ -335,7 +344,7 @@ __global__ void __launch_bounds__(kMost* kKeyWarps* kWarp, kBlocks<kSize, kMost>
         if (++stage == d.stages) stage = 0;
       }
 
-      // The key warps' sums make the chunk's.
+      // Merge the four key warps' sums into the chunk's partial result.
 #pragma unroll
       for (int tile = 0; tile < kTiles; ++tile) {
         if (tile >= active) break;

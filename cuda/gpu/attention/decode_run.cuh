@@ -1,4 +1,5 @@
-// A decoding call on the device: which chunks its keys make, and which of them a block works on.
+// What the kernels of decode_attention.cuh share: the parameters of a call, the division of its keys into chunks, and the
+// order in which a block visits tiles of them.
 #pragma once
 #include "gpu/primitives/mma.cuh"
 #include "gpu/primitives/reduce.cuh"
@@ -9,51 +10,64 @@ namespace specattn {
 namespace gpu {
 namespace {
 
-constexpr int kTile = 64;        // keys
-constexpr int kKeyWarps = 4;     // that share a tile, 16 keys each
-constexpr int kTileQueries = 8;  // rows of a product: these, rounded, and their rests
-constexpr int kMostQueryWarps = 3;
-constexpr int kLists = 16;  // tiles whose part of the list is in shared memory: more than stages + 1
+constexpr int kTile = 64;        // keys of a tile
+constexpr int kKeyWarps = 4;     // warps that share a tile of keys, 16 keys each
+constexpr int kTileQueries = 8;  // queries of a product's 16 rows: 8 rounded parts, then their 8 remainders
+constexpr int kMostQueryWarps = 3;  // warps of a block with different queries, at most
+constexpr int kLists = 16;          // tiles whose listed keys fit into shared memory; at least stages + 1
 
-// One call, on the device.
+// The parameters of a call's kernels. Q = T * H / G is the number of queries that read a KV head.
 struct Decode {
   const float* q;     // [T,H,D]
   const void *k, *v;  // [G,C,D]
-  float* out;
-  const int32_t* position;              // of causal attention
-  const int32_t *keys, *bits, *counts;  // of sparse attention: [1 or G, width], [1 or G]
-  float2* stats;                        // [G,Q,chunks]: reference, sum of exponentials
-  float* outs;                          // [G,Q,chunks,out_stride]
-  float* scores;   // [G,Q,score_stride] in powers of 2; null where no weights are asked for, as is
-  float2* totals;  // [G,Q]: reference, one over the sum, of all chunks
-  float scale;     // of scores in powers of 2
+  float* out;         // [T,H,D]
+  // Causal attention: row t sees the keys up to *position + t.
+  const int32_t* position;
+  // Sparse attention: keys and bits [L,width], counts [L], where L is G if set_a_group and 1 otherwise.
+  const int32_t *keys, *bits, *counts;
+  float2* stats;   // [G,Q,chunks]: reference, sum of the exponentials of a chunk
+  float* outs;     // [G,Q,chunks,out_stride]: sums over the values of a chunk
+  float* scores;   // [G,Q,score_stride]: base-2 logarithms, or null if the call returns no weights
+  float2* totals;  // [G,Q]: reference, reciprocal of the sum over all chunks; null if `scores` is
+  float scale;     // times log2(e): exponentials are powers of 2
   int rows, heads, groups, per_group, queries, head_size, capacity, width;
   int chunks, out_stride, score_stride;
-  int small;   // chunks of a size, see Chunks
-  int passes;  // parts of a group's queries, each with a run over its keys
-  int stages;
+  int small;   // number of chunks of each size, see Chunks
+  int passes;  // parts into which a KV head's queries are split; each part reads all keys
+  int stages;  // tiles in the ring in shared memory
+  // set_a_group: sparse attention has one list for each KV head, else one for all. early: position or lists may be read
+  // before the previous kernel is complete.
   bool set_a_group, early;
-  // Rows of the caches below *settled_below, or where it is null below `settled`, are complete before the previous kernel ends.
+  // Cache rows before *settled_below, or before `settled` if that is null, may be read before the previous kernel is
+  // complete.
   const int32_t* settled_below;
   int settled;
 };
 
-constexpr int kLevels = 4;  // sizes of chunks
+constexpr int kLevels = 4;  // number of chunk sizes: 1, 2, 4 and 8 tiles
 
-// Which tiles make which chunk: 2 * small chunks of one tile, then small chunks each of two and of four, then chunks of eight.
+// The division of tiles into chunks, which depends on nothing but `small`. A chunk of level l has 2^l tiles. In the order of
+// keys:
+//
+//   level   chunks       start at tile
+//   0       2 * small    0
+//   1       small        2 * small
+//   2       small        4 * small
+//   3       the rest     8 * small
 struct Chunks {
   int small;
 
+  // The first tile of a chunk.
   __host__ __device__ int Start(int chunk) const {
     const int level = (chunk >= 2 * small) + (chunk >= 3 * small) + (chunk >= 4 * small);
     return (chunk - level * small) << level;
   }
-  // Chunks that start before a tile; of so many tiles.
+  // The number of chunks that start before tile `tiles`: as many as `tiles` tiles have.
   __host__ __device__ int Before(int tiles) const {
     const int level = (tiles > 2 * small) + (tiles > 4 * small) + (tiles > 8 * small);
     return ((tiles + (1 << level) - 1) >> level) + level * small;
   }
-  // Past the chunks of 2^level tiles; of so many tiles.
+  // One past the last chunk of `level` among the chunks of `tiles` tiles.
   __host__ __device__ int EndOf(int level, int tiles) const {
     const int end = level < 0             ? 0
                     : level + 1 < kLevels ? (level + 2) * small
@@ -63,20 +77,20 @@ struct Chunks {
   }
 };
 
-// Where row 0 is; at or past the end every key is seen.
+// The position of row 0, clamped to [0, capacity]. From `capacity` on every row sees every key.
 __device__ __forceinline__ int StartOf(const Decode& d) { return min(max(*d.position, 0), d.capacity); }
 
-// How many keys a group has to look at, or to look up.
+// The number of keys to process for a KV head: the length of its list, or what the last row sees.
 template <bool kListed>
 __device__ __forceinline__ int KeysOf(const Decode& d, int group) {
   if (kListed) return min(max(d.counts[d.set_a_group ? group : 0], 0), d.width);
   return static_cast<int>(min(static_cast<int64_t>(StartOf(d)) + d.rows, static_cast<int64_t>(d.capacity)));
 }
 
-// At least one, so that a query which sees no key gets its zeros.
+// The tiles of so many keys. At least one, so that a query which sees no key gets a partial result of zeros.
 __device__ __forceinline__ int TilesOf(int keys) { return max(1, CeilDiv(keys, kTile)); }
 
-// Key j of a group's list: its row of the cache, -1 for none, and which rows see it.
+// Entry j of a KV head's list of `keys` keys: the key, or -1 if j or the key is out of range, and its row mask.
 __device__ __forceinline__ int2 Listed(const Decode& d, int group, int j, int keys) {
   if (j >= keys) return make_int2(-1, 0);
   const int64_t at = (d.set_a_group ? static_cast<int64_t>(group) * d.width : 0) + j;
@@ -84,19 +98,19 @@ __device__ __forceinline__ int2 Listed(const Decode& d, int group, int j, int ke
   return key < 0 || key >= d.capacity ? make_int2(-1, 0) : make_int2(key, bits);
 }
 
-// 2^x; 0 of -inf, NaN of NaN.
+// 2^x, approximately. Gives 0 for -inf and NaN for NaN.
 __device__ __forceinline__ float Exp2(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
 
-// 2^(x - reference), where a reference of -inf says that nothing was seen yet.
+// 2^(x - reference). A reference of -inf means that no key was seen yet; the result is then 0, or NaN if x is.
 __device__ __forceinline__ float Relative(float x, float reference) {
   return Exp2(x - (reference == -INFINITY ? 0.0f : reference));
 }
 
-// What rounding left of a pair: nothing of an infinity, whose rest would be NaN.
+// The remainders of a pair of numbers that PackPair rounded. An infinity has the remainder 0, since inf - inf is NaN.
 __device__ __forceinline__ uint32_t RestOfPair(float a, float b, uint32_t pair, BFloat16) {
   const float x = __uint_as_float(pair << 16), y = __uint_as_float(pair & 0xffff0000u);
   return PackPair(isinf(x) ? 0.0f : a - x, isinf(y) ? 0.0f : b - y, BFloat16{});
@@ -106,21 +120,28 @@ __device__ __forceinline__ uint32_t RestOfPair(float a, float b, uint32_t pair, 
   return PackPair(isinf(x.x) ? 0.0f : a - x.x, isinf(x.y) ? 0.0f : b - x.y, Float16{});
 }
 
-// Exponentials up to 2^14 instead of 1, where float16 would lose the small ones.
+// The base-2 logarithm of the largest exponential. float16 uses 2^14 instead of 1, so that fewer small exponentials
+// underflow.
 __device__ __forceinline__ float Headroom(BFloat16) { return 0.0f; }
 __device__ __forceinline__ float Headroom(Float16) { return 14.0f; }
 
-// A block's way through its run of tiles: the chunks that start in [*, end) of all chunks' tiles. Chunks come by size,
-// largest first, then by (group, pass), so that a run does not end with a chunk larger than most of it: blocks
-// finish at about the same time. Where groups have sets of their own they come by group first.
+// A block's position in its share of the work. All chunks of all (KV head, pass) pairs are put in one line, and every block
+// gets an equal stretch of it, measured in tiles. A block processes the chunks that start in its stretch, to their ends.
+//
+// The line is sorted by chunk size, largest first, then by (KV head, pass). This keeps a large chunk from being the last
+// one in a stretch of small ones, so that blocks finish at about the same time. If each KV head has a list of its own, the
+// line is sorted by (KV head, pass) first and then by chunk size.
 template <bool kListed>
 struct Cursor {
-  int group, pass, keys, tiles;  // where it is, and of that group
-  int chunk, tile, chunk_end;
-  int level, first, last;  // of the chunks' size, and which of the group's are of that size
-  int base, end;  // tiles before chunk `first`, before the run's end; each group's last chunk counts as whole
+  // The current KV head (`groups` at the end) and pass; the KV head's number of keys, and of tiles.
+  int group, pass, keys, tiles;
+  int chunk, tile, chunk_end;  // current chunk and tile, and one past the chunk's last tile
+  int level, first, last;      // chunks [first, last) of this KV head have 2^level tiles
+  // Places in the line, in tiles: where chunk `first` begins, where the block's stretch ends. A partly filled chunk counts
+  // as full.
+  int base, end;
 
-  // All threads of each warp call.
+  // All threads of a warp must call this together.
   __device__ Cursor(const Decode& d) {
     const int lane = threadIdx.x % kWarp, runs = d.groups * d.passes;
     group = pass = chunk = tile = chunk_end = base = level = 0;
@@ -178,7 +199,7 @@ struct Cursor {
   __device__ bool done(const Decode& d) const { return group >= d.groups; }
   __device__ bool last_of_chunk() const { return tile + 1 == chunk_end; }
 
-  // Goes to the next tile; true where that leaves (group, pass).
+  // Advances to the next tile. Returns true if that one is of another (KV head, pass) or size, or if there is none.
   __device__ bool Next(const Decode& d) {
     if (++tile < chunk_end) return false;
     const int old = base;
@@ -188,8 +209,9 @@ struct Cursor {
   }
 
  private:
-  // Of the chunks of this size; of all the chunks that so many tiles make.
+  // Places in the line of the current KV head's chunks of the current size.
   __device__ int Size() const { return (last - first) << level; }
+  // Places in the line of all chunks of a KV head with `tiles` tiles.
   __device__ static int SizeOf(const Decode& d, int tiles) {
     const Chunks chunks{d.small};
     int size = 0;
@@ -203,7 +225,7 @@ struct Cursor {
     first = chunks.EndOf(level - 1, tiles);
     last = chunks.EndOf(level, tiles);
   }
-  // Begins `chunk`, or where it is past `last` the next of the order.
+  // Begins `chunk`, or the next chunk of the line if `chunk` is not below `last`.
   __device__ void Enter(const Decode& d) {
     if (chunk >= last) {
       base += Size();

@@ -1,4 +1,5 @@
-// DecodeSimt: the partial results of decode_attention.cuh in float32, for every storage and head size.
+// DecodeSimt: computes the partial results of decode_attention.cuh without tensor cores, in float32, for every type of
+// cache and every head size.
 #pragma once
 #include "gpu/attention/decode_run.cuh"
 
@@ -8,7 +9,8 @@ namespace {
 
 constexpr int kPlainThreads = 128;
 
-// A block an item, a chunk of a group, for eight queries at a time; in float32. Warps take keys in turns.
+// A block works on one item, a chunk of the keys of one KV head, for eight queries at a time. Its warps take the keys of
+// the chunk in turn.
 template <class W, bool kListed>
 __global__ void __launch_bounds__(kPlainThreads) DecodeSimt(const Decode d) {
   constexpr int kMostKeys = kTile * 8, kWarps = kPlainThreads / kWarp, kQueries = kTileQueries;
@@ -42,7 +44,7 @@ __global__ void __launch_bounds__(kPlainThreads) DecodeSimt(const Decode d) {
         q[i] = d.q + (static_cast<int64_t>(rows[i]) * d.heads + group * d.per_group + m % d.per_group) *
                          d.head_size;
       }
-      __syncthreads();  // the list is there, the last queries are done with
+      __syncthreads();  // the list is written, and the previous queries are finished
       for (int j = warp; j < count; j += kWarps) {
         const int64_t row = row_of(j);
         float dot[kQueries] = {};
@@ -101,7 +103,7 @@ __global__ void __launch_bounds__(kPlainThreads) DecodeSimt(const Decode d) {
         __syncthreads();
       }
     }
-    __syncthreads();  // the list is done with
+    __syncthreads();  // every warp has finished with the list
   }
 }
 

@@ -1,4 +1,7 @@
-// One thread a key of a row of weights. Its scores of all heads are under way at once, as are all calls.
+// The kernel of deferred_softmax.h: it turns the scores of several attention calls into weights.
+//
+// A thread computes the weight of one key in one row. All calls run side by side, and a thread loads the scores of up to
+// eight heads at once, to hide the latency of memory.
 #include "core/attention_shape.h"
 #include "gpu/attention/decode_run.cuh"
 #include "gpu/attention/deferred_softmax.h"
@@ -14,12 +17,12 @@ struct DeferredSoftmaxBatch {
 };
 static_assert(sizeof(DeferredSoftmaxBatch) <= 4096, "a kernel's parameters");
 
-// Where in group's list, whose keys ascend, a key stands that row t sees; -1 where there is none.
+// The place of `key` in the list of a KV head, found by binary search; -1 if the list lacks it or row t does not see it.
 __device__ __forceinline__ int PlaceOf(const DeferredSoftmax& w, int group, int key, int t) {
   const int list = w.set_a_group ? group : 0;
   const int64_t at = static_cast<int64_t>(list) * w.width;
   const int count = min(max(w.counts[list], 0), w.width);
-  int begin = 0, end = count;  // the first key that is not below `key` is in [begin, end]
+  int begin = 0, end = count;  // the place of the first listed key >= `key` is in [begin, end]
   while (begin < end) {
     const int middle = (begin + end) / 2;
     if (w.keys[at + middle] < key)
@@ -45,7 +48,7 @@ __global__ void __launch_bounds__(kThreads)
   const int group = static_cast<int>(of.first) / per_group;
   int of_group = static_cast<int>(of.first) - group * per_group;
 
-  int place;  // of the key's scores; -1: the row does not see it
+  int place;  // index of the key's scores; -1 if the row does not see the key
   if (w.keys)
     place = PlaceOf(w, group, key, t);
   else
