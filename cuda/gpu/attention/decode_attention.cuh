@@ -73,13 +73,13 @@ __global__ void __launch_bounds__(kCombineThreads, 8) Combine(const Decode d) {
   const int64_t unit = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
   WaitForPrevious();
   LetNextStart();
-  if (unit >= static_cast<int64_t>(d.groups) * d.queries * parts) return;
+  if (unit >= static_cast<int64_t>(d.kv_heads) * d.queries * parts) return;
   const int part = static_cast<int>(unit % parts), query = static_cast<int>(unit / parts % d.queries);
-  const int group = static_cast<int>(unit / parts / d.queries);
-  const int chunks = Chunks{d.small}.Before(TilesOf(KeysOf<kListed>(d, group)));
+  const int kv_head = static_cast<int>(unit / parts / d.queries);
+  const int chunks = Chunks{d.small}.Before(TilesOf(KeysOf<kListed>(d, kv_head)));
 
   const int at = part * kPart + lane % kHalf * 4;
-  const int64_t row = static_cast<int64_t>(group) * d.queries + query;
+  const int64_t row = static_cast<int64_t>(kv_head) * d.queries + query;
   const float2* stats = d.stats + row * d.chunks;
   const float* outs = d.outs + row * d.chunks * d.out_stride + at;
   const bool inside = at < d.out_stride;
@@ -113,7 +113,7 @@ __global__ void __launch_bounds__(kCombineThreads, 8) Combine(const Decode d) {
     }
   }
   const float values[4] = {sum.x, sum.y, sum.z, sum.w};
-  const int t = query / d.per_group, h = group * d.per_group + query % d.per_group;
+  const int t = query / d.heads_per_kv_head, h = kv_head * d.heads_per_kv_head + query % d.heads_per_kv_head;
   float* to = d.out + (static_cast<int64_t>(t) * d.heads + h) * d.head_size;
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
@@ -134,8 +134,8 @@ struct DecodeCall {
   const int32_t* weight_heads = nullptr;  // causal attention with chosen heads, else null
   // Sparse attention, else null: the lists from this layer's first set on.
   const int32_t *keys = nullptr, *bits = nullptr, *counts = nullptr;
-  int64_t width = 0;         // entries of a list
-  bool set_a_group = false;  // one list for each KV head, else one for all
+  int64_t width = 0;             // entries of a list
+  bool set_per_kv_head = false;  // one list for each KV head, else one for all
 };
 
 // Queues DecodeMma with as many stages as fit. `static_bytes` are those of a block's shared memory that are not dynamic.
@@ -145,7 +145,7 @@ Status LaunchHalf(CudaStream& stream, const char* op, Decode* d, int query_warps
   const int64_t wanted = static_bytes + SharedBytes<kSize>(kListed, query_warps, kRing);
   d->stages = wanted <= stream.shared_bytes_per_block() ? kRing : kFewStages;
   const int64_t tiles =
-      static_cast<int64_t>(d->groups) * d->passes * CeilDiv(kListed ? d->width : d->capacity, kTile);
+      static_cast<int64_t>(d->kv_heads) * d->passes * CeilDiv(kListed ? d->width : d->capacity, kTile);
   const int64_t places = int64_t{stream.processors()} * kBlocks<kSize, kMost>;
   const int blocks = static_cast<int>(tiles < places ? tiles : places);
   return LaunchKernel(stream, op, Start::kEarly, DecodeMma<W, kSize, kListed, kMost>, dim3(blocks),
@@ -180,8 +180,8 @@ Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
   d.scale = call.scale * 1.44269504f;
   d.rows = static_cast<int>(s.rows);
   d.heads = static_cast<int>(s.heads);
-  d.groups = static_cast<int>(s.groups);
-  d.per_group = static_cast<int>(s.per_group());
+  d.kv_heads = static_cast<int>(s.groups);
+  d.heads_per_kv_head = static_cast<int>(s.per_group());
   d.queries = static_cast<int>(s.queries());
   d.head_size = static_cast<int>(s.head_size);
   d.capacity = static_cast<int>(s.capacity);
@@ -190,7 +190,7 @@ Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
     d.bits = call.bits;
     d.counts = call.counts;
     d.width = static_cast<int>(call.width);
-    d.set_a_group = call.set_a_group;
+    d.set_per_kv_head = call.set_per_kv_head;
     d.early = stream.Settled(d.keys) && stream.Settled(d.bits) && stream.Settled(d.counts);
   } else {
     d.position = call.position->as<int32_t>();
@@ -202,7 +202,7 @@ Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
   else if (k_below == v_below && k_below && stream.Settled(k_below))
     d.settled_below = k_below;
   constexpr int kItems = 128;  // chunks of one size, of all KV heads together, that keep a GPU busy
-  d.small = kItems / d.groups > 1 ? kItems / d.groups : 1;
+  d.small = kItems / d.kv_heads > 1 ? kItems / d.kv_heads : 1;
   d.chunks = Chunks{d.small}.Before(static_cast<int>(CeilDiv(list, int64_t{kTile})));
   d.out_stride = CeilDiv(d.head_size, 4) * 4;
   d.score_stride = static_cast<int>(CeilDiv(list, int64_t{kTile}) * kTile);
@@ -259,7 +259,7 @@ Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
     };
     SPECATTN_RETURN_IF_ERROR(call.k->dtype == DType::kBFloat16 ? launch(BFloat16{}) : launch(Float16{}));
   } else {
-    const int64_t items = int64_t{d.groups} * d.chunks, blocks = int64_t{stream.processors()} * 8;
+    const int64_t items = int64_t{d.kv_heads} * d.chunks, blocks = int64_t{stream.processors()} * 8;
     SPECATTN_RETURN_IF_ERROR(WithFloat(call.k->dtype, [&](auto element) {
       return LaunchKernel(stream, call.op, Start::kEarly, DecodeSimt<decltype(element), kListed>,
                           dim3(static_cast<unsigned>(items < blocks ? items : blocks)), dim3(kPlainThreads),
@@ -280,13 +280,13 @@ Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
   deferred.counts = d.counts;
   deferred.rows = d.rows;
   deferred.heads = d.heads;
-  deferred.groups = d.groups;
+  deferred.kv_heads = d.kv_heads;
   deferred.capacity = d.capacity;
   deferred.width = d.width;
   deferred.score_stride = d.score_stride;
   deferred.weight_rows = static_cast<int>(call.weight_rows);
   deferred.weight_heads = call.weight_heads;
-  deferred.set_a_group = call.set_a_group;
+  deferred.set_per_kv_head = call.set_per_kv_head;
   stream.DeferSoftmax(deferred);
   return Ok();
 }

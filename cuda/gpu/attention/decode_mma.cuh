@@ -84,9 +84,9 @@ __global__ void __launch_bounds__(kMost* kKeyWarps* kWarp, kBlocks<kSize, kMost>
     entry = make_int2(-1, 0);
     key = -1;
     if (thread < kTile && !next.done(d)) {
-      entry = Listed(d, next.group, next.tile * kTile + thread, next.keys);
+      entry = Listed(d, next.kv_head, next.tile * kTile + thread, next.keys);
       key = entry.x;
-      if (entry.x >= 0) entry.x += next.group * d.capacity;
+      if (entry.x >= 0) entry.x += next.kv_head * d.capacity;
     }
     if (!next.done(d)) next.Next(d);
   };
@@ -108,7 +108,7 @@ __global__ void __launch_bounds__(kMost* kKeyWarps* kWarp, kBlocks<kSize, kMost>
       // row_step is a multiple of 8, so the swizzle is the same for all rows of a thread.
       W* to = ring + stage * 2 * kTileSize + Place<kSize>(row_first, row_piece);
       const int64_t first =
-          kListed ? 0 : static_cast<int64_t>(next.group) * d.capacity + next.tile * kTile + row_first;
+          kListed ? 0 : static_cast<int64_t>(next.kv_head) * d.capacity + next.tile * kTile + row_first;
       const W* from_k = k + first * d.head_size + row_piece * 8;
       const W* from_v = v + first * d.head_size + row_piece * 8;
 #pragma unroll 4
@@ -175,7 +175,8 @@ __global__ void __launch_bounds__(kMost* kKeyWarps* kWarp, kBlocks<kSize, kMost>
       const int r = key_warp * 2 * kTiles + lane / kPieces, piece = lane % kPieces, m = first_query + r;
       float x[8] = {};
       if (m < d.queries && piece * 8 < d.head_size) {
-        const int t = m / d.per_group, h = use.group * d.per_group + m - t * d.per_group;
+        const int t = m / d.heads_per_kv_head,
+                  h = use.kv_head * d.heads_per_kv_head + m - t * d.heads_per_kv_head;
         const float4* from = reinterpret_cast<const float4*>(
             d.q + (static_cast<int64_t>(t) * d.heads + h) * d.head_size + piece * 8);
         const float4 low = from[0], high = from[1];
@@ -210,10 +211,10 @@ __global__ void __launch_bounds__(kMost* kKeyWarps* kWarp, kBlocks<kSize, kMost>
     active = min(kTiles, CeilDiv(max(d.queries - first_query, 0), kTileQueries));
 #pragma unroll
     for (int tile = 0; tile < kTiles; ++tile) {
-      const int row = (first_query + tile * kTileQueries + lane / 4) / d.per_group;
+      const int row = (first_query + tile * kTileQueries + lane / 4) / d.heads_per_kv_head;
       sight[tile] = kListed ? row & 31 : min(start + row + 1, use.keys);
     }
-    const int group = use.group;
+    const int kv_head = use.kv_head;
     for (bool more = true; more;) {
       clear();
       const int chunk = use.chunk;
@@ -293,7 +294,7 @@ __global__ void __launch_bounds__(kMost* kKeyWarps* kWarp, kBlocks<kSize, kMost>
             const int query = first_query + tile * kTileQueries + lane / 4;
             if (d.scores && query < d.queries) {
               float* const to =
-                  d.scores + (static_cast<int64_t>(group) * d.queries + query) * d.score_stride + key;
+                  d.scores + (static_cast<int64_t>(kv_head) * d.queries + query) * d.score_stride + key;
               *reinterpret_cast<float2*>(to) = make_float2(x[0], x[1]);
               *reinterpret_cast<float2*>(to + 8) = make_float2(x[2], x[3]);
             }
@@ -374,7 +375,7 @@ __global__ void __launch_bounds__(kMost* kKeyWarps* kWarp, kBlocks<kSize, kMost>
           factor[w] = Relative(partial.x, most);
           total = fmaf(factor[w], partial.y, total);
         }
-        const int64_t to = (static_cast<int64_t>(group) * d.queries + query) * d.chunks + chunk;
+        const int64_t to = (static_cast<int64_t>(kv_head) * d.queries + query) * d.chunks + chunk;
         if (key_warp == 0 && lane % 4 == 0) d.stats[to] = make_float2(most, total);
         constexpr int kShare = kPieces / kKeyWarps;
 #pragma unroll

@@ -23,21 +23,21 @@ struct Decode {
   float* out;         // [T,H,D]
   // Causal attention: row t sees the keys up to *position + t.
   const int32_t* position;
-  // Sparse attention: keys and bits [L,width], counts [L], where L is G if set_a_group and 1 otherwise.
+  // Sparse attention: keys and bits [L,width], counts [L], where L is G if set_per_kv_head and 1 otherwise.
   const int32_t *keys, *bits, *counts;
   float2* stats;   // [G,Q,chunks]: reference, sum of the exponentials of a chunk
   float* outs;     // [G,Q,chunks,out_stride]: sums over the values of a chunk
   float* scores;   // [G,Q,score_stride]: base-2 logarithms, or null if the call returns no weights
   float2* totals;  // [G,Q]: reference, reciprocal of the sum over all chunks; null if `scores` is
   float scale;     // times log2(e): exponentials are powers of 2
-  int rows, heads, groups, per_group, queries, head_size, capacity, width;
+  int rows, heads, kv_heads, heads_per_kv_head, queries, head_size, capacity, width;
   int chunks, out_stride, score_stride;
   int small;   // number of chunks of each size, see Chunks
   int passes;  // parts into which a KV head's queries are split; each part reads all keys
   int stages;  // tiles in the ring in shared memory
-  // set_a_group: sparse attention has one list for each KV head, else one for all. early: position or lists may be read
+  // set_per_kv_head: sparse attention has one list for each KV head, else one for all. early: position or lists may be read
   // before the previous kernel is complete.
-  bool set_a_group, early;
+  bool set_per_kv_head, early;
   // Cache rows before *settled_below, or before `settled` if that is null, may be read before the previous kernel is
   // complete.
   const int32_t* settled_below;
@@ -82,8 +82,8 @@ __device__ __forceinline__ int StartOf(const Decode& d) { return min(max(*d.posi
 
 // The number of keys to process for a KV head: the length of its list, or what the last row sees.
 template <bool kListed>
-__device__ __forceinline__ int KeysOf(const Decode& d, int group) {
-  if (kListed) return min(max(d.counts[d.set_a_group ? group : 0], 0), d.width);
+__device__ __forceinline__ int KeysOf(const Decode& d, int kv_head) {
+  if (kListed) return min(max(d.counts[d.set_per_kv_head ? kv_head : 0], 0), d.width);
   return static_cast<int>(min(static_cast<int64_t>(StartOf(d)) + d.rows, static_cast<int64_t>(d.capacity)));
 }
 
@@ -91,9 +91,9 @@ __device__ __forceinline__ int KeysOf(const Decode& d, int group) {
 __device__ __forceinline__ int TilesOf(int keys) { return max(1, CeilDiv(keys, kTile)); }
 
 // Entry j of a KV head's list of `keys` keys: the key, or -1 if j or the key is out of range, and its row mask.
-__device__ __forceinline__ int2 Listed(const Decode& d, int group, int j, int keys) {
+__device__ __forceinline__ int2 Listed(const Decode& d, int kv_head, int j, int keys) {
   if (j >= keys) return make_int2(-1, 0);
-  const int64_t at = (d.set_a_group ? static_cast<int64_t>(group) * d.width : 0) + j;
+  const int64_t at = (d.set_per_kv_head ? static_cast<int64_t>(kv_head) * d.width : 0) + j;
   const int key = d.keys[at], bits = d.bits[at];
   return key < 0 || key >= d.capacity ? make_int2(-1, 0) : make_int2(key, bits);
 }
@@ -133,8 +133,8 @@ __device__ __forceinline__ float Headroom(Float16) { return 14.0f; }
 // line is sorted by (KV head, pass) first and then by chunk size.
 template <bool kListed>
 struct Cursor {
-  // The current KV head (`groups` at the end) and pass; the KV head's number of keys, and of tiles.
-  int group, pass, keys, tiles;
+  // The current KV head (`kv_heads` at the end) and pass; the KV head's number of keys, and of tiles.
+  int kv_head, pass, keys, tiles;
   int chunk, tile, chunk_end;  // current chunk and tile, and one past the chunk's last tile
   int level, first, last;      // chunks [first, last) of this KV head have 2^level tiles
   // Places in the line, in tiles: where chunk `first` begins, where the block's stretch ends. A partly filled chunk counts
@@ -143,13 +143,13 @@ struct Cursor {
 
   // All threads of a warp must call this together.
   __device__ Cursor(const Decode& d) {
-    const int lane = threadIdx.x % kWarp, runs = d.groups * d.passes;
-    group = pass = chunk = tile = chunk_end = base = level = 0;
-    const bool own_sets = kListed && d.set_a_group;
+    const int lane = threadIdx.x % kWarp, runs = d.kv_heads * d.passes;
+    kv_head = pass = chunk = tile = chunk_end = base = level = 0;
+    const bool own_sets = kListed && d.set_per_kv_head;
     int total = 0;
     if (own_sets) {
       int sum = 0;
-      for (int g = lane; g < d.groups; g += kWarp) sum += SizeOf(d, TilesOf(KeysOf<kListed>(d, g)));
+      for (int g = lane; g < d.kv_heads; g += kWarp) sum += SizeOf(d, TilesOf(KeysOf<kListed>(d, g)));
       total = WarpReduce(sum, Plus{}) * d.passes;
     } else {
       keys = KeysOf<kListed>(d, 0);
@@ -161,24 +161,24 @@ struct Cursor {
     const int begin = block * each + min(block, more);
     end = begin + each + (block < more ? 1 : 0);
     if (begin == end) {
-      group = d.groups;
+      kv_head = d.kv_heads;
       return;
     }
     if (own_sets) {
-      for (;; group += kWarp) {
-        const int g = group + lane;
-        const int own = g < d.groups ? SizeOf(d, TilesOf(KeysOf<kListed>(d, g))) * d.passes : 0;
+      for (;; kv_head += kWarp) {
+        const int g = kv_head + lane;
+        const int own = g < d.kv_heads ? SizeOf(d, TilesOf(KeysOf<kListed>(d, g))) * d.passes : 0;
         const int sum = WarpScan(own, Plus{});
         const unsigned past = __ballot_sync(kAllLanes, base + sum > begin);
         if (past) {
           const int found = __ffs(past) - 1;
-          group += found;
+          kv_head += found;
           base += __shfl_sync(kAllLanes, sum - own, found);
           break;
         }
         base += __shfl_sync(kAllLanes, sum, kWarp - 1);
       }
-      keys = KeysOf<kListed>(d, group);
+      keys = KeysOf<kListed>(d, kv_head);
       tiles = TilesOf(keys);
       pass = (begin - base) / SizeOf(d, tiles);
       base += pass * SizeOf(d, tiles);
@@ -188,15 +188,15 @@ struct Cursor {
       SetLevel(d, kLevels - 1);
       for (; begin - base >= Size() * runs; SetLevel(d, level - 1)) base += Size() * runs;
       const int run = (begin - base) / Size();
-      group = d.passes > 1 ? run / d.passes : run;
-      pass = run - group * d.passes;
+      kv_head = d.passes > 1 ? run / d.passes : run;
+      pass = run - kv_head * d.passes;
       base += run * Size();
     }
     chunk = first + CeilDiv(begin - base, 1 << level);
     Enter(d);
   }
 
-  __device__ bool done(const Decode& d) const { return group >= d.groups; }
+  __device__ bool done(const Decode& d) const { return kv_head >= d.kv_heads; }
   __device__ bool last_of_chunk() const { return tile + 1 == chunk_end; }
 
   // Advances to the next tile. Returns true if that one is of another (KV head, pass) or size, or if there is none.
@@ -229,35 +229,35 @@ struct Cursor {
   __device__ void Enter(const Decode& d) {
     if (chunk >= last) {
       base += Size();
-      if (kListed && d.set_a_group) {
+      if (kListed && d.set_per_kv_head) {
         if (level > 0) {
           SetLevel(d, level - 1);
         } else {
           NextRun(d);
-          if (group < d.groups) {
-            keys = KeysOf<kListed>(d, group);
+          if (kv_head < d.kv_heads) {
+            keys = KeysOf<kListed>(d, kv_head);
             tiles = TilesOf(keys);
             SetLevel(d, kLevels - 1);
           }
         }
       } else {
         NextRun(d);
-        if (group == d.groups && level > 0) {
-          group = 0;
+        if (kv_head == d.kv_heads && level > 0) {
+          kv_head = 0;
           SetLevel(d, level - 1);
         }
       }
       while (first == last && level > 0) SetLevel(d, level - 1);
       chunk = first;
     }
-    if (base + ((chunk - first) << level) >= end) group = d.groups;
+    if (base + ((chunk - first) << level) >= end) kv_head = d.kv_heads;
     tile = Chunks{d.small}.Start(chunk);
     chunk_end = min(tiles, Chunks{d.small}.Start(chunk + 1));
   }
   __device__ void NextRun(const Decode& d) {
     if (++pass < d.passes) return;
     pass = 0;
-    ++group;
+    ++kv_head;
   }
 };
 

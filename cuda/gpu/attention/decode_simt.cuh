@@ -21,16 +21,16 @@ __global__ void __launch_bounds__(kPlainThreads) DecodeSimt(const Decode d) {
   WaitForPrevious();
   LetNextStart();
   const int start = kListed ? 0 : StartOf(d);
-  const int64_t items = static_cast<int64_t>(d.groups) * d.chunks;
+  const int64_t items = static_cast<int64_t>(d.kv_heads) * d.chunks;
   for (int64_t item = blockIdx.x; item < items; item += gridDim.x) {
-    const int chunk = static_cast<int>(item / d.groups), group = static_cast<int>(item % d.groups);
-    const int keys = KeysOf<kListed>(d, group), first = Chunks{d.small}.Start(chunk) * kTile;
+    const int chunk = static_cast<int>(item / d.kv_heads), kv_head = static_cast<int>(item % d.kv_heads);
+    const int keys = KeysOf<kListed>(d, kv_head), first = Chunks{d.small}.Start(chunk) * kTile;
     if (first >= TilesOf(keys) * kTile) continue;
     const int count = min(keys, Chunks{d.small}.Start(chunk + 1) * kTile) - first;
-    const W* const k = static_cast<const W*>(d.k) + static_cast<int64_t>(group) * d.capacity * d.head_size;
-    const W* const v = static_cast<const W*>(d.v) + static_cast<int64_t>(group) * d.capacity * d.head_size;
+    const W* const k = static_cast<const W*>(d.k) + static_cast<int64_t>(kv_head) * d.capacity * d.head_size;
+    const W* const v = static_cast<const W*>(d.v) + static_cast<int64_t>(kv_head) * d.capacity * d.head_size;
     if (kListed)
-      for (int j = thread; j < count; j += kPlainThreads) list[j] = Listed(d, group, first + j, keys);
+      for (int j = thread; j < count; j += kPlainThreads) list[j] = Listed(d, kv_head, first + j, keys);
     const auto row_of = [&](int j) -> int64_t {
       return static_cast<int64_t>(kListed ? list[j].x : first + j) * d.head_size;
     };
@@ -40,8 +40,9 @@ __global__ void __launch_bounds__(kPlainThreads) DecodeSimt(const Decode d) {
 #pragma unroll
       for (int i = 0; i < kQueries; ++i) {
         const int m = min(m0 + i, d.queries - 1);
-        rows[i] = m / d.per_group;
-        q[i] = d.q + (static_cast<int64_t>(rows[i]) * d.heads + group * d.per_group + m % d.per_group) *
+        rows[i] = m / d.heads_per_kv_head;
+        q[i] = d.q + (static_cast<int64_t>(rows[i]) * d.heads + kv_head * d.heads_per_kv_head +
+                      m % d.heads_per_kv_head) *
                          d.head_size;
       }
       __syncthreads();  // the list is written, and the previous queries are finished
@@ -63,7 +64,7 @@ __global__ void __launch_bounds__(kPlainThreads) DecodeSimt(const Decode d) {
       }
       __syncthreads();
       for (int i = warp; i < kQueries && m0 + i < d.queries; i += kWarps) {
-        const int64_t at = static_cast<int64_t>(group) * d.queries + m0 + i;
+        const int64_t at = static_cast<int64_t>(kv_head) * d.queries + m0 + i;
         float most = -INFINITY, sum = 0;
         for (int j = lane; j < count; j += kWarp) {
           most = fmaxf(most, e[i][j]);
@@ -97,7 +98,7 @@ __global__ void __launch_bounds__(kPlainThreads) DecodeSimt(const Decode d) {
             float total = 0;
 #pragma unroll
             for (int w = 0; w < kWarps; ++w) total += sums[w][i][lane];
-            const int64_t at = (static_cast<int64_t>(group) * d.queries + m0 + i) * d.chunks + chunk;
+            const int64_t at = (static_cast<int64_t>(kv_head) * d.queries + m0 + i) * d.chunks + chunk;
             d.outs[at * d.out_stride + n] = total;
           }
         __syncthreads();

@@ -18,8 +18,8 @@ struct DeferredSoftmaxBatch {
 static_assert(sizeof(DeferredSoftmaxBatch) <= 4096, "a kernel's parameters");
 
 // The place of `key` in the list of a KV head, found by binary search; -1 if the list lacks it or row t does not see it.
-__device__ __forceinline__ int PlaceOf(const DeferredSoftmax& w, int group, int key, int t) {
-  const int list = w.set_a_group ? group : 0;
+__device__ __forceinline__ int PlaceOf(const DeferredSoftmax& w, int kv_head, int key, int t) {
+  const int list = w.set_per_kv_head ? kv_head : 0;
   const int64_t at = static_cast<int64_t>(list) * w.width;
   const int count = min(max(w.counts[list], 0), w.width);
   int begin = 0, end = count;  // the place of the first listed key >= `key` is in [begin, end]
@@ -44,26 +44,26 @@ __global__ void __launch_bounds__(kThreads)
   const int key = slice * kThreads + static_cast<int>(threadIdx.x), t = row % w.rows;
   if (key >= w.capacity) return;
   const HeadRange of = HeadsOfRow(row / w.rows, w.weight_rows, w.weight_heads, w.heads);
-  const int per_group = w.heads / w.groups, heads = static_cast<int>(of.end - of.first);
-  const int group = static_cast<int>(of.first) / per_group;
-  int of_group = static_cast<int>(of.first) - group * per_group;
+  const int heads_per_kv_head = w.heads / w.kv_heads, heads = static_cast<int>(of.end - of.first);
+  const int kv_head = static_cast<int>(of.first) / heads_per_kv_head;
+  int head_of_kv_head = static_cast<int>(of.first) - kv_head * heads_per_kv_head;
 
   int place;  // index of the key's scores; -1 if the row does not see the key
   if (w.keys)
-    place = PlaceOf(w, group, key, t);
+    place = PlaceOf(w, kv_head, key, t);
   else
     place = key <= static_cast<int64_t>(max(*w.position, 0)) + t ? key : -1;
   float weight = 0;
   if (place >= 0 && heads > 0) {
-    int64_t query = (static_cast<int64_t>(group) * w.rows + t) * per_group + of_group;
-    const int64_t to_next_group = static_cast<int64_t>(w.rows - 1) * per_group;
+    int64_t query = (static_cast<int64_t>(kv_head) * w.rows + t) * heads_per_kv_head + head_of_kv_head;
+    const int64_t to_next_kv_head = static_cast<int64_t>(w.rows - 1) * heads_per_kv_head;
 #pragma unroll 8
     for (int h = 0; h < heads; ++h) {
       const float2 total = w.totals[query];
       weight += Relative(w.scores[query * w.score_stride + place], total.x) * total.y;
-      const bool last = ++of_group == per_group;
-      query += last ? to_next_group + 1 : 1;
-      if (last) of_group = 0;
+      const bool last = ++head_of_kv_head == heads_per_kv_head;
+      query += last ? to_next_kv_head + 1 : 1;
+      if (last) head_of_kv_head = 0;
     }
     weight *= 1.0f / static_cast<float>(heads);
   }

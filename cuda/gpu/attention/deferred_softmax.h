@@ -24,11 +24,11 @@ struct DeferredSoftmax {
   // Sparse attention, else null: keys and bits [L,width], counts [L], L = lists(). The keys of a list ascend.
   const int32_t *keys, *bits, *counts;
   const int32_t* weight_heads;  // [weight_rows] or null, see HeadsOfRow
-  int rows, heads, groups, capacity, width, score_stride, weight_rows;
-  bool set_a_group;  // one list for each KV head, else one for all
+  int rows, heads, kv_heads, capacity, width, score_stride, weight_rows;
+  bool set_per_kv_head;  // one list for each KV head, else one for all
 
   int64_t size() const { return int64_t{weight_rows} * rows * capacity; }
-  int64_t lists() const { return set_a_group ? groups : 1; }
+  int64_t lists() const { return set_per_kv_head ? kv_heads : 1; }
 };
 
 // The most calls of one launch: they are passed as kernel parameters, which are limited to 4 KB.

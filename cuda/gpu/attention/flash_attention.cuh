@@ -23,7 +23,7 @@ struct FlashAttention {
   const void *k, *v;        // [G,C,D], aligned to 16 bytes
   const int32_t* position;  // [1], on the device: the position of row 0
   float* out;               // [T,H,D]
-  int64_t rows, heads, groups, capacity;
+  int64_t rows, heads, kv_heads, capacity;
   int head_size;  // a multiple of 8
   float scale;
 };
@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(kFlashThreads, kSize <= 128 ? 2 : 1)
   const int copy_row = threadIdx.x / kChunks, copy_chunk = threadIdx.x % kChunks;
   const bool chunk_inside = copy_chunk * 8 < p.head_size;
   const int64_t copy_from =
-      (head / (heads / static_cast<int>(p.groups)) * p.capacity + copy_row) * p.head_size + copy_chunk * 8;
+      (head / (heads / static_cast<int>(p.kv_heads)) * p.capacity + copy_row) * p.head_size + copy_chunk * 8;
   const uint32_t copy_to = FlashChunk<kChunks>(copy_row, copy_chunk);
   const auto copy = [&](const void* from, uint32_t to, int first_key) {
     const T* at = static_cast<const T*>(from) + copy_from + static_cast<int64_t>(first_key) * p.head_size;

@@ -23,7 +23,7 @@ struct PlainAttention {
   float* weights;  // [weight_rows,T,C], or null; HeadsOfRow gives the heads of a weight row
   int64_t weight_rows;
   const int32_t* weight_heads;  // [weight_rows], or null
-  int64_t rows, heads, groups, capacity, head_size;
+  int64_t rows, heads, kv_heads, capacity, head_size;
   float scale;
 };
 
@@ -53,7 +53,7 @@ __device__ __forceinline__ void PlainScores(const PlainAttention& p, const Plain
                                             int64_t first_key, PlainPiece& left, PlainPiece& right,
                                             float (&scores)[kPlainEach][kPlainEach]) {
   const int x = threadIdx.x % kPlainLanes, y = threadIdx.x / kPlainLanes;
-  const W* k = static_cast<const W*>(p.k) + head / (p.heads / p.groups) * p.capacity * p.head_size;
+  const W* k = static_cast<const W*>(p.k) + head / (p.heads / p.kv_heads) * p.capacity * p.head_size;
 #pragma unroll
   for (int i = 0; i < kPlainEach; ++i)
 #pragma unroll
@@ -142,7 +142,7 @@ __global__ void __launch_bounds__(kPlainThreads, 2) PlainOutKernel(PlainAttentio
   const int64_t size_tiles = CeilDiv<int64_t>(p.head_size, kPlainTile);
   const int64_t first_d = blockIdx.x % size_tiles * kPlainTile, head = blockIdx.x / size_tiles % p.heads;
   const PlainRows tile(p, blockIdx.x / size_tiles / p.heads);
-  const W* v = static_cast<const W*>(p.v) + head / (p.heads / p.groups) * p.capacity * p.head_size;
+  const W* v = static_cast<const W*>(p.v) + head / (p.heads / p.kv_heads) * p.capacity * p.head_size;
   float2 stats[kPlainEach];
   LoadStats(p, tile, head, stats);
   float out[kPlainEach][kPlainEach] = {}, scores[kPlainEach][kPlainEach];
