@@ -49,25 +49,25 @@ __device__ __forceinline__ float2 CombineStats(const float2* stats, int chunks) 
 #pragma unroll
     for (int i = 0; i < kBatch; ++i) sum = fmaf(Relative(partial[i].x, reference), partial[i].y, sum);
   }
-  const float most = WarpReduce(reference, Maximum{});
-  const float total = WarpReduce(sum * Relative(reference, most), Plus{});
+  const float maximum = WarpReduce(reference, Maximum{});
+  const float total = WarpReduce(sum * Relative(reference, maximum), Plus{});
   // A query that sees no key gives zeros. A NaN score has become a NaN sum, which must stay NaN.
-  return make_float2(most, total == 0 ? 0.0f : 1.0f / total);
+  return make_float2(maximum, total == 0 ? 0.0f : 1.0f / total);
 }
 
-constexpr int kPart = 64;  // columns of a query's output that a warp combines
+constexpr int kPartColumns = 64;  // columns of a query's output that a warp combines
 // Small blocks fit on a multiprocessor beside those of DecodeMma, so that they are resident when those end.
 constexpr int kCombineThreads = 128;
 
 // The parts of a query's output. At least one, since a query has totals even if its head has no columns.
 __host__ __device__ constexpr int PartsOf(int head_size) {
-  return head_size > kPart ? CeilDiv(head_size, kPart) : 1;
+  return head_size > kPartColumns ? CeilDiv(head_size, kPartColumns) : 1;
 }
 
 // A warp computes one part, 64 columns, of one query's output. A lane holds four neighbouring columns; the two halves of the
 // warp take the even and the odd chunks.
 template <bool kListed>
-__global__ void __launch_bounds__(kCombineThreads, 8) Combine(const Decode d) {
+__global__ void __launch_bounds__(kCombineThreads, 8) Combine(const DecodeParams d) {
   constexpr int kHalf = kWarp / 2, kBatch = kWarp / 4, kWarps = kCombineThreads / kWarp;
   const int lane = threadIdx.x % kWarp, half = lane / kHalf, parts = PartsOf(d.head_size);
   const int64_t unit = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
@@ -76,12 +76,12 @@ __global__ void __launch_bounds__(kCombineThreads, 8) Combine(const Decode d) {
   if (unit >= static_cast<int64_t>(d.kv_heads) * d.queries * parts) return;
   const int part = static_cast<int>(unit % parts), query = static_cast<int>(unit / parts % d.queries);
   const int kv_head = static_cast<int>(unit / parts / d.queries);
-  const int chunks = Chunks{d.small}.Before(TilesOf(KeysOf<kListed>(d, kv_head)));
+  const int chunks = ChunkLayout{d.chunks_per_size}.CountOf(TilesOf(KeysOf<kListed>(d, kv_head)));
 
-  const int at = part * kPart + lane % kHalf * 4;
+  const int at = part * kPartColumns + lane % kHalf * 4;
   const int64_t row = static_cast<int64_t>(kv_head) * d.queries + query;
-  const float2* stats = d.stats + row * d.chunks;
-  const float* outs = d.outs + row * d.chunks * d.out_stride + at;
+  const float2* stats = d.chunk_stats + row * d.chunks;
+  const float* outs = d.chunk_outs + row * d.chunks * d.out_stride + at;
   const bool inside = at < d.out_stride;
   float4 x[kBatch];
   const auto load = [&](int first) {
@@ -94,13 +94,13 @@ __global__ void __launch_bounds__(kCombineThreads, 8) Combine(const Decode d) {
     }
   };
   load(0);  // in flight while CombineStats runs
-  const float2 all = CombineStats(stats, chunks);
-  if (d.totals && part == 0 && lane == 0) d.totals[row] = all;
+  const float2 totals = CombineStats(stats, chunks);
+  if (d.totals && part == 0 && lane == 0) d.totals[row] = totals;
   float4 sum = make_float4(0, 0, 0, 0);
   for (int first = 0; first < chunks; first += 2 * kBatch) {
     if (first) load(first);
-    const int own = first + lane % (2 * kBatch);
-    const float factor = own < chunks ? Relative(__ldcg(stats + own).x, all.x) : 0.0f;
+    const int lane_chunk = first + lane % (2 * kBatch);
+    const float factor = lane_chunk < chunks ? Relative(__ldcg(stats + lane_chunk).x, totals.x) : 0.0f;
 #pragma unroll
     for (int i = 0; i < kBatch; ++i) {
       const float f = __shfl_sync(kAllLanes, factor, 2 * i + half);
@@ -117,7 +117,7 @@ __global__ void __launch_bounds__(kCombineThreads, 8) Combine(const Decode d) {
   float* to = d.out + (static_cast<int64_t>(t) * d.heads + h) * d.head_size;
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    const float value = (values[i] + __shfl_xor_sync(kAllLanes, values[i], kHalf)) * all.y;
+    const float value = (values[i] + __shfl_xor_sync(kAllLanes, values[i], kHalf)) * totals.y;
     if (half == 0 && at + i < d.head_size) to[at + i] = value;
   }
 }
@@ -139,40 +139,40 @@ struct DecodeCall {
 };
 
 // Queues DecodeMma with as many stages as fit. `static_bytes` are those of a block's shared memory that are not dynamic.
-template <class W, int kSize, bool kListed, int kMost>
-Status LaunchHalf(CudaStream& stream, const char* op, Decode* d, int query_warps, int64_t static_bytes) {
-  constexpr int kRing = kStages<kSize, kMost>;
+template <class W, int kSize, bool kListed, int kMaxWarps>
+Status LaunchMma(CudaStream& stream, const char* op, DecodeParams* d, int query_warps, int64_t static_bytes) {
+  constexpr int kRing = kStages<kSize, kMaxWarps>;
   const int64_t wanted = static_bytes + SharedBytes<kSize>(kListed, query_warps, kRing);
-  d->stages = wanted <= stream.shared_bytes_per_block() ? kRing : kFewStages;
+  d->stages = wanted <= stream.shared_bytes_per_block() ? kRing : kMinStages;
   const int64_t tiles =
       static_cast<int64_t>(d->kv_heads) * d->passes * CeilDiv(kListed ? d->width : d->capacity, kTile);
-  const int64_t places = int64_t{stream.processors()} * kBlocks<kSize, kMost>;
-  const int blocks = static_cast<int>(tiles < places ? tiles : places);
-  return LaunchKernel(stream, op, Start::kEarly, DecodeMma<W, kSize, kListed, kMost>, dim3(blocks),
+  const int64_t resident_blocks = int64_t{stream.processors()} * kBlocksPerProcessor<kSize, kMaxWarps>;
+  const int blocks = static_cast<int>(tiles < resident_blocks ? tiles : resident_blocks);
+  return LaunchKernel(stream, op, Start::kEarly, DecodeMma<W, kSize, kListed, kMaxWarps>, dim3(blocks),
                       dim3(query_warps * kKeyWarps * kWarp),
                       static_cast<size_t>(SharedBytes<kSize>(kListed, query_warps, d->stages)), *d);
 }
 
 template <class W, int kSize, bool kListed>
-Status LaunchHalf(CudaStream& stream, const char* op, Decode* d, int query_warps, int64_t static_bytes) {
+Status LaunchMma(CudaStream& stream, const char* op, DecodeParams* d, int query_warps, int64_t static_bytes) {
   return query_warps == 1
-             ? LaunchHalf<W, kSize, kListed, 1>(stream, op, d, query_warps, static_bytes)
-             : LaunchHalf<W, kSize, kListed, kMostQueryWarps>(stream, op, d, query_warps, static_bytes);
+             ? LaunchMma<W, kSize, kListed, 1>(stream, op, d, query_warps, static_bytes)
+             : LaunchMma<W, kSize, kListed, kMaxQueryWarps>(stream, op, d, query_warps, static_bytes);
 }
 
 // Queues the kernels of one call. kListed: sparse attention.
 template <bool kListed>
 Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
   const AttentionShape& s = call.shape;
-  const int64_t most = (int64_t{1} << 31) - 1 - 4 * kTile, list = kListed ? call.width : s.capacity;
-  SPECATTN_CHECK(
-      s.capacity <= most && list <= most && s.heads * s.rows * CeilDiv(s.capacity, int64_t{256}) <= most,
-      "[%s] %lld keys are too many", call.op, static_cast<long long>(s.capacity));
+  const int64_t max_index = (int64_t{1} << 31) - 1 - 4 * kTile, max_keys = kListed ? call.width : s.capacity;
+  SPECATTN_CHECK(s.capacity <= max_index && max_keys <= max_index &&
+                     s.heads * s.rows * CeilDiv(s.capacity, int64_t{256}) <= max_index,
+                 "[%s] %lld keys are too many", call.op, static_cast<long long>(s.capacity));
   const int64_t slices = s.rows * CeilDiv(s.capacity, int64_t{256});
-  SPECATTN_CHECK(call.weight_rows <= most / (slices > 0 ? slices : 1),
+  SPECATTN_CHECK(call.weight_rows <= max_index / (slices > 0 ? slices : 1),
                  "[%s] %lld rows of weights over %lld keys are too many", call.op,
                  static_cast<long long>(call.weight_rows), static_cast<long long>(s.capacity));
-  Decode d{};
+  DecodeParams d{};
   d.q = call.q->as<float>();
   d.k = call.k->data;
   d.v = call.v->data;
@@ -201,72 +201,75 @@ Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
     d.settled = INT32_MAX;
   else if (k_below == v_below && k_below && stream.Settled(k_below))
     d.settled_below = k_below;
-  constexpr int kItems = 128;  // chunks of one size, of all KV heads together, that keep a GPU busy
-  d.small = kItems / d.kv_heads > 1 ? kItems / d.kv_heads : 1;
-  d.chunks = Chunks{d.small}.Before(static_cast<int>(CeilDiv(list, int64_t{kTile})));
+  constexpr int kWantedChunks = 128;  // chunks of one size, of all KV heads together, that keep a GPU busy
+  d.chunks_per_size = kWantedChunks / d.kv_heads > 1 ? kWantedChunks / d.kv_heads : 1;
+  d.chunks = ChunkLayout{d.chunks_per_size}.CountOf(static_cast<int>(CeilDiv(max_keys, int64_t{kTile})));
   d.out_stride = CeilDiv(d.head_size, 4) * 4;
-  d.score_stride = static_cast<int>(CeilDiv(list, int64_t{kTile}) * kTile);
+  d.score_stride = static_cast<int>(CeilDiv(max_keys, int64_t{kTile}) * kTile);
 
   // DecodeMma copies rows in pieces of 16 bytes, and counts rows and tiles in 32 bits.
   const auto aligned = [](const void* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; };
-  bool half = call.k->dtype != DType::kFloat32 && d.head_size % 8 == 0 && d.head_size > 0 &&
-              d.head_size <= 128 && s.groups * s.capacity <= most && aligned(d.q) && aligned(d.k) &&
-              aligned(d.v);
-  const bool small = d.head_size <= 64;
+  bool tensor_cores = call.k->dtype != DType::kFloat32 && d.head_size % 8 == 0 && d.head_size > 0 &&
+                      d.head_size <= 128 && s.groups * s.capacity <= max_index && aligned(d.q) &&
+                      aligned(d.k) && aligned(d.v);
+  const bool narrow = d.head_size <= 64;
   int query_warps = 0;
   // An upper bound of DecodeMma's static shared memory and the 1 KB that the system reserves in each block.
   constexpr int64_t kStaticBytes = 4 << 10;
-  if (half) {
-    const int warps = CeilDiv(CeilDiv(d.queries, kTileQueries), small ? kQueryTiles<64> : kQueryTiles<128>);
+  if (tensor_cores) {
+    const int warps = CeilDiv(CeilDiv(d.queries, kTileQueries), narrow ? kQueryTiles<64> : kQueryTiles<128>);
     const auto fits = [&](int n) {
-      return kStaticBytes + (small ? SharedBytes<64>(kListed, n, kFewStages)
-                                   : SharedBytes<128>(kListed, n, kFewStages)) <=
+      return kStaticBytes + (narrow ? SharedBytes<64>(kListed, n, kMinStages)
+                                    : SharedBytes<128>(kListed, n, kMinStages)) <=
              stream.shared_bytes_per_block();
     };
-    int limit = kMostQueryWarps;
+    int limit = kMaxQueryWarps;
     while (limit > 0 && !fits(limit)) --limit;
-    half = limit > 0;
-    if (half) {
+    tensor_cores = limit > 0;
+    if (tensor_cores) {
       d.passes = CeilDiv(warps, limit);
       query_warps = CeilDiv(warps, d.passes);
-      half = s.groups * d.passes * CeilDiv(list, int64_t{kTile}) <= most;
+      tensor_cores = s.groups * d.passes * CeilDiv(max_keys, int64_t{kTile}) <= max_index;
     }
   }
 
   const auto align = [](int64_t bytes) { return CeilDiv(bytes, int64_t{256}) * 256; };
-  const int64_t all = s.heads * s.rows;
-  const int64_t stats_bytes = align(all * d.chunks * 8), outs_bytes = all * d.chunks * d.out_stride * 4;
+  const int64_t all_queries = s.heads * s.rows;
+  const int64_t stats_bytes = align(all_queries * d.chunks * 8),
+                outs_bytes = all_queries * d.chunks * d.out_stride * 4;
   char* const scratch = static_cast<char*>(stream.Scratch(static_cast<size_t>(stats_bytes + outs_bytes)));
   SPECATTN_CHECK(scratch, "[%s] no scratch memory for %lld bytes", call.op,
                  static_cast<long long>(stats_bytes + outs_bytes));
-  d.stats = reinterpret_cast<float2*>(scratch);
-  d.outs = reinterpret_cast<float*>(scratch + stats_bytes);
+  d.chunk_stats = reinterpret_cast<float2*>(scratch);
+  d.chunk_outs = reinterpret_cast<float*>(scratch + stats_bytes);
   if (call.weights) {
-    const int64_t totals_bytes = align(all * 8), scores_bytes = all * d.score_stride * 4;
-    void* kept = nullptr;
-    SPECATTN_RETURN_IF_ERROR(stream.AllocateScores(static_cast<size_t>(totals_bytes + scores_bytes), &kept));
-    SPECATTN_CHECK(kept, "[%s] no memory for %lld bytes of scores", call.op,
+    const int64_t totals_bytes = align(all_queries * 8), scores_bytes = all_queries * d.score_stride * 4;
+    void* memory = nullptr;
+    SPECATTN_RETURN_IF_ERROR(
+        stream.AllocateScores(static_cast<size_t>(totals_bytes + scores_bytes), &memory));
+    SPECATTN_CHECK(memory, "[%s] no memory for %lld bytes of scores", call.op,
                    static_cast<long long>(totals_bytes + scores_bytes));
-    d.totals = static_cast<float2*>(kept);
-    d.scores = reinterpret_cast<float*>(static_cast<char*>(kept) + totals_bytes);
+    d.totals = static_cast<float2*>(memory);
+    d.scores = reinterpret_cast<float*>(static_cast<char*>(memory) + totals_bytes);
   }
 
-  if (half) {
+  if (tensor_cores) {
     const auto launch = [&](auto element) {
       using W = decltype(element);
-      return small ? LaunchHalf<W, 64, kListed>(stream, call.op, &d, query_warps, kStaticBytes)
-                   : LaunchHalf<W, 128, kListed>(stream, call.op, &d, query_warps, kStaticBytes);
+      return narrow ? LaunchMma<W, 64, kListed>(stream, call.op, &d, query_warps, kStaticBytes)
+                    : LaunchMma<W, 128, kListed>(stream, call.op, &d, query_warps, kStaticBytes);
     };
     SPECATTN_RETURN_IF_ERROR(call.k->dtype == DType::kBFloat16 ? launch(BFloat16{}) : launch(Float16{}));
   } else {
     const int64_t items = int64_t{d.kv_heads} * d.chunks, blocks = int64_t{stream.processors()} * 8;
     SPECATTN_RETURN_IF_ERROR(WithFloat(call.k->dtype, [&](auto element) {
       return LaunchKernel(stream, call.op, Start::kEarly, DecodeSimt<decltype(element), kListed>,
-                          dim3(static_cast<unsigned>(items < blocks ? items : blocks)), dim3(kPlainThreads),
-                          0, d);
+                          dim3(static_cast<unsigned>(items < blocks ? items : blocks)), dim3(kSimtThreads), 0,
+                          d);
     }));
   }
-  const int64_t warps = all * PartsOf(d.head_size), blocks = CeilDiv(warps, int64_t{kCombineThreads / kWarp});
+  const int64_t warps = all_queries * PartsOf(d.head_size),
+                blocks = CeilDiv(warps, int64_t{kCombineThreads / kWarp});
   SPECATTN_RETURN_IF_ERROR(LaunchKernel(stream, call.op, Start::kEarly, Combine<kListed>,
                                         dim3(static_cast<unsigned>(blocks)), dim3(kCombineThreads), 0, d));
   if (!call.weights) return Ok();

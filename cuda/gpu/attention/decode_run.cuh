@@ -10,14 +10,14 @@ namespace specattn {
 namespace gpu {
 namespace {
 
-constexpr int kTile = 64;        // keys of a tile
-constexpr int kKeyWarps = 4;     // warps that share a tile of keys, 16 keys each
-constexpr int kTileQueries = 8;  // queries of a product's 16 rows: 8 rounded parts, then their 8 remainders
-constexpr int kMostQueryWarps = 3;  // warps of a block with different queries, at most
-constexpr int kLists = 16;          // tiles whose listed keys fit into shared memory; at least stages + 1
+constexpr int kTile = 64;          // keys of a tile
+constexpr int kKeyWarps = 4;       // warps that share a tile of keys, 16 keys each
+constexpr int kTileQueries = 8;    // queries of a product's 16 rows: 8 rounded parts, then their 8 remainders
+constexpr int kMaxQueryWarps = 3;  // warps of a block with different queries, at most
+constexpr int kListTiles = 16;     // tiles whose listed keys fit into shared memory; at least stages + 1
 
 // The parameters of a call's kernels. Q = T * H / G is the number of queries that read a KV head.
-struct Decode {
+struct DecodeParams {
   const float* q;     // [T,H,D]
   const void *k, *v;  // [G,C,D]
   float* out;         // [T,H,D]
@@ -25,64 +25,65 @@ struct Decode {
   const int32_t* position;
   // Sparse attention: keys and bits [L,width], counts [L], where L is G if set_per_kv_head and 1 otherwise.
   const int32_t *keys, *bits, *counts;
-  float2* stats;   // [G,Q,chunks]: reference, sum of the exponentials of a chunk
-  float* outs;     // [G,Q,chunks,out_stride]: sums over the values of a chunk
-  float* scores;   // [G,Q,score_stride]: base-2 logarithms, or null if the call returns no weights
-  float2* totals;  // [G,Q]: reference, reciprocal of the sum over all chunks; null if `scores` is
-  float scale;     // times log2(e): exponentials are powers of 2
+  float2* chunk_stats;  // [G,Q,chunks]: reference, sum of the exponentials of a chunk
+  float* chunk_outs;    // [G,Q,chunks,out_stride]: sums over the values of a chunk
+  float* scores;        // [G,Q,score_stride]: base-2 logarithms, or null if the call returns no weights
+  float2* totals;       // [G,Q]: reference, reciprocal of the sum over all chunks; null if `scores` is
+  float scale;          // times log2(e): exponentials are powers of 2
   int rows, heads, kv_heads, heads_per_kv_head, queries, head_size, capacity, width;
   int chunks, out_stride, score_stride;
-  int small;   // number of chunks of each size, see Chunks
-  int passes;  // parts into which a KV head's queries are split; each part reads all keys
-  int stages;  // tiles in the ring in shared memory
-  // set_per_kv_head: sparse attention has one list for each KV head, else one for all. early: position or lists may be read
-  // before the previous kernel is complete.
-  bool set_per_kv_head, early;
+  int chunks_per_size;   // number of chunks of each size, see ChunkLayout
+  int passes;            // parts into which a KV head's queries are split; each part reads all keys
+  int stages;            // tiles in the ring in shared memory
+  bool set_per_kv_head;  // sparse attention: one list for each KV head, else one for all
+  bool early;            // position or lists may be read before the previous kernel is complete
   // Cache rows before *settled_below, or before `settled` if that is null, may be read before the previous kernel is
   // complete.
   const int32_t* settled_below;
   int settled;
 };
 
-constexpr int kLevels = 4;  // number of chunk sizes: 1, 2, 4 and 8 tiles
+constexpr int kChunkLevels = 4;  // number of chunk sizes: 1, 2, 4 and 8 tiles
 
-// The division of tiles into chunks, which depends on nothing but `small`. A chunk of level l has 2^l tiles. In the order of
-// keys:
+// The division of tiles into chunks, which depends on nothing but n = chunks_per_size. A chunk of level l has 2^l tiles. In
+// the order of keys:
 //
-//   level   chunks       start at tile
-//   0       2 * small    0
-//   1       small        2 * small
-//   2       small        4 * small
-//   3       the rest     8 * small
-struct Chunks {
-  int small;
+//   level   chunks     start at tile
+//   0       2 n        0
+//   1       n          2 n
+//   2       n          4 n
+//   3       the rest   8 n
+struct ChunkLayout {
+  int chunks_per_size;
 
   // The first tile of a chunk.
-  __host__ __device__ int Start(int chunk) const {
-    const int level = (chunk >= 2 * small) + (chunk >= 3 * small) + (chunk >= 4 * small);
-    return (chunk - level * small) << level;
+  __host__ __device__ int FirstTile(int chunk) const {
+    const int level =
+        (chunk >= 2 * chunks_per_size) + (chunk >= 3 * chunks_per_size) + (chunk >= 4 * chunks_per_size);
+    return (chunk - level * chunks_per_size) << level;
   }
   // The number of chunks that start before tile `tiles`: as many as `tiles` tiles have.
-  __host__ __device__ int Before(int tiles) const {
-    const int level = (tiles > 2 * small) + (tiles > 4 * small) + (tiles > 8 * small);
-    return ((tiles + (1 << level) - 1) >> level) + level * small;
+  __host__ __device__ int CountOf(int tiles) const {
+    const int level =
+        (tiles > 2 * chunks_per_size) + (tiles > 4 * chunks_per_size) + (tiles > 8 * chunks_per_size);
+    return ((tiles + (1 << level) - 1) >> level) + level * chunks_per_size;
   }
   // One past the last chunk of `level` among the chunks of `tiles` tiles.
   __host__ __device__ int EndOf(int level, int tiles) const {
-    const int end = level < 0             ? 0
-                    : level + 1 < kLevels ? (level + 2) * small
-                                          : INT32_MAX,
-              all = Before(tiles);
+    const int end = level < 0                  ? 0
+                    : level + 1 < kChunkLevels ? (level + 2) * chunks_per_size
+                                               : INT32_MAX,
+              all = CountOf(tiles);
     return end < all ? end : all;
   }
 };
 
 // The position of row 0, clamped to [0, capacity]. From `capacity` on every row sees every key.
-__device__ __forceinline__ int StartOf(const Decode& d) { return min(max(*d.position, 0), d.capacity); }
+__device__ __forceinline__ int StartOf(const DecodeParams& d) { return min(max(*d.position, 0), d.capacity); }
 
 // The number of keys to process for a KV head: the length of its list, or what the last row sees.
 template <bool kListed>
-__device__ __forceinline__ int KeysOf(const Decode& d, int kv_head) {
+__device__ __forceinline__ int KeysOf(const DecodeParams& d, int kv_head) {
   if (kListed) return min(max(d.counts[d.set_per_kv_head ? kv_head : 0], 0), d.width);
   return static_cast<int>(min(static_cast<int64_t>(StartOf(d)) + d.rows, static_cast<int64_t>(d.capacity)));
 }
@@ -91,7 +92,7 @@ __device__ __forceinline__ int KeysOf(const Decode& d, int kv_head) {
 __device__ __forceinline__ int TilesOf(int keys) { return max(1, CeilDiv(keys, kTile)); }
 
 // Entry j of a KV head's list of `keys` keys: the key, or -1 if j or the key is out of range, and its row mask.
-__device__ __forceinline__ int2 Listed(const Decode& d, int kv_head, int j, int keys) {
+__device__ __forceinline__ int2 ListEntry(const DecodeParams& d, int kv_head, int j, int keys) {
   if (j >= keys) return make_int2(-1, 0);
   const int64_t at = (d.set_per_kv_head ? static_cast<int64_t>(kv_head) * d.width : 0) + j;
   const int key = d.keys[at], bits = d.bits[at];
@@ -111,11 +112,11 @@ __device__ __forceinline__ float Relative(float x, float reference) {
 }
 
 // The remainders of a pair of numbers that PackPair rounded. An infinity has the remainder 0, since inf - inf is NaN.
-__device__ __forceinline__ uint32_t RestOfPair(float a, float b, uint32_t pair, BFloat16) {
+__device__ __forceinline__ uint32_t RemainderOfPair(float a, float b, uint32_t pair, BFloat16) {
   const float x = __uint_as_float(pair << 16), y = __uint_as_float(pair & 0xffff0000u);
   return PackPair(isinf(x) ? 0.0f : a - x, isinf(y) ? 0.0f : b - y, BFloat16{});
 }
-__device__ __forceinline__ uint32_t RestOfPair(float a, float b, uint32_t pair, Float16) {
+__device__ __forceinline__ uint32_t RemainderOfPair(float a, float b, uint32_t pair, Float16) {
   const float2 x = __half22float2(*reinterpret_cast<const __half2*>(&pair));
   return PackPair(isinf(x.x) ? 0.0f : a - x.x, isinf(x.y) ? 0.0f : b - x.y, Float16{});
 }
@@ -132,42 +133,42 @@ __device__ __forceinline__ float Headroom(Float16) { return 14.0f; }
 // one in a stretch of small ones, so that blocks finish at about the same time. If each KV head has a list of its own, the
 // line is sorted by (KV head, pass) first and then by chunk size.
 template <bool kListed>
-struct Cursor {
-  // The current KV head (`kv_heads` at the end) and pass; the KV head's number of keys, and of tiles.
-  int kv_head, pass, keys, tiles;
+struct TileCursor {
+  int kv_head, pass;           // current KV head (d.kv_heads at the end) and pass
+  int keys, tiles;             // number of keys of this KV head, and of their tiles
   int chunk, tile, chunk_end;  // current chunk and tile, and one past the chunk's last tile
   int level, first, last;      // chunks [first, last) of this KV head have 2^level tiles
-  // Places in the line, in tiles: where chunk `first` begins, where the block's stretch ends. A partly filled chunk counts
-  // as full.
-  int base, end;
+  // Places in the line, counted in tiles. A partly filled chunk counts as full.
+  int base;  // where chunk `first` begins
+  int end;   // where the block's stretch ends
 
   // All threads of a warp must call this together.
-  __device__ Cursor(const Decode& d) {
-    const int lane = threadIdx.x % kWarp, runs = d.kv_heads * d.passes;
+  __device__ TileCursor(const DecodeParams& d) {
+    const int lane = threadIdx.x % kWarp, pairs = d.kv_heads * d.passes;
     kv_head = pass = chunk = tile = chunk_end = base = level = 0;
-    const bool own_sets = kListed && d.set_per_kv_head;
+    const bool own_lists = kListed && d.set_per_kv_head;
     int total = 0;
-    if (own_sets) {
+    if (own_lists) {
       int sum = 0;
-      for (int g = lane; g < d.kv_heads; g += kWarp) sum += SizeOf(d, TilesOf(KeysOf<kListed>(d, g)));
+      for (int g = lane; g < d.kv_heads; g += kWarp) sum += LengthOf(d, TilesOf(KeysOf<kListed>(d, g)));
       total = WarpReduce(sum, Plus{}) * d.passes;
     } else {
       keys = KeysOf<kListed>(d, 0);
       tiles = TilesOf(keys);
-      total = SizeOf(d, tiles) * runs;
+      total = LengthOf(d, tiles) * pairs;
     }
     const int blocks = static_cast<int>(gridDim.x), block = static_cast<int>(blockIdx.x);
-    const int each = total / blocks, more = total % blocks;
-    const int begin = block * each + min(block, more);
-    end = begin + each + (block < more ? 1 : 0);
+    const int share = total / blocks, extra = total % blocks;
+    const int begin = block * share + min(block, extra);
+    end = begin + share + (block < extra ? 1 : 0);
     if (begin == end) {
       kv_head = d.kv_heads;
       return;
     }
-    if (own_sets) {
+    if (own_lists) {
       for (;; kv_head += kWarp) {
         const int g = kv_head + lane;
-        const int own = g < d.kv_heads ? SizeOf(d, TilesOf(KeysOf<kListed>(d, g))) * d.passes : 0;
+        const int own = g < d.kv_heads ? LengthOf(d, TilesOf(KeysOf<kListed>(d, g))) * d.passes : 0;
         const int sum = WarpScan(own, Plus{});
         const unsigned past = __ballot_sync(kAllLanes, base + sum > begin);
         if (past) {
@@ -180,27 +181,27 @@ struct Cursor {
       }
       keys = KeysOf<kListed>(d, kv_head);
       tiles = TilesOf(keys);
-      pass = (begin - base) / SizeOf(d, tiles);
-      base += pass * SizeOf(d, tiles);
-      SetLevel(d, kLevels - 1);
-      for (; begin - base >= Size(); SetLevel(d, level - 1)) base += Size();
+      pass = (begin - base) / LengthOf(d, tiles);
+      base += pass * LengthOf(d, tiles);
+      SetLevel(d, kChunkLevels - 1);
+      for (; begin - base >= Length(); SetLevel(d, level - 1)) base += Length();
     } else {
-      SetLevel(d, kLevels - 1);
-      for (; begin - base >= Size() * runs; SetLevel(d, level - 1)) base += Size() * runs;
-      const int run = (begin - base) / Size();
-      kv_head = d.passes > 1 ? run / d.passes : run;
-      pass = run - kv_head * d.passes;
-      base += run * Size();
+      SetLevel(d, kChunkLevels - 1);
+      for (; begin - base >= Length() * pairs; SetLevel(d, level - 1)) base += Length() * pairs;
+      const int pair = (begin - base) / Length();
+      kv_head = d.passes > 1 ? pair / d.passes : pair;
+      pass = pair - kv_head * d.passes;
+      base += pair * Length();
     }
     chunk = first + CeilDiv(begin - base, 1 << level);
     Enter(d);
   }
 
-  __device__ bool done(const Decode& d) const { return kv_head >= d.kv_heads; }
+  __device__ bool done(const DecodeParams& d) const { return kv_head >= d.kv_heads; }
   __device__ bool last_of_chunk() const { return tile + 1 == chunk_end; }
 
   // Advances to the next tile. Returns true if that one is of another (KV head, pass) or size, or if there is none.
-  __device__ bool Next(const Decode& d) {
+  __device__ bool Next(const DecodeParams& d) {
     if (++tile < chunk_end) return false;
     const int old = base;
     ++chunk;
@@ -210,38 +211,39 @@ struct Cursor {
 
  private:
   // Places in the line of the current KV head's chunks of the current size.
-  __device__ int Size() const { return (last - first) << level; }
+  __device__ int Length() const { return (last - first) << level; }
   // Places in the line of all chunks of a KV head with `tiles` tiles.
-  __device__ static int SizeOf(const Decode& d, int tiles) {
-    const Chunks chunks{d.small};
-    int size = 0;
-    for (int l = 0; l < kLevels; ++l) size += (chunks.EndOf(l, tiles) - chunks.EndOf(l - 1, tiles)) << l;
-    return size;
+  __device__ static int LengthOf(const DecodeParams& d, int tiles) {
+    const ChunkLayout chunks{d.chunks_per_size};
+    int length = 0;
+    for (int l = 0; l < kChunkLevels; ++l)
+      length += (chunks.EndOf(l, tiles) - chunks.EndOf(l - 1, tiles)) << l;
+    return length;
   }
 
-  __device__ void SetLevel(const Decode& d, int to) {
-    const Chunks chunks{d.small};
+  __device__ void SetLevel(const DecodeParams& d, int to) {
+    const ChunkLayout chunks{d.chunks_per_size};
     level = to;
     first = chunks.EndOf(level - 1, tiles);
     last = chunks.EndOf(level, tiles);
   }
   // Begins `chunk`, or the next chunk of the line if `chunk` is not below `last`.
-  __device__ void Enter(const Decode& d) {
+  __device__ void Enter(const DecodeParams& d) {
     if (chunk >= last) {
-      base += Size();
+      base += Length();
       if (kListed && d.set_per_kv_head) {
         if (level > 0) {
           SetLevel(d, level - 1);
         } else {
-          NextRun(d);
+          NextPass(d);
           if (kv_head < d.kv_heads) {
             keys = KeysOf<kListed>(d, kv_head);
             tiles = TilesOf(keys);
-            SetLevel(d, kLevels - 1);
+            SetLevel(d, kChunkLevels - 1);
           }
         }
       } else {
-        NextRun(d);
+        NextPass(d);
         if (kv_head == d.kv_heads && level > 0) {
           kv_head = 0;
           SetLevel(d, level - 1);
@@ -251,10 +253,10 @@ struct Cursor {
       chunk = first;
     }
     if (base + ((chunk - first) << level) >= end) kv_head = d.kv_heads;
-    tile = Chunks{d.small}.Start(chunk);
-    chunk_end = min(tiles, Chunks{d.small}.Start(chunk + 1));
+    tile = ChunkLayout{d.chunks_per_size}.FirstTile(chunk);
+    chunk_end = min(tiles, ChunkLayout{d.chunks_per_size}.FirstTile(chunk + 1));
   }
-  __device__ void NextRun(const Decode& d) {
+  __device__ void NextPass(const DecodeParams& d) {
     if (++pass < d.passes) return;
     pass = 0;
     ++kv_head;

@@ -34,17 +34,17 @@ constexpr int kFlashWarps = 4, kFlashThreads = kFlashWarps * kWarp, kFlashKeys =
 template <int kSize, int kTiles>
 struct FlashShape {
   static constexpr int kWarpRows = 16 * kTiles, kRows = kFlashWarps * kWarpRows;
-  static constexpr int kRowBytes = kSize * 2, kChunks = kSize / 8;  // chunks of 16 bytes in a row
+  static constexpr int kRowBytes = kSize * 2, kPieces = kSize / 8;  // pieces of 16 bytes in a row
   static constexpr int kKeysAt = kRows * kRowBytes, kTileBytes = kFlashKeys * kRowBytes;
   static constexpr int kSharedBytes = kKeysAt + 2 * kTileBytes;  // q, a tile of keys, a tile of values
 };
 
-// The byte offset of a row's chunk in a tile. Chunks are swizzled so that the eight rows of a matrix, which are read at
-// once, lie in different banks. The address of chunk c ^ 2d of a row is the address of its chunk c, ^ 32d, since tiles begin
-// at multiples of a row's bytes.
-template <int kChunks>
-__host__ __device__ __forceinline__ int FlashChunk(int row, int chunk) {
-  return (row * kChunks + (chunk ^ (row % 8))) * 16;
+// The byte offset of a 16-byte piece of a row in a tile. Pieces are swizzled so that the eight rows of a matrix, which are
+// read at once, lie in different banks. The address of piece c ^ 2d of a row is the address of its piece c, ^ 32d, since
+// tiles begin at multiples of a row's bytes.
+template <int kPieces>
+__host__ __device__ __forceinline__ int FlashPiece(int row, int piece) {
+  return (row * kPieces + (piece ^ (row % 8))) * 16;
 }
 
 // 2^x to about 22 bits. Gives 0 for -inf.
@@ -59,7 +59,7 @@ template <class T, int kSize, int kTiles>
 __global__ void __launch_bounds__(kFlashThreads, kSize <= 128 ? 2 : 1)
     FlashAttentionKernel(FlashAttention p) {
   using Shape = FlashShape<kSize, kTiles>;
-  constexpr int kChunks = Shape::kChunks, kScoreTiles = kFlashKeys / 8, kOutTiles = kSize / 8;
+  constexpr int kPieces = Shape::kPieces, kScoreTiles = kFlashKeys / 8, kOutTiles = kSize / 8;
   extern __shared__ __align__(1024) unsigned char flash_shared[];
   const uint32_t q_at = SharedAddress(flash_shared), k_at = q_at + Shape::kKeysAt,
                  v_at = k_at + Shape::kTileBytes;
@@ -74,24 +74,25 @@ __global__ void __launch_bounds__(kFlashThreads, kSize <= 128 ? 2 : 1)
   // A position past the end of the cache sees what a position at its end sees: every key.
   const int capacity = static_cast<int>(p.capacity), position = *p.position;
   const int start = position < 0 ? 0 : position < capacity ? position : capacity;
-  const int seen = start + first_row;                                // the last key that the first row sees
-  const int keys = seen + rows < capacity ? seen + rows : capacity;  // how many keys the last row sees
+  // The last key that the first row sees, and how many keys the last row sees.
+  const int last_seen = start + first_row;
+  const int keys = last_seen + rows < capacity ? last_seen + rows : capacity;
 
-  // A thread copies one chunk of every kCopyStep-th row. The swizzle of row + i * kCopyStep differs from that of `row` by an
+  // A thread copies one piece of every kCopyStep-th row. The swizzle of row + i * kCopyStep differs from that of `row` by an
   // exclusive or, as copy_row < kCopyStep or kCopyStep is a multiple of 8.
-  constexpr int kCopyStep = kFlashThreads / kChunks;
-  const int copy_row = threadIdx.x / kChunks, copy_chunk = threadIdx.x % kChunks;
-  const bool chunk_inside = copy_chunk * 8 < p.head_size;
+  constexpr int kCopyStep = kFlashThreads / kPieces;
+  const int copy_row = threadIdx.x / kPieces, copy_piece = threadIdx.x % kPieces;
+  const bool piece_inside = copy_piece * 8 < p.head_size;
   const int64_t copy_from =
-      (head / (heads / static_cast<int>(p.kv_heads)) * p.capacity + copy_row) * p.head_size + copy_chunk * 8;
-  const uint32_t copy_to = FlashChunk<kChunks>(copy_row, copy_chunk);
+      (head / (heads / static_cast<int>(p.kv_heads)) * p.capacity + copy_row) * p.head_size + copy_piece * 8;
+  const uint32_t copy_to = FlashPiece<kPieces>(copy_row, copy_piece);
   const auto copy = [&](const void* from, uint32_t to, int first_key) {
     const T* at = static_cast<const T*>(from) + copy_from + static_cast<int64_t>(first_key) * p.head_size;
 #pragma unroll
     for (int i = 0; i < kFlashKeys / kCopyStep; ++i) {
       // Keys and values that no row sees become zeros.
       CopyAsync(((to + copy_to) ^ (i * kCopyStep % 8 * 16)) + i * kCopyStep * Shape::kRowBytes, at,
-                chunk_inside && first_key + copy_row + i * kCopyStep < keys);
+                piece_inside && first_key + copy_row + i * kCopyStep < keys);
       at += kCopyStep * p.head_size;
     }
     CommitCopies();
@@ -101,22 +102,22 @@ __global__ void __launch_bounds__(kFlashThreads, kSize <= 128 ? 2 : 1)
   const float scale = p.scale * 1.44269504f;
 #pragma unroll 4
   for (int row = copy_row; row < Shape::kRows; row += kCopyStep) {
-    uint4 chunk = make_uint4(0, 0, 0, 0);
-    if (chunk_inside && row < rows) {
+    uint4 piece = make_uint4(0, 0, 0, 0);
+    if (piece_inside && row < rows) {
       const float* from =
-          p.q + (static_cast<int64_t>(first_row + row) * heads + head) * p.head_size + copy_chunk * 8;
+          p.q + (static_cast<int64_t>(first_row + row) * heads + head) * p.head_size + copy_piece * 8;
       const float4 x = *reinterpret_cast<const float4*>(from), y = *reinterpret_cast<const float4*>(from + 4);
-      chunk = make_uint4(PackPair(x.x * scale, x.y * scale, T{}), PackPair(x.z * scale, x.w * scale, T{}),
+      piece = make_uint4(PackPair(x.x * scale, x.y * scale, T{}), PackPair(x.z * scale, x.w * scale, T{}),
                          PackPair(y.x * scale, y.y * scale, T{}), PackPair(y.z * scale, y.w * scale, T{}));
     }
-    *reinterpret_cast<uint4*>(flash_shared + FlashChunk<kChunks>(row, copy_chunk)) = chunk;
+    *reinterpret_cast<uint4*>(flash_shared + FlashPiece<kPieces>(row, copy_piece)) = piece;
   }
 
   // Where a lane reads its parts of the first fragments. Those of other rows and columns lie at fixed distances from there.
   const int warp_row = warp * Shape::kWarpRows;
-  const uint32_t left_at = q_at + FlashChunk<kChunks>(warp_row + lane % 16, lane / 16);
-  const uint32_t right_at = k_at + FlashChunk<kChunks>(lane / 16 * 8 + lane % 8, lane / 8 % 2);
-  const uint32_t value_at = v_at + FlashChunk<kChunks>(lane % 16, lane / 16);
+  const uint32_t left_at = q_at + FlashPiece<kPieces>(warp_row + lane % 16, lane / 16);
+  const uint32_t right_at = k_at + FlashPiece<kPieces>(lane / 16 * 8 + lane % 8, lane / 8 % 2);
+  const uint32_t value_at = v_at + FlashPiece<kPieces>(lane % 16, lane / 16);
   constexpr int kNext = 16 * Shape::kRowBytes;
 
   // Of each tile of 16 rows a lane holds parts of rows g and g + 8, g = lane / 4 (mma.cuh).
@@ -124,16 +125,15 @@ __global__ void __launch_bounds__(kFlashThreads, kSize <= 128 ? 2 : 1)
   float max[kTiles][2], sum[kTiles][2] = {};
 #pragma unroll
   for (int i = 0; i < kTiles; ++i) max[i][0] = max[i][1] = -INFINITY;
-  const int warp_seen = seen + warp_row;  // the last key that the warp's first row sees
+  const int warp_last_seen = last_seen + warp_row;  // the last key that the warp's first row sees
 
   for (int first_key = 0; first_key < keys; first_key += kFlashKeys) {
     WaitForCopies<0>();
     __syncthreads();  // the keys have arrived, and no warp still reads the previous values
     copy(p.v, v_at, first_key);
-    const bool any =
-        first_key < warp_seen + Shape::kWarpRows;  // whether a row of the warp sees a key of the tile
-    uint32_t shares[kTiles][kScoreTiles][2];       // exponentials, two in a word
-    if (any) {
+    const bool warp_sees_tile = first_key < warp_last_seen + Shape::kWarpRows;
+    uint32_t shares[kTiles][kScoreTiles][2];  // exponentials, two in a word
+    if (warp_sees_tile) {
       float scores[kTiles][kScoreTiles][4] = {};
 #pragma unroll
       for (int d = 0; d < kSize / 16; ++d) {
@@ -152,18 +152,18 @@ __global__ void __launch_bounds__(kFlashThreads, kSize <= 128 ? 2 : 1)
         }
       }
 
-      if (first_key + kFlashKeys > warp_seen + 1 || first_key + kFlashKeys > keys) {
+      if (first_key + kFlashKeys > warp_last_seen + 1 || first_key + kFlashKeys > keys) {
 #pragma unroll
         for (int i = 0; i < kTiles; ++i)
 #pragma unroll
           for (int half = 0; half < 2; ++half) {
-            const int end = warp_seen + 1 + i * 16 + half * 8 + lane / 4;
-            const int here = (end < keys ? end : keys) - first_key - lane % 4 * 2;
+            const int end = warp_last_seen + 1 + i * 16 + half * 8 + lane / 4;
+            const int visible_keys = (end < keys ? end : keys) - first_key - lane % 4 * 2;
 #pragma unroll
             for (int n = 0; n < kScoreTiles; ++n)
 #pragma unroll
               for (int e = 0; e < 2; ++e)
-                if (n * 8 + e >= here) scores[i][n][half * 2 + e] = -INFINITY;
+                if (n * 8 + e >= visible_keys) scores[i][n][half * 2 + e] = -INFINITY;
           }
       }
 
@@ -201,7 +201,7 @@ __global__ void __launch_bounds__(kFlashThreads, kSize <= 128 ? 2 : 1)
     WaitForCopies<0>();
     __syncthreads();  // the values have arrived, and no warp still reads the keys
     if (first_key + kFlashKeys < keys) copy(p.k, k_at, first_key + kFlashKeys);
-    if (!any) continue;
+    if (!warp_sees_tile) continue;
 #pragma unroll
     for (int j = 0; j < kFlashKeys / 16; ++j) {
       uint32_t left[kTiles][4];
@@ -252,8 +252,8 @@ template <class T, int kSize, int kTiles>
 Status RunFlashShape(CudaStream& stream, const char* op, const FlashAttention& p) {
   using Shape = FlashShape<kSize, kTiles>;
   const int64_t blocks = CeilDiv<int64_t>(p.rows, Shape::kRows) * p.heads;
-  constexpr int64_t kMost = 1 << 30;  // positions are counted in 32 bits
-  SPECATTN_CHECK(blocks < kMost && p.rows < kMost && p.capacity < kMost,
+  constexpr int64_t kLimit = 1 << 30;  // positions are counted in 32 bits
+  SPECATTN_CHECK(blocks < kLimit && p.rows < kLimit && p.capacity < kLimit,
                  "[%s] %lld rows of %lld heads over %lld keys are too many", op,
                  static_cast<long long>(p.rows), static_cast<long long>(p.heads),
                  static_cast<long long>(p.capacity));

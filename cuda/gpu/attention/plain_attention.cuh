@@ -190,12 +190,12 @@ __global__ void __launch_bounds__(kPlainThreads, 2) PlainWeightsKernel(PlainAtte
                 row_tiles = CeilDiv<int64_t>(p.rows, kPlainTile);
   const int64_t first_key = blockIdx.x % key_tiles * kPlainTile;
   const PlainRows tile(p, blockIdx.x / key_tiles % row_tiles);
-  const int64_t plane = blockIdx.x / key_tiles / row_tiles;  // which weight row
-  const HeadRange of = HeadsOfRow(plane, p.weight_rows, p.weight_heads, p.heads);
-  const float part = 1.0f / static_cast<float>(of.end - of.first);
+  const int64_t weight_row = blockIdx.x / key_tiles / row_tiles;  // which weight row
+  const HeadRange range = HeadsOfRow(weight_row, p.weight_rows, p.weight_heads, p.heads);
+  const float share = 1.0f / static_cast<float>(range.end - range.first);
   float mean[kPlainEach][kPlainEach] = {}, scores[kPlainEach][kPlainEach];
   if (first_key < tile.keys)
-    for (int64_t head = of.first; head < of.end; ++head) {
+    for (int64_t head = range.first; head < range.end; ++head) {
       float2 stats[kPlainEach];
       LoadStats(p, tile, head, stats);
       PlainScores<W>(p, tile, head, first_key, left, right, scores);
@@ -203,14 +203,15 @@ __global__ void __launch_bounds__(kPlainThreads, 2) PlainWeightsKernel(PlainAtte
       for (int i = 0; i < kPlainEach; ++i)
 #pragma unroll
         for (int j = 0; j < kPlainEach; ++j)
-          if (scores[i][j] != -INFINITY) mean[i][j] += expf(scores[i][j] - stats[i].x) * (stats[i].y * part);
+          if (scores[i][j] != -INFINITY) mean[i][j] += expf(scores[i][j] - stats[i].x) * (stats[i].y * share);
     }
 #pragma unroll
   for (int i = 0; i < kPlainEach; ++i)
 #pragma unroll
     for (int j = 0; j < kPlainEach; ++j) {
       const int64_t row = tile.first + y + i * 16, key = first_key + x + j * 16;
-      if (row < p.rows && key < p.capacity) p.weights[(plane * p.rows + row) * p.capacity + key] = mean[i][j];
+      if (row < p.rows && key < p.capacity)
+        p.weights[(weight_row * p.rows + row) * p.capacity + key] = mean[i][j];
     }
 }
 
