@@ -83,25 +83,27 @@ class DeviceStream final : public CudaStream {
   Blas* blas() override { return blas_.get(); }
   const char* blas_reason() const { return blas_reason_; }
 
-  Status AllocateScores(size_t bytes, void** scores) override {
-    *scores = nullptr;
+  Status AllocateScores(size_t bytes, void** memory) override {
+    *memory = nullptr;
     bytes = (bytes + 255) / 256 * 256;
     if (deferred_.empty()) scores_bytes_ = 0;  // a launch that failed may have left its share
     if (deferred_.size() == kMaxDeferred || (scores_ && scores_bytes_ + bytes > scores_->bytes()))
       SPECATTN_RETURN_IF_ERROR(FlushSoftmax());
     if (!Grow(&scores_, scores_bytes_ + bytes, kMinScoresBytes)) return Ok();
     if (capturing_) Hold(scores_);
-    *scores = static_cast<char*>(scores_->data()) + scores_bytes_;
+    *memory = static_cast<char*>(scores_->data()) + scores_bytes_;
     scores_bytes_ += bytes;
     return Ok();
   }
-  void DeferSoftmax(const DeferredSoftmax& w) override {
-    const int64_t listed = w.keys ? w.lists() * w.width : 0, lists = w.keys ? w.lists() : 0;
-    deferred_.push_back(w);
+  void DeferSoftmax(const DeferredSoftmax& call) override {
+    const int64_t list_entries = call.keys ? call.lists() * call.width : 0,
+                  lists = call.keys ? call.lists() : 0;
+    deferred_.push_back(call);
     deferred_ranges_.push_back(
-        {RangeOf(w.weights, w.size()),
-         {RangeOf(w.position, w.position ? 1 : 0), RangeOf(w.keys, listed), RangeOf(w.bits, listed),
-          RangeOf(w.counts, lists), RangeOf(w.weight_heads, w.weight_heads ? w.weight_rows : 0)}});
+        {RangeOf(call.weights, call.size()),
+         {RangeOf(call.position, call.position ? 1 : 0), RangeOf(call.keys, list_entries),
+          RangeOf(call.bits, list_entries), RangeOf(call.counts, lists),
+          RangeOf(call.weight_heads, call.weight_heads ? call.weight_rows : 0)}});
   }
   Status FlushSoftmax() override {
     if (deferred_.empty()) return Ok();
@@ -125,7 +127,7 @@ class DeviceStream final : public CudaStream {
   // Calls a kernel's launcher, and remembers what the launch writes.
   Status Run(Kernel kernel, const Args& args) {
     if (TouchesDeferred(args)) SPECATTN_RETURN_IF_ERROR(FlushSoftmax());
-    launched_ = short_ = false;
+    launched_ = short_of_memory_ = false;
     appending_.clear();
     const Status status = kLaunchers[kernel](*this, args);
     if (launched_) {
@@ -137,7 +139,7 @@ class DeviceStream final : public CudaStream {
   }
 
   // Whether the last Run failed to get scratch memory or memory for scores.
-  bool short_of_memory() const { return short_; }
+  bool short_of_memory() const { return short_of_memory_; }
 
   void BeginCapture() {
     capturing_ = true;
@@ -148,7 +150,7 @@ class DeviceStream final : public CudaStream {
     capturing_ = false;
     if (scratch_) Hold(scratch_);
     Hold(counters_);
-    return std::move(recorded_);
+    return std::move(capture_buffers_);
   }
 
  private:
@@ -171,13 +173,13 @@ class DeviceStream final : public CudaStream {
   // Whether a launch reads or writes the weights of a deferred softmax, or writes what it reads. A donated input is listed
   // among the outputs too, so the outputs are all that a launch writes.
   bool TouchesDeferred(const Args& args) const {
-    for (const DeferredRanges& late : deferred_ranges_) {
+    for (const DeferredRanges& deferred : deferred_ranges_) {
       for (int i = 0; i < args.input_count; ++i)
-        if (late.weights.Meets(RangeOf(args.inputs[i]))) return true;
+        if (deferred.weights.Meets(RangeOf(args.inputs[i]))) return true;
       for (int i = 0; i < args.output_count; ++i) {
         const Range output = RangeOf(args.outputs[i]);
-        if (late.weights.Meets(output)) return true;
-        for (const Range& range : late.read)
+        if (deferred.weights.Meets(output)) return true;
+        for (const Range& range : deferred.read)
           if (range.Meets(output)) return true;
       }
     }
@@ -186,16 +188,16 @@ class DeviceStream final : public CudaStream {
 
   // Makes *buffer hold at least `bytes`; its contents are lost. Returns false if there is no memory: *buffer is then
   // unchanged during a capture and null otherwise.
-  bool Grow(std::shared_ptr<Buffer>* buffer, size_t bytes, size_t least) {
+  bool Grow(std::shared_ptr<Buffer>* buffer, size_t bytes, size_t min_bytes) {
     if (*buffer && (*buffer)->bytes() >= bytes) return true;
     // Launches that are queued or captured may still use the old buffer. cudaFree waits for those that are queued; a
     // capture holds the buffers of its own.
     const size_t wanted = bytes + bytes / 4;
-    std::shared_ptr<Buffer> larger = Buffer::Make(wanted < least ? least : wanted);
+    std::shared_ptr<Buffer> larger = Buffer::Make(wanted < min_bytes ? min_bytes : wanted);
     if (!larger && !capturing_) buffer->reset();
     if (!larger) larger = Buffer::Make(bytes);
     if (!larger) {
-      short_ = true;
+      short_of_memory_ = true;
       return false;
     }
     if (capturing_ && *buffer) Hold(*buffer);
@@ -204,13 +206,13 @@ class DeviceStream final : public CudaStream {
   }
   // Keeps a buffer alive until the capture in progress is freed.
   void Hold(const std::shared_ptr<Buffer>& buffer) {
-    if (recorded_.empty() || recorded_.back() != buffer) recorded_.push_back(buffer);
+    if (capture_buffers_.empty() || capture_buffers_.back() != buffer) capture_buffers_.push_back(buffer);
   }
 
   cudaStream_t stream_ = nullptr;
   int processors_ = 0, architecture_ = 0;
   int64_t shared_bytes_ = 0;
-  bool starts_early_ = false, launched_ = false, capturing_ = false, short_ = false;
+  bool starts_early_ = false, launched_ = false, capturing_ = false, short_of_memory_ = false;
   struct Append {
     const void* cache;
     const int32_t* position;
@@ -221,7 +223,7 @@ class DeviceStream final : public CudaStream {
   std::vector<DeferredRanges> deferred_ranges_;  // memory of each call in deferred_
   std::shared_ptr<Buffer> scratch_, scores_, counters_;
   size_t scores_bytes_ = 0;  // bytes of scores_ in use
-  Buffers recorded_;         // buffers of the capture in progress
+  Buffers capture_buffers_;  // buffers of the capture in progress
   std::unique_ptr<Blas> blas_;
   char blas_reason_[128] = "";
 };

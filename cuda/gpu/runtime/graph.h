@@ -42,7 +42,7 @@ class Graph final : public Capture {
     buffers_ = std::move(buffers);
     for (Instance& instance : instances_)
       SPECATTN_CUDA("make a graph", cudaGraphInstantiate(&instance.executable, graph, 0));
-    SPECATTN_RETURN_IF_ERROR(LookAtNodes(graph));
+    SPECATTN_RETURN_IF_ERROR(InspectNodes(graph));
     for (Instance& instance : instances_)
       SPECATTN_CUDA("upload a graph", cudaGraphUpload(instance.executable, stream_.stream()));
     return Ok();
@@ -76,7 +76,7 @@ class Graph final : public Capture {
   };
 
   // Counts the graph's kernels, and replaces the first instance's events by the second's in the second instance.
-  Status LookAtNodes(cudaGraph_t graph) {
+  Status InspectNodes(cudaGraph_t graph) {
     size_t count = 0;
     SPECATTN_CUDA("look at a graph", cudaGraphGetNodes(graph, nullptr, &count));
     std::vector<cudaGraphNode_t> nodes(count);

@@ -37,8 +37,8 @@ template <class... Params, class... Values>
 Status LaunchKernel(CudaStream& stream, const char* op, Start start, void (*kernel)(Params...), dim3 grid,
                     dim3 block, size_t shared_bytes, const Values&... values) {
   // Blocks of up to 48 KB need no attribute. This leaves 32 KB of them for static shared memory.
-  constexpr size_t kSharedWithoutAsking = 16 << 10;
-  if (shared_bytes > kSharedWithoutAsking) {
+  constexpr size_t kSharedWithoutOptIn = 16 << 10;
+  if (shared_bytes > kSharedWithoutOptIn) {
     const cudaError_t error =
         cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
                              cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));

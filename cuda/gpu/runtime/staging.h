@@ -17,22 +17,22 @@ class Staging {
   Staging& operator=(const Staging&) = delete;
 
   // Copies host to device, in the order of the stream. The caller may reuse `host` when this returns.
-  Status In(void* device, const void* host, size_t bytes);
+  Status CopyIn(void* device, const void* host, size_t bytes);
   // Copies `source` to the device: the source fills one slot while the previous slot is copied.
-  Status In(void* device, Source& source, size_t bytes);
+  Status CopyIn(void* device, Source& source, size_t bytes);
   // Copies device to host. Waits for everything queued before and for the copy itself.
-  Status Out(void* host, const void* device, size_t bytes);
+  Status CopyOut(void* host, const void* device, size_t bytes);
 
  private:
   // Bytes of a slot: the small ring serves what fits into one small slot, the large ring everything else.
-  static constexpr size_t kLarge = size_t{8} << 20;
-  static constexpr size_t kSmall = size_t{64} << 10;
+  static constexpr size_t kLargeBytes = size_t{8} << 20;
+  static constexpr size_t kSmallBytes = size_t{64} << 10;
   static constexpr int kSmallSlots = 16, kLargeSlots = 4;
 
   struct Slot {
     void* data = nullptr;
     size_t bytes = 0;
-    cudaEvent_t free = nullptr;  // recorded after the slot's last copy
+    cudaEvent_t copied = nullptr;  // recorded after the slot's last copy
   };
   // Slots of one size, used in turn. Their memory is one allocation, made at the first use.
   struct Ring {
@@ -41,8 +41,8 @@ class Staging {
     int next = 0;
   };
   // Allocates a ring's memory and events; leaves the ring empty if that fails.
-  Status Make(Ring* ring, int slots, size_t bytes);
-  // Waits until the next slot is free. The slot has at least min(bytes, kLarge) bytes.
+  Status Allocate(Ring* ring, int slots, size_t bytes);
+  // Waits until the next slot is free. The slot has at least min(bytes, kLargeBytes) bytes.
   Status Next(size_t bytes, Slot** slot);
   // Queues the copy of a slot to the device; the slot is free again when the copy has ended.
   Status Send(void* device, Slot* slot, size_t bytes);

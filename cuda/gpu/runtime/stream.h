@@ -37,9 +37,9 @@ class CudaStream : public Stream {
   // The stream flushes deferred softmaxes before a launch that reads or writes their weights or writes their other
   // inputs, and before every copy, mark, replay, free, wait of the host, and begin or end of a capture.
   virtual void DeferSoftmax(const DeferredSoftmax& deferred) = 0;
-  // Sets *kept to memory for the scores and totals of a call whose softmax will be deferred, valid until FlushSoftmax;
-  // to null if there is none.
-  virtual Status AllocateScores(size_t bytes, void** kept) = 0;
+  // Sets *memory to device memory for the scores and totals of a call whose softmax will be deferred, valid until
+  // FlushSoftmax; to null if there is none.
+  virtual Status AllocateScores(size_t bytes, void** memory) = 0;
   // Queues one kernel that writes the weights of all deferred calls. If this fails, they stay deferred.
   virtual Status FlushSoftmax() = 0;
   // Counters by which the blocks of one launch find out which of them is the last (last_block.cuh). They are zero, and the
