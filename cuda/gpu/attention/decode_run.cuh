@@ -62,7 +62,7 @@ struct ChunkLayout {
         (chunk >= 2 * chunks_per_size) + (chunk >= 3 * chunks_per_size) + (chunk >= 4 * chunks_per_size);
     return (chunk - level * chunks_per_size) << level;
   }
-  // The number of chunks that start before tile `tiles`: as many as `tiles` tiles have.
+  // The number of chunks that `tiles` tiles make.
   __host__ __device__ int CountOf(int tiles) const {
     const int level =
         (tiles > 2 * chunks_per_size) + (tiles > 4 * chunks_per_size) + (tiles > 8 * chunks_per_size);
@@ -88,7 +88,7 @@ __device__ __forceinline__ int KeysOf(const DecodeParams& d, int kv_head) {
   return static_cast<int>(min(static_cast<int64_t>(StartOf(d)) + d.rows, static_cast<int64_t>(d.capacity)));
 }
 
-// The tiles of so many keys. At least one, so that a query which sees no key gets a partial result of zeros.
+// The number of tiles that `keys` keys take. At least one, so that a query which sees no key gets a partial result of zeros.
 __device__ __forceinline__ int TilesOf(int keys) { return max(1, CeilDiv(keys, kTile)); }
 
 // Entry j of a KV head's list of `keys` keys: the key, or -1 if j or the key is out of range, and its row mask.
@@ -200,7 +200,7 @@ struct TileCursor {
   __device__ bool done(const DecodeParams& d) const { return kv_head >= d.kv_heads; }
   __device__ bool last_of_chunk() const { return tile + 1 == chunk_end; }
 
-  // Advances to the next tile. Returns true if that one is of another (KV head, pass) or size, or if there is none.
+  // Advances to the next tile. Returns true if it has another (KV head, pass) or chunk size, or if there is none.
   __device__ bool Next(const DecodeParams& d) {
     if (++tile < chunk_end) return false;
     const int old = base;

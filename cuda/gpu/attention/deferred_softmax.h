@@ -1,6 +1,6 @@
-// DeferredSoftmax: the attention weights that a call of attention still owes. The next layer needs only the attention's
-// output, so the call leaves its scores in memory, and one kernel later turns the scores of many calls into weights.
-// CudaStream::DeferSoftmax says when.
+// DeferredSoftmax: a call of attention whose scores have not been turned into attention weights yet. The next layer needs
+// only the attention's output, so the call leaves its scores in memory, and one kernel later turns the scores of many
+// calls into weights. CudaStream::DeferSoftmax says when.
 #pragma once
 #include <cuda_runtime_api.h>
 

@@ -36,8 +36,8 @@ using PlainPiece = float[kPlainPiece][kPlainTile + 1];
 
 // A tile of rows, and the keys that it sees.
 struct PlainRows {
-  int64_t first, start,
-      keys;  // the tile's first row; the position of row 0; how many keys the tile's last row sees
+  // The tile's first row, the position of row 0, and how many keys the tile's last row sees.
+  int64_t first, start, keys;
 
   __device__ PlainRows(const PlainAttention& p, int64_t tile) : first(tile * kPlainTile) {
     start = *p.position < 0 ? 0 : *p.position;
@@ -190,7 +190,7 @@ __global__ void __launch_bounds__(kPlainThreads, 2) PlainWeightsKernel(PlainAtte
                 row_tiles = CeilDiv<int64_t>(p.rows, kPlainTile);
   const int64_t first_key = blockIdx.x % key_tiles * kPlainTile;
   const PlainRows tile(p, blockIdx.x / key_tiles % row_tiles);
-  const int64_t weight_row = blockIdx.x / key_tiles / row_tiles;  // which weight row
+  const int64_t weight_row = blockIdx.x / key_tiles / row_tiles;
   const HeadRange range = HeadsOfRow(weight_row, p.weight_rows, p.weight_heads, p.heads);
   const float share = 1.0f / static_cast<float>(range.end - range.first);
   float mean[kPlainEach][kPlainEach] = {}, scores[kPlainEach][kPlainEach];

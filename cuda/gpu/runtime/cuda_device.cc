@@ -66,7 +66,7 @@ class CudaDevice final : public Device {
     if (capture_) {
       pending_frees_.push_back(data);  // cudaFree waits for the device, which would invalidate the capture
     } else {
-      // A deferred softmax may write to this memory: it runs now or never.
+      // A deferred softmax may write to this memory, so it runs before the memory is freed, or is dropped.
       if (!stream_.FlushSoftmax().ok()) stream_.DropDeferred();
       cudaFree(data);
     }

@@ -218,7 +218,7 @@ class DeviceStream final : public CudaStream {
     const int32_t* position;
   };
   std::vector<Range> written_;                   // outputs of the last launch that queued a kernel
-  std::vector<Append> appended_, appending_;     // declared by that launch; by the launch being queued
+  std::vector<Append> appended_, appending_;     // declared by the last such launch, by the one being queued
   std::vector<DeferredSoftmax> deferred_;        // calls whose softmax is deferred
   std::vector<DeferredRanges> deferred_ranges_;  // memory of each call in deferred_
   std::shared_ptr<Buffer> scratch_, scores_, counters_;

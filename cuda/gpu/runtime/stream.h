@@ -24,7 +24,7 @@ class CudaStream : public Stream {
   virtual int architecture() const = 0;
   // Whether kernels may start early (launch.cuh).
   virtual bool starts_early() const = 0;
-  // Whether the previous launch left `data` alone. A kernel that starts early may then read it before WaitForPrevious
+  // Whether the previous launch wrote nothing to `data`. A kernel that starts early may then read it before WaitForPrevious
   // (a model's weights, for example).
   virtual bool Settled(const void* data) const = 0;
   // A launcher declares that its launch writes only rows at or after *position of `cache` [G,C,D].
