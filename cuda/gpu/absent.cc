@@ -1,4 +1,5 @@
-// Linked in place of the CUDA device where there is no CUDA compiler; CMakeLists.txt says why.
+// The CUDA device of a build without a CUDA compiler: it cannot be opened and says why. CMakeLists.txt links this file
+// in place of cuda_device.cc and defines SPECATTN_GPU_ABSENT as the reason.
 #include <cstdio>
 
 #include "core/device.h"

@@ -26,7 +26,7 @@ Status SparseAttention(Stream& stream, const Args& args) {
   decode.width = call.width;
   decode.weights = call.weights;
   decode.weight_rows = call.sets;
-  decode.set_a_group = call.sets > 1;
+  decode.set_per_kv_head = call.sets > 1;
   return DecodeAttention<true>(cuda, decode);
 }
 

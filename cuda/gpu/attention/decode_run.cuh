@@ -1,4 +1,5 @@
-// A decoding call on the device: which chunks its keys make, and which of them a block works on.
+// What the kernels of decode_attention.cuh share: the parameters of a call, the division of its keys into chunks, and the
+// order in which a block visits tiles of them.
 #pragma once
 #include "gpu/primitives/mma.cuh"
 #include "gpu/primitives/reduce.cuh"
@@ -9,177 +10,198 @@ namespace specattn {
 namespace gpu {
 namespace {
 
-constexpr int kTile = 64;        // keys
-constexpr int kKeyWarps = 4;     // that share a tile, 16 keys each
-constexpr int kTileQueries = 8;  // rows of a product: these, rounded, and their rests
-constexpr int kMostQueryWarps = 3;
-constexpr int kLists = 16;  // tiles whose part of the list is in shared memory: more than stages + 1
+constexpr int kTile = 64;          // keys of a tile
+constexpr int kKeyWarps = 4;       // warps that share a tile of keys, 16 keys each
+constexpr int kTileQueries = 8;    // queries of a product's 16 rows: 8 rounded parts, then their 8 remainders
+constexpr int kMaxQueryWarps = 3;  // warps of a block with different queries, at most
+constexpr int kListTiles = 16;     // tiles whose listed keys fit into shared memory; at least stages + 1
 
-// One call, on the device.
-struct Decode {
+// The parameters of a call's kernels. Q = T * H / G is the number of queries that read a KV head.
+struct DecodeParams {
   const float* q;     // [T,H,D]
   const void *k, *v;  // [G,C,D]
-  float* out;
-  const int32_t* position;              // of causal attention
-  const int32_t *keys, *bits, *counts;  // of sparse attention: [1 or G, width], [1 or G]
-  float2* stats;                        // [G,Q,chunks]: reference, sum of exponentials
-  float* outs;                          // [G,Q,chunks,out_stride]
-  float* scores;   // [G,Q,score_stride] in powers of 2; null where no weights are asked for, as is
-  float2* totals;  // [G,Q]: reference, one over the sum, of all chunks
-  float scale;     // of scores in powers of 2
-  int rows, heads, groups, per_group, queries, head_size, capacity, width;
+  float* out;         // [T,H,D]
+  // Causal attention: row t sees the keys up to *position + t.
+  const int32_t* position;
+  // Sparse attention: keys and bits [L,width], counts [L], where L is G if set_per_kv_head and 1 otherwise.
+  const int32_t *keys, *bits, *counts;
+  float2* chunk_stats;  // [G,Q,chunks]: reference, sum of the exponentials of a chunk
+  float* chunk_outs;    // [G,Q,chunks,out_stride]: sums over the values of a chunk
+  float* scores;        // [G,Q,score_stride]: base-2 logarithms, or null if the call returns no weights
+  float2* totals;       // [G,Q]: reference, reciprocal of the sum over all chunks; null if `scores` is
+  float scale;          // times log2(e): exponentials are powers of 2
+  int rows, heads, kv_heads, heads_per_kv_head, queries, head_size, capacity, width;
   int chunks, out_stride, score_stride;
-  int small;   // chunks of a size, see Chunks
-  int passes;  // parts of a group's queries, each with a run over its keys
-  int stages;
-  bool set_a_group, early;
-  // Rows of the caches below *settled_below, or where it is null below `settled`, are complete before the previous kernel ends.
+  int chunks_per_size;   // number of chunks of each size, see ChunkLayout
+  int passes;            // parts into which a KV head's queries are split; each part reads all keys
+  int stages;            // tiles in the ring in shared memory
+  bool set_per_kv_head;  // sparse attention: one list for each KV head, else one for all
+  bool early;            // position or lists may be read before the previous kernel is complete
+  // Cache rows before *settled_below, or before `settled` if that is null, may be read before the previous kernel is
+  // complete.
   const int32_t* settled_below;
   int settled;
 };
 
-constexpr int kLevels = 4;  // sizes of chunks
+constexpr int kChunkLevels = 4;  // number of chunk sizes: 1, 2, 4 and 8 tiles
 
-// Which tiles make which chunk: 2 * small chunks of one tile, then small chunks each of two and of four, then chunks of eight.
-struct Chunks {
-  int small;
+// The division of tiles into chunks, which depends on nothing but n = chunks_per_size. A chunk of level l has 2^l tiles. In
+// the order of keys:
+//
+//   level   chunks     start at tile
+//   0       2 n        0
+//   1       n          2 n
+//   2       n          4 n
+//   3       the rest   8 n
+struct ChunkLayout {
+  int chunks_per_size;
 
-  __host__ __device__ int Start(int chunk) const {
-    const int level = (chunk >= 2 * small) + (chunk >= 3 * small) + (chunk >= 4 * small);
-    return (chunk - level * small) << level;
+  // The first tile of a chunk.
+  __host__ __device__ int FirstTile(int chunk) const {
+    const int level =
+        (chunk >= 2 * chunks_per_size) + (chunk >= 3 * chunks_per_size) + (chunk >= 4 * chunks_per_size);
+    return (chunk - level * chunks_per_size) << level;
   }
-  // Chunks that start before a tile; of so many tiles.
-  __host__ __device__ int Before(int tiles) const {
-    const int level = (tiles > 2 * small) + (tiles > 4 * small) + (tiles > 8 * small);
-    return ((tiles + (1 << level) - 1) >> level) + level * small;
+  // The number of chunks that `tiles` tiles make.
+  __host__ __device__ int CountOf(int tiles) const {
+    const int level =
+        (tiles > 2 * chunks_per_size) + (tiles > 4 * chunks_per_size) + (tiles > 8 * chunks_per_size);
+    return ((tiles + (1 << level) - 1) >> level) + level * chunks_per_size;
   }
-  // Past the chunks of 2^level tiles; of so many tiles.
+  // One past the last chunk of `level` among the chunks of `tiles` tiles.
   __host__ __device__ int EndOf(int level, int tiles) const {
-    const int end = level < 0             ? 0
-                    : level + 1 < kLevels ? (level + 2) * small
-                                          : INT32_MAX,
-              all = Before(tiles);
+    const int end = level < 0                  ? 0
+                    : level + 1 < kChunkLevels ? (level + 2) * chunks_per_size
+                                               : INT32_MAX,
+              all = CountOf(tiles);
     return end < all ? end : all;
   }
 };
 
-// Where row 0 is; at or past the end every key is seen.
-__device__ __forceinline__ int StartOf(const Decode& d) { return min(max(*d.position, 0), d.capacity); }
+// The position of row 0, clamped to [0, capacity]. From `capacity` on every row sees every key.
+__device__ __forceinline__ int StartOf(const DecodeParams& d) { return min(max(*d.position, 0), d.capacity); }
 
-// How many keys a group has to look at, or to look up.
+// The number of keys to process for a KV head: the length of its list, or what the last row sees.
 template <bool kListed>
-__device__ __forceinline__ int KeysOf(const Decode& d, int group) {
-  if (kListed) return min(max(d.counts[d.set_a_group ? group : 0], 0), d.width);
+__device__ __forceinline__ int KeysOf(const DecodeParams& d, int kv_head) {
+  if (kListed) return min(max(d.counts[d.set_per_kv_head ? kv_head : 0], 0), d.width);
   return static_cast<int>(min(static_cast<int64_t>(StartOf(d)) + d.rows, static_cast<int64_t>(d.capacity)));
 }
 
-// At least one, so that a query which sees no key gets its zeros.
+// The number of tiles that `keys` keys take. At least one, so that a query which sees no key gets a partial result of zeros.
 __device__ __forceinline__ int TilesOf(int keys) { return max(1, CeilDiv(keys, kTile)); }
 
-// Key j of a group's list: its row of the cache, -1 for none, and which rows see it.
-__device__ __forceinline__ int2 Listed(const Decode& d, int group, int j, int keys) {
+// Entry j of a KV head's list of `keys` keys: the key, or -1 if j or the key is out of range, and its row mask.
+__device__ __forceinline__ int2 ListEntry(const DecodeParams& d, int kv_head, int j, int keys) {
   if (j >= keys) return make_int2(-1, 0);
-  const int64_t at = (d.set_a_group ? static_cast<int64_t>(group) * d.width : 0) + j;
+  const int64_t at = (d.set_per_kv_head ? static_cast<int64_t>(kv_head) * d.width : 0) + j;
   const int key = d.keys[at], bits = d.bits[at];
   return key < 0 || key >= d.capacity ? make_int2(-1, 0) : make_int2(key, bits);
 }
 
-// 2^x; 0 of -inf, NaN of NaN.
+// 2^x, approximately. Gives 0 for -inf and NaN for NaN.
 __device__ __forceinline__ float Exp2(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
 
-// 2^(x - reference), where a reference of -inf says that nothing was seen yet.
+// 2^(x - reference). A reference of -inf means that no key was seen yet; the result is then 0, or NaN if x is.
 __device__ __forceinline__ float Relative(float x, float reference) {
   return Exp2(x - (reference == -INFINITY ? 0.0f : reference));
 }
 
-// What rounding left of a pair: nothing of an infinity, whose rest would be NaN.
-__device__ __forceinline__ uint32_t RestOfPair(float a, float b, uint32_t pair, BFloat16) {
+// The remainders of a pair of numbers that PackPair rounded. An infinity has the remainder 0, since inf - inf is NaN.
+__device__ __forceinline__ uint32_t RemainderOfPair(float a, float b, uint32_t pair, BFloat16) {
   const float x = __uint_as_float(pair << 16), y = __uint_as_float(pair & 0xffff0000u);
   return PackPair(isinf(x) ? 0.0f : a - x, isinf(y) ? 0.0f : b - y, BFloat16{});
 }
-__device__ __forceinline__ uint32_t RestOfPair(float a, float b, uint32_t pair, Float16) {
+__device__ __forceinline__ uint32_t RemainderOfPair(float a, float b, uint32_t pair, Float16) {
   const float2 x = __half22float2(*reinterpret_cast<const __half2*>(&pair));
   return PackPair(isinf(x.x) ? 0.0f : a - x.x, isinf(x.y) ? 0.0f : b - x.y, Float16{});
 }
 
-// Exponentials up to 2^14 instead of 1, where float16 would lose the small ones.
+// The base-2 logarithm of the largest exponential. float16 uses 2^14 instead of 1, so that fewer small exponentials
+// underflow.
 __device__ __forceinline__ float Headroom(BFloat16) { return 0.0f; }
 __device__ __forceinline__ float Headroom(Float16) { return 14.0f; }
 
-// A block's way through its run of tiles: the chunks that start in [*, end) of all chunks' tiles. Chunks come by size,
-// largest first, then by (group, pass), so that a run does not end with a chunk larger than most of it: blocks
-// finish at about the same time. Where groups have sets of their own they come by group first.
+// A block's position in its share of the work. All chunks of all (KV head, pass) pairs are put in one line, and every block
+// gets an equal stretch of it, measured in tiles. A block processes the chunks that start in its stretch, to their ends.
+//
+// The line is sorted by chunk size, largest first, then by (KV head, pass). This keeps a large chunk from being the last
+// one in a stretch of small ones, so that blocks finish at about the same time. If each KV head has a list of its own, the
+// line is sorted by (KV head, pass) first and then by chunk size.
 template <bool kListed>
-struct Cursor {
-  int group, pass, keys, tiles;  // where it is, and of that group
-  int chunk, tile, chunk_end;
-  int level, first, last;  // of the chunks' size, and which of the group's are of that size
-  int base, end;  // tiles before chunk `first`, before the run's end; each group's last chunk counts as whole
+struct TileCursor {
+  int kv_head, pass;           // current KV head (d.kv_heads at the end) and pass
+  int keys, tiles;             // number of keys of this KV head, and of their tiles
+  int chunk, tile, chunk_end;  // current chunk and tile, and one past the chunk's last tile
+  int level, first, last;      // chunks [first, last) of this KV head have 2^level tiles
+  // Places in the line, counted in tiles. A partly filled chunk counts as full.
+  int base;  // where chunk `first` begins
+  int end;   // where the block's stretch ends
 
-  // All threads of each warp call.
-  __device__ Cursor(const Decode& d) {
-    const int lane = threadIdx.x % kWarp, runs = d.groups * d.passes;
-    group = pass = chunk = tile = chunk_end = base = level = 0;
-    const bool own_sets = kListed && d.set_a_group;
+  // All threads of a warp must call this together.
+  __device__ TileCursor(const DecodeParams& d) {
+    const int lane = threadIdx.x % kWarp, pairs = d.kv_heads * d.passes;
+    kv_head = pass = chunk = tile = chunk_end = base = level = 0;
+    const bool own_lists = kListed && d.set_per_kv_head;
     int total = 0;
-    if (own_sets) {
+    if (own_lists) {
       int sum = 0;
-      for (int g = lane; g < d.groups; g += kWarp) sum += SizeOf(d, TilesOf(KeysOf<kListed>(d, g)));
+      for (int g = lane; g < d.kv_heads; g += kWarp) sum += LengthOf(d, TilesOf(KeysOf<kListed>(d, g)));
       total = WarpReduce(sum, Plus{}) * d.passes;
     } else {
       keys = KeysOf<kListed>(d, 0);
       tiles = TilesOf(keys);
-      total = SizeOf(d, tiles) * runs;
+      total = LengthOf(d, tiles) * pairs;
     }
     const int blocks = static_cast<int>(gridDim.x), block = static_cast<int>(blockIdx.x);
-    const int each = total / blocks, more = total % blocks;
-    const int begin = block * each + min(block, more);
-    end = begin + each + (block < more ? 1 : 0);
+    const int share = total / blocks, extra = total % blocks;
+    const int begin = block * share + min(block, extra);
+    end = begin + share + (block < extra ? 1 : 0);
     if (begin == end) {
-      group = d.groups;
+      kv_head = d.kv_heads;
       return;
     }
-    if (own_sets) {
-      for (;; group += kWarp) {
-        const int g = group + lane;
-        const int own = g < d.groups ? SizeOf(d, TilesOf(KeysOf<kListed>(d, g))) * d.passes : 0;
+    if (own_lists) {
+      for (;; kv_head += kWarp) {
+        const int g = kv_head + lane;
+        const int own = g < d.kv_heads ? LengthOf(d, TilesOf(KeysOf<kListed>(d, g))) * d.passes : 0;
         const int sum = WarpScan(own, Plus{});
         const unsigned past = __ballot_sync(kAllLanes, base + sum > begin);
         if (past) {
           const int found = __ffs(past) - 1;
-          group += found;
+          kv_head += found;
           base += __shfl_sync(kAllLanes, sum - own, found);
           break;
         }
         base += __shfl_sync(kAllLanes, sum, kWarp - 1);
       }
-      keys = KeysOf<kListed>(d, group);
+      keys = KeysOf<kListed>(d, kv_head);
       tiles = TilesOf(keys);
-      pass = (begin - base) / SizeOf(d, tiles);
-      base += pass * SizeOf(d, tiles);
-      SetLevel(d, kLevels - 1);
-      for (; begin - base >= Size(); SetLevel(d, level - 1)) base += Size();
+      pass = (begin - base) / LengthOf(d, tiles);
+      base += pass * LengthOf(d, tiles);
+      SetLevel(d, kChunkLevels - 1);
+      for (; begin - base >= Length(); SetLevel(d, level - 1)) base += Length();
     } else {
-      SetLevel(d, kLevels - 1);
-      for (; begin - base >= Size() * runs; SetLevel(d, level - 1)) base += Size() * runs;
-      const int run = (begin - base) / Size();
-      group = d.passes > 1 ? run / d.passes : run;
-      pass = run - group * d.passes;
-      base += run * Size();
+      SetLevel(d, kChunkLevels - 1);
+      for (; begin - base >= Length() * pairs; SetLevel(d, level - 1)) base += Length() * pairs;
+      const int pair = (begin - base) / Length();
+      kv_head = d.passes > 1 ? pair / d.passes : pair;
+      pass = pair - kv_head * d.passes;
+      base += pair * Length();
     }
     chunk = first + CeilDiv(begin - base, 1 << level);
     Enter(d);
   }
 
-  __device__ bool done(const Decode& d) const { return group >= d.groups; }
+  __device__ bool done(const DecodeParams& d) const { return kv_head >= d.kv_heads; }
   __device__ bool last_of_chunk() const { return tile + 1 == chunk_end; }
 
-  // Goes to the next tile; true where that leaves (group, pass).
-  __device__ bool Next(const Decode& d) {
+  // Advances to the next tile. Returns true if it has another (KV head, pass) or chunk size, or if there is none.
+  __device__ bool Next(const DecodeParams& d) {
     if (++tile < chunk_end) return false;
     const int old = base;
     ++chunk;
@@ -188,54 +210,56 @@ struct Cursor {
   }
 
  private:
-  // Of the chunks of this size; of all the chunks that so many tiles make.
-  __device__ int Size() const { return (last - first) << level; }
-  __device__ static int SizeOf(const Decode& d, int tiles) {
-    const Chunks chunks{d.small};
-    int size = 0;
-    for (int l = 0; l < kLevels; ++l) size += (chunks.EndOf(l, tiles) - chunks.EndOf(l - 1, tiles)) << l;
-    return size;
+  // Places in the line of the current KV head's chunks of the current size.
+  __device__ int Length() const { return (last - first) << level; }
+  // Places in the line of all chunks of a KV head with `tiles` tiles.
+  __device__ static int LengthOf(const DecodeParams& d, int tiles) {
+    const ChunkLayout chunks{d.chunks_per_size};
+    int length = 0;
+    for (int l = 0; l < kChunkLevels; ++l)
+      length += (chunks.EndOf(l, tiles) - chunks.EndOf(l - 1, tiles)) << l;
+    return length;
   }
 
-  __device__ void SetLevel(const Decode& d, int to) {
-    const Chunks chunks{d.small};
+  __device__ void SetLevel(const DecodeParams& d, int to) {
+    const ChunkLayout chunks{d.chunks_per_size};
     level = to;
     first = chunks.EndOf(level - 1, tiles);
     last = chunks.EndOf(level, tiles);
   }
-  // Begins `chunk`, or where it is past `last` the next of the order.
-  __device__ void Enter(const Decode& d) {
+  // Begins `chunk`, or the next chunk of the line if `chunk` is not below `last`.
+  __device__ void Enter(const DecodeParams& d) {
     if (chunk >= last) {
-      base += Size();
-      if (kListed && d.set_a_group) {
+      base += Length();
+      if (kListed && d.set_per_kv_head) {
         if (level > 0) {
           SetLevel(d, level - 1);
         } else {
-          NextRun(d);
-          if (group < d.groups) {
-            keys = KeysOf<kListed>(d, group);
+          NextPass(d);
+          if (kv_head < d.kv_heads) {
+            keys = KeysOf<kListed>(d, kv_head);
             tiles = TilesOf(keys);
-            SetLevel(d, kLevels - 1);
+            SetLevel(d, kChunkLevels - 1);
           }
         }
       } else {
-        NextRun(d);
-        if (group == d.groups && level > 0) {
-          group = 0;
+        NextPass(d);
+        if (kv_head == d.kv_heads && level > 0) {
+          kv_head = 0;
           SetLevel(d, level - 1);
         }
       }
       while (first == last && level > 0) SetLevel(d, level - 1);
       chunk = first;
     }
-    if (base + ((chunk - first) << level) >= end) group = d.groups;
-    tile = Chunks{d.small}.Start(chunk);
-    chunk_end = min(tiles, Chunks{d.small}.Start(chunk + 1));
+    if (base + ((chunk - first) << level) >= end) kv_head = d.kv_heads;
+    tile = ChunkLayout{d.chunks_per_size}.FirstTile(chunk);
+    chunk_end = min(tiles, ChunkLayout{d.chunks_per_size}.FirstTile(chunk + 1));
   }
-  __device__ void NextRun(const Decode& d) {
+  __device__ void NextPass(const DecodeParams& d) {
     if (++pass < d.passes) return;
     pass = 0;
-    ++group;
+    ++kv_head;
   }
 };
 

@@ -1,4 +1,5 @@
-// DecodeSimt: the partial results of decode_attention.cuh in float32, for every storage and head size.
+// DecodeSimt: computes the partial results of decode_attention.cuh without tensor cores, in float32, for every type of
+// cache and every head size.
 #pragma once
 #include "gpu/attention/decode_run.cuh"
 
@@ -6,29 +7,31 @@ namespace specattn {
 namespace gpu {
 namespace {
 
-constexpr int kPlainThreads = 128;
+constexpr int kSimtThreads = 128;
 
-// A block an item, a chunk of a group, for eight queries at a time; in float32. Warps take keys in turns.
+// A block works on one item, a chunk of the keys of one KV head, for eight queries at a time. Its warps take the keys of
+// the chunk in turn.
 template <class W, bool kListed>
-__global__ void __launch_bounds__(kPlainThreads) DecodeSimt(const Decode d) {
-  constexpr int kMostKeys = kTile * 8, kWarps = kPlainThreads / kWarp, kQueries = kTileQueries;
-  __shared__ float e[kQueries][kMostKeys];
+__global__ void __launch_bounds__(kSimtThreads) DecodeSimt(const DecodeParams d) {
+  constexpr int kMaxKeys = kTile * 8, kWarps = kSimtThreads / kWarp, kQueries = kTileQueries;
+  __shared__ float e[kQueries][kMaxKeys];
   __shared__ float sums[kWarps][kQueries][kWarp];
-  __shared__ int2 list[kListed ? kMostKeys : 1];
+  __shared__ int2 list[kListed ? kMaxKeys : 1];
   const int thread = threadIdx.x, lane = thread % kWarp, warp = thread / kWarp;
   WaitForPrevious();
   LetNextStart();
   const int start = kListed ? 0 : StartOf(d);
-  const int64_t items = static_cast<int64_t>(d.groups) * d.chunks;
+  const int64_t items = static_cast<int64_t>(d.kv_heads) * d.chunks;
   for (int64_t item = blockIdx.x; item < items; item += gridDim.x) {
-    const int chunk = static_cast<int>(item / d.groups), group = static_cast<int>(item % d.groups);
-    const int keys = KeysOf<kListed>(d, group), first = Chunks{d.small}.Start(chunk) * kTile;
+    const int chunk = static_cast<int>(item / d.kv_heads), kv_head = static_cast<int>(item % d.kv_heads);
+    const int keys = KeysOf<kListed>(d, kv_head),
+              first = ChunkLayout{d.chunks_per_size}.FirstTile(chunk) * kTile;
     if (first >= TilesOf(keys) * kTile) continue;
-    const int count = min(keys, Chunks{d.small}.Start(chunk + 1) * kTile) - first;
-    const W* const k = static_cast<const W*>(d.k) + static_cast<int64_t>(group) * d.capacity * d.head_size;
-    const W* const v = static_cast<const W*>(d.v) + static_cast<int64_t>(group) * d.capacity * d.head_size;
+    const int count = min(keys, ChunkLayout{d.chunks_per_size}.FirstTile(chunk + 1) * kTile) - first;
+    const W* const k = static_cast<const W*>(d.k) + static_cast<int64_t>(kv_head) * d.capacity * d.head_size;
+    const W* const v = static_cast<const W*>(d.v) + static_cast<int64_t>(kv_head) * d.capacity * d.head_size;
     if (kListed)
-      for (int j = thread; j < count; j += kPlainThreads) list[j] = Listed(d, group, first + j, keys);
+      for (int j = thread; j < count; j += kSimtThreads) list[j] = ListEntry(d, kv_head, first + j, keys);
     const auto row_of = [&](int j) -> int64_t {
       return static_cast<int64_t>(kListed ? list[j].x : first + j) * d.head_size;
     };
@@ -38,11 +41,12 @@ __global__ void __launch_bounds__(kPlainThreads) DecodeSimt(const Decode d) {
 #pragma unroll
       for (int i = 0; i < kQueries; ++i) {
         const int m = min(m0 + i, d.queries - 1);
-        rows[i] = m / d.per_group;
-        q[i] = d.q + (static_cast<int64_t>(rows[i]) * d.heads + group * d.per_group + m % d.per_group) *
+        rows[i] = m / d.heads_per_kv_head;
+        q[i] = d.q + (static_cast<int64_t>(rows[i]) * d.heads + kv_head * d.heads_per_kv_head +
+                      m % d.heads_per_kv_head) *
                          d.head_size;
       }
-      __syncthreads();  // the list is there, the last queries are done with
+      __syncthreads();  // the list is written, and the previous queries are finished
       for (int j = warp; j < count; j += kWarps) {
         const int64_t row = row_of(j);
         float dot[kQueries] = {};
@@ -61,19 +65,19 @@ __global__ void __launch_bounds__(kPlainThreads) DecodeSimt(const Decode d) {
       }
       __syncthreads();
       for (int i = warp; i < kQueries && m0 + i < d.queries; i += kWarps) {
-        const int64_t at = static_cast<int64_t>(group) * d.queries + m0 + i;
-        float most = -INFINITY, sum = 0;
+        const int64_t at = static_cast<int64_t>(kv_head) * d.queries + m0 + i;
+        float maximum = -INFINITY, sum = 0;
         for (int j = lane; j < count; j += kWarp) {
-          most = fmaxf(most, e[i][j]);
+          maximum = fmaxf(maximum, e[i][j]);
           if (d.scores) d.scores[at * d.score_stride + first + j] = e[i][j];
         }
-        most = WarpReduce(most, Maximum{});
+        maximum = WarpReduce(maximum, Maximum{});
         for (int j = lane; j < count; j += kWarp) {
-          e[i][j] = Relative(e[i][j], most);
+          e[i][j] = Relative(e[i][j], maximum);
           sum += e[i][j];
         }
         sum = WarpReduce(sum, Plus{});
-        if (lane == 0) d.stats[at * d.chunks + chunk] = make_float2(most, sum);
+        if (lane == 0) d.chunk_stats[at * d.chunks + chunk] = make_float2(maximum, sum);
       }
       __syncthreads();
       for (int n0 = 0; n0 < d.head_size; n0 += kWarp) {
@@ -95,13 +99,13 @@ __global__ void __launch_bounds__(kPlainThreads) DecodeSimt(const Decode d) {
             float total = 0;
 #pragma unroll
             for (int w = 0; w < kWarps; ++w) total += sums[w][i][lane];
-            const int64_t at = (static_cast<int64_t>(group) * d.queries + m0 + i) * d.chunks + chunk;
-            d.outs[at * d.out_stride + n] = total;
+            const int64_t at = (static_cast<int64_t>(kv_head) * d.queries + m0 + i) * d.chunks + chunk;
+            d.chunk_outs[at * d.out_stride + n] = total;
           }
         __syncthreads();
       }
     }
-    __syncthreads();  // the list is done with
+    __syncthreads();  // every warp has finished with the list
   }
 }
 

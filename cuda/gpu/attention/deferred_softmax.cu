@@ -1,4 +1,7 @@
-// One thread a key of a row of weights. Its scores of all heads are under way at once, as are all calls.
+// The kernel of deferred_softmax.h: it turns the scores of several attention calls into weights.
+//
+// A thread computes the weight of one key in one row. All calls run side by side, and a thread loads the scores of up to
+// eight heads at once, to hide the latency of memory.
 #include "core/attention_shape.h"
 #include "gpu/attention/decode_run.cuh"
 #include "gpu/attention/deferred_softmax.h"
@@ -10,77 +13,77 @@ namespace {
 constexpr int kThreads = 256;
 
 struct DeferredSoftmaxBatch {
-  DeferredSoftmax of[kMaxDeferred];
+  DeferredSoftmax calls[kMaxDeferred];
 };
 static_assert(sizeof(DeferredSoftmaxBatch) <= 4096, "a kernel's parameters");
 
-// Where in group's list, whose keys ascend, a key stands that row t sees; -1 where there is none.
-__device__ __forceinline__ int PlaceOf(const DeferredSoftmax& w, int group, int key, int t) {
-  const int list = w.set_a_group ? group : 0;
-  const int64_t at = static_cast<int64_t>(list) * w.width;
-  const int count = min(max(w.counts[list], 0), w.width);
-  int begin = 0, end = count;  // the first key that is not below `key` is in [begin, end]
+// The place of `key` in the list of a KV head, found by binary search; -1 if the list lacks it or row t does not see it.
+__device__ __forceinline__ int PlaceOf(const DeferredSoftmax& call, int kv_head, int key, int t) {
+  const int list = call.set_per_kv_head ? kv_head : 0;
+  const int64_t at = static_cast<int64_t>(list) * call.width;
+  const int count = min(max(call.counts[list], 0), call.width);
+  int begin = 0, end = count;  // the place of the first listed key >= `key` is in [begin, end]
   while (begin < end) {
     const int middle = (begin + end) / 2;
-    if (w.keys[at + middle] < key)
+    if (call.keys[at + middle] < key)
       begin = middle + 1;
     else
       end = middle;
   }
-  return begin < count && w.keys[at + begin] == key && (w.bits[at + begin] >> t & 1) ? begin : -1;
+  return begin < count && call.keys[at + begin] == key && (call.bits[at + begin] >> t & 1) ? begin : -1;
 }
 
 __global__ void __launch_bounds__(kThreads)
-    RunDeferredSoftmax(const __grid_constant__ DeferredSoftmaxBatch all) {
+    DeferredSoftmaxKernel(const __grid_constant__ DeferredSoftmaxBatch batch) {
   WaitForPrevious();
   LetNextStart();
-  const DeferredSoftmax& w = all.of[blockIdx.y];
-  const int slices = CeilDiv(w.capacity, kThreads), slice = static_cast<int>(blockIdx.x) % slices;
+  const DeferredSoftmax& call = batch.calls[blockIdx.y];
+  const int slices = CeilDiv(call.capacity, kThreads), slice = static_cast<int>(blockIdx.x) % slices;
   const int row = static_cast<int>(blockIdx.x) / slices;
-  if (row >= w.weight_rows * w.rows) return;
-  const int key = slice * kThreads + static_cast<int>(threadIdx.x), t = row % w.rows;
-  if (key >= w.capacity) return;
-  const HeadRange of = HeadsOfRow(row / w.rows, w.weight_rows, w.weight_heads, w.heads);
-  const int per_group = w.heads / w.groups, heads = static_cast<int>(of.end - of.first);
-  const int group = static_cast<int>(of.first) / per_group;
-  int of_group = static_cast<int>(of.first) - group * per_group;
+  if (row >= call.weight_rows * call.rows) return;
+  const int key = slice * kThreads + static_cast<int>(threadIdx.x), t = row % call.rows;
+  if (key >= call.capacity) return;
+  const HeadRange range = HeadsOfRow(row / call.rows, call.weight_rows, call.weight_heads, call.heads);
+  const int heads_per_kv_head = call.heads / call.kv_heads, heads = static_cast<int>(range.end - range.first);
+  const int kv_head = static_cast<int>(range.first) / heads_per_kv_head;
+  int head_of_kv_head = static_cast<int>(range.first) - kv_head * heads_per_kv_head;
 
-  int place;  // of the key's scores; -1: the row does not see it
-  if (w.keys)
-    place = PlaceOf(w, group, key, t);
+  int place;  // index of the key's scores; -1 if the row does not see the key
+  if (call.keys)
+    place = PlaceOf(call, kv_head, key, t);
   else
-    place = key <= static_cast<int64_t>(max(*w.position, 0)) + t ? key : -1;
+    place = key <= static_cast<int64_t>(max(*call.position, 0)) + t ? key : -1;
   float weight = 0;
   if (place >= 0 && heads > 0) {
-    int64_t query = (static_cast<int64_t>(group) * w.rows + t) * per_group + of_group;
-    const int64_t to_next_group = static_cast<int64_t>(w.rows - 1) * per_group;
+    int64_t query = (static_cast<int64_t>(kv_head) * call.rows + t) * heads_per_kv_head + head_of_kv_head;
+    const int64_t to_next_kv_head = static_cast<int64_t>(call.rows - 1) * heads_per_kv_head;
 #pragma unroll 8
     for (int h = 0; h < heads; ++h) {
-      const float2 total = w.totals[query];
-      weight += Relative(w.scores[query * w.score_stride + place], total.x) * total.y;
-      const bool last = ++of_group == per_group;
-      query += last ? to_next_group + 1 : 1;
-      if (last) of_group = 0;
+      const float2 total = call.totals[query];
+      weight += Relative(call.scores[query * call.score_stride + place], total.x) * total.y;
+      const bool last = ++head_of_kv_head == heads_per_kv_head;
+      query += last ? to_next_kv_head + 1 : 1;
+      if (last) head_of_kv_head = 0;
     }
     weight *= 1.0f / static_cast<float>(heads);
   }
-  w.weights[static_cast<int64_t>(row) * w.capacity + key] = weight;
+  call.weights[static_cast<int64_t>(row) * call.capacity + key] = weight;
 }
 
 }  // namespace
 
 Status RunDeferredSoftmax(CudaStream& stream, const DeferredSoftmax* deferred, int count) {
-  DeferredSoftmaxBatch all{};
+  DeferredSoftmaxBatch batch{};
   int64_t blocks = 0;
   for (int i = 0; i < count; ++i) {
-    all.of[i] = deferred[i];
-    const DeferredSoftmax& w = deferred[i];
-    const int64_t own = int64_t{w.weight_rows} * w.rows * CeilDiv(w.capacity, kThreads);
-    blocks = own > blocks ? own : blocks;
+    batch.calls[i] = deferred[i];
+    const DeferredSoftmax& call = deferred[i];
+    const int64_t call_blocks = int64_t{call.weight_rows} * call.rows * CeilDiv(call.capacity, kThreads);
+    blocks = call_blocks > blocks ? call_blocks : blocks;
   }
-  return LaunchKernel(stream, "weights", Start::kEarly, RunDeferredSoftmax,
+  return LaunchKernel(stream, "weights", Start::kEarly, DeferredSoftmaxKernel,
                       dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(count)), dim3(kThreads), 0,
-                      all);
+                      batch);
 }
 
 }  // namespace gpu

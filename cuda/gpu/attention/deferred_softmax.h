@@ -1,6 +1,6 @@
-// DeferredSoftmax: attention's scores on their way to become its weights. Nothing on the way to a token waits for weights, so
-// attention only leaves its scores, and the stream turns those of many layers into weights by one kernel, when somebody
-// is about to look (CudaStream::DeferSoftmax).
+// DeferredSoftmax: a call of attention whose scores have not been turned into attention weights yet. The next layer needs
+// only the attention's output, so the call leaves its scores in memory, and one kernel later turns the scores of many
+// calls into weights. CudaStream::DeferSoftmax says when.
 #pragma once
 #include <cuda_runtime_api.h>
 
@@ -12,29 +12,30 @@ namespace gpu {
 
 class CudaStream;
 
-// Of one call: weights[r,t,j] = mean over r's heads h of 2^(score - reference) / sum, 0 where row t does not see key j.
-// A call has `weight_rows` rows r, whose heads HeadsOfRow (attention_shape.h) tells.
+// One call: weights[r,t,j] = mean over the heads h of weight row r of 2^(score[h,t,j] - reference[h,t]) / sum[h,t], and 0
+// if row t does not see key j. HeadsOfRow (attention_shape.h) gives the heads of each weight row.
 struct DeferredSoftmax {
-  float* weights;       // [weight_rows,T,C]
-  const float* scores;  // [G,Q,score_stride] in powers of 2, a key or a place in the list each; Q = T * H / G
-  const float2* totals;  // [G,Q]: reference, one over the sum
-  // Causal: row t sees keys up to *position + t.
+  float* weights;  // [weight_rows,T,C]
+  // [G,Q,score_stride], Q = T * H / G: base-2 logarithms, indexed by key, or by place in the list if sparse.
+  const float* scores;
+  const float2* totals;  // [G,Q]: reference, reciprocal of the sum
+  // Causal attention: row t sees the keys up to *position + t.
   const int32_t* position;
-  // Sparse, where `keys` is not null: the lists [1 or G, width], [1 or G, width], [1 or G]; keys ascend.
+  // Sparse attention, else null: keys and bits [L,width], counts [L], L = lists(). The keys of a list ascend.
   const int32_t *keys, *bits, *counts;
-  const int32_t* weight_heads;  // [weight_rows], or null
-  int rows, heads, groups, capacity, width, score_stride, weight_rows;
-  bool set_a_group;
+  const int32_t* weight_heads;  // [weight_rows] or null, see HeadsOfRow
+  int rows, heads, kv_heads, capacity, width, score_stride, weight_rows;
+  bool set_per_kv_head;  // one list for each KV head, else one for all
 
   int64_t size() const { return int64_t{weight_rows} * rows * capacity; }
-  int64_t lists() const { return set_a_group ? groups : 1; }
+  int64_t lists() const { return set_per_kv_head ? kv_heads : 1; }
 };
 
-// A launch takes so many: they are its parameters, of which there are 4 KB.
+// The most calls of one launch: they are passed as kernel parameters, which are limited to 4 KB.
 constexpr int kMaxDeferred = 32;
 
-Status RunDeferredSoftmax(CudaStream& stream, const DeferredSoftmax* deferred,
-                          int count);  // 1 to kMaxDeferred
+// Queues the kernel that writes the weights of `count` calls, 1 to kMaxDeferred.
+Status RunDeferredSoftmax(CudaStream& stream, const DeferredSoftmax* deferred, int count);
 
 }  // namespace gpu
 }  // namespace specattn

@@ -1,5 +1,7 @@
-// The shape of a launch over [T, heads, items of a head]: one row (or more) a block of grid.x, heads along y, items along
-// threadIdx.x, so that a warp stays in one head and reads neighbours.
+// HeadsLaunch: the grid and block of an elementwise kernel over [rows, heads, items of a head].
+//
+// Rows lie along blockIdx.x, heads along blockIdx.y and threadIdx.y, items along threadIdx.x: a warp stays within one head
+// and reads neighbouring items. The kernel strides by the grid in each dimension, so that any grid covers everything.
 #pragma once
 #include <algorithm>
 
@@ -16,7 +18,7 @@ struct HeadsLaunch {
                       kMaxY = 65535;
     const int64_t lanes = std::min(kMaxLanes, CeilDiv<int64_t>(items, kWarp) * kWarp);
     const int64_t together = kThreads / lanes;
-    // A head a thread while that leaves processors idle, several otherwise.
+    // A thread takes one head where blocks are few; it takes several once the blocks fill all multiprocessors.
     const int64_t wanted = CeilDiv(kBlocksAProcessor * stream.processors(), rows);
     const int64_t across = std::min({CeilDiv(heads, together), wanted, kMaxY});
     grid = dim3(static_cast<unsigned>(std::min(rows, kMaxX)), static_cast<unsigned>(across));

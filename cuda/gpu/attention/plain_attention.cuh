@@ -1,9 +1,11 @@
-// PlainAttention: causal attention of many rows in float32, for any head size and storage, and its weights. Scores are
-// computed anew by each pass instead of being kept: a pass finds each row's maximum and sum, then the sums over values
-// and the weights are passes of their own.
+// PlainAttention: causal attention of many rows in float32, and its weights, for any head size and type of cache.
 //
-// A block handles tiles of 64 rows x 64 keys, a thread 4 x 4 of their scores: rows y, y + 16, ... and keys x, x + 16, ... Tiles
-// start at fixed places and are taken in order: a row's result does not depend on the others.
+// Three kernels run one after the other, and each computes the scores anew, so that no memory for them is needed: the first
+// finds each row's maximum and sum of exponentials, the second sums the values, the third writes the weights.
+//
+// A block computes scores in tiles of 64 rows x 64 keys. A thread (x, y) of its 16 x 16 threads has 4 x 4 scores of a tile:
+// rows y, y + 16, ... and keys x, x + 16, ... Tiles start at fixed places and are taken in order, so that a row's result
+// does not depend on the other rows.
 #pragma once
 #include "core/attention_shape.h"
 #include "gpu/primitives/element.cuh"
@@ -15,23 +17,27 @@ namespace gpu {
 struct PlainAttention {
   const float* q;           // [T,H,D]
   const void *k, *v;        // [G,C,D]
-  const int32_t* position;  // on the device
-  float2* stats;            // [H,T]: what a score's exponential is taken relative to, and one over their sum
-  float* out;               // [T,H,D]
-  float* weights;           // [weight_rows,T,C]
-  int64_t weight_rows;      // whose: HeadsOfRow
-  const int32_t* weight_heads;  // or null
-  int64_t rows, heads, groups, capacity, head_size;
+  const int32_t* position;  // [1], on the device: the position of row 0
+  float2* stats;   // scratch [H,T]: the row's largest score, the reciprocal of its sum of exponentials
+  float* out;      // [T,H,D], or null
+  float* weights;  // [weight_rows,T,C], or null; HeadsOfRow gives the heads of a weight row
+  int64_t weight_rows;
+  const int32_t* weight_heads;  // [weight_rows], or null
+  int64_t rows, heads, kv_heads, capacity, head_size;
   float scale;
 };
 
+// kPlainTile: rows and keys of a tile. kPlainPiece: columns of q and k, or keys of v, in shared memory at once. kPlainEach:
+// rows and keys of a thread. kPlainLanes: threads along the keys, and along the rows.
 constexpr int kPlainTile = 64, kPlainPiece = 16, kPlainThreads = 256, kPlainEach = 4, kPlainLanes = 16;
 
+// [column][row or key] of q or k, or [key][column] of v.
 using PlainPiece = float[kPlainPiece][kPlainTile + 1];
 
-// A tile of rows: what it sees.
+// A tile of rows, and the keys that it sees.
 struct PlainRows {
-  int64_t first, start, keys;  // first row; position; keys that its last row sees
+  // The tile's first row, the position of row 0, and how many keys the tile's last row sees.
+  int64_t first, start, keys;
 
   __device__ PlainRows(const PlainAttention& p, int64_t tile) : first(tile * kPlainTile) {
     start = *p.position < 0 ? 0 : *p.position;
@@ -40,13 +46,14 @@ struct PlainRows {
   }
 };
 
-// The thread's scores; -inf for a key that a row does not see. Keys past the last that is seen are not read.
+// Computes the thread's 4 x 4 scores of a tile: -inf for a key that a row does not see. No key from tile.keys on is read.
+// All threads of the block must call this; left and right are its working memory.
 template <class W>
 __device__ __forceinline__ void PlainScores(const PlainAttention& p, const PlainRows& tile, int64_t head,
                                             int64_t first_key, PlainPiece& left, PlainPiece& right,
                                             float (&scores)[kPlainEach][kPlainEach]) {
   const int x = threadIdx.x % kPlainLanes, y = threadIdx.x / kPlainLanes;
-  const W* k = static_cast<const W*>(p.k) + head / (p.heads / p.groups) * p.capacity * p.head_size;
+  const W* k = static_cast<const W*>(p.k) + head / (p.heads / p.kv_heads) * p.capacity * p.head_size;
 #pragma unroll
   for (int i = 0; i < kPlainEach; ++i)
 #pragma unroll
@@ -78,7 +85,7 @@ __device__ __forceinline__ void PlainScores(const PlainAttention& p, const Plain
     }
 }
 
-// A block: 64 rows of a head.
+// Writes `stats`. A block takes 64 rows of a head.
 template <class W>
 __global__ void __launch_bounds__(kPlainThreads, 2) PlainStatsKernel(PlainAttention p) {
   __shared__ PlainPiece left, right;
@@ -116,7 +123,7 @@ __global__ void __launch_bounds__(kPlainThreads, 2) PlainStatsKernel(PlainAttent
   }
 }
 
-// A thread's rows' stats; rows past the end get zeros.
+// Loads the stats of the thread's rows; a row past the end gets zeros.
 __device__ __forceinline__ void LoadStats(const PlainAttention& p, const PlainRows& tile, int64_t head,
                                           float2 (&stats)[kPlainEach]) {
 #pragma unroll
@@ -126,7 +133,7 @@ __device__ __forceinline__ void LoadStats(const PlainAttention& p, const PlainRo
   }
 }
 
-// A block: 64 rows of a head x 64 of its numbers.
+// Writes `out`. A block takes 64 rows of a head and 64 of its columns.
 template <class W>
 __global__ void __launch_bounds__(kPlainThreads, 2) PlainOutKernel(PlainAttention p) {
   __shared__ PlainPiece left, right;
@@ -135,7 +142,7 @@ __global__ void __launch_bounds__(kPlainThreads, 2) PlainOutKernel(PlainAttentio
   const int64_t size_tiles = CeilDiv<int64_t>(p.head_size, kPlainTile);
   const int64_t first_d = blockIdx.x % size_tiles * kPlainTile, head = blockIdx.x / size_tiles % p.heads;
   const PlainRows tile(p, blockIdx.x / size_tiles / p.heads);
-  const W* v = static_cast<const W*>(p.v) + head / (p.heads / p.groups) * p.capacity * p.head_size;
+  const W* v = static_cast<const W*>(p.v) + head / (p.heads / p.kv_heads) * p.capacity * p.head_size;
   float2 stats[kPlainEach];
   LoadStats(p, tile, head, stats);
   float out[kPlainEach][kPlainEach] = {}, scores[kPlainEach][kPlainEach];
@@ -174,7 +181,7 @@ __global__ void __launch_bounds__(kPlainThreads, 2) PlainOutKernel(PlainAttentio
     }
 }
 
-// A block: the weights of 64 rows x 64 keys, of a head or their mean over the heads, which are added in order.
+// Writes `weights`. A block takes 64 rows x 64 keys of one weight row, and adds its heads in a fixed order.
 template <class W>
 __global__ void __launch_bounds__(kPlainThreads, 2) PlainWeightsKernel(PlainAttention p) {
   __shared__ PlainPiece left, right;
@@ -183,12 +190,12 @@ __global__ void __launch_bounds__(kPlainThreads, 2) PlainWeightsKernel(PlainAtte
                 row_tiles = CeilDiv<int64_t>(p.rows, kPlainTile);
   const int64_t first_key = blockIdx.x % key_tiles * kPlainTile;
   const PlainRows tile(p, blockIdx.x / key_tiles % row_tiles);
-  const int64_t plane = blockIdx.x / key_tiles / row_tiles;  // of the weights
-  const HeadRange of = HeadsOfRow(plane, p.weight_rows, p.weight_heads, p.heads);
-  const float part = 1.0f / static_cast<float>(of.end - of.first);
+  const int64_t weight_row = blockIdx.x / key_tiles / row_tiles;
+  const HeadRange range = HeadsOfRow(weight_row, p.weight_rows, p.weight_heads, p.heads);
+  const float share = 1.0f / static_cast<float>(range.end - range.first);
   float mean[kPlainEach][kPlainEach] = {}, scores[kPlainEach][kPlainEach];
   if (first_key < tile.keys)
-    for (int64_t head = of.first; head < of.end; ++head) {
+    for (int64_t head = range.first; head < range.end; ++head) {
       float2 stats[kPlainEach];
       LoadStats(p, tile, head, stats);
       PlainScores<W>(p, tile, head, first_key, left, right, scores);
@@ -196,18 +203,19 @@ __global__ void __launch_bounds__(kPlainThreads, 2) PlainWeightsKernel(PlainAtte
       for (int i = 0; i < kPlainEach; ++i)
 #pragma unroll
         for (int j = 0; j < kPlainEach; ++j)
-          if (scores[i][j] != -INFINITY) mean[i][j] += expf(scores[i][j] - stats[i].x) * (stats[i].y * part);
+          if (scores[i][j] != -INFINITY) mean[i][j] += expf(scores[i][j] - stats[i].x) * (stats[i].y * share);
     }
 #pragma unroll
   for (int i = 0; i < kPlainEach; ++i)
 #pragma unroll
     for (int j = 0; j < kPlainEach; ++j) {
       const int64_t row = tile.first + y + i * 16, key = first_key + x + j * 16;
-      if (row < p.rows && key < p.capacity) p.weights[(plane * p.rows + row) * p.capacity + key] = mean[i][j];
+      if (row < p.rows && key < p.capacity)
+        p.weights[(weight_row * p.rows + row) * p.capacity + key] = mean[i][j];
     }
 }
 
-// `blocks` of a kernel, one after the other along x.
+// Queues one of the kernels above with `blocks` blocks.
 inline Status RunPlain(CudaStream& stream, const char* op, void (*kernel)(PlainAttention), int64_t blocks,
                        const PlainAttention& p) {
   if (blocks == 0) return Ok();
@@ -218,6 +226,7 @@ inline Status RunPlain(CudaStream& stream, const char* op, void (*kernel)(PlainA
                       dim3(kPlainThreads), 0, p);
 }
 
+// Queues the kernels for the outputs that `p` asks for. W is the type of the caches.
 template <class W>
 Status RunPlainAttention(CudaStream& stream, const char* op, const PlainAttention& p) {
   const int64_t row_tiles = CeilDiv<int64_t>(p.rows, kPlainTile);

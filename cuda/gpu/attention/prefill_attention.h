@@ -1,4 +1,5 @@
-// PrefillAttention: CausalAttention of many rows (a prompt's), where arithmetic and not memory is the limit.
+// PrefillAttention: CausalAttention of more rows than a decoding step has, such as a prompt's. Its time is limited by
+// arithmetic and not by memory.
 #pragma once
 #include "gpu/runtime/stream.h"
 #include "kernels/causal_attention.h"
@@ -6,9 +7,10 @@
 namespace specattn {
 namespace gpu {
 
-constexpr int64_t kDecodingRows = 32;  // up to as many rows are decoding's: decode_attention.cuh
+// The most rows that decode_attention.cuh takes.
+constexpr int64_t kDecodingRows = 32;
 
-// The call is checked, not empty(), and has more than kDecodingRows rows.
+// `call` must be checked, not empty(), and have more than kDecodingRows rows.
 Status PrefillAttention(CudaStream& stream, const CausalAttentionCall& call);
 
 }  // namespace gpu

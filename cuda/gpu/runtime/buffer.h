@@ -1,4 +1,4 @@
-// Buffer: device memory with several users.
+// Buffer: device memory that a stream and its captures share.
 #pragma once
 #include <cuda_runtime_api.h>
 
@@ -8,9 +8,11 @@
 namespace specattn {
 namespace gpu {
 
-// Device memory that is freed with its last user: the stream, or a recording made while it was the stream's.
+// Device memory that its last owner frees. The stream owns its current buffers; a capture owns those that its launches
+// use, which the stream may have replaced by larger ones since.
 class Buffer {
  public:
+  // Null if the memory can't be had.
   static std::shared_ptr<Buffer> Make(size_t bytes) {
     void* data = nullptr;
     if (cudaMalloc(&data, bytes) != cudaSuccess) {

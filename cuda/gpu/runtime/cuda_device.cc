@@ -1,4 +1,5 @@
-// The CUDA device: launches queue on one stream; recordings are CUDA graphs.
+// The CUDA implementation of Device, on GPU 0: all work runs on one stream, and captures are CUDA graphs. Also finds out
+// whether the machine has a GPU that can be used.
 #include <cuda_runtime_api.h>
 
 #include <cstdio>
@@ -19,8 +20,8 @@ namespace gpu {
 
 namespace {
 
-// The oldest architecture that kernels are compiled for, as major * 10 + minor.
-constexpr int kOldest = 80;
+// The lowest compute capability that kernels are compiled for, as major * 10 + minor.
+constexpr int kMinComputeCapability = 80;
 
 class CudaDevice final : public Device {
  public:
@@ -62,10 +63,11 @@ class CudaDevice final : public Device {
     return nullptr;
   }
   void Free(void* data, size_t) override {
-    if (graph_) {
-      pending_frees_.push_back(data);  // cudaFree waits for the device, which ends a recording
+    if (capture_) {
+      pending_frees_.push_back(data);  // cudaFree waits for the device, which would invalidate the capture
     } else {
-      if (!stream_.FlushSoftmax().ok()) stream_.DropDeferred();  // into this memory, perhaps
+      // A deferred softmax may write to this memory, so it runs before the memory is freed, or is dropped.
+      if (!stream_.FlushSoftmax().ok()) stream_.DropDeferred();
       cudaFree(data);
     }
   }
@@ -75,19 +77,19 @@ class CudaDevice final : public Device {
   }
 
   Status CopyIn(void* device, const void* host, size_t bytes) override {
-    if (graph_) return Error("[capture] data can't be written to the device while launches are recorded");
+    if (capture_) return Error("[capture] data can't be written to the device while launches are recorded");
     SPECATTN_RETURN_IF_ERROR(stream_.FlushSoftmax());
-    return staging_->In(device, host, bytes);
+    return staging_->CopyIn(device, host, bytes);
   }
   Status CopyInFrom(void* device, Source& source, size_t bytes) override {
-    if (graph_) return Error("[capture] data can't be written to the device while launches are recorded");
+    if (capture_) return Error("[capture] data can't be written to the device while launches are recorded");
     SPECATTN_RETURN_IF_ERROR(stream_.FlushSoftmax());
-    return staging_->In(device, source, bytes);
+    return staging_->CopyIn(device, source, bytes);
   }
   Status CopyOut(void* host, const void* device, size_t bytes) override {
-    if (graph_) return Error("[capture] data can't be read from the device while launches are recorded");
+    if (capture_) return Error("[capture] data can't be read from the device while launches are recorded");
     SPECATTN_RETURN_IF_ERROR(stream_.FlushSoftmax());
-    return staging_->Out(host, device, bytes);
+    return staging_->CopyOut(host, device, bytes);
   }
 
   Status NewReadback(size_t bytes, std::unique_ptr<Readback>* readback) override {
@@ -104,7 +106,7 @@ class CudaDevice final : public Device {
   }
   bool short_of_memory() const override { return stream_.short_of_memory(); }
   Status Synchronize() override {
-    if (graph_) return Error("[capture] the device can't be waited for while launches are recorded");
+    if (capture_) return Error("[capture] the device can't be waited for while launches are recorded");
     SPECATTN_RETURN_IF_ERROR(stream_.FlushSoftmax());
     SPECATTN_CUDA("wait for the device", cudaStreamSynchronize(stream_.stream()));
     return Ok();
@@ -117,40 +119,40 @@ class CudaDevice final : public Device {
   }
 
   Status BeginCapture() override {
-    if (graph_) return Error("[capture] launches are being recorded already");
+    if (capture_) return Error("[capture] launches are being recorded already");
     SPECATTN_RETURN_IF_ERROR(stream_.FlushSoftmax());
-    // Relaxed: the allocator may ask for memory meanwhile.
+    // Relaxed: the allocator may call cudaMalloc during the capture.
     SPECATTN_CUDA("record launches", cudaStreamBeginCapture(stream_.stream(), cudaStreamCaptureModeRelaxed));
-    graph_.reset(new Graph(stream_));
+    capture_.reset(new Graph(stream_));
     stream_.BeginCapture();
-    const Status status = graph_->Mark();
+    const Status status = capture_->Mark();
     if (!status.ok()) Abandon();
     return status;
   }
   Status Mark() override {
-    if (!graph_) return Error("[mark] no launches are being recorded");
+    if (!capture_) return Error("[mark] no launches are being recorded");
     SPECATTN_RETURN_IF_ERROR(stream_.FlushSoftmax());
-    return graph_->Mark();
+    return capture_->Mark();
   }
   Status EndCapture(std::unique_ptr<Capture>* capture) override {
-    if (!graph_) return Error("[capture] no launches are being recorded");
+    if (!capture_) return Error("[capture] no launches are being recorded");
     const Status flushed = stream_.FlushSoftmax();
     stream_.DropDeferred();
-    std::unique_ptr<Graph> recording = std::move(graph_);
+    std::unique_ptr<Graph> finished = std::move(capture_);
     Buffers buffers = stream_.EndCapture();
     cudaGraph_t graph = nullptr;
     Status status = CheckCuda(cudaStreamEndCapture(stream_.stream(), &graph), "end a recording");
     if (status.ok()) status = flushed;
     FreePending();
-    if (status.ok()) status = recording->Instantiate(graph, std::move(buffers));
+    if (status.ok()) status = finished->Instantiate(graph, std::move(buffers));
     if (graph) cudaGraphDestroy(graph);
     SPECATTN_RETURN_IF_ERROR(status);
-    *capture = std::move(recording);
+    *capture = std::move(finished);
     return Ok();
   }
 
  private:
-  // Ends a recording that came to nothing.
+  // Ends a capture that failed and discards it.
   void Abandon() {
     cudaGraph_t graph = nullptr;
     cudaStreamEndCapture(stream_.stream(), &graph);
@@ -158,7 +160,7 @@ class CudaDevice final : public Device {
     if (graph) cudaGraphDestroy(graph);
     stream_.DropDeferred();
     stream_.EndCapture();
-    graph_.reset();
+    capture_.reset();
     FreePending();
   }
   void FreePending() {
@@ -168,12 +170,12 @@ class CudaDevice final : public Device {
 
   DeviceStream stream_;
   std::unique_ptr<Staging> staging_;
-  std::unique_ptr<Graph> graph_;      // while launches are recorded
-  std::vector<void*> pending_frees_;  // freed meanwhile
+  std::unique_ptr<Graph> capture_;    // the capture in progress, else null
+  std::vector<void*> pending_frees_;  // memory to free when the capture ends
   char description_[512] = "";
 };
 
-// Why there is no GPU to use, or Ok.
+// Fills *properties with those of GPU 0. An error says why no GPU can be used.
 Status FindGpu(cudaDeviceProp* properties) {
   int driver = 0, count = 0;
   if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
@@ -187,7 +189,7 @@ Status FindGpu(cudaDeviceProp* properties) {
     return Error("the NVIDIA driver found no GPU");
   if (error != cudaSuccess) return Error("the NVIDIA driver failed: %s", cudaGetErrorString(error));
   SPECATTN_CUDA("look at the GPU", cudaGetDeviceProperties(properties, 0));
-  SPECATTN_CHECK(properties->major * 10 + properties->minor >= kOldest,
+  SPECATTN_CHECK(properties->major * 10 + properties->minor >= kMinComputeCapability,
                  "%s has compute capability %d.%d, but 8.0 or later is needed", properties->name,
                  properties->major, properties->minor);
   return Ok();

@@ -1,5 +1,5 @@
-// DeviceStream: the CUDA device's stream. What launches share (memory of their own, counters, cuBLASLt), what the last one wrote, and attention's
-// weights that were put off.
+// DeviceStream: the CUDA device's implementation of CudaStream. It owns what launches share (scratch memory, counters,
+// cuBLASLt), remembers what the last launch wrote, and keeps the list of deferred softmaxes.
 #pragma once
 #include <cuda_runtime_api.h>
 
@@ -17,7 +17,7 @@
 namespace specattn {
 namespace gpu {
 
-// The PTX version that this GPU's code was compiled from (kernel_version.cu): 90 for sm_90's.
+// Sets *version to the architecture that the kernels were compiled for (kernel_version.cu): 90 for sm_90.
 Status KernelVersion(int* version);
 
 constexpr Launcher kLaunchers[] = {
@@ -27,7 +27,7 @@ constexpr Launcher kLaunchers[] = {
 };
 
 constexpr size_t kMinScratchBytes = size_t{4} << 20;
-// 4 bytes x rows x heads x keys a call: of one row of TinyLlama's heads 0.25 MB at 2,000 keys, 4 MB at 32,000.
+// A call's scores take 4 bytes x rows x heads x keys: 4 MB for one row of 32 heads over 32,000 keys.
 constexpr size_t kMinScoresBytes = size_t{64} << 20;
 
 class DeviceStream final : public CudaStream {
@@ -44,8 +44,8 @@ class DeviceStream final : public CudaStream {
     SPECATTN_CHECK(counters_, "[cuda] no memory for %d counters", kCounters);
     SPECATTN_CUDA("clear the counters", cudaMemsetAsync(counters_->data(), 0, counters_->bytes(), stream_));
     SPECATTN_RETURN_IF_ERROR(KernelVersion(&architecture_));
-    const char* early = std::getenv("SPECATTN_EARLY_START");
-    // Recordings know of early starts since CUDA 12.3.
+    const char* early = std::getenv("SPECATTN_EARLY_START");  // 0 turns early starts off
+    // CUDA graphs can contain early starts since CUDA 12.3.
     int driver = 0;
     SPECATTN_CUDA("ask for the driver's version", cudaDriverGetVersion(&driver));
     starts_early_ =
@@ -83,28 +83,31 @@ class DeviceStream final : public CudaStream {
   Blas* blas() override { return blas_.get(); }
   const char* blas_reason() const { return blas_reason_; }
 
-  Status AllocateScores(size_t bytes, void** scores) override {
-    *scores = nullptr;
+  Status AllocateScores(size_t bytes, void** memory) override {
+    *memory = nullptr;
     bytes = (bytes + 255) / 256 * 256;
-    if (deferred_.empty()) scores_bytes_ = 0;
+    if (deferred_.empty()) scores_bytes_ = 0;  // a launch that failed may have left its share
     if (deferred_.size() == kMaxDeferred || (scores_ && scores_bytes_ + bytes > scores_->bytes()))
       SPECATTN_RETURN_IF_ERROR(FlushSoftmax());
     if (!Grow(&scores_, scores_bytes_ + bytes, kMinScoresBytes)) return Ok();
     if (capturing_) Hold(scores_);
-    *scores = static_cast<char*>(scores_->data()) + scores_bytes_;
+    *memory = static_cast<char*>(scores_->data()) + scores_bytes_;
     scores_bytes_ += bytes;
     return Ok();
   }
-  void DeferSoftmax(const DeferredSoftmax& w) override {
-    const int64_t listed = w.keys ? w.lists() * w.width : 0, lists = w.keys ? w.lists() : 0;
-    deferred_.push_back(w);
+  void DeferSoftmax(const DeferredSoftmax& call) override {
+    const int64_t list_entries = call.keys ? call.lists() * call.width : 0,
+                  lists = call.keys ? call.lists() : 0;
+    deferred_.push_back(call);
     deferred_ranges_.push_back(
-        {RangeOf(w.weights, w.size()),
-         {RangeOf(w.position, w.position ? 1 : 0), RangeOf(w.keys, listed), RangeOf(w.bits, listed),
-          RangeOf(w.counts, lists), RangeOf(w.weight_heads, w.weight_heads ? w.weight_rows : 0)}});
+        {RangeOf(call.weights, call.size()),
+         {RangeOf(call.position, call.position ? 1 : 0), RangeOf(call.keys, list_entries),
+          RangeOf(call.bits, list_entries), RangeOf(call.counts, lists),
+          RangeOf(call.weight_heads, call.weight_heads ? call.weight_rows : 0)}});
   }
   Status FlushSoftmax() override {
     if (deferred_.empty()) return Ok();
+    // Run may be in the middle of a launcher: launched_ says whether that one has queued a kernel.
     const bool launched = launched_;
     const Status status = RunDeferredSoftmax(*this, deferred_.data(), static_cast<int>(deferred_.size()));
     launched_ = launched;
@@ -121,10 +124,10 @@ class DeviceStream final : public CudaStream {
     scores_bytes_ = 0;
   }
 
-  // Launches, and keeps in mind what the launch writes.
+  // Calls a kernel's launcher, and remembers what the launch writes.
   Status Run(Kernel kernel, const Args& args) {
     if (TouchesDeferred(args)) SPECATTN_RETURN_IF_ERROR(FlushSoftmax());
-    launched_ = short_ = false;
+    launched_ = short_of_memory_ = false;
     appending_.clear();
     const Status status = kLaunchers[kernel](*this, args);
     if (launched_) {
@@ -135,19 +138,19 @@ class DeviceStream final : public CudaStream {
     return status;
   }
 
-  // Whether Run found no memory for what a launch needs beside its tensors.
-  bool short_of_memory() const { return short_; }
+  // Whether the last Run failed to get scratch memory or memory for scores.
+  bool short_of_memory() const { return short_of_memory_; }
 
   void BeginCapture() {
     capturing_ = true;
     if (scratch_) Hold(scratch_);
   }
-  // The buffers that the recorded launches use.
+  // Returns the buffers that the captured launches use.
   Buffers EndCapture() {
     capturing_ = false;
     if (scratch_) Hold(scratch_);
     Hold(counters_);
-    return std::move(recorded_);
+    return std::move(capture_buffers_);
   }
 
  private:
@@ -162,63 +165,65 @@ class DeviceStream final : public CudaStream {
   }
   static Range RangeOf(const Tensor& x) { return RangeOf(x.as<char>(), x.bytes()); }
 
-  // Of attention whose weights were put off.
+  // The memory that a deferred softmax writes, and reads apart from scores_.
   struct DeferredRanges {
     Range weights, read[5];
   };
 
-  // (What a kernel writes of its inputs are rows of caches, which weights are not made of.)
+  // Whether a launch reads or writes the weights of a deferred softmax, or writes what it reads. A donated input is listed
+  // among the outputs too, so the outputs are all that a launch writes.
   bool TouchesDeferred(const Args& args) const {
-    for (const DeferredRanges& late : deferred_ranges_) {
+    for (const DeferredRanges& deferred : deferred_ranges_) {
       for (int i = 0; i < args.input_count; ++i)
-        if (late.weights.Meets(RangeOf(args.inputs[i]))) return true;
+        if (deferred.weights.Meets(RangeOf(args.inputs[i]))) return true;
       for (int i = 0; i < args.output_count; ++i) {
         const Range output = RangeOf(args.outputs[i]);
-        if (late.weights.Meets(output)) return true;
-        for (const Range& range : late.read)
+        if (deferred.weights.Meets(output)) return true;
+        for (const Range& range : deferred.read)
           if (range.Meets(output)) return true;
       }
     }
     return false;
   }
 
-  // Makes a buffer hold so many bytes; false, and it is as it was or gone, where there is no memory for it.
-  bool Grow(std::shared_ptr<Buffer>* buffer, size_t bytes, size_t least) {
+  // Makes *buffer hold at least `bytes`; its contents are lost. Returns false if there is no memory: *buffer is then
+  // unchanged during a capture and null otherwise.
+  bool Grow(std::shared_ptr<Buffer>* buffer, size_t bytes, size_t min_bytes) {
     if (*buffer && (*buffer)->bytes() >= bytes) return true;
-    // Launches that are queued or recorded may still use the old one: cudaFree waits for the former, the recordings hold it
-    // for the latter.
+    // Launches that are queued or captured may still use the old buffer. cudaFree waits for those that are queued; a
+    // capture holds the buffers of its own.
     const size_t wanted = bytes + bytes / 4;
-    std::shared_ptr<Buffer> larger = Buffer::Make(wanted < least ? least : wanted);
+    std::shared_ptr<Buffer> larger = Buffer::Make(wanted < min_bytes ? min_bytes : wanted);
     if (!larger && !capturing_) buffer->reset();
     if (!larger) larger = Buffer::Make(bytes);
     if (!larger) {
-      short_ = true;
+      short_of_memory_ = true;
       return false;
     }
     if (capturing_ && *buffer) Hold(*buffer);
     *buffer = larger;
     return true;
   }
-  // Until the recording is disposed of.
+  // Keeps a buffer alive until the capture in progress is freed.
   void Hold(const std::shared_ptr<Buffer>& buffer) {
-    if (recorded_.empty() || recorded_.back() != buffer) recorded_.push_back(buffer);
+    if (capture_buffers_.empty() || capture_buffers_.back() != buffer) capture_buffers_.push_back(buffer);
   }
 
   cudaStream_t stream_ = nullptr;
   int processors_ = 0, architecture_ = 0;
   int64_t shared_bytes_ = 0;
-  bool starts_early_ = false, launched_ = false, capturing_ = false, short_ = false;
+  bool starts_early_ = false, launched_ = false, capturing_ = false, short_of_memory_ = false;
   struct Append {
     const void* cache;
     const int32_t* position;
   };
-  std::vector<Range> written_;                   // by the last launch that ran a kernel
-  std::vector<Append> appended_, appending_;     // by that one; by the one being queued
-  std::vector<DeferredSoftmax> deferred_;        // weights that were put off
-  std::vector<DeferredRanges> deferred_ranges_;  // theirs
+  std::vector<Range> written_;                   // outputs of the last launch that queued a kernel
+  std::vector<Append> appended_, appending_;     // declared by the last such launch, by the one being queued
+  std::vector<DeferredSoftmax> deferred_;        // calls whose softmax is deferred
+  std::vector<DeferredRanges> deferred_ranges_;  // memory of each call in deferred_
   std::shared_ptr<Buffer> scratch_, scores_, counters_;
-  size_t scores_bytes_ = 0;  // of scores_, in use
-  Buffers recorded_;
+  size_t scores_bytes_ = 0;  // bytes of scores_ in use
+  Buffers capture_buffers_;  // buffers of the capture in progress
   std::unique_ptr<Blas> blas_;
   char blas_reason_[128] = "";
 };

@@ -1,4 +1,4 @@
-// Graph: a recording of the CUDA device.
+// Graph: a capture of the CUDA device, replayed as a CUDA graph.
 #pragma once
 #include <cuda_runtime_api.h>
 
@@ -12,13 +12,13 @@
 namespace specattn {
 namespace gpu {
 
-// A CUDA graph, with an event at its beginning and at each mark. There are two of it, launched in turns, with events of their own: while one
-// runs, the other's times can be read.
+// Two executable instances of one CUDA graph, which replays use in turn. Each has events of its own, at the graph's
+// beginning and at each mark, so that the times of one replay can be read while the next one runs.
 class Graph final : public Capture {
  public:
   explicit Graph(CudaStream& stream) : stream_(stream) {}
   ~Graph() override {
-    // Its buffers may go back to the system with it: not before the last replay has ended.
+    // The capture's buffers may be freed with it, so the last replay must have ended.
     cudaStreamSynchronize(stream_.stream());
     for (Instance& instance : instances_) {
       if (instance.executable) cudaGraphExecDestroy(instance.executable);
@@ -26,7 +26,7 @@ class Graph final : public Capture {
     }
   }
 
-  // Records an event in the graph.
+  // Adds an event record to the graph in capture. It names the first instance's event; Instantiate sets the second's.
   Status Mark() {
     for (Instance& instance : instances_) {
       cudaEvent_t event = nullptr;
@@ -37,11 +37,12 @@ class Graph final : public Capture {
                                                             cudaEventRecordExternal));
     return Ok();
   }
+  // Makes both instances. `buffers` are kept as long as this capture, since its launches use them.
   Status Instantiate(cudaGraph_t graph, Buffers buffers) {
     buffers_ = std::move(buffers);
     for (Instance& instance : instances_)
       SPECATTN_CUDA("make a graph", cudaGraphInstantiate(&instance.executable, graph, 0));
-    SPECATTN_RETURN_IF_ERROR(LookAtNodes(graph));
+    SPECATTN_RETURN_IF_ERROR(InspectNodes(graph));
     for (Instance& instance : instances_)
       SPECATTN_CUDA("upload a graph", cudaGraphUpload(instance.executable, stream_.stream()));
     return Ok();
@@ -74,8 +75,8 @@ class Graph final : public Capture {
     std::vector<cudaEvent_t> events;
   };
 
-  // Counts kernels, and gives the second instance its events in place of the first's, which were recorded.
-  Status LookAtNodes(cudaGraph_t graph) {
+  // Counts the graph's kernels, and replaces the first instance's events by the second's in the second instance.
+  Status InspectNodes(cudaGraph_t graph) {
     size_t count = 0;
     SPECATTN_CUDA("look at a graph", cudaGraphGetNodes(graph, nullptr, &count));
     std::vector<cudaGraphNode_t> nodes(count);

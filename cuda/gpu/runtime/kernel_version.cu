@@ -1,11 +1,12 @@
-// What this GPU's code was compiled from. Machine code of an older architecture, or compiled from its PTX by the driver,
-// lacks the instructions that an early start needs (launch.cuh).
+// KernelVersion: the architecture for which the kernels that run on this GPU were compiled. It can be older than the GPU:
+// such kernels lack the instructions that an early start needs (launch.cuh).
 #include "gpu/runtime/check_cuda.h"
 
 namespace specattn {
 namespace gpu {
 namespace {
 
+// The runtime tells a kernel's architecture; all kernels of the addon are compiled for the same ones.
 __global__ void Nothing() {}
 
 }  // namespace

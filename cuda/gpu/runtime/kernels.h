@@ -1,4 +1,4 @@
-// The CUDA launchers of kernels.def.
+// Declares the CUDA launcher of each kernel in kernels.def.
 #pragma once
 #include "core/tensor.h"
 

@@ -1,10 +1,10 @@
-// LaunchKernel, and how a kernel overlaps its start with the end of the one before it.
+// LaunchKernel queues a kernel on the device's stream. It can let the kernel start before the previous kernel has ended.
 //
-// With Start::kEarly (programmatic dependent launch, compute capability 9.0 and later) blocks of a kernel
-// become resident while the previous kernel still runs. Such a kernel must call WaitForPrevious() before it
-// touches global memory, save for reads of what Settled() and SettledBelow() vouch for, and may then call LetNextStart().
-// In this order: a kernel that waits first and lets the next start afterwards knows that everything before
-// the previous kernel is complete, which is what Settled() counts on.
+// With Start::kEarly (programmatic dependent launch, compute capability 9.0 and later) blocks of a kernel become
+// resident while the previous kernel still runs. Such a kernel must call WaitForPrevious() before it accesses global
+// memory; it may only read earlier what CudaStream::Settled() or SettledBelow() declare complete. It may call
+// LetNextStart() after WaitForPrevious(), never before: because every kernel keeps this order, all kernels before the
+// previous one are complete when a kernel starts. Settled() relies on this.
 #pragma once
 #include <cuda_runtime.h>
 
@@ -14,25 +14,31 @@
 namespace specattn {
 namespace gpu {
 
+// kInOrder: the kernel starts when the previous one is complete. kEarly: it may start before.
 enum class Start { kInOrder, kEarly };
 
+// Returns when the previous kernel is complete and its writes are visible.
 __device__ __forceinline__ void WaitForPrevious() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
 
+// The next kernel may start once every block of this one has called this or exited.
 __device__ __forceinline__ void LetNextStart() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
 #endif
 }
 
+// Queues `kernel` with `shared_bytes` of dynamic shared memory a block; `values` are converted to the kernel's parameters.
+// `op` begins the message of an error.
 template <class... Params, class... Values>
 Status LaunchKernel(CudaStream& stream, const char* op, Start start, void (*kernel)(Params...), dim3 grid,
                     dim3 block, size_t shared_bytes, const Values&... values) {
-  constexpr size_t kSharedWithoutAsking = 16 << 10;  // 48 KB with what the kernel declares
-  if (shared_bytes > kSharedWithoutAsking) {
+  // Blocks of up to 48 KB need no attribute. This leaves 32 KB of them for static shared memory.
+  constexpr size_t kSharedWithoutOptIn = 16 << 10;
+  if (shared_bytes > kSharedWithoutOptIn) {
     const cudaError_t error =
         cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
                              cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));

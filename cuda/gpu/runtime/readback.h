@@ -1,4 +1,4 @@
-// PinnedReadback: how small results reach the host while the device goes on.
+// PinnedReadback: copies a small result to the host without stopping the device.
 #pragma once
 #include <cuda_runtime_api.h>
 
@@ -11,7 +11,7 @@
 namespace specattn {
 namespace gpu {
 
-// Pinned host memory that small results are copied to while the device goes on.
+// Owns pinned host memory for one result. Start queues a copy into it; Finish waits for this copy only.
 class PinnedReadback final : public Readback {
  public:
   explicit PinnedReadback(CudaStream& stream) : stream_(stream) {}

@@ -1,3 +1,4 @@
+// The two rings of staging.h: slots are reused in turn, each after its last copy has ended.
 #include "gpu/runtime/staging.h"
 
 #include <algorithm>
@@ -9,12 +10,12 @@ namespace gpu {
 Staging::~Staging() {
   for (Ring* ring : {&small_, &large_}) {
     for (Slot& slot : ring->slots)
-      if (slot.free) cudaEventDestroy(slot.free);
+      if (slot.copied) cudaEventDestroy(slot.copied);
     if (ring->memory) cudaFreeHost(ring->memory);
   }
 }
 
-Status Staging::Make(Ring* ring, int slots, size_t bytes) {
+Status Staging::Allocate(Ring* ring, int slots, size_t bytes) {
   void* memory = nullptr;
   SPECATTN_CUDA("allocate pinned host memory", cudaMallocHost(&memory, static_cast<size_t>(slots) * bytes));
   for (int i = 0; i < slots; ++i) {
@@ -22,9 +23,9 @@ Status Staging::Make(Ring* ring, int slots, size_t bytes) {
     slot.data = static_cast<char*>(memory) + static_cast<size_t>(i) * bytes;
     slot.bytes = bytes;
     const Status status =
-        CheckCuda(cudaEventCreateWithFlags(&slot.free, cudaEventDisableTiming), "make an event");
+        CheckCuda(cudaEventCreateWithFlags(&slot.copied, cudaEventDisableTiming), "make an event");
     if (status.ok()) continue;
-    for (int made = 0; made < i; ++made) cudaEventDestroy(ring->slots[made].free);
+    for (int made = 0; made < i; ++made) cudaEventDestroy(ring->slots[made].copied);
     for (Slot& each : ring->slots) each = {};
     cudaFreeHost(memory);
     return status;
@@ -34,24 +35,24 @@ Status Staging::Make(Ring* ring, int slots, size_t bytes) {
 }
 
 Status Staging::Next(size_t bytes, Slot** slot) {
-  const bool small = bytes <= kSmall;
+  const bool small = bytes <= kSmallBytes;
   Ring& ring = small ? small_ : large_;
   const int slots = small ? kSmallSlots : kLargeSlots;
-  if (!ring.memory) SPECATTN_RETURN_IF_ERROR(Make(&ring, slots, small ? kSmall : kLarge));
+  if (!ring.memory) SPECATTN_RETURN_IF_ERROR(Allocate(&ring, slots, small ? kSmallBytes : kLargeBytes));
   *slot = &ring.slots[ring.next];
   ring.next = (ring.next + 1) % slots;
-  SPECATTN_CUDA("wait for a copy", cudaEventSynchronize((*slot)->free));
+  SPECATTN_CUDA("wait for a copy", cudaEventSynchronize((*slot)->copied));
   return Ok();
 }
 
 Status Staging::Send(void* device, Slot* slot, size_t bytes) {
   SPECATTN_CUDA("copy to the device",
                 cudaMemcpyAsync(device, slot->data, bytes, cudaMemcpyHostToDevice, stream_));
-  SPECATTN_CUDA("record an event", cudaEventRecord(slot->free, stream_));
+  SPECATTN_CUDA("record an event", cudaEventRecord(slot->copied, stream_));
   return Ok();
 }
 
-Status Staging::In(void* device, const void* host, size_t bytes) {
+Status Staging::CopyIn(void* device, const void* host, size_t bytes) {
   for (size_t at = 0; at < bytes;) {
     Slot* slot = nullptr;
     SPECATTN_RETURN_IF_ERROR(Next(bytes - at, &slot));
@@ -63,7 +64,7 @@ Status Staging::In(void* device, const void* host, size_t bytes) {
   return Ok();
 }
 
-Status Staging::In(void* device, Source& source, size_t bytes) {
+Status Staging::CopyIn(void* device, Source& source, size_t bytes) {
   for (size_t at = 0; at < bytes;) {
     Slot* slot = nullptr;
     SPECATTN_RETURN_IF_ERROR(Next(bytes - at, &slot));
@@ -75,12 +76,12 @@ Status Staging::In(void* device, Source& source, size_t bytes) {
   return Ok();
 }
 
-Status Staging::Out(void* host, const void* device, size_t bytes) {
-  // One copy ahead of the one that is read.
+Status Staging::CopyOut(void* host, const void* device, size_t bytes) {
+  // While the host reads one slot, the device fills the next.
   Slot* pending = nullptr;
   size_t pending_at = 0, pending_bytes = 0;
   const auto finish = [&]() -> Status {
-    SPECATTN_CUDA("read from the device", cudaEventSynchronize(pending->free));
+    SPECATTN_CUDA("read from the device", cudaEventSynchronize(pending->copied));
     std::memcpy(static_cast<char*>(host) + pending_at, pending->data, pending_bytes);
     return Ok();
   };
@@ -90,7 +91,7 @@ Status Staging::Out(void* host, const void* device, size_t bytes) {
     const size_t part = std::min(bytes - at, slot->bytes);
     SPECATTN_CUDA("copy from the device", cudaMemcpyAsync(slot->data, static_cast<const char*>(device) + at,
                                                           part, cudaMemcpyDeviceToHost, stream_));
-    SPECATTN_CUDA("record an event", cudaEventRecord(slot->free, stream_));
+    SPECATTN_CUDA("record an event", cudaEventRecord(slot->copied, stream_));
     if (pending) SPECATTN_RETURN_IF_ERROR(finish());
     pending = slot;
     pending_at = at;
