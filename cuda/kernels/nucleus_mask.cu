@@ -28,7 +28,7 @@ __device__ __forceinline__ void WriteMask(const PlainRow& source, Cut cut, int v
                                           const Team<kCluster>& team) {
   const int capacity = source.n;
   const bool aligned = source.aligned;
-  ForFours(source, SliceOf(capacity, team.Rank(), team.kBlocks), [&](int j, const float(&x)[4]) {
+  ForEachVec4(source, SliceOf(capacity, team.Rank(), team.kBlocks), [&](int j, const float(&x)[4]) {
     bool kept[4];
 #pragma unroll
     for (int c = 0; c < 4; ++c) kept[c] = j + c < visible && cut.Keeps(x[c], j + c);
@@ -91,7 +91,7 @@ __global__ void __launch_bounds__(kMostThreads) MaskBlockRows(MaskArgs args) {
     WriteMask(source(), FinishCut(held, source(), visible, args.p, bins, team), visible, mask, team);
     return;
   }
-  row.ForFours(capacity, [&](int j, const uint32_t(&bits)[4]) {
+  row.ForEachVec4(capacity, [&](int j, const uint32_t(&bits)[4]) {
     uint32_t kept = 0;
 #pragma unroll
     for (int c = 0; c < 4; ++c) kept |= held.cut.Keeps(__uint_as_float(bits[c]), j + c) ? 1u << (8 * c) : 0;

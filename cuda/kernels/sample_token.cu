@@ -26,9 +26,9 @@ __device__ __forceinline__ float FromOrdered(uint32_t x) {
 
 __device__ __forceinline__ void Store(float* row, int j, int n, bool aligned, const float (&x)[4]) {
   if (aligned) {
-    StoreFour<true>(row, j, n, x);
+    StoreVec4<true>(row, j, n, x);
   } else {
-    StoreFour<false>(row, j, n, x);
+    StoreVec4<false>(row, j, n, x);
   }
 }
 
@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(kGreedyThreads) Greedy(GreedyArgs args) {
 
   uint64_t best = 0;
   const float zeros[4] = {};
-  ForFours(PlainRow{x, n, aligned}, SliceOf(n, rank, args.slices), [&](int j, const float(&v)[4]) {
+  ForEachVec4(PlainRow{x, n, aligned}, SliceOf(n, rank, args.slices), [&](int j, const float(&v)[4]) {
     Store(y, j, n, aligned, zeros);
 #pragma unroll
     for (int c = 0; c < 4; ++c) {
@@ -137,7 +137,7 @@ __device__ __forceinline__ void SampleRow(const SampleArgs& args) {
   const Slice slice = SliceOf(n, team.Rank(), team.kBlocks);
 
   uint32_t most[2] = {0, 0};
-  ForFours(logits, slice, [&](int j, const float(&x)[4]) {
+  ForEachVec4(logits, slice, [&](int j, const float(&x)[4]) {
 #pragma unroll
     for (int c = 0; c < 4; ++c)
       if (j + c < n) most[0] = max(most[0], Ordered(x[c]));
@@ -149,7 +149,7 @@ __device__ __forceinline__ void SampleRow(const SampleArgs& args) {
     return;
   }
   const float largest = FromOrdered(most[0]);
-  ForFours(logits, slice, [&](int j, const float(&x)[4]) {
+  ForEachVec4(logits, slice, [&](int j, const float(&x)[4]) {
     float w[4];
 #pragma unroll
     for (int c = 0; c < 4; ++c) w[c] = Weight(x[c], largest, args.inverse);
@@ -173,7 +173,7 @@ __device__ __forceinline__ void SampleRow(const SampleArgs& args) {
   // As integers, so that the sum is the same on however many threads. The largest weight is 1.
   const Units units = UnitsOf(__float_as_uint(1.0f), n, false);
   uint64_t total[4] = {};
-  ForFours(weights, slice, [&](int j, const float(&w)[4]) {
+  ForEachVec4(weights, slice, [&](int j, const float(&w)[4]) {
 #pragma unroll
     for (int c = 0; c < 4; ++c)
       if (j + c < n) total[0] += units(__float_as_uint(kept(w[c], j + c)));

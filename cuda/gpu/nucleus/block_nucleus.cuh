@@ -14,9 +14,9 @@ constexpr int kOctaves = 32;  // that the bins cover, from the largest weight do
 
 // A barrier and CutOfBlock come next.
 __device__ __forceinline__ void ClearBins(uint32_t* bins) {
-  auto* fours = reinterpret_cast<uint4*>(bins);
-  fours[threadIdx.x] = make_uint4(0, 0, 0, 0);
-  fours[threadIdx.x + blockDim.x] = make_uint4(0, 0, 0, 0);
+  auto* vecs = reinterpret_cast<uint4*>(bins);
+  vecs[threadIdx.x] = make_uint4(0, 0, 0, 0);
+  vecs[threadIdx.x + blockDim.x] = make_uint4(0, 0, 0, 0);
 }
 
 // A cut, or what is left to do for it: no call is made while registers hold a row.
@@ -37,15 +37,15 @@ __device__ __noinline__ Cut FinishCut(const BlockCut& held, const Source& source
 }
 
 // A row that a block holds: the bits of its weights, 0 where a weight is not positive or not to be counted. A thread has
-// the fours from 4 * (thread + i * threads) on. ForFours calls fn(j, bits[4]) for each of those before n.
-template <int kFours>
+// the fours from 4 * (thread + i * threads) on. ForEachVec4 calls fn(j, bits[4]) for each of those before n.
+template <int kVecs>
 struct InRegisters {
-  uint32_t bits[kFours][4];
+  uint32_t bits[kVecs][4];
 
   template <class Fn>
-  __device__ __forceinline__ void ForFours(int n, const Fn& fn) {
+  __device__ __forceinline__ void ForEachVec4(int n, const Fn& fn) {
 #pragma unroll
-    for (int i = 0; i < kFours; ++i) {
+    for (int i = 0; i < kVecs; ++i) {
       const int j = 4 * (threadIdx.x + i * blockDim.x);
       if (j < n) fn(j, bits[i]);
     }
@@ -54,11 +54,11 @@ struct InRegisters {
   template <class Source, class Visible>
   __device__ __forceinline__ int Fill(const Source& source, int, const Visible& get_visible) {
     const int begin = 4 * threadIdx.x, stride = 4 * blockDim.x;
-    float x[kFours][4];
+    float x[kVecs][4];
     source.Load(begin, stride, x);
     const int visible = get_visible();
 #pragma unroll
-    for (int i = 0; i < kFours; ++i) {
+    for (int i = 0; i < kVecs; ++i) {
 #pragma unroll
       for (int c = 0; c < 4; ++c)
         bits[i][c] = x[i][c] > 0 && begin + i * stride + c < visible ? __float_as_uint(x[i][c]) : 0;
@@ -67,13 +67,13 @@ struct InRegisters {
   }
 };
 struct InShared {
-  uint4* fours;
+  uint4* vecs;
 
   template <class Fn>
-  __device__ __forceinline__ void ForFours(int n, const Fn& fn) {
+  __device__ __forceinline__ void ForEachVec4(int n, const Fn& fn) {
 #pragma unroll 2
     for (int i = threadIdx.x; 4 * i < n; i += blockDim.x) {
-      const uint4 x = fours[i];
+      const uint4 x = vecs[i];
       const uint32_t bits[4] = {x.x, x.y, x.z, x.w};
       fn(4 * i, bits);
     }
@@ -81,18 +81,18 @@ struct InShared {
   template <class Source, class Visible>
   __device__ __forceinline__ int Fill(const Source& source, int n, const Visible& get_visible) {
     const int visible = get_visible();
-    gpu::ForFours(source, Slice{0, n}, [&](int j, const float(&x)[4]) {
+    gpu::ForEachVec4(source, Slice{0, n}, [&](int j, const float(&x)[4]) {
       uint32_t bits[4];
 #pragma unroll
       for (int c = 0; c < 4; ++c) bits[c] = x[c] > 0 && j + c < visible ? __float_as_uint(x[c]) : 0;
-      fours[j / 4] = make_uint4(bits[0], bits[1], bits[2], bits[3]);
+      vecs[j / 4] = make_uint4(bits[0], bits[1], bits[2], bits[3]);
     });
     return visible;
   }
 };
-template <int kFours>
+template <int kVecs>
 struct HeldBy {
-  using Type = InRegisters<kFours>;
+  using Type = InRegisters<kVecs>;
   static __device__ __forceinline__ Type At(uint32_t*) { return {}; }
 };
 template <>
@@ -113,7 +113,7 @@ __device__ __forceinline__ BlockCut CutOfBlock(Held& held, int n, double p, uint
             warps = threads / kWarp;
   if (thread == 0) s.rest = 0, s.listed = 0, s.found_equal = 0, s.found_number[0] = 0;
   uint32_t extremes[2] = {0, 0};  // the largest, and the smallest's negative
-  held.ForFours(n, [&](int, const uint32_t(&bits)[4]) {
+  held.ForEachVec4(n, [&](int, const uint32_t(&bits)[4]) {
 #pragma unroll
     for (int c = 0; c < 4; ++c) {
       extremes[0] = max(extremes[0], bits[c]);
@@ -139,7 +139,7 @@ __device__ __forceinline__ BlockCut CutOfBlock(Held& held, int n, double p, uint
   for (int level = 0;; ++level) {
     const uint32_t others = (1u << shift) - 1;
     bool below = false;
-    held.ForFours(n, [&](int, const uint32_t(&bits)[4]) {
+    held.ForEachVec4(n, [&](int, const uint32_t(&bits)[4]) {
 #pragma unroll
       for (int c = 0; c < 4; ++c) {
         const uint32_t x = bits[c];
@@ -155,7 +155,7 @@ __device__ __forceinline__ BlockCut CutOfBlock(Held& held, int n, double p, uint
     });
     if (__any_sync(kAllLanes, below)) {
       uint64_t rest = 0;
-      held.ForFours(n, [&](int, const uint32_t(&bits)[4]) {
+      held.ForEachVec4(n, [&](int, const uint32_t(&bits)[4]) {
 #pragma unroll
         for (int c = 0; c < 4; ++c)
           if (bits[c] - low < span && (top - (bits[c] >> shift)) >> log_bins != 0) rest += units(bits[c]);
@@ -217,7 +217,7 @@ __device__ __forceinline__ BlockCut CutOfBlock(Held& held, int n, double p, uint
 
   uint32_t crossing = low;
   if (span > 1) {
-    held.ForFours(n, [&](int, const uint32_t(&bits)[4]) {
+    held.ForEachVec4(n, [&](int, const uint32_t(&bits)[4]) {
 #pragma unroll
       for (int c = 0; c < 4; ++c)
         if (bits[c] - low < span) s.list[atomicAdd(&s.listed, 1u)] = bits[c];

@@ -204,7 +204,7 @@ __device__ Cut FindCut(const Source& source, int n, double p, int most, uint32_t
 
   if (thread == 0) s.listed = 0, s.found_equal = 0;
   uint32_t extremes[2] = {0, 0};  // the largest, the smallest's complement
-  ForFours(source, SliceOf(n, team.Rank(), team.kBlocks), [&](int j, const float(&x)[4]) {
+  ForEachVec4(source, SliceOf(n, team.Rank(), team.kBlocks), [&](int j, const float(&x)[4]) {
 #pragma unroll
     for (int c = 0; c < 4; ++c) {
       if (!(x[c] > 0 && j + c < n)) continue;

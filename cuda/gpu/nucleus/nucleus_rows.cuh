@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "gpu/primitives/cluster.cuh"
-#include "gpu/primitives/four.cuh"
+#include "gpu/primitives/vec4.cuh"
 #include "gpu/runtime/launch.cuh"
 #include "gpu/runtime/stream.h"
 
@@ -77,18 +77,18 @@ class Team {
     b += __shfl_xor_sync(kAllLanes, upper ? x[1] : x[3], 16);
     uint64_t sum = odd ? b : a;
     sum += __shfl_xor_sync(kAllLanes, odd ? a : b, 8);
-    sum = SumOfEight(sum);
+    sum = SumOf8Lanes(sum);
     if (part == 0) shared_->warp_sums[turn_][which][warp] = sum;
     __syncthreads();
     if (!kAcross || warp == 0) {
       sum = 0;
       for (int w = part; w < warps; w += 8) sum += shared_->warp_sums[turn_][which][w];
-      sum = SumOfEight(sum);
+      sum = SumOf8Lanes(sum);
     }
     if constexpr (kAcross) {
       if (warp == 0) StoreIn(part, &shared_->block_sums[turn_][which][Rank()], sum);
       ClusterSync();
-      sum = SumOfEight(shared_->block_sums[turn_][which][part]);
+      sum = SumOf8Lanes(shared_->block_sums[turn_][which][part]);
     }
 #pragma unroll
     for (int i = 0; i < 4; ++i) x[i] = __shfl_sync(kAllLanes, sum, 8 * i);
@@ -115,7 +115,7 @@ class Team {
   }
 
  private:
-  static __device__ __forceinline__ uint64_t SumOfEight(uint64_t x) {
+  static __device__ __forceinline__ uint64_t SumOf8Lanes(uint64_t x) {
 #pragma unroll
     for (int step = 4; step > 0; step /= 2) x += __shfl_xor_sync(kAllLanes, x, step);
     return x;
@@ -148,21 +148,21 @@ struct PlainRow {
   bool aligned;  // for loads of four
 
   __device__ __forceinline__ float operator()(int j) const { return row[j]; }
-  template <int kFours>
-  __device__ __forceinline__ void Load(int j, int stride, float (&x)[kFours][4]) const {
+  template <int kVecs>
+  __device__ __forceinline__ void Load(int j, int stride, float (&x)[kVecs][4]) const {
     if (aligned) {
 #pragma unroll
-      for (int i = 0; i < kFours; ++i) LoadFour<true>(row, j + i * stride, n, x[i]);
+      for (int i = 0; i < kVecs; ++i) LoadVec4<true>(row, j + i * stride, n, x[i]);
     } else {
 #pragma unroll
-      for (int i = 0; i < kFours; ++i) LoadFour<false>(row, j + i * stride, n, x[i]);
+      for (int i = 0; i < kVecs; ++i) LoadVec4<false>(row, j + i * stride, n, x[i]);
     }
   }
 };
 
 // Calls fn(j, x[4]) for every fourth j of the slice; what is at or past its end in x is undefined.
 template <class Source, class Fn>
-__device__ __forceinline__ void ForFours(const Source& source, Slice slice, const Fn& fn) {
+__device__ __forceinline__ void ForEachVec4(const Source& source, Slice slice, const Fn& fn) {
   const int stride = 4 * blockDim.x;
   for (int first = slice.begin + 4 * threadIdx.x; first < slice.end; first += kAhead * stride) {
     float x[kAhead][4];
@@ -228,8 +228,8 @@ inline NucleusPlan PlanNucleus(const CudaStream& stream, int64_t n, bool cluster
   constexpr int64_t kOneBlock = 16384;
   const size_t room = static_cast<size_t>(stream.shared_bytes_per_block());
   const auto plan = [&](int blocks, int threads) {
-    const int64_t fours = CeilDiv<int64_t>(CeilDiv<int64_t>(n, blocks), 4);
-    const int64_t columns = CeilDiv<int64_t>(fours, threads) * threads * 4;
+    const int64_t vecs = CeilDiv<int64_t>(CeilDiv<int64_t>(n, blocks), 4);
+    const int64_t columns = CeilDiv<int64_t>(vecs, threads) * threads * 4;
     const size_t bytes = kNucleusShared + other_shared;
     const size_t all = bytes + static_cast<size_t>(columns) * sizeof(uint32_t);
     return NucleusPlan{blocks, threads, columns, all <= room, all <= room ? all : bytes};
@@ -245,11 +245,11 @@ inline NucleusPlan PlanNucleus(const CudaStream& stream, int64_t n, bool cluster
 // and for kInShared.
 inline NucleusPlan PlanBlockNucleus(const CudaStream& stream, int64_t n, bool clusters, int most_threads,
                                     int few_held, int few_threads, size_t other_shared = 0) {
-  const int64_t fours = CeilDiv<int64_t>(n, 4);
+  const int64_t vecs = CeilDiv<int64_t>(n, 4);
   int threads = 128;
-  while (threads < few_threads && fours > few_held * threads) threads *= 2;
-  const bool few = fours <= few_held * threads;
-  const int64_t columns = CeilDiv<int64_t>(fours, threads) * threads * 4;
+  while (threads < few_threads && vecs > few_held * threads) threads *= 2;
+  const bool few = vecs <= few_held * threads;
+  const int64_t columns = CeilDiv<int64_t>(vecs, threads) * threads * 4;
   const size_t before = kNucleusShared + other_shared, columns_bytes = columns * sizeof(uint32_t),
                bins = 2 * kBinsAThread * threads * sizeof(uint32_t),
                all = before + (few ? std::max(bins, columns_bytes) : bins + columns_bytes);
