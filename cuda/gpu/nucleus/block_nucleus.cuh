@@ -1,4 +1,4 @@
-// CutOfBlock: the nucleus (nucleus.cuh) of a row that a block holds in registers or shared memory. One pass drops the weights
+// FindBlockCut: the nucleus (nucleus.cuh) of a row that a block holds in registers or shared memory. One pass drops the weights
 // into bins of shared memory, by the leading bits of the float; a bin knows its mass from the number of its weights and the
 // sum of their other bits. The bin in which the mass crosses p is divided again if it has many, until few are left that are
 // compared with each other. FinishCut does what this leaves over.
@@ -12,7 +12,7 @@ namespace gpu {
 
 constexpr int kOctaves = 32;  // that the bins cover, from the largest weight down
 
-// A barrier and CutOfBlock come next.
+// A barrier and FindBlockCut come next.
 __device__ __forceinline__ void ClearBins(uint32_t* bins) {
   auto* vecs = reinterpret_cast<uint4*>(bins);
   vecs[threadIdx.x] = make_uint4(0, 0, 0, 0);
@@ -26,20 +26,20 @@ struct BlockCut {
   int ties;  // of those equal to the threshold, the first so many
 };
 
-// The cut that CutOfBlock has left over. columns may be the bins' memory. All threads call.
+// The cut that FindBlockCut has left over. columns may be the bins' memory. All threads call.
 template <class Source>
-__device__ __noinline__ Cut FinishCut(const BlockCut& held, const Source& source, int n, double p,
-                                      uint32_t* columns, Team<false>& team) {
+__device__ __noinline__ Cut FinishCut(const BlockCut& found, const Source& source, int n, double p,
+                                      uint32_t* columns, ThreadGroup<false>& group) {
   __syncthreads();
-  const float threshold = held.cut.threshold;
-  if (held.state == BlockCut::kTies) return {threshold, EndOfTies(source, n, threshold, held.ties, team)};
-  return FindCut(source, n, p, 0, columns, team);
+  const float threshold = found.cut.threshold;
+  if (found.state == BlockCut::kTies) return {threshold, EndOfTies(source, n, threshold, found.ties, group)};
+  return FindCut(source, n, p, 0, columns, group);
 }
 
 // A row that a block holds: the bits of its weights, 0 where a weight is not positive or not to be counted. A thread has
 // the fours from 4 * (thread + i * threads) on. ForEachVec4 calls fn(j, bits[4]) for each of those before n.
 template <int kVecs>
-struct InRegisters {
+struct RegisterRow {
   uint32_t bits[kVecs][4];
 
   template <class Fn>
@@ -66,7 +66,7 @@ struct InRegisters {
     return visible;
   }
 };
-struct InShared {
+struct SharedRow {
   uint4* vecs;
 
   template <class Fn>
@@ -91,43 +91,43 @@ struct InShared {
   }
 };
 template <int kVecs>
-struct HeldBy {
-  using Type = InRegisters<kVecs>;
+struct BlockRow {
+  using Type = RegisterRow<kVecs>;
   static __device__ __forceinline__ Type At(uint32_t*) { return {}; }
 };
 template <>
-struct HeldBy<kInShared> {
-  using Type = InShared;
+struct BlockRow<kInShared> {
+  using Type = SharedRow;
   static __device__ __forceinline__ Type At(uint32_t* bins) {
-    return {reinterpret_cast<uint4*>(bins + 2 * kBinsAThread * blockDim.x)};
+    return {reinterpret_cast<uint4*>(bins + 2 * kBinsPerThread * blockDim.x)};
   }
 };
 
 // The nucleus of mass p of the n weights that a block holds. Threads are a power of 2, from 128 to 1024. bins: 2 *
-// kBinsAThread a thread, cleared. All threads call, and synchronise before they do so again.
-template <class Held>
-__device__ __forceinline__ BlockCut CutOfBlock(Held& held, int n, double p, uint32_t* bins,
-                                               Team<false>& team) {
-  NucleusShared& s = team.shared();
+// kBinsPerThread a thread, cleared. All threads call, and synchronise before they do so again.
+template <class Row>
+__device__ __forceinline__ BlockCut FindBlockCut(Row& row, int n, double p, uint32_t* bins,
+                                                 ThreadGroup<false>& group) {
+  NucleusShared& s = group.shared();
   const int thread = threadIdx.x, threads = blockDim.x, lane = thread % kWarp, warp = thread / kWarp,
             warps = threads / kWarp;
   if (thread == 0) s.rest = 0, s.listed = 0, s.found_equal = 0, s.found_number[0] = 0;
   uint32_t extremes[2] = {0, 0};  // the largest, and the smallest's negative
-  held.ForEachVec4(n, [&](int, const uint32_t(&bits)[4]) {
+  row.ForEachVec4(n, [&](int, const uint32_t(&bits)[4]) {
 #pragma unroll
     for (int c = 0; c < 4; ++c) {
       extremes[0] = max(extremes[0], bits[c]);
       extremes[1] = max(extremes[1], 0u - bits[c]);
     }
   });
-  team.Max(extremes);
+  group.Max(extremes);
   const uint32_t largest = extremes[0], smallest = 0u - extremes[1];
   const Cut nothing = {__uint_as_float(kInfinityBits), 0};
   if (largest == 0 || !(p > 0)) return {nothing, BlockCut::kDone, 0};
   if (largest == kInfinityBits) return {nothing, BlockCut::kUnknown, 0};
 
-  const Units units = UnitsOf(largest, n, false);
-  const int log_bins = 31 - __clz(kBinsAThread * threads);
+  const FixedPoint fixed_point = FixedPointFor(largest, n, false);
+  const int log_bins = 31 - __clz(kBinsPerThread * threads);
   uint32_t* const numbers = bins;
   uint32_t* const excesses = bins + (1 << log_bins);
   // Candidates are low and the span - 1 next values. Bin b has those with the leading bits top - b; an octave has
@@ -139,7 +139,7 @@ __device__ __forceinline__ BlockCut CutOfBlock(Held& held, int n, double p, uint
   for (int level = 0;; ++level) {
     const uint32_t others = (1u << shift) - 1;
     bool below = false;
-    held.ForEachVec4(n, [&](int, const uint32_t(&bits)[4]) {
+    row.ForEachVec4(n, [&](int, const uint32_t(&bits)[4]) {
 #pragma unroll
       for (int c = 0; c < 4; ++c) {
         const uint32_t x = bits[c];
@@ -155,10 +155,11 @@ __device__ __forceinline__ BlockCut CutOfBlock(Held& held, int n, double p, uint
     });
     if (__any_sync(kAllLanes, below)) {
       uint64_t rest = 0;
-      held.ForEachVec4(n, [&](int, const uint32_t(&bits)[4]) {
+      row.ForEachVec4(n, [&](int, const uint32_t(&bits)[4]) {
 #pragma unroll
         for (int c = 0; c < 4; ++c)
-          if (bits[c] - low < span && (top - (bits[c] >> shift)) >> log_bins != 0) rest += units(bits[c]);
+          if (bits[c] - low < span && (top - (bits[c] >> shift)) >> log_bins != 0)
+            rest += fixed_point(bits[c]);
       });
       rest = WarpScan(rest, Plus());
       if (lane == kWarp - 1)
@@ -175,7 +176,7 @@ __device__ __forceinline__ BlockCut CutOfBlock(Held& held, int n, double p, uint
 #pragma unroll
       for (int k = 0; k < 4; ++k) {
         const uint32_t first = (top - (4 * thread + k)) << shift;
-        fn(in_bin[k], first, in_bin[k] == 0 ? 0 : units.OfMany(in_bin[k], first, excess[k]));
+        fn(in_bin[k], first, in_bin[k] == 0 ? 0 : fixed_point.SumOfBin(in_bin[k], first, excess[k]));
       }
     };
     uint64_t sum = 0;
@@ -217,18 +218,19 @@ __device__ __forceinline__ BlockCut CutOfBlock(Held& held, int n, double p, uint
 
   uint32_t crossing = low;
   if (span > 1) {
-    held.ForEachVec4(n, [&](int, const uint32_t(&bits)[4]) {
+    row.ForEachVec4(n, [&](int, const uint32_t(&bits)[4]) {
 #pragma unroll
       for (int c = 0; c < 4; ++c)
         if (bits[c] - low < span) s.list[atomicAdd(&s.listed, 1u)] = bits[c];
     });
     __syncthreads();
-    CompareFew(s, static_cast<int>(number), units, above, target);
+    CompareFew(s, static_cast<int>(number), fixed_point, above, target);
     crossing = s.found_bits;
     above = s.found_above;
     number = s.found_equal;
   }
-  const int ties = static_cast<int>(TiesAt({units, total, target, above, crossing, number, smallest}, n));
+  const int ties =
+      static_cast<int>(TiesAt({fixed_point, total, target, above, crossing, number, smallest}, n));
   const Cut cut = {__uint_as_float(crossing), n};
   return {cut,
           ties == 0                          ? BlockCut::kUnknown

@@ -16,7 +16,7 @@ namespace gpu {
 // The index after the `ties`-th weight that equals the threshold. There are that many.
 template <bool kCluster, class Source>
 __device__ __noinline__ int EndOfTies(const Source& source, int n, float threshold, uint64_t ties,
-                                      Team<kCluster>& team) {
+                                      ThreadGroup<kCluster>& group) {
   int low = 0, high = n;  // too few before low, enough before high
   while (high - low > 1) {
     const int span = high - low, x0 = low + span / 4, x1 = low + span / 2, x2 = x1 + span / 4;
@@ -27,7 +27,7 @@ __device__ __noinline__ int EndOfTies(const Source& source, int n, float thresho
       counts[1] += j < x1;
       counts[2] += 1;
     }
-    team.template Sum<false>(counts);
+    group.template Sum<false>(counts);
     if (counts[0] >= ties) {
       high = x0;
     } else if (counts[1] >= ties) {
@@ -44,8 +44,9 @@ __device__ __noinline__ int EndOfTies(const Source& source, int n, float thresho
 // The definition, by sorting: the largest kPiece weights, then the next ones, each piece added up by one thread, once for
 // the total and once up to p of it. Every block of a cluster does the same.
 template <bool kCluster, class Source>
-__device__ __noinline__ Cut NucleusBySorting(const Source& source, int n, double p, Team<kCluster>& team) {
-  NucleusShared& s = team.shared();
+__device__ __noinline__ Cut NucleusBySorting(const Source& source, int n, double p,
+                                             ThreadGroup<kCluster>& group) {
+  NucleusShared& s = group.shared();
   const int thread = threadIdx.x, threads = blockDim.x;
   // How many weights are in [x[i], end).
   const auto count = [&](const uint32_t(&x)[3], uint32_t end, uint64_t(&counts)[4]) {
@@ -57,7 +58,7 @@ __device__ __noinline__ Cut NucleusBySorting(const Source& source, int n, double
 #pragma unroll
       for (int i = 0; i < 3; ++i) counts[i] += bits >= x[i];
     }
-    team.template Sum<false>(counts);
+    group.template Sum<false>(counts);
   };
 
   double total = 0;
@@ -140,20 +141,20 @@ __device__ __noinline__ Cut NucleusBySorting(const Source& source, int n, double
     total = __longlong_as_double(s.found_above);
   }
   const float threshold = __uint_as_float(s.found_bits);
-  return {threshold, EndOfTies(source, n, threshold, s.found_equal, team)};
+  return {threshold, EndOfTies(source, n, threshold, s.found_equal, group)};
 }
 
 // Which of the `few` weights listed the mass crosses the target at, after `above` from larger ones: s.found_bits, how many
 // have that value, and the mass above it. s.found_equal stays 0 where it is none of them.
-__device__ __forceinline__ void CompareFew(NucleusShared& s, int few, const Units& units, uint64_t above,
-                                           uint64_t target) {
+__device__ __forceinline__ void CompareFew(NucleusShared& s, int few, const FixedPoint& fixed_point,
+                                           uint64_t above, uint64_t target) {
   const int group = blockDim.x / kFew, which = threadIdx.x / group;
   const uint32_t bits = which < few ? s.list[which] : 0;
   uint64_t before = 0;
   uint32_t equal = 0;
   for (int i = threadIdx.x % group; i < few; i += group) {
     const uint32_t other = s.list[i];
-    before += other > bits ? units(other) : 0;
+    before += other > bits ? fixed_point(other) : 0;
     equal += other == bits;
   }
   for (int step = group / 2; step > 0; step /= 2) {
@@ -161,7 +162,7 @@ __device__ __forceinline__ void CompareFew(NucleusShared& s, int few, const Unit
     equal += __shfl_xor_sync(kAllLanes, equal, step);
   }
   before += above;
-  if (which < few && before < target && before + equal * units(bits) >= target) {
+  if (which < few && before < target && before + equal * fixed_point(bits) >= target) {
     s.found_bits = bits;  // all that are here write the same
     s.found_above = before;
     s.found_equal = equal;
@@ -171,20 +172,21 @@ __device__ __forceinline__ void CompareFew(NucleusShared& s, int few, const Unit
 
 // Where the mass from the largest weight down crosses the target: among `equal` weights of the value `bits`.
 struct Crossing {
-  Units units;
+  FixedPoint fixed_point;
   uint64_t total, target, above;
   uint32_t bits, equal, smallest;
 };
 
 // How many of the equal weights it takes, the fewest that reach the target. 0 where that hangs on rounding.
 __device__ __forceinline__ uint64_t TiesAt(const Crossing& at, int n) {
-  const uint64_t weight = at.units(at.bits);
+  const uint64_t weight = at.fixed_point(at.bits);
   if (at.equal == 0 || weight == 0) return 0;
   uint64_t ties = (at.target - at.above + weight - 1) / weight;
   ties = ties < at.equal ? ties : at.equal;
   // Every sum, on the CPU too, is a multiple of the smallest weight's last bit: exact while that fits 53 bits.
-  const int last_bit = at.units.shift - (at.units.exponent - Units::ExponentOf(at.smallest));
-  const bool exact = at.units.count || last_bit >= 10 || (last_bit >= 0 && at.total >> (53 + last_bit) == 0);
+  const int last_bit = at.fixed_point.shift - (at.fixed_point.exponent - FixedPoint::ExponentOf(at.smallest));
+  const bool exact =
+      at.fixed_point.counts_only || last_bit >= 10 || (last_bit >= 0 && at.total >> (53 + last_bit) == 0);
   const uint64_t margin =
       exact ? 0 : 2 * n + 2 + static_cast<uint64_t>(static_cast<double>(at.total) * n * 0x1p-50);
   const bool certain =
@@ -196,15 +198,15 @@ __device__ __forceinline__ uint64_t TiesAt(const Crossing& at, int n) {
 // threads that work on the row call, and synchronise before they do so again.
 template <bool kCluster, class Source>
 __device__ Cut FindCut(const Source& source, int n, double p, int most, uint32_t* columns,
-                       Team<kCluster>& team) {
-  NucleusShared& s = team.shared();
+                       ThreadGroup<kCluster>& group) {
+  NucleusShared& s = group.shared();
   const int thread = threadIdx.x, threads = blockDim.x;
   uint32_t* column = columns + thread;
   int count = 0;  // of this thread's candidates
 
   if (thread == 0) s.listed = 0, s.found_equal = 0;
   uint32_t extremes[2] = {0, 0};  // the largest, the smallest's complement
-  ForEachVec4(source, SliceOf(n, team.Rank(), team.kBlocks), [&](int j, const float(&x)[4]) {
+  ForEachVec4(source, SliceOf(n, group.Rank(), group.kBlocks), [&](int j, const float(&x)[4]) {
 #pragma unroll
     for (int c = 0; c < 4; ++c) {
       if (!(x[c] > 0 && j + c < n)) continue;
@@ -214,16 +216,16 @@ __device__ Cut FindCut(const Source& source, int n, double p, int most, uint32_t
       extremes[1] = max(extremes[1], ~bits);
     }
   });
-  team.Max(extremes);
+  group.Max(extremes);
   const uint32_t largest = extremes[0], smallest = ~extremes[1];
   const bool counts_only = most > 0;
   if (largest == 0 || !(counts_only || p > 0)) return {__uint_as_float(kInfinityBits), 0};
   if (largest == kInfinityBits && !counts_only) {
     const float infinity = __uint_as_float(kInfinityBits);
-    return {infinity, EndOfTies(source, n, infinity, 1, team)};
+    return {infinity, EndOfTies(source, n, infinity, 1, group)};
   }
 
-  const Units units = UnitsOf(largest, n, counts_only);
+  const FixedPoint fixed_point = FixedPointFor(largest, n, counts_only);
   const auto below = [&](uint32_t octaves) {
     return largest > octaves << 23 ? largest - (octaves << 23) : 1u;
   };
@@ -236,7 +238,7 @@ __device__ Cut FindCut(const Source& source, int n, double p, int most, uint32_t
     uint32_t number[3] = {};
     for (int i = 0; i < count; ++i) {
       const uint32_t bits = column[i * threads];
-      const uint64_t weight = units(bits);
+      const uint64_t weight = fixed_point(bits);
       mass[3] += weight;
 #pragma unroll
       for (int k = 0; k < 3; ++k) {
@@ -247,7 +249,7 @@ __device__ Cut FindCut(const Source& source, int n, double p, int most, uint32_t
     }
     if (pass > 0)
       mass[3] = number[0] | static_cast<uint64_t>(number[1]) << 21 | static_cast<uint64_t>(number[2]) << 42;
-    team.Sum(mass);
+    group.Sum(mass);
     if (pass == 0) {
       total = mass[3];
       if (counts_only && total <= static_cast<uint64_t>(most)) return {0, 0};
@@ -268,10 +270,10 @@ __device__ Cut FindCut(const Source& source, int n, double p, int most, uint32_t
     }
     if (pass == 0 && !counts_only) {
       // Weights below (1 - p) of the mean cannot add up to 1 - p of the mass: they are outside.
-      const double mean = static_cast<double>(total) * units.Size() / n;
+      const double mean = static_cast<double>(total) * fixed_point.UnitSize() / n;
       low = max(low, __float_as_uint(static_cast<float>((1 - p) * (1 - 1e-6) * mean)));
     }
-    if (low >= high) return NucleusBySorting(source, n, p, team);
+    if (low >= high) return NucleusBySorting(source, n, p, group);
     const uint32_t span = high - low;
     if (pass > 0 && (candidates <= kFew || span == 1)) {
       edges[0] = low, edges[4] = high;
@@ -304,16 +306,16 @@ __device__ Cut FindCut(const Source& source, int n, double p, int most, uint32_t
         s.list[atomicAdd(&s.listed, 1u)] = bits;
       }
     }
-    team.Sync();
-    CompareFew(s, static_cast<int>(candidates), units, above, target);
+    group.Sync();
+    CompareFew(s, static_cast<int>(candidates), fixed_point, above, target);
     crossing = s.found_bits;
     above = s.found_above;
     equal = s.found_equal;
   }
-  const uint64_t ties = TiesAt({units, total, target, above, crossing, equal, smallest}, n);
-  if (ties == 0) return NucleusBySorting(source, n, p, team);
+  const uint64_t ties = TiesAt({fixed_point, total, target, above, crossing, equal, smallest}, n);
+  if (ties == 0) return NucleusBySorting(source, n, p, group);
   const float threshold = __uint_as_float(crossing);
-  return {threshold, ties == equal ? n : EndOfTies(source, n, threshold, ties, team)};
+  return {threshold, ties == equal ? n : EndOfTies(source, n, threshold, ties, group)};
 }
 
 }  // namespace gpu

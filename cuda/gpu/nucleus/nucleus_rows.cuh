@@ -18,7 +18,7 @@ constexpr int kFew = 64;      // candidates that are compared with each other
 constexpr int kPiece = 1024;  // weights that are sorted at once
 constexpr int kAhead = 4;     // loads of four that a thread has in flight
 constexpr int kClusterThreads = 512;
-constexpr int kBinsAThread = 4;
+constexpr int kBinsPerThread = 4;
 constexpr int kInShared = -1;            // what PlanBlockNucleus says of rows too long for registers
 constexpr int kLongestInShared = 32768;  // weights: what a bin of 512 threads adds up fits 32 bits
 
@@ -48,9 +48,9 @@ constexpr size_t kNucleusShared = (sizeof(NucleusShared) + 127) / 128 * 128;
 
 // The threads that work on one row: a block's or a cluster's. All of them call together.
 template <bool kCluster>
-class Team {
+class ThreadGroup {
  public:
-  __device__ explicit Team(NucleusShared* shared) : shared_(shared) {}
+  __device__ explicit ThreadGroup(NucleusShared* shared) : shared_(shared) {}
 
   static constexpr int kBlocks = kCluster ? kClusterBlocks : 1;
   static __device__ __forceinline__ int Rank() { return kCluster ? ClusterRank() : 0; }
@@ -97,18 +97,18 @@ class Team {
   __device__ __forceinline__ void Max(uint32_t (&x)[2]) {
     const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, warps = blockDim.x / kWarp;
     turn_ ^= 1;
-    uint64_t pair = MaxOfWarp(x[0], x[1]);
+    uint64_t pair = WarpMax(x[0], x[1]);
     if (lane == 0) shared_->warp_sums[turn_][0][warp] = pair;
     __syncthreads();
     if (!kCluster || warp == 0) {
       pair = lane < warps ? shared_->warp_sums[turn_][0][lane] : 0;
-      pair = MaxOfWarp(static_cast<uint32_t>(pair), static_cast<uint32_t>(pair >> 32));
+      pair = WarpMax(static_cast<uint32_t>(pair), static_cast<uint32_t>(pair >> 32));
     }
     if constexpr (kCluster) {
       if (warp == 0 && lane < kBlocks) StoreIn(lane, &shared_->block_sums[turn_][0][Rank()], pair);
       ClusterSync();
       pair = lane < kBlocks ? shared_->block_sums[turn_][0][lane] : 0;
-      pair = MaxOfWarp(static_cast<uint32_t>(pair), static_cast<uint32_t>(pair >> 32));
+      pair = WarpMax(static_cast<uint32_t>(pair), static_cast<uint32_t>(pair >> 32));
     }
     x[0] = static_cast<uint32_t>(pair);
     x[1] = static_cast<uint32_t>(pair >> 32);
@@ -120,7 +120,7 @@ class Team {
     for (int step = 4; step > 0; step /= 2) x += __shfl_xor_sync(kAllLanes, x, step);
     return x;
   }
-  static __device__ __forceinline__ uint64_t MaxOfWarp(uint32_t a, uint32_t b) {
+  static __device__ __forceinline__ uint64_t WarpMax(uint32_t a, uint32_t b) {
     a = __reduce_max_sync(kAllLanes, a);
     b = __reduce_max_sync(kAllLanes, b);
     return static_cast<uint64_t>(b) << 32 | a;
@@ -176,10 +176,10 @@ __device__ __forceinline__ void ForEachVec4(const Source& source, Slice slice, c
 }
 
 // Positive floats as integers: multiples of 2^-shift of the largest one's last bit, rounded down. Or each as 1.
-struct Units {
+struct FixedPoint {
   int exponent;  // of the largest
   int shift;
-  bool count;
+  bool counts_only;
 
   __device__ __forceinline__ static int ExponentOf(uint32_t bits) {
     return max(static_cast<int>(bits >> 23), 1);
@@ -190,23 +190,23 @@ struct Units {
   __device__ __forceinline__ uint64_t operator()(uint32_t bits) const {
     const uint64_t x =
         (static_cast<uint64_t>(MantissaOf(bits)) << shift) >> min(exponent - ExponentOf(bits), 63);
-    return count ? 1 : x;
+    return counts_only ? 1 : x;
   }
   // Of `number` weights of one octave: their bits are those of `first` plus parts that add up to `excess`.
-  __device__ __forceinline__ uint64_t OfMany(uint32_t number, uint32_t first, uint32_t excess) const {
+  __device__ __forceinline__ uint64_t SumOfBin(uint32_t number, uint32_t first, uint32_t excess) const {
     const uint64_t sum = static_cast<uint64_t>(number) * MantissaOf(first) + excess;
     return (sum << shift) >> min(exponent - ExponentOf(first), 63);
   }
   // One unit.
-  __device__ __forceinline__ double Size() const {
+  __device__ __forceinline__ double UnitSize() const {
     return __hiloint2double((1023 + exponent - 150 - shift) << 20, 0);
   }
 };
 
-// Units of which n largest weights are less than 2^60.
-__device__ __forceinline__ Units UnitsOf(uint32_t largest, int n, bool count) {
+// FixedPoint of which n largest weights are less than 2^60.
+__device__ __forceinline__ FixedPoint FixedPointFor(uint32_t largest, int n, bool counts_only) {
   const int bits = 32 - __clz(n - 1);  // of n - 1: 0 for 1
-  return {Units::ExponentOf(largest), min(36 - bits, 26), count};
+  return {FixedPoint::ExponentOf(largest), min(36 - bits, 26), counts_only};
 }
 
 // How a launch divides rows of n weights among threads.
@@ -216,7 +216,7 @@ struct NucleusPlan {
   int64_t columns;  // words, a block's
   bool in_shared;   // the columns are in shared memory, else in scratch
   size_t shared_bytes;
-  int held = 0;  // fours that a thread holds in registers, or kInShared, or 0 where the row is not held
+  int block_row = 0;  // fours that a thread holds in registers, or kInShared, or 0 where the row is not held
 
   size_t scratch_bytes() const { return in_shared ? 0 : static_cast<size_t>(columns) * sizeof(uint32_t); }
 };
@@ -241,21 +241,21 @@ inline NucleusPlan PlanNucleus(const CudaStream& stream, int64_t n, bool cluster
   return plan(1, n <= 1024 ? 128 : n <= 2048 ? 256 : n <= 8192 ? 512 : most_threads);
 }
 
-// The same where rows that a block can hold have kernels of their own: for few_held fours a thread and up to few_threads,
+// The same where rows that a block can hold have kernels of their own: for register_vecs fours a thread and up to most_register_threads,
 // and for kInShared.
 inline NucleusPlan PlanBlockNucleus(const CudaStream& stream, int64_t n, bool clusters, int most_threads,
-                                    int few_held, int few_threads, size_t other_shared = 0) {
+                                    int register_vecs, int most_register_threads, size_t other_shared = 0) {
   const int64_t vecs = CeilDiv<int64_t>(n, 4);
   int threads = 128;
-  while (threads < few_threads && vecs > few_held * threads) threads *= 2;
-  const bool few = vecs <= few_held * threads;
+  while (threads < most_register_threads && vecs > register_vecs * threads) threads *= 2;
+  const bool in_registers = vecs <= register_vecs * threads;
   const int64_t columns = CeilDiv<int64_t>(vecs, threads) * threads * 4;
   const size_t before = kNucleusShared + other_shared, columns_bytes = columns * sizeof(uint32_t),
-               bins = 2 * kBinsAThread * threads * sizeof(uint32_t),
-               all = before + (few ? std::max(bins, columns_bytes) : bins + columns_bytes);
-  const bool held = n <= kLongestInShared && all <= static_cast<size_t>(stream.shared_bytes_per_block());
-  if (!held) return PlanNucleus(stream, n, clusters, most_threads, other_shared);
-  return {1, threads, columns, true, all, few ? few_held : kInShared};
+               bins = 2 * kBinsPerThread * threads * sizeof(uint32_t),
+               all = before + (in_registers ? std::max(bins, columns_bytes) : bins + columns_bytes);
+  const bool fits = n <= kLongestInShared && all <= static_cast<size_t>(stream.shared_bytes_per_block());
+  if (!fits) return PlanNucleus(stream, n, clusters, most_threads, other_shared);
+  return {1, threads, columns, true, all, in_registers ? register_vecs : kInShared};
 }
 
 }  // namespace gpu
