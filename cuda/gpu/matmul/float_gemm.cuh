@@ -21,8 +21,8 @@ struct FloatGemm {
 };
 
 // A block computes 64 x 64 numbers, a thread 4 x 4 of them: rows and columns t, t + 16, t + 32, t + 48.
-constexpr int kFloatTile = 64, kFloatPiece = 16, kFloatThreads = 256, kFloatEach = 4;
-constexpr int kFloatRows = 4;
+constexpr int kFloatTile = 64, kFloatPiece = 16, kFloatThreads = 256, kFloatPerThread = 4;
+constexpr int kSkinnyFloatRows = 4;
 
 // A piece of an operand into shared [piece][tile + 1]. Neighbouring threads read neighbouring numbers, whichever way the operand
 // lies.
@@ -56,30 +56,30 @@ __global__ void __launch_bounds__(kFloatThreads) FloatGemmKernel(FloatGemm p, Ep
     const int64_t batch = tile / col_tiles / row_tiles;
     const float* a = p.a + batch * p.a_strides.batch;
     const W* b = static_cast<const W*>(p.b) + batch * p.b_strides.batch;
-    float sums[kFloatEach][kFloatEach] = {};
+    float sums[kFloatPerThread][kFloatPerThread] = {};
     for (int64_t at = 0; at < p.inner; at += kFloatPiece) {
       LoadFloatPiece(a, p.a_strides, first_row, p.rows, at, p.inner, left);
       LoadFloatPiece(b, p.b_strides, first_col, p.cols, at, p.inner, right);
       __syncthreads();
 #pragma unroll
       for (int k = 0; k < kFloatPiece; ++k) {
-        float rows[kFloatEach], cols[kFloatEach];
+        float rows[kFloatPerThread], cols[kFloatPerThread];
 #pragma unroll
-        for (int i = 0; i < kFloatEach; ++i) {
+        for (int i = 0; i < kFloatPerThread; ++i) {
           rows[i] = left[k][y + i * 16];
           cols[i] = right[k][x + i * 16];
         }
 #pragma unroll
-        for (int i = 0; i < kFloatEach; ++i)
+        for (int i = 0; i < kFloatPerThread; ++i)
 #pragma unroll
-          for (int j = 0; j < kFloatEach; ++j) sums[i][j] = fmaf(rows[i], cols[j], sums[i][j]);
+          for (int j = 0; j < kFloatPerThread; ++j) sums[i][j] = fmaf(rows[i], cols[j], sums[i][j]);
       }
       __syncthreads();
     }
 #pragma unroll
-    for (int i = 0; i < kFloatEach; ++i)
+    for (int i = 0; i < kFloatPerThread; ++i)
 #pragma unroll
-      for (int j = 0; j < kFloatEach; ++j) {
+      for (int j = 0; j < kFloatPerThread; ++j) {
         const int64_t row = first_row + y + i * 16, col = first_col + x + j * 16;
         if (row < p.rows && col < p.cols)
           p.out[(batch * p.rows + row) * p.cols + col] = epilogue(sums[i][j], batch, row, col);
@@ -87,9 +87,9 @@ __global__ void __launch_bounds__(kFloatThreads) FloatGemmKernel(FloatGemm p, Ep
   }
 }
 
-// A thread computes a column's numbers of up to kFloatRows rows: of so few most of a tile would be idle.
+// A thread computes a column's numbers of up to kSkinnyFloatRows rows: of so few most of a tile would be idle.
 template <class W, class Epilogue>
-__global__ void __launch_bounds__(kFloatThreads) FloatRowsKernel(FloatGemm p, Epilogue epilogue) {
+__global__ void __launch_bounds__(kFloatThreads) SkinnyFloatGemmKernel(FloatGemm p, Epilogue epilogue) {
   WaitForPrevious();
   LetNextStart();
   const int64_t slices = CeilDiv<int64_t>(p.cols, kFloatThreads);
@@ -98,16 +98,16 @@ __global__ void __launch_bounds__(kFloatThreads) FloatRowsKernel(FloatGemm p, Ep
     if (col >= p.cols) continue;
     const float* a = p.a + batch * p.a_strides.batch;
     const W* b = static_cast<const W*>(p.b) + batch * p.b_strides.batch + col;
-    float sums[kFloatRows] = {};
+    float sums[kSkinnyFloatRows] = {};
 #pragma unroll 8
     for (int64_t k = 0; k < p.inner; ++k) {
       const float right = ToFloat(b[k * p.b_strides.inner]);
 #pragma unroll
-      for (int r = 0; r < kFloatRows; ++r)
+      for (int r = 0; r < kSkinnyFloatRows; ++r)
         if (r < p.rows) sums[r] = fmaf(a[r * p.a_strides.outer + k * p.a_strides.inner], right, sums[r]);
     }
 #pragma unroll
-    for (int r = 0; r < kFloatRows; ++r)
+    for (int r = 0; r < kSkinnyFloatRows; ++r)
       if (r < p.rows) p.out[(batch * p.rows + r) * p.cols + col] = epilogue(sums[r], batch, r, col);
   }
 }
@@ -119,14 +119,14 @@ Status RunFloatGemm(CudaStream& stream, const char* op, DType storage, const Flo
       p.batches * CeilDiv<int64_t>(p.rows, kFloatTile) * CeilDiv<int64_t>(p.cols, kFloatTile);
   // Where a thread a column occupies the GPU, and neighbours read neighbouring numbers.
   const int64_t slices = p.batches * CeilDiv<int64_t>(p.cols, kFloatThreads);
-  const bool few = p.rows <= kFloatRows && p.b_strides.outer == 1 && slices >= stream.processors();
+  const bool skinny = p.rows <= kSkinnyFloatRows && p.b_strides.outer == 1 && slices >= stream.processors();
   constexpr int64_t kMostBlocks = 1 << 30;
-  const int64_t blocks = few ? slices : tiles;
+  const int64_t blocks = skinny ? slices : tiles;
   const dim3 grid(static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks));
   return WithFloat(storage, [&](auto element) {
     using W = decltype(element);
     return LaunchKernel(stream, op, Start::kEarly,
-                        few ? FloatRowsKernel<W, Epilogue> : FloatGemmKernel<W, Epilogue>, grid,
+                        skinny ? SkinnyFloatGemmKernel<W, Epilogue> : FloatGemmKernel<W, Epilogue>, grid,
                         dim3(kFloatThreads), 0, p, epilogue);
   });
 }

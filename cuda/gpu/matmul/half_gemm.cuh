@@ -39,8 +39,8 @@ __global__ void __launch_bounds__(kGemmThreads, 2) HalfGemmKernel(HalfGemm p) {
   const int64_t row_tiles = CeilDiv<int64_t>(p.rows, kGemmTile),
                 col_tiles = CeilDiv<int64_t>(p.cols, kGemmTile);
   const int64_t band = blockIdx.x / (kGemmBand * col_tiles), in_band = blockIdx.x % (kGemmBand * col_tiles);
-  const int64_t left_tiles = row_tiles - band * kGemmBand;
-  const int64_t band_tiles = left_tiles < kGemmBand ? left_tiles : kGemmBand;
+  const int64_t tiles_left = row_tiles - band * kGemmBand;
+  const int64_t band_tiles = tiles_left < kGemmBand ? tiles_left : kGemmBand;
   const int64_t first_row = (band * kGemmBand + in_band % band_tiles) * kGemmTile;
   const int64_t first_col = in_band / band_tiles * kGemmTile;
 
@@ -85,20 +85,20 @@ __global__ void __launch_bounds__(kGemmThreads, 2) HalfGemmKernel(HalfGemm p) {
     const uint32_t left = shared + piece % kGemmStages * kGemmStageBytes, right = left + kGemmMatrixBytes;
 #pragma unroll
     for (int k = 0; k < kGemmPiece / 16; ++k) {
-      uint32_t fragments[kWarpRows / 16][4], columns[kWarpCols / 16][4];
+      uint32_t left_fragments[kWarpRows / 16][4], right_fragments[kWarpCols / 16][4];
 #pragma unroll
       for (int i = 0; i < kWarpRows / 16; ++i)
-        LoadMatrices(left + GemmChunk(warp_row + i * 16 + lane % 16, k * 2 + lane / 16), fragments[i]);
+        LoadMatrices(left + GemmChunk(warp_row + i * 16 + lane % 16, k * 2 + lane / 16), left_fragments[i]);
 #pragma unroll
       for (int j = 0; j < kWarpCols / 16; ++j)
         LoadMatrices(right + GemmChunk(warp_col + j * 16 + lane / 16 * 8 + lane % 8, k * 2 + lane / 8 % 2),
-                     columns[j]);
+                     right_fragments[j]);
 #pragma unroll
       for (int i = 0; i < kWarpRows / 16; ++i)
 #pragma unroll
         for (int j = 0; j < kWarpCols / 8; ++j)
-          MultiplyAdd(sums[i][j], fragments[i], columns[j / 2][j % 2 * 2], columns[j / 2][j % 2 * 2 + 1],
-                      T{});
+          MultiplyAdd(sums[i][j], left_fragments[i], right_fragments[j / 2][j % 2 * 2],
+                      right_fragments[j / 2][j % 2 * 2 + 1], T{});
     }
   }
   WaitForCopies<0>();

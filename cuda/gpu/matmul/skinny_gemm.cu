@@ -113,15 +113,15 @@ __global__ void __launch_bounds__(kThreads, 1) SkinnyGemmKernel(const __grid_con
     float sums[kTiles][kGroups][4] = {};
     float squares[kGroups] = {};
     // Activations are read a step ahead: they come from the second-level cache.
-    Eight x[kBatch][kGroups], gain[kBatch];
+    Float8 x[kBatch][kGroups], gain[kBatch];
     const auto read = [&](int piece, int b) {
       const int k = piece * kPiece + quarter * 8;
 #pragma unroll
       for (int n = 0; n < kGroups; ++n) {
         const int64_t token = n * kTile + row;
-        x[b][n] = LoadEight(p.x + token * p.inner + k, k < p.inner && token < p.rows);
+        x[b][n] = LoadFloat8(p.x + token * p.inner + k, k < p.inner && token < p.rows);
       }
-      gain[b] = LoadEight(p.norm + k, kNorm && k < p.inner);
+      gain[b] = LoadFloat8(p.norm + k, kNorm && k < p.inner);
     };
 #pragma unroll
     for (int b = 0; b < kBatch; ++b) read(warp + b * kWarps, b);
@@ -157,7 +157,7 @@ __global__ void __launch_bounds__(kThreads, 1) SkinnyGemmKernel(const __grid_con
       stage = stage + 1 == kStages ? 0 : stage + 1;
     }
 
-    StoreShare<kTiles, kGroups>(sums, squares, warp, lane, &partial);
+    StorePartial<kTiles, kGroups>(sums, squares, warp, lane, &partial);
     __syncthreads();
     outputs.Write(p, share, pass, partial);
     __syncthreads();

@@ -71,11 +71,11 @@ __device__ __forceinline__ void PrefetchToL2(const void* at) {
 }
 
 // A lane's 8 numbers of a row.
-struct Eight {
+struct Float8 {
   float4 half[2];
 };
 
-__device__ __forceinline__ Eight LoadEight(const float* from, bool valid) {
+__device__ __forceinline__ Float8 LoadFloat8(const float* from, bool valid) {
   const float4 zero = make_float4(0, 0, 0, 0);
   return {{valid ? *reinterpret_cast<const float4*>(from) : zero,
            valid ? *reinterpret_cast<const float4*>(from + 4) : zero}};
@@ -95,7 +95,7 @@ __device__ __forceinline__ void Split(float a, float b, Float16 w, uint32_t* hig
 // The left operands of a piece's two products (numbers 0-3 and 4-7) for a group of tokens. `squares` gathers the
 // activations' squares where they are normalised.
 template <class W, bool kNorm>
-__device__ __forceinline__ void LeftOperands(const Eight& x, const Eight& gain, float* squares,
+__device__ __forceinline__ void LeftOperands(const Float8& x, const Float8& gain, float* squares,
                                              uint32_t (&left)[2][4]) {
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
@@ -124,8 +124,9 @@ struct Partial {
 };
 
 template <int kTiles, int kGroups>
-__device__ __forceinline__ void StoreShare(const float (&sums)[kTiles][kGroups][4], float (&squares)[kGroups],
-                                           int warp, int lane, Partial<kTiles, kGroups>* partial) {
+__device__ __forceinline__ void StorePartial(const float (&sums)[kTiles][kGroups][4],
+                                             float (&squares)[kGroups], int warp, int lane,
+                                             Partial<kTiles, kGroups>* partial) {
   const int row = lane / 4, quarter = lane % 4;
 #pragma unroll
   for (int n = 0; n < kGroups; ++n) {
@@ -159,7 +160,7 @@ class Outputs {
     }
   }
 
-  // After StoreShare by all warps and a barrier.
+  // After StorePartial by all warps and a barrier.
   __device__ __forceinline__ void Write(const SkinnyGemmParams& p, const Share& share, int pass,
                                         const Partial<kTiles, kGroups>& partial) {
 #pragma unroll

@@ -30,8 +30,8 @@ struct AxisPlan {
 // `across`: neighbouring outputs' elements are neighbours in memory, and an output's are not.
 inline Status PlanAxis(CudaStream& stream, const char* op, int64_t outputs, int64_t n, bool across,
                        size_t result_bytes, AxisPlan* plan) {
-  constexpr int64_t kOfThread = 64;     // elements of a chunk
-  constexpr int64_t kManyTiles = 2048;  // more blocks than run at once
+  constexpr int64_t kElementsPerThread = 64;  // elements of a chunk
+  constexpr int64_t kManyTiles = 2048;        // more blocks than run at once
   static_assert(kManyTiles <= kCounters, "");
   const int most = across ? 8 : kAxisThreads;
   plan->outputs = outputs;
@@ -39,7 +39,7 @@ inline Status PlanAxis(CudaStream& stream, const char* op, int64_t outputs, int6
   plan->across = across;
   while (plan->lanes < most && plan->lanes * 4 < n) plan->lanes *= 2;
   plan->columns = kAxisThreads / plan->lanes;
-  plan->chunk = kOfThread * plan->lanes;
+  plan->chunk = kElementsPerThread * plan->lanes;
   plan->chunks = std::max<int64_t>(CeilDiv(n, plan->chunk), 1);
   if (plan->chunks == 1) return Ok();
   const int64_t results = plan->tiles() * plan->chunks * plan->columns;
@@ -54,13 +54,13 @@ inline Status PlanAxis(CudaStream& stream, const char* op, int64_t outputs, int6
 
 // of(output, begin, end, step): the result of elements begin, begin + step, ... below end, of which there is one.
 // merge(a, b): of two results. store(output, result): called once an output; the result is Acc{} where n is 0.
-template <class Acc, class Of, class Merge, class Store>
-__device__ __forceinline__ void ReduceAxis(const AxisPlan& plan, const Of& of, const Merge& merge,
-                                           const Store& store) {
+template <class Acc, class ReduceLane, class Merge, class Store>
+__device__ __forceinline__ void ReduceAxis(const AxisPlan& plan, const ReduceLane& reduce_lane,
+                                           const Merge& merge, const Store& store) {
   __shared__ Acc shared[kAxisThreads];
   const int t = threadIdx.x, lanes = plan.lanes, columns = plan.columns;
   const int column = plan.across ? t % columns : t / lanes, lane = plan.across ? t / columns : t % lanes;
-  const int next = plan.across ? columns : 1;  // from a lane to the next
+  const int lane_stride = plan.across ? columns : 1;  // from a lane to the lane_stride
   const int64_t tile = blockIdx.x / plan.splits, split = blockIdx.x % plan.splits;
   const int64_t output = tile * columns + column;
   const bool is_output = output < plan.outputs;
@@ -71,7 +71,7 @@ __device__ __forceinline__ void ReduceAxis(const AxisPlan& plan, const Of& of, c
     shared[t] = acc;
     __syncthreads();
     for (int step = lanes / 2; step > 0; step /= 2) {
-      if (lane < step && lane + step < count) shared[t] = merge(shared[t], shared[t + step * next]);
+      if (lane < step && lane + step < count) shared[t] = merge(shared[t], shared[t + step * lane_stride]);
       __syncthreads();
     }
     return shared[t];
@@ -80,7 +80,8 @@ __device__ __forceinline__ void ReduceAxis(const AxisPlan& plan, const Of& of, c
   for (int64_t chunk = split; chunk < plan.chunks; chunk += plan.splits) {
     const int64_t begin = chunk * plan.chunk, end = min(begin + plan.chunk, plan.n);
     Acc acc{};
-    if (is_output && begin + lane < end) acc = of(output, begin + lane, end, static_cast<int64_t>(lanes));
+    if (is_output && begin + lane < end)
+      acc = reduce_lane(output, begin + lane, end, static_cast<int64_t>(lanes));
     acc = fold(acc, end - begin);
     if (plan.chunks == 1) {
       if (lane == 0 && is_output) store(output, acc);

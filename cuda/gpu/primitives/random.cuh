@@ -26,11 +26,11 @@ __device__ __forceinline__ void ForChunk(int chunk, int n, const Fn& fn) {
 __device__ __forceinline__ int PickLane(double weight, double target, double* before) {
   const int lane = threadIdx.x % kWarp;
   const double sum = WarpScan(weight, Plus());
-  const unsigned some = __ballot_sync(kAllLanes, weight > 0);
+  const unsigned positive = __ballot_sync(kAllLanes, weight > 0);
   const unsigned reached = __ballot_sync(kAllLanes, weight > 0 && *before + sum > target);
   const double previous = __shfl_up_sync(kAllLanes, sum, 1);
-  if (some == 0) return -1;
-  const int picked = reached != 0 ? __ffs(reached) - 1 : kWarp - 1 - __clz(some);
+  if (positive == 0) return -1;
+  const int picked = reached != 0 ? __ffs(reached) - 1 : kWarp - 1 - __clz(positive);
   *before += __shfl_sync(kAllLanes, lane == 0 ? 0.0 : previous, picked);
   return picked;
 }
