@@ -1,12 +1,12 @@
-// Four elements at once.
+// Loads and stores of four consecutive elements, in one access where they are aligned.
 #pragma once
 #include "gpu/primitives/element.cuh"
 
 namespace specattn {
 namespace gpu {
 
-// row[e ... e + 3] of a row of `width` elements as float32, zeros past its end. kAligned: the address of row[e] and width
-// are multiples of 4 elements.
+// Sets out to row[e ... e + 3] as float32, with zeros past the end of the row's `width` elements. kAligned: the address of
+// row[e] is a multiple of the size of 4 elements, and width is a multiple of 4.
 template <bool kAligned, class T>
 __device__ __forceinline__ void LoadVec4(const T* row, int64_t e, int64_t width, float (&out)[4]) {
 #pragma unroll
@@ -26,11 +26,11 @@ __device__ __forceinline__ void LoadVec4(const T* row, int64_t e, int64_t width,
   }
 }
 
-// The counterpart: nothing is written past the row's end.
+// Stores x in row[e ... e + 3], as far as these are in the row. kAligned: as for LoadVec4.
 template <bool kAligned>
 __device__ __forceinline__ void StoreVec4(float* row, int64_t e, int64_t width, const float (&x)[4]) {
   if constexpr (kAligned) {
-    // As an assignment of a float4 it was compiled to four stores.
+    // nvcc compiled the assignment of a float4 to four stores.
     if (e < width) __stwb(reinterpret_cast<float4*>(row + e), make_float4(x[0], x[1], x[2], x[3]));
   } else {
 #pragma unroll
