@@ -25,10 +25,10 @@ struct MaskArgs {
 // The mask from another reading of the row.
 template <bool kCluster>
 __device__ __forceinline__ void WriteMask(const PlainRow& source, Cut cut, int visible, bool* mask,
-                                          const Team<kCluster>& team) {
+                                          const ThreadGroup<kCluster>& group) {
   const int capacity = source.n;
   const bool aligned = source.aligned;
-  ForFours(source, SliceOf(capacity, team.Rank(), team.kBlocks), [&](int j, const float(&x)[4]) {
+  ForEachVec4(source, SliceOf(capacity, group.Rank(), group.kBlocks), [&](int j, const float(&x)[4]) {
     bool kept[4];
 #pragma unroll
     for (int c = 0; c < 4; ++c) kept[c] = j + c < visible && cut.Keeps(x[c], j + c);
@@ -45,14 +45,14 @@ __device__ __forceinline__ void WriteMask(const PlainRow& source, Cut cut, int v
 template <bool kCluster>
 __device__ __forceinline__ void MaskRow(const MaskArgs& args) {
   extern __shared__ __align__(16) unsigned char dynamic_shared[];
-  Team<kCluster> team(reinterpret_cast<NucleusShared*>(dynamic_shared));
+  ThreadGroup<kCluster> group(reinterpret_cast<NucleusShared*>(dynamic_shared));
   uint32_t* columns = args.columns ? args.columns + blockIdx.x * args.columns_stride
                                    : reinterpret_cast<uint32_t*>(dynamic_shared + kNucleusShared);
   if constexpr (kCluster) ClusterSync();  // all blocks are there to be written to
   WaitForPrevious();
   LetNextStart();
 
-  const int64_t r = blockIdx.x / team.kBlocks;
+  const int64_t r = blockIdx.x / group.kBlocks;
   const int capacity = args.capacity;
   const int64_t end = int64_t{args.position[0]} + r + 1;
   const int visible = static_cast<int>(end < 0 ? 0 : end < capacity ? end : capacity);
@@ -62,16 +62,16 @@ __device__ __forceinline__ void MaskRow(const MaskArgs& args) {
 
   const PlainRow source = {row, capacity, aligned};
   Cut cut = {};
-  if (visible > 0) cut = FindCut(source, visible, args.p, 0, columns, team);
-  WriteMask(source, cut, visible, mask, team);
+  if (visible > 0) cut = FindCut(source, visible, args.p, 0, columns, group);
+  WriteMask(source, cut, visible, mask, group);
 }
 
 template <int kHeld>
 __global__ void __launch_bounds__(kMostThreads) MaskBlockRows(MaskArgs args) {
   extern __shared__ __align__(16) unsigned char dynamic_shared[];
-  Team<false> team(reinterpret_cast<NucleusShared*>(dynamic_shared));
+  ThreadGroup<false> group(reinterpret_cast<NucleusShared*>(dynamic_shared));
   auto* bins = reinterpret_cast<uint32_t*>(dynamic_shared + kNucleusShared);
-  auto row = HeldBy<kHeld>::At(bins);
+  auto row = BlockRow<kHeld>::At(bins);
   ClearBins(bins);
   WaitForPrevious();
   LetNextStart();
@@ -85,13 +85,13 @@ __global__ void __launch_bounds__(kMostThreads) MaskBlockRows(MaskArgs args) {
     return static_cast<int>(end < 0 ? 0 : end < capacity ? end : capacity);
   });
   BlockCut held = {};
-  if (visible > 0) held = CutOfBlock(row, visible, args.p, bins, team);
+  if (visible > 0) held = FindBlockCut(row, visible, args.p, bins, group);
   bool* mask = args.mask + r * capacity;
   if (held.state != BlockCut::kDone) {
-    WriteMask(source(), FinishCut(held, source(), visible, args.p, bins, team), visible, mask, team);
+    WriteMask(source(), FinishCut(held, source(), visible, args.p, bins, group), visible, mask, group);
     return;
   }
-  row.ForFours(capacity, [&](int j, const uint32_t(&bits)[4]) {
+  row.ForEachVec4(capacity, [&](int j, const uint32_t(&bits)[4]) {
     uint32_t kept = 0;
 #pragma unroll
     for (int c = 0; c < 4; ++c) kept |= held.cut.Keeps(__uint_as_float(bits[c]), j + c) ? 1u << (8 * c) : 0;
@@ -135,10 +135,10 @@ Status NucleusMask(Stream& stream, const Args& args) {
     SPECATTN_CHECK(mask.columns, "[NucleusMask] no memory for %lld candidates",
                    static_cast<long long>(blocks * plan.columns));
   }
-  const auto kernel = plan.held == kSmallBlockNucleus ? MaskBlockRows<kSmallBlockNucleus>
-                      : plan.held == kInShared        ? MaskBlockRows<kInShared>
-                      : plan.blocks > 1               ? MaskRowsInClusters
-                                                      : MaskRows;
+  const auto kernel = plan.block_row == kSmallBlockNucleus ? MaskBlockRows<kSmallBlockNucleus>
+                      : plan.block_row == kInShared        ? MaskBlockRows<kInShared>
+                      : plan.blocks > 1                    ? MaskRowsInClusters
+                                                           : MaskRows;
   return LaunchKernel(cuda, "NucleusMask", Start::kEarly, kernel, dim3(static_cast<unsigned>(blocks)),
                       dim3(static_cast<unsigned>(plan.threads)), plan.shared_bytes, mask);
 }

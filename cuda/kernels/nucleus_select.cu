@@ -126,7 +126,7 @@ template <class Held>
 __device__ __forceinline__ void MarkHeld(Held& held, Cut cut, int past, uint32_t* marks) {
   const int part = threadIdx.x % 8;
   // Eight lanes make a word, and go round together.
-  held.ForFours(CeilDiv(past, kWarp) * kWarp, [&](int j, const uint32_t(&bits)[4]) {
+  held.ForEachVec4(CeilDiv(past, kWarp) * kWarp, [&](int j, const uint32_t(&bits)[4]) {
     uint32_t word = 0;
 #pragma unroll
     for (int c = 0; c < 4; ++c)
@@ -252,14 +252,14 @@ __device__ __forceinline__ void SelectStep(const SelectArgs& args) {
   Selection s = args.selection;
   auto* in_shared = reinterpret_cast<uint32_t*>(used + CeilDiv<int64_t>(s.sources, 16) * 16);
   uint32_t* columns = args.columns ? args.columns + blockIdx.x * args.columns_size : in_shared;
-  Team<kCluster> team(shared);
+  ThreadGroup<kCluster> group(shared);
   if constexpr (kCluster) ClusterSync();  // all blocks are there to be written to
   if constexpr (kHeld != 0) ClearBins(in_shared);
   WaitForPrevious();
   LetNextStart();
 
   const int steps = static_cast<int>(s.steps), tasks = steps > 0 ? steps : 1;
-  const int task = blockIdx.x / team.kBlocks, set = task / tasks, i = task % tasks;
+  const int task = blockIdx.x / group.kBlocks, set = task / tasks, i = task % tasks;
   const int capacity = static_cast<int>(s.capacity);
   const bool aligned = capacity % 4 == 0;
   s.Begin(args.position[0]);
@@ -278,24 +278,24 @@ __device__ __forceinline__ void SelectStep(const SelectArgs& args) {
     bool marked = false;
     if (p < 1 && visible > 0) {
       if constexpr (kHeld != 0) {
-        auto held = HeldBy<kHeld>::At(in_shared);
+        auto held = BlockRow<kHeld>::At(in_shared);
         held.Fill(row, visible, [visible] { return visible; });
-        const BlockCut found = CutOfBlock(held, visible, p, in_shared, team);
+        const BlockCut found = FindBlockCut(held, visible, p, in_shared, group);
         marked = found.state == BlockCut::kDone;
         if (marked) {
           MarkHeld(held, found.cut, past, marks + i * args.words);
         } else {
-          cut = FinishCut(found, row, visible, p, columns, team);
+          cut = FinishCut(found, row, visible, p, columns, group);
         }
       } else {
-        cut = FindCut(row, visible, p, 0, columns, team);
+        cut = FindCut(row, visible, p, 0, columns, group);
       }
     } else if (!(p >= 1)) {
       cut.threshold = __uint_as_float(kInfinityBits);
     }
-    if (!marked) Mark(row, cut, p >= 1, past, team.Rank(), team.kBlocks, marks + i * args.words);
+    if (!marked) Mark(row, cut, p >= 1, past, group.Rank(), group.kBlocks, marks + i * args.words);
   }
-  const int parts = tasks * team.kBlocks, part = i * team.kBlocks + team.Rank();
+  const int parts = tasks * group.kBlocks, part = i * group.kBlocks + group.Rank();
   const int first = static_cast<int>(s.Visible(steps)),
             size = CeilDiv(CeilDiv(capacity - first, parts), 4) * 4;
   const int64_t begin = first + int64_t{part} * size, end = begin + size;
@@ -385,10 +385,10 @@ Status NucleusSelect(Stream& stream, const Args& args) {
                        call.fixed ? call.fixed->as<float>() : nullptr,
                        {}};
   for (int64_t i = 0; i < s.steps; ++i) select.step[i] = call.step[i].as<float>();
-  const auto kernel = plan.held == kSmallBlockNucleus ? SelectBlockSteps<kSmallBlockNucleus>
-                      : plan.held == kInShared        ? SelectBlockSteps<kInShared>
-                      : plan.blocks > 1               ? SelectStepsInClusters
-                                                      : SelectSteps;
+  const auto kernel = plan.block_row == kSmallBlockNucleus ? SelectBlockSteps<kSmallBlockNucleus>
+                      : plan.block_row == kInShared        ? SelectBlockSteps<kInShared>
+                      : plan.blocks > 1                    ? SelectStepsInClusters
+                                                           : SelectSteps;
   return LaunchKernel(cuda, "NucleusSelect", Start::kEarly, kernel, dim3(static_cast<unsigned>(blocks)),
                       dim3(static_cast<unsigned>(plan.threads)), plan.shared_bytes, select);
 }

@@ -2,8 +2,8 @@
 // the product; the rest of a very wide row is read twice.
 #include <algorithm>
 
-#include "gpu/primitives/four.cuh"
 #include "gpu/primitives/reduce.cuh"
+#include "gpu/primitives/vec4.cuh"
 #include "gpu/runtime/kernels.h"
 #include "kernels/rms_norm.h"
 
@@ -24,7 +24,7 @@ __device__ __forceinline__ void StoreScaled(float* y, int64_t e, int64_t width, 
   float out[4];
 #pragma unroll
   for (int i = 0; i < 4; ++i) out[i] = v[i] * scale * gain[i];
-  StoreFour<kAligned>(y, e, width, out);
+  StoreVec4<kAligned>(y, e, width, out);
 }
 
 // settled: weight may be read before the previous kernel is done (launch.cuh).
@@ -37,7 +37,7 @@ __global__ void __launch_bounds__(kMaxThreads, 2)
   float gain[kHeld][4];
   const auto load_gain = [&] {
 #pragma unroll
-    for (int n = 0; n < kHeld; ++n) LoadFour<kAligned>(weight, first + n * stride, width, gain[n]);
+    for (int n = 0; n < kHeld; ++n) LoadVec4<kAligned>(weight, first + n * stride, width, gain[n]);
   };
   if (settled) load_gain();
   WaitForPrevious();
@@ -49,13 +49,13 @@ __global__ void __launch_bounds__(kMaxThreads, 2)
     float* out = y + t * width;
     float held[kHeld][4];
 #pragma unroll
-    for (int n = 0; n < kHeld; ++n) LoadFour<kAligned>(row, first + n * stride, width, held[n]);
+    for (int n = 0; n < kHeld; ++n) LoadVec4<kAligned>(row, first + n * stride, width, held[n]);
     float sum = 0;
 #pragma unroll
     for (int n = 0; n < kHeld; ++n) sum += SumOfSquares(held[n]);
     float v[4], w[4];
     for (int64_t e = first + kHeld * stride; e < width; e += stride) {
-      LoadFour<kAligned>(row, e, width, v);
+      LoadVec4<kAligned>(row, e, width, v);
       sum += SumOfSquares(v);
     }
     sum = BlockReduce(sum, Plus(), 0.0f, shared);
@@ -64,8 +64,8 @@ __global__ void __launch_bounds__(kMaxThreads, 2)
     for (int n = 0; n < kHeld; ++n)
       StoreScaled<kAligned>(out, first + n * stride, width, held[n], scale, gain[n]);
     for (int64_t e = first + kHeld * stride; e < width; e += stride) {
-      LoadFour<kAligned>(row, e, width, v);
-      LoadFour<kAligned>(weight, e, width, w);
+      LoadVec4<kAligned>(row, e, width, v);
+      LoadVec4<kAligned>(weight, e, width, w);
       StoreScaled<kAligned>(out, e, width, v, scale, w);
     }
   }

@@ -25,9 +25,9 @@ __device__ __forceinline__ float FromOrdered(uint32_t x) {
 
 __device__ __forceinline__ void Store(float* row, int j, int n, bool aligned, const float (&x)[4]) {
   if (aligned) {
-    StoreFour<true>(row, j, n, x);
+    StoreVec4<true>(row, j, n, x);
   } else {
-    StoreFour<false>(row, j, n, x);
+    StoreVec4<false>(row, j, n, x);
   }
 }
 
@@ -72,30 +72,30 @@ __device__ __forceinline__ float Weight(float x, float largest, float inverse) {
 template <bool kCluster>
 __device__ __forceinline__ void SampleRow(const SampleArgs& args) {
   extern __shared__ __align__(16) unsigned char dynamic_shared[];
-  Team<kCluster> team(reinterpret_cast<NucleusShared*>(dynamic_shared));
+  ThreadGroup<kCluster> group(reinterpret_cast<NucleusShared*>(dynamic_shared));
   uint32_t* columns = args.columns ? args.columns + blockIdx.x * args.columns_stride
                                    : reinterpret_cast<uint32_t*>(dynamic_shared + kNucleusShared);
   if constexpr (kCluster) ClusterSync();  // all blocks are there to be written to
   WaitForPrevious();
   LetNextStart();
 
-  const int n = args.size, t = blockIdx.x / team.kBlocks, warp = threadIdx.x / kWarp,
+  const int n = args.size, t = blockIdx.x / group.kBlocks, warp = threadIdx.x / kWarp,
             warps = blockDim.x / kWarp, chunks = CeilDiv(n, kChunk);
   const bool aligned = n % 4 == 0;
   float* y = args.probabilities + int64_t{t} * n;
   const PlainRow logits = {args.logits + int64_t{t} * n, n, aligned}, weights = {y, n, aligned};
-  const Slice slice = SliceOf(n, team.Rank(), team.kBlocks);
+  const Slice slice = SliceOf(n, group.Rank(), group.kBlocks);
 
   uint32_t most[2] = {0, 0};
-  ForFours(logits, slice, [&](int j, const float(&x)[4]) {
+  ForEachVec4(logits, slice, [&](int j, const float(&x)[4]) {
 #pragma unroll
     for (int c = 0; c < 4; ++c)
       if (j + c < n) most[0] = max(most[0], Ordered(x[c]));
   });
-  team.Max(most);
+  group.Max(most);
   if (most[0] == kLowest) {
     for (int j = slice.begin + threadIdx.x; j < slice.end; j += blockDim.x) y[j] = j == 0 ? 1.0f : 0.0f;
-    if (team.Rank() == 0 && threadIdx.x == 0) args.token[t] = 0;
+    if (group.Rank() == 0 && threadIdx.x == 0) args.token[t] = 0;
     return;
   }
   const float largest = FromOrdered(most[0]);
@@ -104,51 +104,51 @@ __device__ __forceinline__ void SampleRow(const SampleArgs& args) {
     // The one-hot of the first largest logit. Of an index j the search compares ~j, so that the first is the greatest.
     uint32_t first[2] = {0, 0};
     const float zeros[4] = {};
-    ForFours(logits, slice, [&](int j, const float(&x)[4]) {
+    ForEachVec4(logits, slice, [&](int j, const float(&x)[4]) {
       Store(y, j, n, aligned, zeros);
 #pragma unroll
       for (int c = 0; c < 4; ++c)
         if (j + c < n && x[c] == largest) first[0] = max(first[0], ~static_cast<uint32_t>(j + c));
     });
-    team.Max(first);  // its barrier also comes after the zeros
+    group.Max(first);  // its barrier also comes after the zeros
     const int token = static_cast<int>(~first[0]);
     if (threadIdx.x == 0 && token >= slice.begin && token < slice.end) y[token] = 1.0f;
-    if (team.Rank() == 0 && threadIdx.x == 0) args.token[t] = token;
+    if (group.Rank() == 0 && threadIdx.x == 0) args.token[t] = token;
     return;
   }
   const float inverse = 1.0f / filters.temperature;
-  ForFours(logits, slice, [&](int j, const float(&x)[4]) {
+  ForEachVec4(logits, slice, [&](int j, const float(&x)[4]) {
     float w[4];
 #pragma unroll
     for (int c = 0; c < 4; ++c) w[c] = Weight(x[c], largest, inverse);
     Store(y, j, n, aligned, w);
   });
-  team.Sync();
+  group.Sync();
 
   Cut top_k = {-1.0f, 0}, top_p = top_k;  // these keep all
 #pragma unroll 1
   for (int filter = 0; filter < 2; ++filter) {
     const int most = filter == 0 && filters.top_k < n ? filters.top_k : 0;
     if (filter == 0 ? most == 0 : filters.top_p >= 1) continue;
-    const Cut cut = FindCut(CutRow{weights, top_k}, n, filters.top_p, most, columns, team);
+    const Cut cut = FindCut(CutRow{weights, top_k}, n, filters.top_p, most, columns, group);
     (filter == 0 ? top_k : top_p) = cut;
-    team.Sync();
+    group.Sync();
   }
   const auto kept = [&](float w, int j) {
     return top_k.Keeps(w, j) && top_p.Keeps(w, j) && w >= filters.min_p ? w : 0.0f;
   };
 
   // As integers, so that the sum is the same on however many threads. The largest weight is 1.
-  const Units units = UnitsOf(__float_as_uint(1.0f), n, false);
+  const FixedPoint fixed_point = FixedPointFor(__float_as_uint(1.0f), n, false);
   uint64_t total[4] = {};
-  ForFours(weights, slice, [&](int j, const float(&w)[4]) {
+  ForEachVec4(weights, slice, [&](int j, const float(&w)[4]) {
 #pragma unroll
     for (int c = 0; c < 4; ++c)
-      if (j + c < n) total[0] += units(__float_as_uint(kept(w[c], j + c)));
+      if (j + c < n) total[0] += fixed_point(__float_as_uint(kept(w[c], j + c)));
   });
-  team.Sum(total);
-  const float scale = static_cast<float>(1 / (static_cast<double>(total[0]) * units.Size()));
-  for (int chunk = team.Rank() * warps + warp; chunk < chunks; chunk += warps * team.kBlocks) {
+  group.Sum(total);
+  const float scale = static_cast<float>(1 / (static_cast<double>(total[0]) * fixed_point.UnitSize()));
+  for (int chunk = group.Rank() * warps + warp; chunk < chunks; chunk += warps * group.kBlocks) {
     double sum = 0;
     ForChunk(chunk, n, [&](int j) {
       const float p = kept(y[j], j) * scale;
@@ -158,8 +158,8 @@ __device__ __forceinline__ void SampleRow(const SampleArgs& args) {
     sum = WarpReduce(sum, Plus());
     if (threadIdx.x % kWarp == 0) args.sums[int64_t{t} * chunks + chunk] = sum;
   }
-  team.Sync();
-  if (team.Rank() != 0 || warp != 0) return;
+  group.Sync();
+  if (group.Rank() != 0 || warp != 0) return;
   const double u = Uniform(args.seed, int64_t{args.position[0]} + t, args.stream);
   const int drawn = Draw(n, u, args.sums + int64_t{t} * chunks, [&](int j) { return __ldcg(y + j); });
   if (threadIdx.x == 0) args.token[t] = drawn;

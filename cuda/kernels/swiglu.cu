@@ -1,7 +1,7 @@
 // Element by element, four a thread; rows along grid.x, a row's elements along grid.y.
 #include <algorithm>
 
-#include "gpu/primitives/four.cuh"
+#include "gpu/primitives/vec4.cuh"
 #include "gpu/runtime/kernels.h"
 #include "gpu/runtime/launch.cuh"
 #include "kernels/swiglu.h"
@@ -20,11 +20,11 @@ __global__ void __launch_bounds__(kThreads) GateRows(const float* x, float* y, i
     for (int64_t f = 4 * (int64_t{blockIdx.y} * kThreads + threadIdx.x); f < width;
          f += 4 * int64_t{gridDim.y} * kThreads) {
       float gate[4], up[4];
-      LoadFour<kAligned>(x + t * 2 * width, f, width, gate);
-      LoadFour<kAligned>(x + t * 2 * width + width, f, width, up);
+      LoadVec4<kAligned>(x + t * 2 * width, f, width, gate);
+      LoadVec4<kAligned>(x + t * 2 * width + width, f, width, up);
 #pragma unroll
       for (int i = 0; i < 4; ++i) up[i] *= gate[i] / (1.0f + expf(-gate[i]));
-      StoreFour<kAligned>(y + t * width, f, width, up);
+      StoreVec4<kAligned>(y + t * width, f, width, up);
     }
   }
 }

@@ -1,7 +1,7 @@
-// cuBLASLt as we use it: row-major a . b^T in 16-bit floats, accumulated and stored in float32.
+// Blas: row-major products a . b^T of 16-bit floats by cuBLASLt, accumulated and stored in float32.
 //
-// Only the few declarations that this takes are repeated here, so that neither headers nor the library are needed
-// to build. Their values are cuBLASLt's binary interface, the same since version 11.
+// The few declarations of cuBLASLt that these products need are repeated here, so that the build needs neither its headers
+// nor the library. The values belong to cuBLASLt's binary interface, which has not changed since version 11.
 #include "gpu/matmul/blas.h"
 
 #include <dlfcn.h>
@@ -40,12 +40,12 @@ constexpr int kCompute32F = 68;             // CUBLAS_COMPUTE_32F
 constexpr int kDescTransposeA = 3;          // CUBLASLT_MATMUL_DESC_TRANSA
 constexpr int32_t kTranspose = 1;           // CUBLAS_OP_T
 constexpr int kPreferenceMaxWorkspace = 1;  // CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES
-constexpr int kPreferenceMinAlignmentA =
-    5;  // CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES; 6, 7, 8 are b's, c's, d's
+// CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES; the attributes of b, c and d follow it.
+constexpr int kPreferenceMinAlignmentA = 5;
 
-constexpr uint32_t kMostAlignment = 256;  // more makes no difference to cuBLASLt
+constexpr uint32_t kMostAlignment = 256;  // bytes; cuBLASLt's algorithms ask for no more
 
-// How many shapes are remembered: prompts come in any length.
+// Most shapes with a remembered plan. There is a limit because every length of a prompt is a shape of its own.
 constexpr size_t kMaxPlans = 1024;
 
 }  // namespace
@@ -70,14 +70,14 @@ struct Blas::Library {
   Handle handle = nullptr;
   MatmulDesc product = nullptr;
 
-  // What a shape takes. cuBLASLt's matrices are stored by columns: it computes c^T = b . a^T, where the stored b is its
-  // first operand, transposed, and the stored a its second.
+  // The layouts and the algorithm for one shape. cuBLASLt's matrices are column-major, so it computes c^T = b . a^T: its
+  // first operand is b, read as [inner,cols] and transposed, and its second operand is a, read as [inner,rows].
   struct Plan {
     MatrixLayout b = nullptr, a = nullptr, c = nullptr;
     Algorithm algorithm;
     LtStatus status = 0;  // not 0: there is no algorithm for this shape
   };
-  // rows, cols, inner, type, whether c is added, workspace, what all addresses are multiples of
+  // rows, cols, inner, type of a and b, whether beta is not 0, bytes of workspace, alignment of the addresses in bytes
   using Shape = std::tuple<int64_t, int64_t, int64_t, int, bool, size_t, uint32_t>;
   std::map<Shape, Plan> plans;
 
@@ -94,7 +94,7 @@ struct Blas::Library {
     plans.clear();
   }
 
-  // Null: fine, else the name of what is missing.
+  // Finds the library's functions. Returns null, or the name of the first function that is missing.
   const char* Load(void* library) {
     const char* missing = nullptr;
     const auto find = [&](auto* function, const char* name) {
@@ -116,7 +116,7 @@ struct Blas::Library {
     return missing;
   }
 
-  // 0, or the status of the call that failed.
+  // Creates the handle and the description of the product. Returns 0, or the status of the call that failed.
   LtStatus Start() {
     if (const LtStatus status = Create(&handle)) return status;
     if (const LtStatus status = MatmulDescCreate(&product, kCompute32F, CUDA_R_32F)) return status;
@@ -132,6 +132,7 @@ struct Blas::Library {
     return plan;
   }
 
+  // Makes a shape's layouts and asks cuBLASLt for its best algorithm.
   LtStatus Choose(const Shape& shape, Plan* plan) {
     const auto [rows, cols, inner, type, adds, workspace_bytes, alignment] = shape;
     const auto layout = [&](MatrixLayout* out, int of, int64_t r, int64_t c) {
@@ -180,8 +181,8 @@ std::unique_ptr<Blas> Blas::Open(char* reason, size_t size) {
       std::snprintf(reason, size, "%s has no %s", name, missing);
       dlclose(file);
     } else if (const LtStatus status = library->Start()) {
-      std::snprintf(reason, size, "%s failed with status %d", name,
-                    status);  // stays loaded: it may have started
+      // The library is not closed: it may have initialised itself in part.
+      std::snprintf(reason, size, "%s failed with status %d", name, status);
     } else {
       *reason = '\0';
       return std::unique_ptr<Blas>(new (std::nothrow) Blas(std::move(library)));
@@ -196,7 +197,7 @@ Status Blas::Multiply(cudaStream_t stream, DType storage, int64_t rows, int64_t 
   const int type = storage == DType::kBFloat16 ? CUDA_R_16BF : CUDA_R_16F;
   const auto addresses = reinterpret_cast<uintptr_t>(a) | reinterpret_cast<uintptr_t>(b) |
                          reinterpret_cast<uintptr_t>(c) | kMostAlignment;
-  const auto alignment = static_cast<uint32_t>(addresses & ~(addresses - 1));  // the lowest bit that is set
+  const auto alignment = static_cast<uint32_t>(addresses & ~(addresses - 1));  // lowest set bit
   const Library::Plan& plan =
       library_->PlanOf({rows, cols, inner, type, beta != 0, workspace_bytes, alignment});
   const float alpha = 1;

@@ -1,4 +1,5 @@
-// Blas: matrix products by cuBLASLt, loaded at run time: it is large, and not on every machine that has a driver.
+// Blas: matrix products by cuBLASLt. The library is loaded at run time, because it is large and is missing on many machines
+// that have a CUDA driver.
 #pragma once
 #include <cuda_runtime_api.h>
 
@@ -12,14 +13,16 @@ namespace gpu {
 
 class Blas {
  public:
-  // Null: it can't be had, and `reason` says why. SPECATTN_CUBLAS=0 does without it.
+  // Loads cuBLASLt. Returns null where it cannot be loaded or the environment has SPECATTN_CUBLAS=0, and then writes why to
+  // `reason`, a buffer of `size` bytes.
   static std::unique_ptr<Blas> Open(char* reason, size_t size);
   ~Blas();
   Blas(const Blas&) = delete;
   Blas& operator=(const Blas&) = delete;
 
-  // c [rows,cols] float32 = a [rows,inner] . b [cols,inner]^T + beta * c; a and b are stored as `storage`, bfloat16 or
-  // float16. Queued on `stream`, which may be recording. The algorithm is cuBLASLt's choice, made once a shape.
+  // Queues c [rows,cols] = a [rows,inner] . b [cols,inner]^T + beta * c on `stream`, which may be capturing. c is float32; a
+  // and b are stored as `storage`, bfloat16 or float16. cuBLASLt chooses the algorithm, once for each shape. Returns an
+  // error where it has none for the shape.
   Status Multiply(cudaStream_t stream, DType storage, int64_t rows, int64_t cols, int64_t inner,
                   const void* a, const void* b, float beta, float* c, void* workspace,
                   size_t workspace_bytes);

@@ -1,4 +1,5 @@
-// Gemm: cuBLASLt where it was found and knows the shape, else our own GEMM on the tensor cores.
+// Gemm and ToHalf. Gemm uses cuBLASLt where the library was found and has an algorithm for the shape, and otherwise HalfGemm,
+// our own kernel on the tensor cores.
 #include "gpu/matmul/blas.h"
 #include "gpu/matmul/gemm.h"
 #include "gpu/matmul/half_gemm.cuh"
@@ -7,9 +8,11 @@ namespace specattn {
 namespace gpu {
 namespace {
 
-constexpr int kThreads = 256, kEach = 8;  // numbers of a thread: 16 bytes of them when narrowed
+// kEach: elements that a thread converts at a time, 16 bytes of the result.
+constexpr int kThreads = 256, kEach = 8;
 
-// Numbers of a thread's share are neighbours where `aligned`, so that they are loaded and stored at once.
+// to [count] = from, rounded to T. aligned: both addresses are multiples of 16 bytes, so that loads and stores of 16 bytes
+// may be used.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     ToHalfKernel(const float* from, int64_t count, bool aligned, T* to) {

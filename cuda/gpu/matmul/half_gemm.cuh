@@ -1,5 +1,7 @@
-// HalfGemm: a . b^T of 16-bit floats on the tensor cores, where cuBLASLt is missing. Sums run along the inner
-// dimension in its order, so that a number depends on its row and column alone.
+// HalfGemm: a . b^T of 16-bit floats on the tensor cores, where cuBLASLt is missing or has no algorithm.
+//
+// Every sum runs along the inner dimension in ascending order, so that an element of the result depends on its row of a and
+// its row of b alone.
 #pragma once
 #include "gpu/primitives/mma.cuh"
 #include "gpu/runtime/launch.cuh"
@@ -8,23 +10,24 @@ namespace specattn {
 namespace gpu {
 
 struct HalfGemm {
-  const void *a, *b;          // [rows,inner], [cols,inner]: addresses of 16 bytes, inner a multiple of 8
+  const void *a, *b;          // [rows,inner], [cols,inner]; 16-byte aligned, inner a multiple of 8
   float* out;                 // [rows,cols]
   int64_t rows, cols, inner;  // all > 0
   float beta;                 // out = a . b^T + beta * out
 };
 
-// A block computes 128 x 128 numbers, each of its 8 warps 64 x 32 of them. Pieces of 32 of the inner dimension go through
-// a ring in shared memory, three of them under way while one is multiplied.
+// A block computes a tile of kGemmTile x kGemmTile elements, each of its 8 warps 64 x 32 of them. Pieces of kGemmPiece of the
+// inner dimension pass through a ring of kGemmStages stages in shared memory: while one piece is multiplied, the copies of
+// the others are under way.
 constexpr int kGemmTile = 128, kGemmPiece = 32, kGemmStages = 4, kGemmThreads = 256;
-constexpr int kGemmChunks = kGemmPiece / 8;                   // of 16 bytes, in a row of a piece
+constexpr int kGemmChunks = kGemmPiece / 8;                   // 16-byte chunks in a row of a piece
 constexpr int kGemmMatrixBytes = kGemmTile * kGemmPiece * 2;  // one operand's piece
 constexpr int kGemmStageBytes = 2 * kGemmMatrixBytes;
 constexpr int kGemmSharedBytes = kGemmStages * kGemmStageBytes;
-constexpr int64_t kGemmBand = 8;  // row tiles that share column tiles in the second-level cache
+constexpr int64_t kGemmBand = 8;  // row tiles of a band, which share column tiles in the L2 cache
 
-// Where a piece's chunk lies: two rows fill the 32 banks, and the eight rows of a matrix that are read at once must
-// differ in their place among them.
+// The byte offset of a 16-byte chunk in one operand's piece. Two rows fill the 32 banks of shared memory; the XOR puts the
+// eight rows that ldmatrix reads at once into different banks.
 __host__ __device__ __forceinline__ int GemmChunk(int row, int chunk) {
   return (row * kGemmChunks + (chunk ^ (row / 2 % kGemmChunks))) * 16;
 }
@@ -35,16 +38,16 @@ __global__ void __launch_bounds__(kGemmThreads, 2) HalfGemmKernel(HalfGemm p) {
   const uint32_t shared = SharedAddress(gemm_shared);
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
 
-  // Bands of row tiles, and in a band column by column.
+  // Blocks run through one band of row tiles after the other, and through a band column by column.
   const int64_t row_tiles = CeilDiv<int64_t>(p.rows, kGemmTile),
                 col_tiles = CeilDiv<int64_t>(p.cols, kGemmTile);
   const int64_t band = blockIdx.x / (kGemmBand * col_tiles), in_band = blockIdx.x % (kGemmBand * col_tiles);
-  const int64_t left_tiles = row_tiles - band * kGemmBand;
-  const int64_t band_tiles = left_tiles < kGemmBand ? left_tiles : kGemmBand;
+  const int64_t tiles_left = row_tiles - band * kGemmBand;
+  const int64_t band_tiles = tiles_left < kGemmBand ? tiles_left : kGemmBand;
   const int64_t first_row = (band * kGemmBand + in_band % band_tiles) * kGemmTile;
   const int64_t first_col = in_band / band_tiles * kGemmTile;
 
-  // Thread i copies chunk i % 4 of rows i / 4 and i / 4 + 64 of both operands.
+  // A thread copies the same chunk of kCopies rows of both operands.
   const int copy_row = threadIdx.x / kGemmChunks, copy_chunk = threadIdx.x % kGemmChunks;
   constexpr int kCopyStep = kGemmThreads / kGemmChunks, kCopies = kGemmTile / kCopyStep;
   const T *a[kCopies], *b[kCopies];
@@ -71,7 +74,7 @@ __global__ void __launch_bounds__(kGemmThreads, 2) HalfGemmKernel(HalfGemm p) {
         CopyAsync(to + kGemmMatrixBytes, b[i] + from, inside && b_inside[i]);
       }
     }
-    CommitCopies();  // empty groups too: they are counted
+    CommitCopies();  // even without copies: WaitForCopies counts groups
   };
 
   constexpr int kWarpRows = 64, kWarpCols = 32;
@@ -80,30 +83,30 @@ __global__ void __launch_bounds__(kGemmThreads, 2) HalfGemmKernel(HalfGemm p) {
   for (int piece = 0; piece < kGemmStages - 1; ++piece) copy(piece);
   for (int piece = 0; piece < pieces; ++piece) {
     WaitForCopies<kGemmStages - 2>();
-    __syncthreads();  // the piece is there, and nobody reads the one before it any more
+    __syncthreads();  // the piece has arrived, and no warp still reads the stage that is filled next
     copy(piece + kGemmStages - 1);
     const uint32_t left = shared + piece % kGemmStages * kGemmStageBytes, right = left + kGemmMatrixBytes;
 #pragma unroll
     for (int k = 0; k < kGemmPiece / 16; ++k) {
-      uint32_t fragments[kWarpRows / 16][4], columns[kWarpCols / 16][4];
+      uint32_t left_fragments[kWarpRows / 16][4], right_fragments[kWarpCols / 16][4];
 #pragma unroll
       for (int i = 0; i < kWarpRows / 16; ++i)
-        LoadMatrices(left + GemmChunk(warp_row + i * 16 + lane % 16, k * 2 + lane / 16), fragments[i]);
+        LoadMatrices(left + GemmChunk(warp_row + i * 16 + lane % 16, k * 2 + lane / 16), left_fragments[i]);
 #pragma unroll
       for (int j = 0; j < kWarpCols / 16; ++j)
         LoadMatrices(right + GemmChunk(warp_col + j * 16 + lane / 16 * 8 + lane % 8, k * 2 + lane / 8 % 2),
-                     columns[j]);
+                     right_fragments[j]);
 #pragma unroll
       for (int i = 0; i < kWarpRows / 16; ++i)
 #pragma unroll
         for (int j = 0; j < kWarpCols / 8; ++j)
-          MultiplyAdd(sums[i][j], fragments[i], columns[j / 2][j % 2 * 2], columns[j / 2][j % 2 * 2 + 1],
-                      T{});
+          MultiplyAdd(sums[i][j], left_fragments[i], right_fragments[j / 2][j % 2 * 2],
+                      right_fragments[j / 2][j % 2 * 2 + 1], T{});
     }
   }
   WaitForCopies<0>();
 
-  const bool pairs = p.cols % 2 == 0;  // then every pair lies at 8 bytes
+  const bool pairs = p.cols % 2 == 0;  // then the address of every pair is a multiple of 8 bytes
 #pragma unroll
   for (int i = 0; i < kWarpRows / 16; ++i)
 #pragma unroll
@@ -130,6 +133,7 @@ __global__ void __launch_bounds__(kGemmThreads, 2) HalfGemmKernel(HalfGemm p) {
     }
 }
 
+// Queues the product. `storage` is the type of a and b.
 inline Status RunHalfGemm(CudaStream& stream, const char* op, DType storage, const HalfGemm& p) {
   const int64_t blocks = CeilDiv<int64_t>(p.rows, kGemmTile) * CeilDiv<int64_t>(p.cols, kGemmTile);
   SPECATTN_CHECK(blocks < int64_t{1} << 31 && p.inner < int64_t{1} << 31,

@@ -1,17 +1,17 @@
-// SkinnyGemm, bound by memory alone: weights stream through a ring in shared memory that runs on across passes. A lane
-// fetches what it will use itself, 16 bytes at a time, so that nobody waits for anybody until a pass's sums are
-// added up.
+// SkinnyGemm's kernel and launcher. The kernel is bound by the reading of the weights, which stream through a ring of stages in
+// shared memory without a break between passes. Each lane fetches the weights that it will multiply itself, 16 bytes at a
+// time, so that warps wait for each other only when a pass's sums are added up.
 //
-// Before the previous kernel has ended (launch.cuh) the ring fills with weights, and some more are on their way to
-// the second-level cache: memory does not idle while kernels take turns.
+// The kernel starts before the previous one has ended (launch.cuh). Until then, where that one cannot have written the weights,
+// it fills the ring and prefetches more weights into the L2 cache, so that memory is not idle between two kernels.
 #include "gpu/matmul/skinny_gemm.cuh"
 
 namespace specattn {
 namespace gpu {
 namespace {
 
-// Data centre GPUs since Hopper have room for a long ring, others get a short one; each is compiled for its own alone.
-// (10 * these are the preprocessor's numbers, which knows no constants.)
+// Data-centre GPUs since Hopper have the shared memory for a long ring, and other GPUs get a short one. Code for a GPU has only
+// the ring that it uses. __CUDA_ARCH__ is 10 times these numbers, which the preprocessor cannot see.
 constexpr int kLongRingSince = 90, kLongRingBefore = 120;
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900 && __CUDA_ARCH__ < 1200
 #define SPECATTN_LONG_RING true
@@ -19,8 +19,8 @@ constexpr int kLongRingSince = 90, kLongRingBefore = 120;
 #define SPECATTN_LONG_RING false
 #endif
 
-// A step takes kBatch pieces of each of kTiles tiles, enough that their latencies overlap; a stage of the ring
-// holds them.
+// The compiled shape of a launch: the tiles of a pass, the groups of 8 tokens and the ring. In each step of a pass a warp takes
+// kBatch pieces of each tile, so that enough loads overlap even where there are few tiles. A stage of the ring holds one step.
 template <int kTilesOfPass, int kGroupsOfRows, bool kLongRing>
 struct Shape {
   static constexpr int kTiles = kTilesOfPass, kGroups = kGroupsOfRows;
@@ -36,16 +36,16 @@ template <class W, class S, bool kNorm>
 __global__ void __launch_bounds__(kThreads, 1) SkinnyGemmKernel(const __grid_constant__ SkinnyGemmParams p) {
   if constexpr (S::kLong != SPECATTN_LONG_RING) return;
   constexpr int kTiles = S::kTiles, kGroups = S::kGroups, kBatch = S::kBatch, kStages = S::kStages;
-  constexpr int kPrefetched = 2;   // stages that wait in the second-level cache
+  constexpr int kPrefetched = 2;   // stages beyond the ring that are prefetched into the L2 cache
   extern __shared__ uint4 ring[];  // [kStages, kWarps, kBatch, kTiles, kWarp]
   __shared__ Partial<kTiles, kGroups> partial;
 
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
-  const int row = lane / 4, quarter = lane % 4;  // of a tile; of a piece
+  const int row = lane / 4, quarter = lane % 4;  // row of a tile or token of a group; quarter of a piece
   const Share share(p);
 
-  // What this lane fetches next: its numbers of a batch of pieces of the tiles of a pass. Tile m starts at even or odd,
-  // (m / 2) steps further on.
+  // What this lane fetches next: its elements of kBatch pieces, from `piece` on, of the tiles of a pass. `even` and `odd` are
+  // its weights in tiles 0 and 1. Those in tile m are m / 2 times tile_step after `even` or, where m is odd, after `odd`.
   struct Cursor {
     const W *even, *odd;
     int pass, piece, tiles;
@@ -63,7 +63,8 @@ __global__ void __launch_bounds__(kThreads, 1) SkinnyGemmKernel(const __grid_con
     at->piece += kBatch * kWarps;
     if (at->piece >= p.pieces && at->pass + 1 < p.passes) start_pass(at, at->pass + 1);
   };
-  // fn(b, m, address, inside) for the numbers of a stage.
+  // Calls fn(b, m, address, inside) for each piece b and tile m of a stage. Where `inside` is false the lane's elements are
+  // past the inner dimension's end, and the address must not be read.
   const auto for_stage = [&](const Cursor& at, auto fn) {
 #pragma unroll
     for (int b = 0; b < kBatch; ++b) {
@@ -77,6 +78,7 @@ __global__ void __launch_bounds__(kThreads, 1) SkinnyGemmKernel(const __grid_con
     }
   };
   const uint32_t ring_at = SharedAddress(ring + warp * kBatch * kTiles * kWarp + lane);
+  // Queues the copies of the next stage and moves the cursor on.
   const auto fetch = [&](int stage) {
     if (next.piece < p.pieces) {
       for_stage(next, [&](int b, int m, const W* from, bool inside) {
@@ -112,16 +114,16 @@ __global__ void __launch_bounds__(kThreads, 1) SkinnyGemmKernel(const __grid_con
     outputs.ReadResidual(p, share, pass);
     float sums[kTiles][kGroups][4] = {};
     float squares[kGroups] = {};
-    // Activations are read a step ahead: they come from the second-level cache.
-    Eight x[kBatch][kGroups], gain[kBatch];
+    // Activations are loaded one step ahead, which hides the latency of the L2 cache.
+    Float8 x[kBatch][kGroups], gain[kBatch];
     const auto read = [&](int piece, int b) {
       const int k = piece * kPiece + quarter * 8;
 #pragma unroll
       for (int n = 0; n < kGroups; ++n) {
         const int64_t token = n * kTile + row;
-        x[b][n] = LoadEight(p.x + token * p.inner + k, k < p.inner && token < p.rows);
+        x[b][n] = LoadFloat8(p.x + token * p.inner + k, k < p.inner && token < p.rows);
       }
-      gain[b] = LoadEight(p.norm + k, kNorm && k < p.inner);
+      gain[b] = LoadFloat8(p.norm + k, kNorm && k < p.inner);
     };
 #pragma unroll
     for (int b = 0; b < kBatch; ++b) read(warp + b * kWarps, b);
@@ -129,8 +131,8 @@ __global__ void __launch_bounds__(kThreads, 1) SkinnyGemmKernel(const __grid_con
 #pragma unroll 1
     for (int piece = warp; piece < p.pieces; piece += kBatch * kWarps) {
       WaitForCopies<kStages - 2>();
-      uint4 weights[kBatch]
-                   [kTiles];  // beyond the pass's tiles: whatever is there, for sums that nobody reads
+      // Tiles that the pass does not have are left-overs of the ring; Outputs ignores their sums.
+      uint4 weights[kBatch][kTiles];
 #pragma unroll
       for (int b = 0; b < kBatch; ++b)
 #pragma unroll
@@ -152,18 +154,20 @@ __global__ void __launch_bounds__(kThreads, 1) SkinnyGemmKernel(const __grid_con
           }
         }
       }
-      // The stage that was read in the step before is free.
+      // The stage that the previous step multiplied is free again.
       fetch(stage == 0 ? kStages - 1 : stage - 1);
       stage = stage + 1 == kStages ? 0 : stage + 1;
     }
 
-    StoreShare<kTiles, kGroups>(sums, squares, warp, lane, &partial);
+    StorePartial<kTiles, kGroups>(sums, squares, warp, lane, &partial);
     __syncthreads();
     outputs.Write(p, share, pass, partial);
     __syncthreads();
   }
 }
 
+// The functions below turn a launch's run-time numbers into template arguments. LaunchTiles rounds the tiles of a pass up to a
+// number that is compiled.
 template <class W, class S>
 Status Launch(CudaStream& stream, const char* op, int64_t blocks, const SkinnyGemmParams& params) {
   const auto kernel = params.norm ? SkinnyGemmKernel<W, S, true> : SkinnyGemmKernel<W, S, false>;
@@ -226,7 +230,7 @@ Status SkinnyGemm(CudaStream& stream, const SkinnyGemmCall& call) {
   params.gated = call.gated;
   params.settled = stream.Settled(call.weight);
 
-  // A block a processor, and as few passes as keep a pass's sums within the registers.
+  // One block for each multiprocessor, and the fewest passes whose sums fit into registers.
   const bool long_ring = stream.architecture() >= kLongRingSince && stream.architecture() < kLongRingBefore;
   const int64_t blocks = params.units < stream.processors() ? params.units : stream.processors();
   const int64_t units = CeilDiv(params.units, blocks);

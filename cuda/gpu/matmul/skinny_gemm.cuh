@@ -1,20 +1,24 @@
-// The parts of SkinnyGemm: how work is dealt out, the products, and what follows them.
+// The parts of SkinnyGemm's kernel: the division of its work, the products, and the epilogue. Rows of x are called tokens
+// here, to tell them from rows of the weights.
 //
-// A block a processor owns a run of tiles of 8 weight rows, and takes a few of them at a time (a pass). Its 16 warps
-// share the inner dimension: warp w takes the pieces of 32 numbers w, w + 16, ... of every tile.
+// Work. There is a block for each multiprocessor, or for each tile where tiles are fewer. A block owns a run of consecutive
+// tiles of 8 weight rows and computes a few tiles at a time; that is a pass. Its 16 warps share the inner dimension, which is
+// cut into pieces of 32 elements: warp w takes the pieces w, w + 16, ... of all tiles of the pass. The warps' partial sums
+// are added up at the end of the pass.
 //
-// Each lane normalises the numbers of the activations that it multiplies: the root mean square is known at the
-// end of a pass over the inner dimension and is multiplied in then, so that RMSNorm costs no pass of its own.
+// RMSNorm. A lane multiplies activations by the norm's weights when it has loaded them, and adds up their squares. The root
+// mean square is known at the end of a pass and divides the sums then, so that RMSNorm needs no pass of its own.
 //
-// mma.m16n8k16 computes [16 activations] x [8 weight rows]. Rows 0-7 of its left operand are the activations of
-// 8 tokens rounded to the weights' type, rows 8-15 what the rounding left over: their results meet in one lane
-// and add up to a product with 16-bit mantissas or better, at no cost in memory traffic (what the weights' type can't hold,
-// beyond 65504 in float16, becomes NaN). The products' inner
-// index may be permuted freely as long as both sides agree: a lane's 8 consecutive numbers of a row serve as its
-// share of two products.
+// Precision. mma.m16n8k16 multiplies [16 rows of activations] by [8 weight rows]. Rows 0-7 of its left operand are the
+// activations of 8 tokens, rounded to the weights' type; rows 8-15 are the remainders of that rounding. Both results of a
+// token are in the same lane, which adds them: the activations keep 16 bits of mantissa or more, and memory traffic does not
+// grow. An activation that the weights' type cannot hold (beyond 65504 in float16) makes NaN.
 //
-// The order of all additions depends on the inner size alone: a token's results are the same to the bit in every
-// block of rows.
+// Layout. The inner index of a product may be permuted as long as both operands agree, so a lane uses 8 consecutive elements
+// of a row, which it loads at once, for its parts of two products.
+//
+// The order of all additions depends on the inner size alone. So a token's results have the same bits whatever the number of
+// tokens in the call.
 #pragma once
 #include "gpu/matmul/skinny_gemm.h"
 #include "gpu/primitives/mma.cuh"
@@ -25,23 +29,25 @@ namespace gpu {
 
 constexpr int kWarps = 16;
 constexpr int kThreads = kWarps * kWarp;
-constexpr int kPiece = 32;  // of the inner dimension: what a warp takes at a time
-constexpr int kTile = 8;    // weight rows; also tokens of a group
+constexpr int kPiece = 32;  // inner elements of a piece
+constexpr int kTile = 8;    // weight rows of a tile; also tokens of a group
 
+// The kernel's arguments: SkinnyGemmCall's tensors, and how the launcher divides the work.
 struct SkinnyGemmParams {
   const float *x, *norm, *bias, *residual;
   const void* weight;
   float* out;
-  int rows, inner, pieces;
-  int passes;
-  int64_t units;      // tiles, or pairs of a gate tile and an up tile
-  int64_t half_cols;  // N/2 where gated
-  int64_t out_cols;
+  int rows, inner, pieces;  // M, K, and pieces of K
+  int passes;               // of each block
+  int64_t units;            // tiles of the weights, or pairs of a gate tile and an up tile where gated
+  int64_t half_cols;        // N/2: the first up row of the weights where gated
+  int64_t out_cols;         // N'
   float epsilon;
+  // settled: the weights may be read before the previous kernel has ended (CudaStream::Settled).
   bool gated, settled;
 };
 
-// A block's share of the units.
+// A block's share of the units: `units` of them from `first` on, spread evenly over the passes.
 struct Share {
   int64_t first;
   int units, passes, unit_tiles;
@@ -51,16 +57,19 @@ struct Share {
         units(static_cast<int>(p.units * (blockIdx.x + 1) / gridDim.x - first)),
         passes(p.passes),
         unit_tiles(p.gated ? 2 : 1) {}
+  // First unit of a pass, counted from the block's first unit.
   __device__ int Begin(int pass) const { return units * pass / passes; }
+  // Number of tiles of a pass.
   __device__ int Tiles(int pass) const { return (Begin(pass + 1) - Begin(pass)) * unit_tiles; }
-  // The weight row that tile m of a pass starts with: gate and up tiles in turn, or just one after the other.
+  // First weight row of tile m of a pass. Where gated, gate tiles and up tiles alternate.
   __device__ int64_t Row(const SkinnyGemmParams& p, int pass, int m) const {
     const int64_t unit = first + Begin(pass) + m / unit_tiles;
     return unit * kTile + (p.gated && m % 2 == 1 ? p.half_cols : 0);
   }
 };
 
-// CopyAsync of 16 bytes of weights. The other half of the 128 bytes around them is another warp's next load.
+// CopyAsync of 16 bytes of weights that also brings the 128 bytes around them into the L2 cache: a row of a piece is 64
+// bytes, and the neighbouring piece is the next load of another warp.
 __device__ __forceinline__ void FetchWeights(uint32_t shared, const void* global, bool inside) {
   asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(shared), "l"(global),
                "r"(inside ? 16 : 0)
@@ -70,18 +79,19 @@ __device__ __forceinline__ void PrefetchToL2(const void* at) {
   asm volatile("prefetch.global.L2 [%0];" ::"l"(at));
 }
 
-// A lane's 8 numbers of a row.
-struct Eight {
+// 8 consecutive elements of a row of x, or of the norm's weights.
+struct Float8 {
   float4 half[2];
 };
 
-__device__ __forceinline__ Eight LoadEight(const float* from, bool valid) {
+// Zeros where `valid` is false; `from` is not read then.
+__device__ __forceinline__ Float8 LoadFloat8(const float* from, bool valid) {
   const float4 zero = make_float4(0, 0, 0, 0);
   return {{valid ? *reinterpret_cast<const float4*>(from) : zero,
            valid ? *reinterpret_cast<const float4*>(from + 4) : zero}};
 }
 
-// Two floats rounded to W, and what is left of them.
+// Packs a and b, rounded to W, into *high, and the remainders of that rounding into *low.
 __device__ __forceinline__ void Split(float a, float b, BFloat16 w, uint32_t* high, uint32_t* low) {
   *high = PackPair(a, b, w);
   *low = PackPair(a - __uint_as_float(*high << 16), b - __uint_as_float(*high & 0xffff0000u), w);
@@ -92,10 +102,10 @@ __device__ __forceinline__ void Split(float a, float b, Float16 w, uint32_t* hig
   *low = PackPair(a - __low2float(h), b - __high2float(h), w);
 }
 
-// The left operands of a piece's two products (numbers 0-3 and 4-7) for a group of tokens. `squares` gathers the
-// activations' squares where they are normalised.
+// The left operands of a piece's two products, from a lane's activations `x` of one token: left[0] takes the first four, left[1]
+// the others. With kNorm the activations are multiplied by `gain`, and their squares before that are added to *squares.
 template <class W, bool kNorm>
-__device__ __forceinline__ void LeftOperands(const Eight& x, const Eight& gain, float* squares,
+__device__ __forceinline__ void LeftOperands(const Float8& x, const Float8& gain, float* squares,
                                              uint32_t (&left)[2][4]) {
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
@@ -115,17 +125,20 @@ __device__ __forceinline__ void LeftOperands(const Eight& x, const Eight& gain, 
   }
 }
 
-// The warps' shares of a pass's sums, and of the squares of the activations.
+// The warps' partial sums of a pass, and of the squares of the activations. In shared memory.
 template <int kTiles, int kGroups>
 struct Partial {
   static constexpr int kTileSize = kGroups * kTile * kTile;
-  float sums[kWarps][kTiles * kTileSize];  // [tile, group, token, weight row]
-  float squares[kWarps][kGroups * kTile];
+  float sums[kWarps][kTiles * kTileSize];  // [warp][tile, group, token, weight row]
+  float squares[kWarps][kGroups * kTile];  // [warp][group, token]
 };
 
+// Stores a warp's partial sums. Adds the results of the rounded activations and of the remainders, and the squares of the four
+// lanes that share a token.
 template <int kTiles, int kGroups>
-__device__ __forceinline__ void StoreShare(const float (&sums)[kTiles][kGroups][4], float (&squares)[kGroups],
-                                           int warp, int lane, Partial<kTiles, kGroups>* partial) {
+__device__ __forceinline__ void StorePartial(const float (&sums)[kTiles][kGroups][4],
+                                             float (&squares)[kGroups], int warp, int lane,
+                                             Partial<kTiles, kGroups>* partial) {
   const int row = lane / 4, quarter = lane % 4;
 #pragma unroll
   for (int n = 0; n < kGroups; ++n) {
@@ -141,8 +154,8 @@ __device__ __forceinline__ void StoreShare(const float (&sums)[kTiles][kGroups][
   }
 }
 
-// A thread's results of a pass. The residual is read at the pass's start, long before it
-// is needed.
+// The elements of `out` that a thread computes at the end of a pass. It reads their residuals at the start of the pass, so
+// that their latency is hidden.
 template <int kTiles, int kGroups, bool kNorm>
 class Outputs {
  public:
@@ -159,7 +172,8 @@ class Outputs {
     }
   }
 
-  // After StoreShare by all warps and a barrier.
+  // Adds up the warps' partial sums and applies the norm, bias, gate and residual. All warps must have called StorePartial,
+  // followed by a barrier.
   __device__ __forceinline__ void Write(const SkinnyGemmParams& p, const Share& share, int pass,
                                         const Partial<kTiles, kGroups>& partial) {
 #pragma unroll
@@ -199,7 +213,7 @@ class Outputs {
   }
 
  private:
-  // Token and column of output i; false where there is none.
+  // Sets the token and the column of this thread's element i of the pass. Returns false where there is no such element.
   __device__ __forceinline__ bool Place(const SkinnyGemmParams& p, const Share& share, int pass, int i,
                                         int* token, int64_t* col) const {
     const int at = static_cast<int>(threadIdx.x) + i * kThreads, unit = at / kTileSize;

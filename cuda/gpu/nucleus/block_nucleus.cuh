@@ -1,7 +1,9 @@
-// CutOfBlock: the nucleus (nucleus.cuh) of a row that a block holds in registers or shared memory. One pass drops the weights
-// into bins of shared memory, by the leading bits of the float; a bin knows its mass from the number of its weights and the
-// sum of their other bits. The bin in which the mass crosses p is divided again if it has many, until few are left that are
-// compared with each other. FinishCut does what this leaves over.
+// FindBlockCut: the nucleus (nucleus.cuh) of a row of weights that one block holds in registers or shared memory.
+//
+// A pass counts the weights into bins in shared memory by the leading bits of the float. A bin's mass follows from the number
+// of its weights and the sum of their other bits. The bin in which the mass crosses p is divided into bins again while it has
+// more than kFew weights; the last candidates are compared with each other. FinishCut handles the rows for which this does
+// not suffice.
 #pragma once
 #include "gpu/nucleus/nucleus.cuh"
 #include "gpu/primitives/reduce.cuh"
@@ -10,55 +12,60 @@
 namespace specattn {
 namespace gpu {
 
-constexpr int kOctaves = 32;  // that the bins cover, from the largest weight down
+constexpr int kOctaves = 32;  // octaves that the first bins cover, from the largest weight down
 
-// A barrier and CutOfBlock come next.
+// Zeroes the bins before FindBlockCut, which has a barrier before it uses them.
 __device__ __forceinline__ void ClearBins(uint32_t* bins) {
-  auto* fours = reinterpret_cast<uint4*>(bins);
-  fours[threadIdx.x] = make_uint4(0, 0, 0, 0);
-  fours[threadIdx.x + blockDim.x] = make_uint4(0, 0, 0, 0);
+  auto* vecs = reinterpret_cast<uint4*>(bins);
+  vecs[threadIdx.x] = make_uint4(0, 0, 0, 0);
+  vecs[threadIdx.x + blockDim.x] = make_uint4(0, 0, 0, 0);
 }
 
-// A cut, or what is left to do for it: no call is made while registers hold a row.
+// What FindBlockCut has found. It leaves rare cases to FinishCut, because a function call inside it would force the row out of
+// the registers.
 struct BlockCut {
   Cut cut;
+  // kDone: `cut` is the nucleus. kTies: cut.threshold is right, but only the first `ties` of the weights that equal it are in
+  // the nucleus. kUnknown: FindCut has to search.
   enum { kDone, kTies, kUnknown } state;
-  int ties;  // of those equal to the threshold, the first so many
+  int ties;
 };
 
-// The cut that CutOfBlock has left over. columns may be the bins' memory. All threads call.
+// The nucleus where FindBlockCut's state is not kDone. columns: as for FindCut; may be the bins' memory. All threads call.
 template <class Source>
-__device__ __noinline__ Cut FinishCut(const BlockCut& held, const Source& source, int n, double p,
-                                      uint32_t* columns, Team<false>& team) {
+__device__ __noinline__ Cut FinishCut(const BlockCut& found, const Source& source, int n, double p,
+                                      uint32_t* columns, ThreadGroup<false>& group) {
   __syncthreads();
-  const float threshold = held.cut.threshold;
-  if (held.state == BlockCut::kTies) return {threshold, EndOfTies(source, n, threshold, held.ties, team)};
-  return FindCut(source, n, p, 0, columns, team);
+  const float threshold = found.cut.threshold;
+  if (found.state == BlockCut::kTies) return {threshold, EndOfTies(source, n, threshold, found.ties, group)};
+  return FindCut(source, n, p, 0, columns, group);
 }
 
-// A row that a block holds: the bits of its weights, 0 where a weight is not positive or not to be counted. A thread has
-// the fours from 4 * (thread + i * threads) on. ForFours calls fn(j, bits[4]) for each of those before n.
-template <int kFours>
-struct InRegisters {
-  uint32_t bits[kFours][4];
+// A row that a block holds in registers: the bits of its weights, 0 where a weight is not positive or not visible. Vector i of
+// a thread has the 4 weights from 4 * (thread + i * threads) on.
+template <int kVecs>
+struct RegisterRow {
+  uint32_t bits[kVecs][4];
 
+  // Calls fn(j, bits[4]) for each of the thread's vectors whose first weight j is before n.
   template <class Fn>
-  __device__ __forceinline__ void ForFours(int n, const Fn& fn) {
+  __device__ __forceinline__ void ForEachVec4(int n, const Fn& fn) {
 #pragma unroll
-    for (int i = 0; i < kFours; ++i) {
+    for (int i = 0; i < kVecs; ++i) {
       const int j = 4 * (threadIdx.x + i * blockDim.x);
       if (j < n) fn(j, bits[i]);
     }
   }
-  // Takes n weights, of which the first get_visible() count, and returns that: asked for after the loads where it can be.
+  // Reads the row's n weights and returns get_visible(), the number of weights that are visible. RegisterRow calls
+  // get_visible after it has issued the loads, so that get_visible's own reads overlap with them.
   template <class Source, class Visible>
   __device__ __forceinline__ int Fill(const Source& source, int, const Visible& get_visible) {
     const int begin = 4 * threadIdx.x, stride = 4 * blockDim.x;
-    float x[kFours][4];
+    float x[kVecs][4];
     source.Load(begin, stride, x);
     const int visible = get_visible();
 #pragma unroll
-    for (int i = 0; i < kFours; ++i) {
+    for (int i = 0; i < kVecs; ++i) {
 #pragma unroll
       for (int c = 0; c < 4; ++c)
         bits[i][c] = x[i][c] > 0 && begin + i * stride + c < visible ? __float_as_uint(x[i][c]) : 0;
@@ -66,14 +73,15 @@ struct InRegisters {
     return visible;
   }
 };
-struct InShared {
-  uint4* fours;
+// RegisterRow's counterpart in shared memory, for longer rows.
+struct SharedRow {
+  uint4* vecs;
 
   template <class Fn>
-  __device__ __forceinline__ void ForFours(int n, const Fn& fn) {
+  __device__ __forceinline__ void ForEachVec4(int n, const Fn& fn) {
 #pragma unroll 2
     for (int i = threadIdx.x; 4 * i < n; i += blockDim.x) {
-      const uint4 x = fours[i];
+      const uint4 x = vecs[i];
       const uint32_t bits[4] = {x.x, x.y, x.z, x.w};
       fn(4 * i, bits);
     }
@@ -81,57 +89,61 @@ struct InShared {
   template <class Source, class Visible>
   __device__ __forceinline__ int Fill(const Source& source, int n, const Visible& get_visible) {
     const int visible = get_visible();
-    gpu::ForFours(source, Slice{0, n}, [&](int j, const float(&x)[4]) {
+    gpu::ForEachVec4(source, Slice{0, n}, [&](int j, const float(&x)[4]) {
       uint32_t bits[4];
 #pragma unroll
       for (int c = 0; c < 4; ++c) bits[c] = x[c] > 0 && j + c < visible ? __float_as_uint(x[c]) : 0;
-      fours[j / 4] = make_uint4(bits[0], bits[1], bits[2], bits[3]);
+      vecs[j / 4] = make_uint4(bits[0], bits[1], bits[2], bits[3]);
     });
     return visible;
   }
 };
-template <int kFours>
-struct HeldBy {
-  using Type = InRegisters<kFours>;
+// The type of the row for NucleusPlan::block_row: RegisterRow<kVecs>, or SharedRow for kInShared. At(bins) makes the row; one in
+// shared memory lies behind the bins.
+template <int kVecs>
+struct BlockRow {
+  using Type = RegisterRow<kVecs>;
   static __device__ __forceinline__ Type At(uint32_t*) { return {}; }
 };
 template <>
-struct HeldBy<kInShared> {
-  using Type = InShared;
+struct BlockRow<kInShared> {
+  using Type = SharedRow;
   static __device__ __forceinline__ Type At(uint32_t* bins) {
-    return {reinterpret_cast<uint4*>(bins + 2 * kBinsAThread * blockDim.x)};
+    return {reinterpret_cast<uint4*>(bins + 2 * kBinsPerThread * blockDim.x)};
   }
 };
 
-// The nucleus of mass p of the n weights that a block holds. Threads are a power of 2, from 128 to 1024. bins: 2 *
-// kBinsAThread a thread, cleared. All threads call, and synchronise before they do so again.
-template <class Held>
-__device__ __forceinline__ BlockCut CutOfBlock(Held& held, int n, double p, uint32_t* bins,
-                                               Team<false>& team) {
-  NucleusShared& s = team.shared();
+// The nucleus of mass p of the first n weights of a row that the block holds. The block has 2^i threads, from 128 to 1024.
+// bins: 2 * kBinsPerThread words for each thread, zeroed by ClearBins. All threads call, and synchronise before they call
+// again.
+template <class Row>
+__device__ __forceinline__ BlockCut FindBlockCut(Row& row, int n, double p, uint32_t* bins,
+                                                 ThreadGroup<false>& group) {
+  NucleusShared& s = group.shared();
   const int thread = threadIdx.x, threads = blockDim.x, lane = thread % kWarp, warp = thread / kWarp,
             warps = threads / kWarp;
   if (thread == 0) s.rest = 0, s.listed = 0, s.found_equal = 0, s.found_number[0] = 0;
-  uint32_t extremes[2] = {0, 0};  // the largest, and the smallest's negative
-  held.ForFours(n, [&](int, const uint32_t(&bits)[4]) {
+  uint32_t extremes[2] = {0, 0};  // bits of the largest weight, negated bits of the smallest positive one
+  row.ForEachVec4(n, [&](int, const uint32_t(&bits)[4]) {
 #pragma unroll
     for (int c = 0; c < 4; ++c) {
       extremes[0] = max(extremes[0], bits[c]);
       extremes[1] = max(extremes[1], 0u - bits[c]);
     }
   });
-  team.Max(extremes);
+  group.Max(extremes);
   const uint32_t largest = extremes[0], smallest = 0u - extremes[1];
   const Cut nothing = {__uint_as_float(kInfinityBits), 0};
   if (largest == 0 || !(p > 0)) return {nothing, BlockCut::kDone, 0};
   if (largest == kInfinityBits) return {nothing, BlockCut::kUnknown, 0};
 
-  const Units units = UnitsOf(largest, n, false);
-  const int log_bins = 31 - __clz(kBinsAThread * threads);
+  const FixedPoint fixed_point = FixedPointFor(largest, n, false);
+  const int log_bins = 31 - __clz(kBinsPerThread * threads);
   uint32_t* const numbers = bins;
   uint32_t* const excesses = bins + (1 << log_bins);
-  // Candidates are low and the span - 1 next values. Bin b has those with the leading bits top - b; an octave has
-  // 1 / kOctaves of the bins, and all that a bin adds up fits 32 bits.
+  // Candidates have bits in [low, low + span). Bin b has those whose bits without the last `shift` are top - b, so bin 0 has
+  // the largest. On the first level each octave has 1 / kOctaves of the bins. Bin b's number of weights is numbers[b], and the
+  // sum of their last `shift` bits is excesses[b], which fits 32 bits (kLongestInShared).
   int shift = 23 + 5 - log_bins;
   static_assert(kOctaves == 1 << 5, "");
   uint32_t low = 1, span = largest, top = largest >> shift, number = 0;
@@ -139,7 +151,7 @@ __device__ __forceinline__ BlockCut CutOfBlock(Held& held, int n, double p, uint
   for (int level = 0;; ++level) {
     const uint32_t others = (1u << shift) - 1;
     bool below = false;
-    held.ForFours(n, [&](int, const uint32_t(&bits)[4]) {
+    row.ForEachVec4(n, [&](int, const uint32_t(&bits)[4]) {
 #pragma unroll
       for (int c = 0; c < 4; ++c) {
         const uint32_t x = bits[c];
@@ -155,10 +167,11 @@ __device__ __forceinline__ BlockCut CutOfBlock(Held& held, int n, double p, uint
     });
     if (__any_sync(kAllLanes, below)) {
       uint64_t rest = 0;
-      held.ForFours(n, [&](int, const uint32_t(&bits)[4]) {
+      row.ForEachVec4(n, [&](int, const uint32_t(&bits)[4]) {
 #pragma unroll
         for (int c = 0; c < 4; ++c)
-          if (bits[c] - low < span && (top - (bits[c] >> shift)) >> log_bins != 0) rest += units(bits[c]);
+          if (bits[c] - low < span && (top - (bits[c] >> shift)) >> log_bins != 0)
+            rest += fixed_point(bits[c]);
       });
       rest = WarpScan(rest, Plus());
       if (lane == kWarp - 1)
@@ -166,7 +179,7 @@ __device__ __forceinline__ BlockCut CutOfBlock(Held& held, int n, double p, uint
     }
     __syncthreads();
     if (thread == 0) s.found_number[(level + 1) % 2] = 0;
-    // Calls fn(number, first value, mass) for each of the thread's bins.
+    // Calls fn(number of weights, bits of the bin's smallest value, mass) for each of the thread's bins, larger values first.
     const auto for_bins = [&](const auto& fn) {
       const uint4 number4 = reinterpret_cast<const uint4*>(numbers)[thread],
                   excess4 = reinterpret_cast<const uint4*>(excesses)[thread];
@@ -175,7 +188,7 @@ __device__ __forceinline__ BlockCut CutOfBlock(Held& held, int n, double p, uint
 #pragma unroll
       for (int k = 0; k < 4; ++k) {
         const uint32_t first = (top - (4 * thread + k)) << shift;
-        fn(in_bin[k], first, in_bin[k] == 0 ? 0 : units.OfMany(in_bin[k], first, excess[k]));
+        fn(in_bin[k], first, in_bin[k] == 0 ? 0 : fixed_point.SumOfBin(in_bin[k], first, excess[k]));
       }
     };
     uint64_t sum = 0;
@@ -206,9 +219,10 @@ __device__ __forceinline__ BlockCut CutOfBlock(Held& held, int n, double p, uint
     ClearBins(bins);
     __syncthreads();
     number = s.found_number[level % 2];
-    // p so close to 1 that it is crossed below the bins, or what bins round at once came apart.
+    // No bin was found where p is so close to 1 that the mass crosses it below the bins, or where rounding moved the crossing:
+    // a bin's mass is rounded down once, but its parts on the next level one by one, so that they may add up to less.
     if (number == 0) return {nothing, BlockCut::kUnknown, 0};
-    // The lowest bin begins at 0, but the zeros among the held bits are no candidates.
+    // The lowest bin begins at 0, but bits of 0 are not candidates: they stand for weights that do not count.
     low = max(s.found_bits, 1u), span = s.found_bits + (1u << shift) - low, above = s.found_above;
     if (shift == 0 || number <= kFew) break;
     shift = max(shift - log_bins, 0);
@@ -217,18 +231,19 @@ __device__ __forceinline__ BlockCut CutOfBlock(Held& held, int n, double p, uint
 
   uint32_t crossing = low;
   if (span > 1) {
-    held.ForFours(n, [&](int, const uint32_t(&bits)[4]) {
+    row.ForEachVec4(n, [&](int, const uint32_t(&bits)[4]) {
 #pragma unroll
       for (int c = 0; c < 4; ++c)
         if (bits[c] - low < span) s.list[atomicAdd(&s.listed, 1u)] = bits[c];
     });
     __syncthreads();
-    CompareFew(s, static_cast<int>(number), units, above, target);
+    CompareFew(s, static_cast<int>(number), fixed_point, above, target);
     crossing = s.found_bits;
     above = s.found_above;
     number = s.found_equal;
   }
-  const int ties = static_cast<int>(TiesAt({units, total, target, above, crossing, number, smallest}, n));
+  const int ties =
+      static_cast<int>(TiesAt({fixed_point, total, target, above, crossing, number, smallest}, n));
   const Cut cut = {__uint_as_float(crossing), n};
   return {cut,
           ties == 0                          ? BlockCut::kUnknown

@@ -1,23 +1,27 @@
-// The nucleus of a row of weights, on the device: cpu/nucleus.h says what it is and why no sorting is needed.
+// FindCut: the nucleus of a row of weights on the GPU. The nucleus is the smallest set of elements whose mass reaches p of the
+// row's; it is found by a search for the smallest weight in it, without sorting. cpu/nucleus.h has the exact definition.
 //
-// Weights are counted as integers, in units of a small part of the largest one: exact, whatever the order, on however many
-// threads. Where the part of a weight below the unit or the rounding of float64 could change the answer, the row is sorted
-// after all, piece by piece.
+// Weights are added as fixed-point integers (FixedPoint), so that sums are exact in any order and on any number of threads.
+// Where the part of the weights below the unit, or the rounding of the definition's float64 sums, could change the result,
+// the row is sorted after all, piece by piece.
 //
-// FindCut: rows of any length. One block has a row, or a cluster of blocks has it in slices. Every thread keeps its
-// candidates for itself, in a column of shared memory. A pass weighs them at three thresholds, adds up over the block and
-// keeps the part in which the mass crosses p. Rows that a block can hold are done sooner by block_nucleus.cuh.
+// FindCut takes rows of any length up to kLongestRow. One block searches a row, or a cluster of blocks does, a slice each.
+// Every thread keeps its candidates in a column of its own. A pass computes the mass from each of three thresholds on and
+// keeps the candidates between the two thresholds where the mass crosses p. Rows that fit into one block are faster with
+// FindBlockCut (block_nucleus.cuh).
 #pragma once
 #include "gpu/nucleus/nucleus_rows.cuh"
 
 namespace specattn {
 namespace gpu {
 
-// The index after the `ties`-th weight that equals the threshold. There are that many.
+// The index after the `ties`-th weight that equals the threshold. The row must have that many. Every block of a cluster
+// searches the whole row.
 template <bool kCluster, class Source>
 __device__ __noinline__ int EndOfTies(const Source& source, int n, float threshold, uint64_t ties,
-                                      Team<kCluster>& team) {
-  int low = 0, high = n;  // too few before low, enough before high
+                                      ThreadGroup<kCluster>& group) {
+  // The index is in (low, high]. `ties` is how many of the equal weights from low on are still needed.
+  int low = 0, high = n;
   while (high - low > 1) {
     const int span = high - low, x0 = low + span / 4, x1 = low + span / 2, x2 = x1 + span / 4;
     uint64_t counts[4] = {};
@@ -27,7 +31,7 @@ __device__ __noinline__ int EndOfTies(const Source& source, int n, float thresho
       counts[1] += j < x1;
       counts[2] += 1;
     }
-    team.template Sum<false>(counts);
+    group.template Sum<false>(counts);
     if (counts[0] >= ties) {
       high = x0;
     } else if (counts[1] >= ties) {
@@ -41,13 +45,15 @@ __device__ __noinline__ int EndOfTies(const Source& source, int n, float thresho
   return high;
 }
 
-// The definition, by sorting: the largest kPiece weights, then the next ones, each piece added up by one thread, once for
-// the total and once up to p of it. Every block of a cluster does the same.
+// The nucleus by its definition: the weights in descending order, added up in float64 by one thread. The first run gives the
+// total, the second ends where p of it is reached. Up to kPiece weights at a time are sorted in shared memory, the largest
+// first. Every block of a cluster does the same work.
 template <bool kCluster, class Source>
-__device__ __noinline__ Cut NucleusBySorting(const Source& source, int n, double p, Team<kCluster>& team) {
-  NucleusShared& s = team.shared();
+__device__ __noinline__ Cut NucleusBySorting(const Source& source, int n, double p,
+                                             ThreadGroup<kCluster>& group) {
+  NucleusShared& s = group.shared();
   const int thread = threadIdx.x, threads = blockDim.x;
-  // How many weights are in [x[i], end).
+  // Sets counts[i] to the number of weights whose bits are in [x[i], end).
   const auto count = [&](const uint32_t(&x)[3], uint32_t end, uint64_t(&counts)[4]) {
     for (uint64_t& c : counts) c = 0;
     for (int j = thread; j < n; j += threads) {
@@ -57,17 +63,18 @@ __device__ __noinline__ Cut NucleusBySorting(const Source& source, int n, double
 #pragma unroll
       for (int i = 0; i < 3; ++i) counts[i] += bits >= x[i];
     }
-    team.template Sum<false>(counts);
+    group.template Sum<false>(counts);
   };
 
   double total = 0;
   for (int run = 0; run < 2; ++run) {
     const double target = p * total;
-    double sum = 0;                // thread 0's, as are these:
-    uint32_t last = 0, ties = 0;   // the last weight added and how many equal to it
-    uint32_t end = kInfinityBits;  // the pieces so far are the weights from here on
+    // Only thread 0 keeps these: the sum, the bits of the last weight in it, and how many weights in it equal that one.
+    double sum = 0;
+    uint32_t last = 0, ties = 0;
+    uint32_t end = kInfinityBits;  // the pieces before had the weights from here on
     for (;;) {
-      uint32_t low = 0, high = end;  // more than a piece is in [low, end), not more in [high, end)
+      uint32_t low = 0, high = end;  // [low, end) has more than kPiece weights, [high, end) does not
       uint64_t in_low = 0, in_high = 0;
       {
         uint64_t counts[4];
@@ -91,7 +98,7 @@ __device__ __noinline__ Cut NucleusBySorting(const Source& source, int n, double
         for (int i = 0; i < 3; ++i)
           if (counts[i] > kPiece) low = x[i], in_low = counts[i];
       }
-      // A piece, or too many of one value: then that is all there is to know of them.
+      // Where [high, end) is empty, more than kPiece weights have the value `low`: they need no sorting.
       const bool equal = in_high == 0;
       const uint32_t from = equal ? low : high, in_piece = static_cast<uint32_t>(equal ? in_low : in_high);
       if (!equal) {
@@ -140,20 +147,22 @@ __device__ __noinline__ Cut NucleusBySorting(const Source& source, int n, double
     total = __longlong_as_double(s.found_above);
   }
   const float threshold = __uint_as_float(s.found_bits);
-  return {threshold, EndOfTies(source, n, threshold, s.found_equal, team)};
+  return {threshold, EndOfTies(source, n, threshold, s.found_equal, group)};
 }
 
-// Which of the `few` weights listed the mass crosses the target at, after `above` from larger ones: s.found_bits, how many
-// have that value, and the mass above it. s.found_equal stays 0 where it is none of them.
-__device__ __forceinline__ void CompareFew(NucleusShared& s, int few, const Units& units, uint64_t above,
-                                           uint64_t target) {
+// Finds the weight among the first `few` of s.list at which the mass, added up from the largest weight down, crosses the
+// target; `above` is the mass of the weights larger than all of the list. Sets s.found_bits to its bits, s.found_above to the
+// mass of all larger weights and s.found_equal to the number of listed weights that equal it. Where the mass crosses at none
+// of them s.found_equal stays as it was, which callers make 0. All threads of the block call.
+__device__ __forceinline__ void CompareFew(NucleusShared& s, int few, const FixedPoint& fixed_point,
+                                           uint64_t above, uint64_t target) {
   const int group = blockDim.x / kFew, which = threadIdx.x / group;
   const uint32_t bits = which < few ? s.list[which] : 0;
   uint64_t before = 0;
   uint32_t equal = 0;
   for (int i = threadIdx.x % group; i < few; i += group) {
     const uint32_t other = s.list[i];
-    before += other > bits ? units(other) : 0;
+    before += other > bits ? fixed_point(other) : 0;
     equal += other == bits;
   }
   for (int step = group / 2; step > 0; step /= 2) {
@@ -161,30 +170,33 @@ __device__ __forceinline__ void CompareFew(NucleusShared& s, int few, const Unit
     equal += __shfl_xor_sync(kAllLanes, equal, step);
   }
   before += above;
-  if (which < few && before < target && before + equal * units(bits) >= target) {
-    s.found_bits = bits;  // all that are here write the same
+  if (which < few && before < target && before + equal * fixed_point(bits) >= target) {
+    s.found_bits = bits;  // all threads that get here write the same values
     s.found_above = before;
     s.found_equal = equal;
   }
   __syncthreads();
 }
 
-// Where the mass from the largest weight down crosses the target: among `equal` weights of the value `bits`.
+// Where the mass, added up from the largest weight down, crosses the target: among the `equal` weights of the value `bits`.
 struct Crossing {
-  Units units;
+  FixedPoint fixed_point;
+  // In units: mass of the row, mass to reach, mass of the weights larger than `bits`.
   uint64_t total, target, above;
-  uint32_t bits, equal, smallest;
+  uint32_t bits, equal, smallest;  // smallest: bits of the row's smallest positive weight
 };
 
-// How many of the equal weights it takes, the fewest that reach the target. 0 where that hangs on rounding.
+// The fewest of the equal weights that reach the target, or 0 where that depends on rounding.
 __device__ __forceinline__ uint64_t TiesAt(const Crossing& at, int n) {
-  const uint64_t weight = at.units(at.bits);
+  const uint64_t weight = at.fixed_point(at.bits);
   if (at.equal == 0 || weight == 0) return 0;
   uint64_t ties = (at.target - at.above + weight - 1) / weight;
   ties = ties < at.equal ? ties : at.equal;
-  // Every sum, on the CPU too, is a multiple of the smallest weight's last bit: exact while that fits 53 bits.
-  const int last_bit = at.units.shift - (at.units.exponent - Units::ExponentOf(at.smallest));
-  const bool exact = at.units.count || last_bit >= 10 || (last_bit >= 0 && at.total >> (53 + last_bit) == 0);
+  // Every sum is a multiple of the smallest weight's last bit. If that bit is at least a unit the integers are exact, and if
+  // the total has at most 53 bits above it the definition's float64 sums are exact too.
+  const int last_bit = at.fixed_point.shift - (at.fixed_point.exponent - FixedPoint::ExponentOf(at.smallest));
+  const bool exact =
+      at.fixed_point.counts_only || last_bit >= 10 || (last_bit >= 0 && at.total >> (53 + last_bit) == 0);
   const uint64_t margin =
       exact ? 0 : 2 * n + 2 + static_cast<uint64_t>(static_cast<double>(at.total) * n * 0x1p-50);
   const bool certain =
@@ -192,19 +204,21 @@ __device__ __forceinline__ uint64_t TiesAt(const Crossing& at, int n) {
   return certain ? ties : 0;
 }
 
-// The nucleus of mass p, or the `most` largest positive weights if that is not 0; n >= 1. columns: a block's words, in shared memory or scratch. All
-// threads that work on the row call, and synchronise before they do so again.
+// The nucleus of mass p of the first n weights, or their `most` largest positive weights where `most` is not 0; n >= 1. Ties go
+// to the lower index, negative and NaN weights count as 0, and with p the first infinite weight alone is the nucleus.
+// columns: NucleusPlan::columns words for this block, in shared or scratch memory. All threads of the group call, and
+// synchronise before they call again; those of a cluster synchronise before the first call too, so that all blocks run.
 template <bool kCluster, class Source>
 __device__ Cut FindCut(const Source& source, int n, double p, int most, uint32_t* columns,
-                       Team<kCluster>& team) {
-  NucleusShared& s = team.shared();
+                       ThreadGroup<kCluster>& group) {
+  NucleusShared& s = group.shared();
   const int thread = threadIdx.x, threads = blockDim.x;
   uint32_t* column = columns + thread;
-  int count = 0;  // of this thread's candidates
+  int count = 0;  // of this thread's candidates, which are in column[i * threads]
 
   if (thread == 0) s.listed = 0, s.found_equal = 0;
-  uint32_t extremes[2] = {0, 0};  // the largest, the smallest's complement
-  ForFours(source, SliceOf(n, team.Rank(), team.kBlocks), [&](int j, const float(&x)[4]) {
+  uint32_t extremes[2] = {0, 0};  // bits of the largest weight, complement of those of the smallest
+  ForEachVec4(source, SliceOf(n, group.Rank(), group.kBlocks), [&](int j, const float(&x)[4]) {
 #pragma unroll
     for (int c = 0; c < 4; ++c) {
       if (!(x[c] > 0 && j + c < n)) continue;
@@ -214,21 +228,21 @@ __device__ Cut FindCut(const Source& source, int n, double p, int most, uint32_t
       extremes[1] = max(extremes[1], ~bits);
     }
   });
-  team.Max(extremes);
+  group.Max(extremes);
   const uint32_t largest = extremes[0], smallest = ~extremes[1];
   const bool counts_only = most > 0;
   if (largest == 0 || !(counts_only || p > 0)) return {__uint_as_float(kInfinityBits), 0};
   if (largest == kInfinityBits && !counts_only) {
     const float infinity = __uint_as_float(kInfinityBits);
-    return {infinity, EndOfTies(source, n, infinity, 1, team)};
+    return {infinity, EndOfTies(source, n, infinity, 1, group)};
   }
 
-  const Units units = UnitsOf(largest, n, counts_only);
+  const FixedPoint fixed_point = FixedPointFor(largest, n, counts_only);
   const auto below = [&](uint32_t octaves) {
     return largest > octaves << 23 ? largest - (octaves << 23) : 1u;
   };
-  // Candidates are in [edges[0], edges[4]). The mass from edges[0] up reaches the target, that from edges[4] up, `above`,
-  // does not.
+  // Candidates have bits in [edges[0], edges[4]). The mass of all weights from edges[0] on reaches the target; `above`, the
+  // mass of those from edges[4] on, does not. The first thresholds are 10, 6 and 3 octaves below the largest weight.
   uint32_t edges[5] = {1, below(10), below(6), below(3), largest + 1};
   uint64_t above = 0, target = 0, total = 0, candidates = 0;
   for (int pass = 0;; ++pass) {
@@ -236,7 +250,7 @@ __device__ Cut FindCut(const Source& source, int n, double p, int most, uint32_t
     uint32_t number[3] = {};
     for (int i = 0; i < count; ++i) {
       const uint32_t bits = column[i * threads];
-      const uint64_t weight = units(bits);
+      const uint64_t weight = fixed_point(bits);
       mass[3] += weight;
 #pragma unroll
       for (int k = 0; k < 3; ++k) {
@@ -247,7 +261,7 @@ __device__ Cut FindCut(const Source& source, int n, double p, int most, uint32_t
     }
     if (pass > 0)
       mass[3] = number[0] | static_cast<uint64_t>(number[1]) << 21 | static_cast<uint64_t>(number[2]) << 42;
-    team.Sum(mass);
+    group.Sum(mass);
     if (pass == 0) {
       total = mass[3];
       if (counts_only && total <= static_cast<uint64_t>(most)) return {0, 0};
@@ -267,11 +281,11 @@ __device__ Cut FindCut(const Source& source, int n, double p, int most, uint32_t
       low = edges[0], high = edges[1], candidates -= n0, above += mass[0];
     }
     if (pass == 0 && !counts_only) {
-      // Weights below (1 - p) of the mean cannot add up to 1 - p of the mass: they are outside.
-      const double mean = static_cast<double>(total) * units.Size() / n;
+      // Weights below (1 - p) times the mean add up to less than 1 - p of the mass, so none of them is in the nucleus.
+      const double mean = static_cast<double>(total) * fixed_point.UnitSize() / n;
       low = max(low, __float_as_uint(static_cast<float>((1 - p) * (1 - 1e-6) * mean)));
     }
-    if (low >= high) return NucleusBySorting(source, n, p, team);
+    if (low >= high) return NucleusBySorting(source, n, p, group);
     const uint32_t span = high - low;
     if (pass > 0 && (candidates <= kFew || span == 1)) {
       edges[0] = low, edges[4] = high;
@@ -284,7 +298,8 @@ __device__ Cut FindCut(const Source& source, int n, double p, int most, uint32_t
       if (bits - low < span) column[kept++ * threads] = bits;
     }
     count = kept;
-    // The first pass has not counted: the second one counts them all, at the lowest threshold.
+    // The first pass has no counts, because its fourth sum is the total. So the second pass counts all candidates at its first
+    // threshold, and splits them at the other two.
     edges[0] = low;
     edges[1] = pass == 0 ? low : low + span / 4;
     edges[2] = pass == 0 ? low + span / 3 : low + span / 2;
@@ -292,7 +307,8 @@ __device__ Cut FindCut(const Source& source, int n, double p, int most, uint32_t
     edges[4] = high;
   }
 
-  uint32_t crossing = edges[0], equal = static_cast<uint32_t>(candidates);  // the value, and how many have it
+  // Bits of the weight at which the mass crosses the target, and how many weights equal it.
+  uint32_t crossing = edges[0], equal = static_cast<uint32_t>(candidates);
   if (edges[4] - edges[0] > 1) {
     for (int i = 0; i < count; ++i) {
       const uint32_t bits = column[i * threads];
@@ -304,16 +320,16 @@ __device__ Cut FindCut(const Source& source, int n, double p, int most, uint32_t
         s.list[atomicAdd(&s.listed, 1u)] = bits;
       }
     }
-    team.Sync();
-    CompareFew(s, static_cast<int>(candidates), units, above, target);
+    group.Sync();
+    CompareFew(s, static_cast<int>(candidates), fixed_point, above, target);
     crossing = s.found_bits;
     above = s.found_above;
     equal = s.found_equal;
   }
-  const uint64_t ties = TiesAt({units, total, target, above, crossing, equal, smallest}, n);
-  if (ties == 0) return NucleusBySorting(source, n, p, team);
+  const uint64_t ties = TiesAt({fixed_point, total, target, above, crossing, equal, smallest}, n);
+  if (ties == 0) return NucleusBySorting(source, n, p, group);
   const float threshold = __uint_as_float(crossing);
-  return {threshold, ties == equal ? n : EndOfTies(source, n, threshold, ties, team)};
+  return {threshold, ties == equal ? n : EndOfTies(source, n, threshold, ties, group)};
 }
 
 }  // namespace gpu

@@ -1,9 +1,9 @@
-// ReduceAxis: one result for each of many outputs, each from n elements: what reductions along an axis share.
+// ReduceAxis: reductions along an axis, with many outputs of n elements each.
 //
-// A block takes `columns` outputs with `lanes` threads each. The elements of an output come in chunks of a size that n
-// decides: every chunk is folded by itself, then the chunks' results are, so that a result's bits depend on its
-// elements and n alone. Where outputs are few their chunks go to as many blocks, and the last of these to be done
-// folds the results.
+// A block computes a tile of `columns` outputs with `lanes` threads each. The elements of an output are cut into chunks, whose
+// size depends on n and the layout alone. Every chunk is reduced by itself, then the chunks' results are merged, so that an
+// output's bits do not depend on the number of outputs. Where outputs are few, each chunk of a tile gets a block of its own,
+// and the last of these blocks to finish merges the results.
 #pragma once
 #include <algorithm>
 
@@ -15,23 +15,27 @@ namespace gpu {
 
 constexpr int kAxisThreads = 256;
 
+// How a launch divides a reduction. PlanAxis makes it.
 struct AxisPlan {
   int64_t outputs = 0, n = 0;
-  bool across = false;         // neighbouring threads: neighbouring outputs, else neighbouring elements
-  int lanes = 1, columns = 1;  // powers of two; a block's threads
-  int64_t chunk = 0, chunks = 1, splits = 1;  // splits: blocks that share the chunks of their outputs
-  void* partial = nullptr;                    // a result each for tiles * chunks * columns
-  unsigned* counters = nullptr;
+  // Whether consecutive threads take consecutive outputs, rather than consecutive elements of one output.
+  bool across = false;
+  int lanes = 1, columns = 1;  // powers of two; lanes * columns = kAxisThreads
+  // Elements of a chunk, chunks of an output, and blocks that share a tile.
+  int64_t chunk = 0, chunks = 1, splits = 1;
+  void* partial = nullptr;       // [tiles,chunks,columns] results of chunks, in scratch memory
+  unsigned* counters = nullptr;  // [tiles], for IsLastBlock
 
   int64_t tiles() const { return CeilDiv<int64_t>(outputs, columns); }
   dim3 grid() const { return static_cast<unsigned>(tiles() * splits); }
 };
 
-// `across`: neighbouring outputs' elements are neighbours in memory, and an output's are not.
+// Fills *plan. across: elements of consecutive outputs are adjacent in memory, and elements of one output are not.
+// result_bytes: size of ReduceAxis's Acc. Returns an error where there is no scratch memory.
 inline Status PlanAxis(CudaStream& stream, const char* op, int64_t outputs, int64_t n, bool across,
                        size_t result_bytes, AxisPlan* plan) {
-  constexpr int64_t kOfThread = 64;     // elements of a chunk
-  constexpr int64_t kManyTiles = 2048;  // more blocks than run at once
+  constexpr int64_t kElementsPerThread = 64;  // in a chunk
+  constexpr int64_t kManyTiles = 2048;        // more than run at once: sharing them gains nothing
   static_assert(kManyTiles <= kCounters, "");
   const int most = across ? 8 : kAxisThreads;
   plan->outputs = outputs;
@@ -39,7 +43,7 @@ inline Status PlanAxis(CudaStream& stream, const char* op, int64_t outputs, int6
   plan->across = across;
   while (plan->lanes < most && plan->lanes * 4 < n) plan->lanes *= 2;
   plan->columns = kAxisThreads / plan->lanes;
-  plan->chunk = kOfThread * plan->lanes;
+  plan->chunk = kElementsPerThread * plan->lanes;
   plan->chunks = std::max<int64_t>(CeilDiv(n, plan->chunk), 1);
   if (plan->chunks == 1) return Ok();
   const int64_t results = plan->tiles() * plan->chunks * plan->columns;
@@ -52,26 +56,28 @@ inline Status PlanAxis(CudaStream& stream, const char* op, int64_t outputs, int6
   return Ok();
 }
 
-// of(output, begin, end, step): the result of elements begin, begin + step, ... below end, of which there is one.
-// merge(a, b): of two results. store(output, result): called once an output; the result is Acc{} where n is 0.
-template <class Acc, class Of, class Merge, class Store>
-__device__ __forceinline__ void ReduceAxis(const AxisPlan& plan, const Of& of, const Merge& merge,
-                                           const Store& store) {
+// Reduces all outputs; to be called by all threads of a kernel with the plan's grid and kAxisThreads threads.
+//   reduce_lane(output, begin, end, step)  returns the result of the elements begin, begin + step, ... below end; begin < end
+//   merge(a, b)                            returns the result of two results
+//   store(output, result)                  is called once for each output; the result is Acc{} where n is 0
+template <class Acc, class ReduceLane, class Merge, class Store>
+__device__ __forceinline__ void ReduceAxis(const AxisPlan& plan, const ReduceLane& reduce_lane,
+                                           const Merge& merge, const Store& store) {
   __shared__ Acc shared[kAxisThreads];
   const int t = threadIdx.x, lanes = plan.lanes, columns = plan.columns;
   const int column = plan.across ? t % columns : t / lanes, lane = plan.across ? t / columns : t % lanes;
-  const int next = plan.across ? columns : 1;  // from a lane to the next
+  const int lane_stride = plan.across ? columns : 1;  // from a lane's thread to the next lane's
   const int64_t tile = blockIdx.x / plan.splits, split = blockIdx.x % plan.splits;
   const int64_t output = tile * columns + column;
   const bool is_output = output < plan.outputs;
   Acc* partial = static_cast<Acc*>(plan.partial) + tile * plan.chunks * columns + column;
 
-  // Lane 0 gets the result of the first `count` lanes; all threads call.
+  // Merges the results of an output's first `count` lanes, for its lane 0. All threads call.
   const auto fold = [&](Acc acc, int64_t count) {
     shared[t] = acc;
     __syncthreads();
     for (int step = lanes / 2; step > 0; step /= 2) {
-      if (lane < step && lane + step < count) shared[t] = merge(shared[t], shared[t + step * next]);
+      if (lane < step && lane + step < count) shared[t] = merge(shared[t], shared[t + step * lane_stride]);
       __syncthreads();
     }
     return shared[t];
@@ -80,7 +86,8 @@ __device__ __forceinline__ void ReduceAxis(const AxisPlan& plan, const Of& of, c
   for (int64_t chunk = split; chunk < plan.chunks; chunk += plan.splits) {
     const int64_t begin = chunk * plan.chunk, end = min(begin + plan.chunk, plan.n);
     Acc acc{};
-    if (is_output && begin + lane < end) acc = of(output, begin + lane, end, static_cast<int64_t>(lanes));
+    if (is_output && begin + lane < end)
+      acc = reduce_lane(output, begin + lane, end, static_cast<int64_t>(lanes));
     acc = fold(acc, end - begin);
     if (plan.chunks == 1) {
       if (lane == 0 && is_output) store(output, acc);

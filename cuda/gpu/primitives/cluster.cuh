@@ -1,6 +1,6 @@
-// Clusters: kClusterBlocks blocks of a launch that run together and write to each other's shared memory (compute
-// capability 9.0 and later). A kernel is compiled for clusters with SPECATTN_CLUSTER; where that had no effect
-// InClusters says so, and another kernel has to do.
+// Thread block clusters (compute capability 9.0 and later): kClusterBlocks blocks of a launch that run together and can write
+// to each other's shared memory. SPECATTN_CLUSTER in a kernel's declaration compiles it for clusters. It has no effect below
+// 9.0: there InClusters returns false, and the launcher must use another kernel.
 #pragma once
 #include <cuda_runtime.h>
 
@@ -17,6 +17,7 @@ constexpr int kClusterBlocks = 8;
 #define SPECATTN_CLUSTER
 #endif
 
+// Whether the kernel's code for the current device runs in clusters.
 template <class... Params>
 bool InClusters(void (*kernel)(Params...)) {
   cudaFuncAttributes attributes;
@@ -24,10 +25,11 @@ bool InClusters(void (*kernel)(Params...)) {
          attributes.requiredClusterWidth == kClusterBlocks;
 }
 
-// Of this block in its cluster, where the grid is one-dimensional.
+// This block's rank in its cluster. The grid must be one-dimensional.
 __device__ __forceinline__ int ClusterRank() { return static_cast<int>(blockIdx.x % kClusterBlocks); }
 
-// A barrier of all the cluster's threads. What was written before, to any memory, is seen after.
+// ClusterArrive and ClusterWait together are a barrier for all threads of the cluster: what a thread has written to any memory
+// before ClusterArrive is visible to all of them after ClusterWait.
 __device__ __forceinline__ void ClusterArrive() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   asm volatile("barrier.cluster.arrive.release;" ::: "memory");
@@ -43,7 +45,7 @@ __device__ __forceinline__ void ClusterSync() {
   ClusterWait();
 }
 
-// The address in block `rank`'s shared memory that `shared` is in this block's.
+// The address, for PTX, of block `rank`'s copy of the shared variable that `shared` points to in this block.
 __device__ __forceinline__ uint32_t AddressIn(int rank, const void* shared) {
   uint32_t address = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
@@ -53,6 +55,7 @@ __device__ __forceinline__ uint32_t AddressIn(int rank, const void* shared) {
 #endif
   return address;
 }
+// Stores x in block `rank`'s copy of *shared.
 __device__ __forceinline__ void StoreIn(int rank, uint64_t* shared, uint64_t x) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   asm volatile("st.shared::cluster.u64 [%0], %1;" ::"r"(AddressIn(rank, shared)), "l"(x) : "memory");
@@ -67,6 +70,7 @@ __device__ __forceinline__ void StoreIn(int rank, uint32_t* shared, uint32_t x) 
   (void)rank, *shared = x;
 #endif
 }
+// Adds x atomically to block `rank`'s copy of *shared and returns the value before.
 __device__ __forceinline__ uint32_t AddIn(int rank, uint32_t* shared, uint32_t x) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   uint32_t before;

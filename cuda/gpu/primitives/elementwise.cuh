@@ -1,4 +1,4 @@
-// What kernels with one thread an element share: their grid, and where an element's inputs lie.
+// Helpers of kernels with one thread for each element: their grid, and where the inputs of an element are.
 #pragma once
 #include "core/strided.h"
 #include "gpu/runtime/launch.cuh"
@@ -19,7 +19,8 @@ inline bool IsAligned(const void* data, size_t bytes) {
   return reinterpret_cast<uintptr_t>(data) % bytes == 0;
 }
 
-// a / b, and a % b in *rest; neither is negative. Division of 64 bits takes several times as long as of 32.
+// Returns a / b and sets *rest to a % b, for a >= 0 and b > 0. Small numbers are divided in 32 bits, since a 64-bit division
+// takes several times as long.
 __device__ __forceinline__ int64_t Divide(int64_t a, int64_t b, int64_t* rest) {
   if (((a | b) >> 32) == 0) {
     const unsigned quotient = static_cast<unsigned>(a) / static_cast<unsigned>(b);
@@ -31,7 +32,7 @@ __device__ __forceinline__ int64_t Divide(int64_t a, int64_t b, int64_t* rest) {
   return quotient;
 }
 
-// Where output `i` of the loops reads: at[k] in input k.
+// Sets at[k] to the offset, in elements, at which output element i of the loops reads input k.
 template <int N>
 __device__ __forceinline__ void Offsets(const Loops<N>& loops, int64_t i, int64_t (&at)[N]) {
 #pragma unroll

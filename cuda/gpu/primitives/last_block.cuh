@@ -1,16 +1,17 @@
-// IsLastBlock: the last of a launch's blocks to finish does what needs all their results, so that no second launch has to.
+// IsLastBlock: the block of a launch that finishes last can go on with the results of all blocks, which saves a second launch.
 #pragma once
 #include "gpu/runtime/launch.cuh"
 
 namespace specattn {
 namespace gpu {
 
-// Counts this block as done; true in all threads of the one that makes it `blocks`. *counter (CudaStream::Counters) is zero
-// before the first, and that one leaves it zero for the next launch, which counts after this one is complete.
+// Counts the calling block as finished, and returns whether it is the last of `blocks` to do so. *counter
+// (CudaStream::Counters) must be zero before the first block counts; the last block makes it zero again for the next launch,
+// which must not count before this launch is complete.
 //
-// All threads call; a barrier comes before where others than thread 0 wrote what is to be seen. Thread 0's fence before
-// the count covers, by that barrier, all that the block wrote; its fence after the count and the barrier here make what the
-// other blocks wrote seen by every thread of the last one.
+// All threads call and get the same result. Where other threads than thread 0 wrote results, the caller needs a barrier before
+// the call. With that barrier, thread 0's fence before the count publishes all results of the block; its fence after the count
+// and the barrier in here make the results of the other blocks visible to every thread of the last block.
 __device__ __forceinline__ bool IsLastBlock(unsigned* counter, unsigned blocks) {
   bool last = false;
   if (threadIdx.x == 0) {

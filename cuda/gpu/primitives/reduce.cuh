@@ -1,5 +1,4 @@
-// Reductions over a warp and over a block. The order of additions is fixed, so that results are the same to the
-// bit from run to run.
+// Reductions over a warp and over a block. The order of operations is fixed, so that results have the same bits in every run.
 #pragma once
 #include "gpu/runtime/launch.cuh"
 
@@ -33,7 +32,7 @@ __device__ __forceinline__ T WarpReduce(T x, Op op) {
   return x;
 }
 
-// Every thread gets the result. `shared` has room for kWarp T and may be used again at once; blockDim.x is a
+// Every thread gets the result. `shared` has room for kWarp T and may be reused at once after the call. blockDim.x is a
 // multiple of kWarp, and all threads call.
 template <class T, class Op>
 __device__ __forceinline__ T BlockReduce(T x, Op op, T identity, T* shared) {

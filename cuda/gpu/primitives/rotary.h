@@ -1,11 +1,11 @@
-// Rotate: what RotaryEmbedding and RotaryAppend launch.
+// Rotate: the launch that RotaryEmbedding and RotaryAppend share. kernels/rotary_append.cu defines it.
 #pragma once
 #include "gpu/runtime/stream.h"
 
 namespace specattn {
 namespace gpu {
 
-// RotaryAppend's tensors (kernels/rotary_append.h); RotaryEmbedding is the case without groups.
+// RotaryAppend's tensors, as kernels/rotary_append.h describes them. RotaryEmbedding has no KV heads (groups is 0) and no caches.
 struct RotaryCall {
   int64_t rows, heads, groups, capacity, size;  // T, H, G, C, D
   const float* qkv;
@@ -19,6 +19,7 @@ struct RotaryCall {
   DType v_storage;
 };
 
+// Queues a call. `op` is the name for error messages.
 Status Rotate(CudaStream& stream, const char* op, const RotaryCall& call);
 
 }  // namespace gpu

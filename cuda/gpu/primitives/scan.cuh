@@ -1,11 +1,12 @@
-// Running sums (or products) over a warp, over a block and along a row, in an order that the row's length decides.
+// Running sums (or products) over a warp, over a block and along a row. The order of operations depends on the number of threads
+// and the row's length alone.
 #pragma once
 #include "gpu/runtime/launch.cuh"
 
 namespace specattn {
 namespace gpu {
 
-// op of the x of the lanes up to this one, it included; all lanes call.
+// Returns op over the x of all lanes up to and including the calling one. All lanes call.
 template <class T, class Op>
 __device__ __forceinline__ T WarpScan(T x, Op op) {
   const int lane = threadIdx.x % kWarp;
@@ -17,8 +18,8 @@ __device__ __forceinline__ T WarpScan(T x, Op op) {
   return x;
 }
 
-// op of the x of all threads before this one; *total: of all. `shared` has room for kWarp T and may be used again at
-// once; blockDim.x is a multiple of kWarp, and all threads call.
+// Returns op over the x of all threads before the calling one, and sets *total to op over all. `shared` has room for kWarp T and
+// may be reused at once after the call. blockDim.x is a multiple of kWarp, and all threads call.
 template <class T, class Op>
 __device__ __forceinline__ T BlockScan(T x, const Op& op, T identity, T* shared, T* total) {
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, warps = blockDim.x / kWarp;
@@ -39,8 +40,8 @@ __device__ __forceinline__ T BlockScan(T x, const Op& op, T identity, T* shared,
   return before;
 }
 
-// store(j, before, after) for j in [0, n): op of load(0) ... load(j - 1), and of load(j) too. All threads of the block
-// call; `shared` as above.
+// Calls store(j, before, after) for every j in [0, n): `before` is op over load(0) ... load(j - 1), and `after` includes load(j).
+// `shared` as for BlockScan. All threads of the block call.
 template <class T, class Op, class Load, class Store>
 __device__ __forceinline__ void ScanRow(int64_t n, const Op& op, T identity, T* shared, const Load& load,
                                         const Store& store) {
@@ -64,7 +65,7 @@ __device__ __forceinline__ void ScanRow(int64_t n, const Op& op, T identity, T* 
   }
 }
 
-// Threads of a block that scans rows of n.
+// Number of threads of a block that scans rows of n elements.
 inline int ScanThreads(int64_t n) {
   int threads = kWarp;
   while (threads < 1024 && threads * 4 < n) threads *= 2;
