@@ -222,15 +222,18 @@ export class SpecAttnBackend extends KernelBackend implements NativeBackend {
     this.device.write(handle, 0, typed);
   }
 
-  /** Records the launches of one call of `step` (of two, where memory was short) over `state`'s buffers; see {@link Capture}. */
-  capture(state: tf.Tensor[], step: CaptureStep): Capture {
+  /**
+   * Records the launches of one call of `step` (of two, where memory was short) over `state`'s buffers; see {@link Capture}.
+   * @param pool a number of `device.newCapturePool()`: captures of one pool share the memory of what they compute on the way
+   */
+  capture(state: tf.Tensor[], step: CaptureStep, pool?: number): Capture {
     try {
-      return new Capture(this, state, step);
+      return new Capture(this, state, step, pool);
     } catch (error) {
       if (!(error as Error).message.startsWith('[allocate] ')) throw error;
       // A GPU takes no memory back while launches are recorded: what it keeps for later goes back now, and all begins anew.
       this.device.trim();
-      return new Capture(this, state, step);
+      return new Capture(this, state, step, pool);
     }
   }
 

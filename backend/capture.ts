@@ -41,10 +41,11 @@ export class Capture {
     private readonly backend: CapturingBackend,
     state: tf.Tensor[],
     step: CaptureStep,
+    pool?: number,
   ) {
     const {device} = backend;
     const outputs: tf.Tensor[] = [];
-    device.beginCapture();
+    device.beginCapture(pool);
     try {
       tf.tidy(() => {
         const next = step(state);

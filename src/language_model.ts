@@ -1,33 +1,42 @@
 /** A loaded pair of models, ready to write. */
-import type {Llama} from '../models/llama/llama.js';
-import type {LayerMap} from '../models/layer_map.js';
 import type {LlamaTokenizer} from '../models/hf/tokenizer.js';
-import {generateText, type Engine, type GenerateResult, type Prompt} from './decoding/generate.js';
+import type {LayerMap} from '../models/layer_map.js';
+import type {Llama} from '../models/llama/llama.js';
+import type {Pair} from '../models/pair.js';
+import {Captures} from './decoding/captures.js';
+import {generateText, type GenerateResult} from './decoding/generate.js';
+import type {Prompt} from './decoding/prompt.js';
+import {Sequence} from './decoding/sequence.js';
 import type {GenerateOptions} from './options.js';
-import {Session, type Pair} from './decoding/session.js';
+import type {SelectionPlan} from './selection/plan.js';
+
+/** Sequences of answers that nobody can read on, because their stream was dropped: each is given back when its stream is collected. */
+const dropped = new FinalizationRegistry<() => void>((giveBack) => giveBack());
 
 export class LanguageModel {
   readonly verifier: Llama;
   readonly draft: Llama | undefined;
   readonly layerMap: LayerMap | undefined;
-  /** Positions that the caches hold: prompt and answer together, but for the answer's last token. */
+  /** Positions that the caches hold: prompt and answer together, except the answer's last token. */
   readonly contextLength: number;
-  /** One session is kept between answers, with its caches and recordings. */
-  private idle: Session | undefined;
-  private readonly busy = new Set<Session>();
+  private readonly captures: Captures;
+  /** One sequence is kept between answers, with its caches and captures. */
+  private idle: Sequence | undefined;
+  private readonly busy = new Set<Sequence>();
   private disposed = false;
 
   /** Use {@link load}. */
   constructor(
     private readonly pair: Pair,
     readonly tokenizer: LlamaTokenizer,
-    /** Where it runs, in words. */
+    /** Where the models run, in words. */
     readonly device: string,
   ) {
     this.verifier = pair.verifier;
     this.draft = pair.draft;
     this.layerMap = pair.layerMap;
     this.contextLength = pair.contextLength;
+    this.captures = new Captures(pair);
   }
 
   /**
@@ -51,50 +60,67 @@ export class LanguageModel {
     }
   }
 
-  /** The answer piece by piece. Leaving the loop early ends it. */
-  async *stream(
-    prompt: Prompt,
-    options: GenerateOptions = {},
-  ): AsyncGenerator<string, GenerateResult, undefined> {
-    const pieces = generateText(this.engine(), prompt, options);
-    try {
-      for (;;) {
-        const {done, value} = await pieces.next();
-        if (done) return value;
-        options.onText?.(value);
-        yield value;
-      }
-    } finally {
-      await pieces.return(undefined as never);
-    }
-  }
-
-  private engine(): Engine {
-    if (this.disposed) throw new Error('[generate] the model was disposed of');
-    return {
-      ...this.pair,
-      tokenizer: this.tokenizer,
-      device: this.device,
-      borrow: () => {
-        const session = this.idle ?? new Session(this.pair);
-        this.idle = undefined;
-        this.busy.add(session);
-        return session;
+  /**
+   * The answer piece by piece. Leaving the loop early ends it; so does dropping the stream, once it is collected.
+   * @throws Error at the first piece: what {@link generate} throws
+   */
+  stream(prompt: Prompt, options: GenerateOptions = {}): AsyncGenerator<string, GenerateResult, undefined> {
+    /** Of the answer; nothing here may refer to the stream, or it would never be collected. */
+    const loan: {sequence?: Sequence} = {};
+    const {pair, tokenizer, device, captures} = this;
+    const engine = {
+      ...pair,
+      tokenizer,
+      device,
+      captures,
+      assertUsable: () => {
+        for (const model of [pair.verifier, pair.draft]) model?.assertUsable('generate');
       },
-      giveBack: (session, intact) => {
-        this.busy.delete(session);
-        if (!intact || this.disposed || this.idle) session.dispose();
-        else this.idle = session;
-        if (this.disposed && this.busy.size === 0) this.release();
+      borrow: (plan: SelectionPlan | undefined) => (loan.sequence = this.borrow(plan)),
+      giveBack: (sequence: Sequence, intact: boolean) => {
+        loan.sequence = undefined;
+        this.giveBack(sequence, intact);
       },
     };
+    const pieces = generateText(engine, prompt, options);
+    dropped.register(pieces, () => loan.sequence && this.giveBack(loan.sequence, false));
+    return pieces;
+  }
+
+  private borrow(plan: SelectionPlan | undefined): Sequence {
+    if (this.disposed) throw new Error('[generate] the model was disposed of');
+    const sequence = this.idle ?? new Sequence(this.pair);
+    this.idle = undefined;
+    this.busy.add(sequence);
+    if (plan && !sequence.fits(plan)) {
+      this.captures.forget(sequence); // they refer to the tensors that are replaced
+      try {
+        sequence.fit(plan);
+      } catch (error) {
+        this.giveBack(sequence, false);
+        throw error;
+      }
+    }
+    return sequence;
+  }
+
+  private giveBack(sequence: Sequence, intact: boolean): void {
+    this.busy.delete(sequence);
+    if (!intact || this.disposed || this.idle) this.free(sequence);
+    else this.idle = sequence;
+    if (this.disposed && this.busy.size === 0) this.release();
+  }
+
+  private free(sequence: Sequence): void {
+    this.captures.forget(sequence);
+    sequence.dispose();
   }
 
   /** Frees both models and their caches. Answers still being written end first. */
   dispose(): void {
     if (this.disposed) return;
     this.disposed = true;
-    this.idle?.dispose();
+    if (this.idle) this.free(this.idle);
     this.idle = undefined;
     if (this.busy.size === 0) this.release();
   }

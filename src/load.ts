@@ -4,14 +4,16 @@ import * as path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 
 import {readLayerMap, type LayerMap} from '../models/layer_map.js';
-import {Llama, longestContext} from '../models/llama/llama.js';
+import {Llama} from '../models/llama/llama.js';
+import {longestContext} from '../models/pair.js';
 import {LlamaTokenizer, assertSameVocabulary} from '../models/hf/tokenizer.js';
 import {packageRoot} from '../backend/addon.js';
 import {BACKEND, describeDevices} from '../backend/index.js';
 import {importable, importBackend} from '../backend/packages.js';
 import {TENSORFLOW, tensorflowInWords} from '../backend/tensorflow.js';
 import {checkNames, describe, resolveOptions, type GenerateOptions} from './options.js';
-import type {GenerateResult, Prompt} from './decoding/generate.js';
+import type {GenerateResult} from './decoding/generate.js';
+import type {Prompt} from './decoding/prompt.js';
 import {LanguageModel} from './language_model.js';
 import {nativeBackend} from '../backend/current.js';
 

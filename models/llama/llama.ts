@@ -143,27 +143,3 @@ export class Llama {
     this.graphs.clear();
   }
 }
-
-/** A verifier and, unless decoding is plain, its draft. */
-interface Models {
-  verifier: Llama;
-  draft?: Llama;
-}
-
-/** The longest context in tokens that both models were made for. */
-export function longestContext({verifier, draft = verifier}: Models): number {
-  return Math.min(verifier.config.maxPositionEmbeddings, draft.config.maxPositionEmbeddings);
-}
-
-/** Empty caches: the verifier's, then the draft's. If memory does not suffice for all of them, none stays allocated. */
-export function newCaches({verifier, draft}: Models, capacity: number): tf.Tensor3D[] {
-  const made: tf.Tensor3D[] = [];
-  try {
-    made.push(...verifier.newCache(capacity));
-    if (draft) made.push(...draft.newCache(capacity));
-  } catch (error) {
-    tf.dispose(made);
-    throw error;
-  }
-  return made;
-}

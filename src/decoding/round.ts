@@ -4,125 +4,74 @@ import * as tf from '@tensorflow/tfjs-core';
 import type {Llama} from '../../models/llama/llama.js';
 import {RandomStream, nucleusSelect, sampleToken, speculativeAccept} from '../../ops/index.js';
 import type {ResolvedOptions} from '../options.js';
-import type {Step} from './record.js';
-import {lookBack, type SelectionTensors} from '../selection/selection.js';
-
-export type Sampling = Pick<ResolvedOptions, 'temperature' | 'topK' | 'topP' | 'minP'>;
-
-/**
- * The state's tensors: `last` int32 [2], the two last tokens of the sequence; `position` int32 [1], that of the very last, whose
- * keys and values no cache holds yet; `seed` int32 [2]; then the verifier's caches and the draft's; and, once sets of keys looked back
- * at their own attention, its running average over the accepted rows, float32 [S,C].
- */
-export const LAST = 0;
-export const POSITION = 1;
-export const SEED = 2;
-export const CACHES = 3;
+import {updateHistory} from '../selection/attention_history.js';
+import type {SelectionTensors} from '../selection/tensors.js';
+import {packReport} from './round_report.js';
+import type {SequenceState} from './state.js';
+import type {Step} from './steps.js';
 
 /** position + i, made by kernels alone. */
 function offset(position: tf.Tensor1D, i: number): tf.Tensor1D {
   return i === 0 ? position : tf.add(position, tf.fill([1], i, 'int32'));
 }
 
-function sample(
-  logits: tf.Tensor2D,
-  seed: tf.Tensor1D,
-  position: tf.Tensor1D,
-  sampling: Sampling,
-  stream: number,
-) {
-  return sampleToken(logits, seed, position, {...sampling, stream});
-}
-
-/** The next token from the verifier alone. Outputs: the token, int32 [1]. */
-export function plainStep(verifier: Llama, sampling: Sampling): Step {
+/** The next token from the verifier alone. Its report is that of a round without drafted tokens. */
+export function plainStep(verifier: Llama): Step<SequenceState> {
   return (state, mark) => {
-    const [last, position, seed] = state as [tf.Tensor1D, tf.Tensor1D, tf.Tensor1D];
+    const {last, position, seed, settings} = state;
     const token = tf.slice1d(last, 1, 1);
     const {lastLogits, cache} = verifier.forward({
       tokens: token,
       position,
-      cache: state.slice(CACHES) as tf.Tensor3D[],
+      cache: state.verifierCache,
       outputs: ['lastLogits'],
     });
     mark('verify');
-    const {token: next} = sample(lastLogits!, seed, position, sampling, RandomStream.plain);
+    const stream = RandomStream.plain;
+    const {token: next} = sampleToken(lastLogits!, seed, position, {settings, stream});
     mark('accept');
-    return {state: [tf.concat1d([token, next]), offset(position, 1), seed, ...cache], outputs: [next]};
+    return {
+      state: {
+        ...state,
+        last: tf.concat1d([token, next]),
+        position: offset(position, 1),
+        verifierCache: cache,
+      },
+      outputs: [packReport(next)],
+    };
   };
 }
 
 /**
- * A round: the draft proposes `gamma` tokens, its attention selects keys, the verifier checks all of them in one pass, and the
- * longest prefix that survives is accepted with one token more.
+ * A round: the draft proposes `gamma` tokens, its attention selects keys, the verifier checks all of them in one pass over these keys, and
+ * the longest prefix that the verifier accepts is kept with one token more. Its one output is the round's report.
  *
- * Outputs: a report, int32 [gamma + 1 + S + S * (gamma + 1)]: the new tokens (-1 after the last), then how many keys each set's union
- * holds and how many of them each row sees (S = 0 where verification is dense).
+ * Source: speculative sampling, arXiv 2211.17192 and 2302.01318; the selection, arXiv 2510.27641.
  *
- * @param selection how keys are selected, or undefined: the verifier sees them all
+ * @param selection how keys are selected; undefined: the verifier sees them all
  */
 export function speculativeRound(
   draft: Llama,
   verifier: Llama,
   gamma: number,
-  sampling: Sampling,
   selection: SelectionTensors | undefined,
   options: Pick<ResolvedOptions, 'sinks' | 'recent' | 'union'>,
-): Step {
-  const verifierCaches = 2 * verifier.config.numHiddenLayers;
-  const caches = verifierCaches + 2 * draft.config.numHiddenLayers;
-  const attention = selection?.attention;
+): Step<SequenceState> {
   return (state, mark) => {
-    const [last, position, seed] = state as [tf.Tensor1D, tf.Tensor1D, tf.Tensor1D];
-    const verifierCache = state.slice(CACHES, CACHES + verifierCaches) as tf.Tensor3D[];
-    let draftCache = state.slice(CACHES + verifierCaches, CACHES + caches) as tf.Tensor3D[];
-    const [own] = state.slice(CACHES + caches) as tf.Tensor2D[];
-
-    // Draft. The first step takes the last two tokens: after a round whose drafts were all accepted the last of them is not in the
-    // draft's cache yet; after any other it is only written again.
-    let tokens = last;
-    const drafted: tf.Tensor1D[] = [];
-    const draftProbabilities: tf.Tensor2D[] = [];
-    const attentionSteps: tf.Tensor2D[] = [];
-    for (let i = 0; i < gamma; i++) {
-      const step = draft.forward({
-        tokens,
-        position: offset(position, i === 0 ? -1 : i),
-        cache: draftCache,
-        outputs: attention ? ['lastLogits', 'attention'] : ['lastLogits'],
-        attention,
-      });
-      draftCache = step.cache;
-      const {token, probabilities} = sample(
-        step.lastLogits!,
-        seed,
-        offset(position, i),
-        sampling,
-        RandomStream.draft,
-      );
-      if (step.attention) attentionSteps.push(step.attention);
-      drafted.push(token);
-      draftProbabilities.push(probabilities);
-      tokens = token;
-    }
+    const drafted = draftTokens(draft, gamma, state, selection);
     mark('draft');
 
-    // Select: the keys that the draft looked at, for every set of layers at once.
-    const {sinks, recent, union} = options;
-    const fading = selection?.fading;
-    const fixed = fading && own;
-    const selected =
-      selection &&
-      nucleusSelect(attentionSteps, selection.mix, selection.p, position, {sinks, recent, union, fixed});
+    const selected = selection && selectKeys(drafted.attention, selection, state, options);
     mark('select');
 
-    // Verify all rows in one pass: the last token, then the drafted ones.
-    const block = tf.concat1d([tf.slice1d(last, 1, 1), ...drafted]);
-    const {logits, cache, setWeights} = verifier.forward({
+    // All rows in one pass: the last token, then the drafted ones.
+    const {position, seed, settings, attentionHistory} = state;
+    const block = tf.concat1d([tf.slice1d(state.last, 1, 1), ...drafted.tokens]);
+    const verified = verifier.forward({
       tokens: block,
       position,
-      cache: verifierCache,
-      outputs: fading ? ['logits', 'setWeights'] : ['logits'],
+      cache: state.verifierCache,
+      outputs: selection?.decay ? ['logits', 'setWeights'] : ['logits'],
       selection: selected && {
         ...selected,
         sets: selection.plan.sets,
@@ -131,30 +80,78 @@ export function speculativeRound(
     });
     mark('verify');
 
-    // Accept the longest prefix that the verifier would have written as likely, and one token of its own.
-    const {probabilities: verifierProbabilities} = sample(
-      logits!,
-      seed,
-      position,
-      sampling,
-      RandomStream.plain,
-    );
-    const next = speculativeAccept(
+    const stream = RandomStream.plain;
+    const {probabilities} = sampleToken(verified.logits!, seed, position, {settings, stream});
+    const accepted = speculativeAccept(
       block,
-      tf.concat2d(draftProbabilities, 0),
-      verifierProbabilities,
+      tf.concat2d(drafted.probabilities, 0),
+      probabilities,
       seed,
       position,
     );
-    const report = selected
-      ? tf.concat1d([next.tokens, selected.counts, tf.reshape(selected.kept, [-1])])
-      : next.tokens;
-    const nextOwn = fading
-      ? [lookBack(own, setWeights!, fading, tf.sub(next.position, position))]
-      : own
-        ? [own]
-        : [];
+    const history =
+      selection?.decay &&
+      updateHistory(
+        attentionHistory!,
+        verified.setWeights!,
+        selection.decay,
+        tf.sub(accepted.position, position),
+      );
+    const report = packReport(accepted.tokens, selected);
     mark('accept');
-    return {state: [next.last, next.position, seed, ...cache, ...draftCache, ...nextOwn], outputs: [report]};
+    return {
+      state: {
+        ...state,
+        last: accepted.last,
+        position: accepted.position,
+        verifierCache: verified.cache,
+        draftCache: drafted.cache,
+        attentionHistory: history ?? attentionHistory,
+      },
+      outputs: [report],
+    };
   };
+}
+
+/** `gamma` steps of the draft: tokens int32 [1] each, their distributions [1,V], and the attention rows of each step, [R,C]. */
+function draftTokens(
+  draft: Llama,
+  gamma: number,
+  {last, position, seed, settings, draftCache}: SequenceState,
+  selection: SelectionTensors | undefined,
+) {
+  const attention = selection?.attention;
+  const tokens: tf.Tensor1D[] = [];
+  const probabilities: tf.Tensor2D[] = [];
+  const rows: tf.Tensor2D[] = [];
+  let cache = draftCache;
+  for (let i = 0; i < gamma; i++) {
+    // The first step takes the last two tokens. After a round whose drafts were all accepted, the last of them is not in the draft's
+    // cache yet; after any other round it is only written again.
+    const step = draft.forward({
+      tokens: i === 0 ? last : tokens[i - 1],
+      position: offset(position, i === 0 ? -1 : i),
+      cache,
+      outputs: attention ? ['lastLogits', 'attention'] : ['lastLogits'],
+      attention,
+    });
+    cache = step.cache;
+    const stream = RandomStream.draft;
+    const drawn = sampleToken(step.lastLogits!, seed, offset(position, i), {settings, stream});
+    if (step.attention) rows.push(step.attention);
+    tokens.push(drawn.token);
+    probabilities.push(drawn.probabilities);
+  }
+  return {tokens, probabilities, attention: rows, cache};
+}
+
+/** The keys that the draft attended to, for every key set at once. */
+function selectKeys(
+  attention: tf.Tensor2D[],
+  {mix, decay}: SelectionTensors,
+  {p, position, attentionHistory}: SequenceState,
+  {sinks, recent, union}: Pick<ResolvedOptions, 'sinks' | 'recent' | 'union'>,
+) {
+  const fixed = decay && attentionHistory;
+  return nucleusSelect(attention, mix, p!, position, {sinks, recent, union, fixed});
 }

@@ -1,9 +1,14 @@
-/** Rounds of a session: launched, and read when the host gets to it. */
+/** The rounds of one answer: how many tokens each drafts, which of them are launched ahead, and what each reports. */
+import type {Pair} from '../../models/pair.js';
 import type {ResolvedOptions} from '../options.js';
-import type {Launched} from './record.js';
-import type {SelectionPlan} from '../selection/selection.js';
-import type {Session} from './session.js';
+import type {SelectionPlan} from '../selection/plan.js';
+import type {Captures} from './captures.js';
+import {AdaptiveGamma, draftedTokenCost} from './gamma.js';
+import type {Refresh} from './refresh.js';
+import {unpackReport} from './round_report.js';
+import type {Sequence} from './sequence.js';
 import type {StatsCollector} from './stats.js';
+import {runsAhead, type StepRun} from './steps.js';
 
 /** A round that was launched. */
 export interface Round {
@@ -11,37 +16,100 @@ export interface Round {
   gamma: number;
   /** How keys are selected; undefined where verification is dense. */
   plan?: SelectionPlan;
-  run: Launched;
+  run: StepRun;
 }
 
-export function launchRound(
-  session: Session,
-  gamma: number,
-  options: ResolvedOptions,
-  stats: StatsCollector,
-): Round {
-  const {steps, selection} = stats.recording(() =>
-    gamma > 0 ? session.speculative(gamma, options) : session.plain(options),
-  );
-  return {gamma, plan: selection?.plan, run: steps.run()};
+/** What rounds are launched with. */
+export interface RoundsOf {
+  engine: Pair & {captures: Captures};
+  sequence: Sequence;
+  options: ResolvedOptions;
+  promptTokens: number;
+  refresh: Refresh;
+  stats: StatsCollector;
 }
 
-/** Waits for the report of the round at `position`, counts it, and returns the new tokens. */
-export async function readRound(
-  {gamma, plan, run}: Round,
-  position: number,
-  stats: StatsCollector,
-): Promise<number[]> {
-  const [report] = (await run.read()) as [Int32Array];
-  stats.phase(run.times());
-  if (gamma === 0) {
-    stats.plain(position);
-    return [report[0]];
+/**
+ * Launches rounds one after the other. A device that runs by itself is given the next round before the report of the last one is read,
+ * where that round follows whatever the report says: so the device never waits for the host.
+ */
+export class Rounds {
+  private readonly adaptive: AdaptiveGamma | undefined;
+  private readonly speculative: boolean;
+  private readonly ahead = runsAhead();
+  /** The gamma of the next round to launch, the context's end aside. */
+  private wanted: number;
+  private launched: Round | undefined;
+
+  constructor(private readonly of: RoundsOf) {
+    const {engine, options} = of;
+    this.speculative = options.draft && engine.draft !== undefined;
+    if (options.gamma === 'adaptive' && engine.draft)
+      this.adaptive = new AdaptiveGamma(draftedTokenCost(engine.draft.config, engine.verifier.config));
+    this.wanted = this.nextGamma();
   }
-  const fresh: number[] = [];
-  for (let i = 0; i <= gamma && report[i] >= 0; i++) fresh.push(report[i]);
-  const sets = plan?.mix.length ?? 0;
-  const counts = report.subarray(gamma + 1, gamma + 1 + sets);
-  stats.speculative(position, gamma, fresh.length - 1, plan, counts, report.subarray(gamma + 1 + sets));
-  return fresh;
+
+  /**
+   * The round at `position`, the position of the last token; undefined where the context is full. A round that is launched ahead but not
+   * asked for leaves nothing behind: the next prompt sets the state anew.
+   */
+  next(position: number): Round | undefined {
+    if (!this.launched && position >= this.of.engine.contextLength) return undefined;
+    const round = this.launched ?? this.launch(this.gammaAt(position));
+    // The gamma of a round is chosen before the report of the round before it, also on devices that wait: a seed gives the same text
+    // on all of them.
+    this.wanted = this.nextGamma();
+    const follows = this.ahead && this.isFollowed(round, position);
+    this.launched = follows ? this.launch(this.gammaAt(position + 1)) : undefined;
+    return round;
+  }
+
+  /** Waits for the report of the round at `position`, counts it, and returns the new tokens. */
+  async read({gamma, plan, run}: Round, position: number): Promise<number[]> {
+    const {stats} = this.of;
+    const [report] = (await run.read()) as [Int32Array];
+    stats.phase(run.times());
+    const {tokens, counts, kept} = unpackReport(report, gamma, plan?.mix.length ?? 0);
+    if (gamma === 0) {
+      stats.plain(position);
+    } else {
+      stats.speculative(position, gamma, tokens.length - 1, plan, counts, kept);
+      this.adaptive?.update(gamma, tokens.length - 1);
+    }
+    return tokens;
+  }
+
+  private launch(gamma: number): Round {
+    const {engine, sequence, options, stats} = this.of;
+    const {step, plan} = stats.recording(() =>
+      gamma > 0 ? engine.captures.speculative(sequence, gamma, options) : engine.captures.plain(sequence),
+    );
+    return {gamma, plan, run: step.run()};
+  }
+
+  private nextGamma(): number {
+    return this.adaptive?.next() ?? (this.of.options.gamma as number);
+  }
+
+  /**
+   * Tokens that a round at `position` drafts: fewer at the context's end; none, which is a step of plain decoding, without a draft or with
+   * a single token so far. A block may go past `maxNewTokens`: what is too much is dropped, so that a longer answer begins like a shorter
+   * one.
+   */
+  private gammaAt(position: number): number {
+    const {contextLength} = this.of.engine;
+    return this.speculative && position > 0 ? Math.min(this.wanted, contextLength - 1 - position) : 0;
+  }
+
+  /** Whether a round of known gamma follows this one whatever it accepts, an end token and a stop text aside. */
+  private isFollowed({gamma}: Round, position: number): boolean {
+    const {engine, options, promptTokens, refresh} = this.of;
+    const latest = position + 1 + gamma;
+    return (
+      latest < engine.contextLength &&
+      this.gammaAt(position + 1) === this.gammaAt(latest) &&
+      latest + 1 - promptTokens < options.maxNewTokens &&
+      !refresh.follows(gamma)
+    );
+  }
 }

@@ -1,6 +1,6 @@
 /** What verification reads of the verifier's caches: the accounting of docs/architecture.md, in one place. */
 import type {LlamaConfig} from '../../models/hf/config.js';
-import type {SelectionPlan} from './selection.js';
+import type {SelectionPlan} from './plan.js';
 
 /** Which layers read which sets: the part of a plan that the accounting needs. */
 export type SetsOfLayers = Pick<SelectionPlan, 'sets' | 'setsPerLayer'>;

@@ -1,0 +1,45 @@
+/** From a prompt, a text or a conversation, to the tokens that an answer begins with. */
+import {CHAT_TEMPLATES, type ChatMessage} from '../../models/hf/chat_template.js';
+import type {LlamaTokenizer} from '../../models/hf/tokenizer.js';
+import {checkList} from '../options.js';
+
+/** A text to continue; or a conversation that a chat model is to answer. */
+export type Prompt = string | readonly ChatMessage[];
+
+/**
+ * The prompt's tokens, one or more.
+ * @throws Error on a prompt of another type, without tokens, longer than the context, or of messages that have no chat template or that
+ *     it refuses
+ */
+export function encodePrompt(tokenizer: LlamaTokenizer, contextLength: number, prompt: Prompt): number[] {
+  const isText = typeof prompt === 'string';
+  if (!isText && !Array.isArray(prompt))
+    throw new Error(
+      `[generate] prompt must be a text or a list of messages but is ${prompt === null ? 'null' : typeof prompt}`,
+    );
+  const text = isText ? prompt : chatText(tokenizer, prompt);
+  // A token is rarely longer than a few characters.
+  if (text.length > 4 * contextLength && tokenizer.isFarLongerThan(text, contextLength))
+    throw new Error(
+      `[generate] prompt has more than ${2 * contextLength} tokens but the context holds ${contextLength}`,
+    );
+  const tokens = tokenizer.encode(text, {addSpecialTokens: isText});
+  if (tokens.length === 0)
+    throw new Error('[generate] prompt has no tokens, and the tokenizer adds none at the beginning');
+  if (tokens.length > contextLength)
+    throw new Error(`[generate] prompt has ${tokens.length} tokens but the context holds ${contextLength}`);
+  return tokens;
+}
+
+function chatText(tokenizer: LlamaTokenizer, messages: readonly ChatMessage[]): string {
+  const isMessage = (value: unknown) => {
+    const {role, content} = (value ?? {}) as Partial<Record<keyof ChatMessage, unknown>>;
+    return typeof role === 'string' && typeof content === 'string';
+  };
+  checkList('generate', 'prompt', messages, [isMessage, '{role, content}']);
+  if (!tokenizer.chatTemplate)
+    throw new Error(
+      `[generate] prompt must be a text, not messages: ${tokenizer.dir} has no chat template (${CHAT_TEMPLATES})`,
+    );
+  return tokenizer.chatTemplate.render(messages);
+}

@@ -1,0 +1,109 @@
+/** One sequence that is being decoded: its state on the device, the caches of both models among it. */
+import * as tf from '@tensorflow/tfjs-core';
+
+import {settle} from '../../backend/current.js';
+import {newCaches, type Pair} from '../../models/pair.js';
+import type {ResolvedOptions} from '../options.js';
+import {thresholds, type SelectionPlan} from '../selection/plan.js';
+import {LoopState, type SequenceState} from './state.js';
+
+export class Sequence {
+  readonly state: LoopState<SequenceState>;
+
+  /** @throws Error where there is no memory for the caches of both models; then nothing stays allocated */
+  constructor(private readonly pair: Pair) {
+    const made: tf.Tensor[] = [];
+    const keep = <T extends tf.Tensor>(tensor: T): T => {
+      made.push(tensor);
+      return tensor;
+    };
+    try {
+      const state = {
+        last: keep(tf.tensor1d([0, 0], 'int32')),
+        position: keep(tf.tensor1d([0], 'int32')),
+        seed: keep(tf.tensor1d([0, 0], 'int32')),
+        settings: keep(tf.tensor1d([0, 0, 1, 0], 'float32')),
+      };
+      this.state = new LoopState({...state, ...newCaches(pair, pair.contextLength)});
+    } catch (error) {
+      tf.dispose(made);
+      throw error;
+    }
+  }
+
+  /** Whether the state has tensors of the shapes that `plan` needs. A plan without an attention history leaves one alone. */
+  fits(plan: SelectionPlan | undefined): boolean {
+    if (!plan) return true;
+    const {p, attentionHistory} = this.state.tensors;
+    const sets = plan.mix.length;
+    const hasHistory = attentionHistory !== undefined;
+    return p?.shape[0] === sets && hasHistory === (plan.historyRows !== undefined);
+  }
+
+  /** Makes the tensors that `plan` needs. Captures of the state before must be forgotten first. */
+  fit(plan: SelectionPlan): void {
+    const sets = plan.mix.length;
+    this.state.put('p', tf.zeros([sets]));
+    this.state.put(
+      'attentionHistory',
+      plan.historyRows === undefined ? undefined : tf.zeros([sets, this.pair.contextLength]),
+    );
+  }
+
+  /**
+   * Begins an answer: takes the prompt up to its last token, whose turn comes with the first round, and sets the state to it.
+   * @param plan of the answer, which the state fits
+   * @param withDraft whether the draft reads the prompt too
+   * @param pause is awaited before each chunk of rows; it throws to stop
+   */
+  async begin(
+    prompt: readonly number[],
+    options: Pick<ResolvedOptions, 'seed' | 'temperature' | 'topK' | 'topP' | 'minP' | 'p'>,
+    plan: SelectionPlan | undefined,
+    withDraft: boolean,
+    pause: () => Promise<void>,
+  ): Promise<void> {
+    const last = prompt.length - 1;
+    const rows = this.pair.verifier.prefillRows;
+    for (let from = 0; from < last; from += rows) {
+      await pause();
+      this.prefill(prompt.slice(from, Math.min(from + rows, last)), from, withDraft);
+    }
+    const {seed, temperature, topK, topP, minP, p} = options;
+    this.state.set('last', prompt.length > 1 ? prompt.slice(-2) : [prompt[0], prompt[0]]);
+    this.state.set('position', [last]);
+    this.state.set('seed', [seed | 0, Math.floor(seed / 2 ** 32) | 0]);
+    this.state.set('settings', [temperature, topK, topP, minP]);
+    if (plan) this.state.set('p', thresholds(plan, p));
+    const {attentionHistory} = this.state.tensors;
+    if (attentionHistory)
+      this.state.advance((state) => ({...state, attentionHistory: tf.zerosLike(attentionHistory)}));
+    settle();
+  }
+
+  /** Computes the verifier's keys and values of `tokens`, which stand at `from` and after, anew with dense attention. */
+  refresh(tokens: readonly number[], from: number): void {
+    const rows = this.pair.verifier.prefillRows;
+    for (let i = 0; i < tokens.length; i += rows) this.prefill(tokens.slice(i, i + rows), from + i, false);
+    settle();
+  }
+
+  private prefill(tokens: readonly number[], position: number, withDraft: boolean): void {
+    const {verifier, draft} = this.pair;
+    this.state.advance((state) => {
+      const input = {
+        tokens: tf.tensor1d(tokens as number[], 'int32'),
+        position: tf.tensor1d([position], 'int32'),
+        outputs: [],
+      };
+      const {cache: verifierCache} = verifier.forward({...input, cache: state.verifierCache});
+      const draftCache =
+        withDraft && draft ? draft.forward({...input, cache: state.draftCache}).cache : state.draftCache;
+      return {...state, verifierCache, draftCache};
+    });
+  }
+
+  dispose(): void {
+    this.state.dispose();
+  }
+}
