@@ -75,7 +75,9 @@ struct Args {
 class Stream {
  public:
   virtual ~Stream() = default;
-  // Device memory for this launch alone; later launches may reuse it. 64-byte aligned. Null: not to be had.
+  // Device memory for this launch alone, 64-byte aligned; later launches may reuse it. Null where there is no memory.
+  // A launch may call this once: a second call returns null and the device refuses the launch, since both calls would
+  // name the same memory.
   virtual void* Scratch(size_t bytes) = 0;
 };
 

@@ -7,7 +7,7 @@
 #include <new>
 #include <vector>
 
-#include "core/device.h"
+#include "core/launch_descriptor.h"
 #include "core/sanitize.h"
 #include "cpu/parallel.h"
 #include "cpu/thread_pool.h"
@@ -84,7 +84,17 @@ class ThreadPoolStream final : public CpuStream {
   ThreadPoolStream() : threads_(ThreadPool::Get()) {}
   ~ThreadPoolStream() override { std::free(scratch_); }
 
+  // Runs one launch of the kernel.
+  Status Run(const Launcher* launchers, Kernel kernel, const Args& args) {
+    scratch_calls_ = 0;
+    const Status status = launchers[kernel](*this, args);
+    SPECATTN_CHECK(scratch_calls_ <= 1, "[%s] the kernel asked for scratch memory %d times in one launch",
+                   kKernels[kernel].name, scratch_calls_);
+    return status;
+  }
+
   void* Scratch(size_t bytes) override {
+    if (++scratch_calls_ > 1) return nullptr;
     if (!scratch_ || bytes > scratch_bytes_ || kExactMemory) {
       std::free(scratch_);
       scratch_bytes_ = kExactMemory ? bytes : bytes + bytes / 2;
@@ -104,11 +114,12 @@ class ThreadPoolStream final : public CpuStream {
   std::shared_ptr<ThreadPool> threads_;
   void* scratch_ = nullptr;
   size_t scratch_bytes_ = 0;
+  int scratch_calls_ = 0;  // in this launch
 };
 
 // One recorded launch: its own copy of everything that Args points to.
 struct RecordedLaunch {
-  Launcher launcher;
+  Kernel kernel;
   std::vector<Tensor> inputs, outputs;
   std::vector<double> attrs;
 
@@ -120,9 +131,9 @@ struct RecordedLaunch {
 
 class LaunchList final : public Capture {
  public:
-  explicit LaunchList(Stream& stream) : stream_(stream) {}
-  void Add(Launcher launcher, const Args& args) {
-    launches_.push_back({launcher,
+  LaunchList(ThreadPoolStream& stream, const Launcher* launchers) : stream_(stream), launchers_(launchers) {}
+  void Add(Kernel kernel, const Args& args) {
+    launches_.push_back({kernel,
                          {args.inputs, args.inputs + args.input_count},
                          {args.outputs, args.outputs + args.output_count},
                          {args.attrs, args.attrs + args.attr_count}});
@@ -138,7 +149,7 @@ class LaunchList final : public Capture {
     size_t next = 0;
     for (size_t mark = 0; mark <= marks_.size(); ++mark) {
       for (const size_t end = mark < marks_.size() ? marks_[mark] : launches_.size(); next < end; ++next)
-        SPECATTN_RETURN_IF_ERROR(launches_[next].launcher(stream_, launches_[next].args()));
+        SPECATTN_RETURN_IF_ERROR(stream_.Run(launchers_, launches_[next].kernel, launches_[next].args()));
       if (mark == marks_.size()) break;
       const auto now = Clock::now();
       times[mark] = std::chrono::duration<double, std::milli>(now - start).count();
@@ -158,7 +169,8 @@ class LaunchList final : public Capture {
  private:
   using Clock = std::chrono::steady_clock;
 
-  Stream& stream_;
+  ThreadPoolStream& stream_;
+  const Launcher* const launchers_;
   std::vector<RecordedLaunch> launches_;
   std::vector<size_t> marks_;     // the number of commands before each mark
   std::vector<double> times_[2];  // of the last two replays, in turns
@@ -211,15 +223,15 @@ class CpuDevice final : public Device {
   }
 
   Status Launch(Kernel kernel, const Args& args) override {
-    if (!capture_) return isa_.launchers[kernel](stream_, args);
-    capture_->Add(isa_.launchers[kernel], args);
+    if (!capture_) return stream_.Run(isa_.launchers, kernel, args);
+    capture_->Add(kernel, args);
     return Ok();
   }
   Status Synchronize() override { return Ok(); }
 
   Status BeginCapture() override {
     if (capture_) return Error("[capture] launches are being recorded already");
-    capture_.reset(new LaunchList(stream_));
+    capture_.reset(new LaunchList(stream_, isa_.launchers));
     return Ok();
   }
   Status Mark() override {

@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "core/device.h"
+#include "core/launch_descriptor.h"
 #include "gpu/matmul/blas.h"
 #include "gpu/runtime/buffer.h"
 #include "gpu/runtime/check_cuda.h"
@@ -55,6 +55,7 @@ class DeviceStream final : public CudaStream {
   }
 
   void* Scratch(size_t bytes) override {
+    if (++scratch_calls_ > 1) return nullptr;
     return Grow(&scratch_, bytes, kMinScratchBytes) ? scratch_->data() : nullptr;
   }
   cudaStream_t stream() const override { return stream_; }
@@ -125,6 +126,7 @@ class DeviceStream final : public CudaStream {
   Status Run(Kernel kernel, const Args& args) {
     if (TouchesDeferred(args)) SPECATTN_RETURN_IF_ERROR(FlushSoftmax());
     launched_ = short_ = false;
+    scratch_calls_ = 0;
     appending_.clear();
     const Status status = kLaunchers[kernel](*this, args);
     if (launched_) {
@@ -132,6 +134,8 @@ class DeviceStream final : public CudaStream {
       written_.clear();
       for (int i = 0; i < args.output_count; ++i) written_.push_back(RangeOf(args.outputs[i]));
     }
+    SPECATTN_CHECK(scratch_calls_ <= 1, "[%s] the kernel asked for scratch memory %d times in one launch",
+                   kKernels[kernel].name, scratch_calls_);
     return status;
   }
 
@@ -218,6 +222,7 @@ class DeviceStream final : public CudaStream {
   std::vector<DeferredRanges> deferred_ranges_;  // theirs
   std::shared_ptr<Buffer> scratch_, scores_, counters_;
   size_t scores_bytes_ = 0;  // of scores_, in use
+  int scratch_calls_ = 0;    // in this launch
   Buffers recorded_;
   std::unique_ptr<Blas> blas_;
   char blas_reason_[128] = "";
