@@ -108,12 +108,12 @@ napi_value Memory(napi_env env, napi_callback_info info) {
   Call call;
   if (!call.Parse(env, info)) return nullptr;
   const Allocator& allocator = *call.self->allocator;
+  const size_t reserved = allocator.bytes_reserved() + call.self->device->WorkspaceBytes();
   napi_value object = nullptr;
   napi_create_object(env, &object);
   napi_set_named_property(env, object, "bytesInUse",
                           Number(env, static_cast<double>(allocator.bytes_in_use())));
-  napi_set_named_property(env, object, "bytesReserved",
-                          Number(env, static_cast<double>(allocator.bytes_reserved())));
+  napi_set_named_property(env, object, "bytesReserved", Number(env, static_cast<double>(reserved)));
   napi_set_named_property(env, object, "bytesFree",
                           Number(env, static_cast<double>(call.self->device->FreeBytes())));
   napi_set_named_property(env, object, "buffers", Number(env, static_cast<double>(allocator.buffers())));

@@ -213,6 +213,7 @@ void Allocator::Trim() {
   }
   pools_[0].clear();
   cached_ = 0;
+  device_.TrimWorkspace();
 }
 
 }  // namespace specattn

@@ -37,7 +37,7 @@ class Allocator {
   Status CheckGuards(const char* what, const void* data) const;
   Status CheckPool(const char* what, int pool) const;
 
-  // Gives memory that no buffer uses back to the system.
+  // Gives memory that no buffer uses, and the device's workspace, back to the system.
   void Trim();
 
   size_t bytes_in_use() const { return in_use_; }      // by buffers, as asked for

@@ -64,6 +64,12 @@ class Device {
   virtual void Free(void* data, size_t bytes) = 0;
   virtual size_t FreeBytes() const = 0;
 
+  // Bytes of device memory that the device holds for launches to work in (Stream::Scratch and the like), captures included.
+  // The Allocator does not count them.
+  virtual size_t WorkspaceBytes() const = 0;
+  // Frees the workspace that no capture holds. The next launch that needs some allocates it anew.
+  virtual void TrimWorkspace() = 0;
+
   // Host to device and back, in order with the launches; both return when the host's memory may be used
   // again.
   virtual Status CopyIn(void* device, const void* host, size_t bytes) = 0;

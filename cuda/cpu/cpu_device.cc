@@ -96,12 +96,12 @@ class ThreadPoolStream final : public CpuStream {
   void* Scratch(size_t bytes) override {
     if (++scratch_calls_ > 1) return nullptr;
     if (!scratch_ || bytes > scratch_bytes_ || kExactMemory) {
-      std::free(scratch_);
-      scratch_bytes_ = kExactMemory ? bytes : bytes + bytes / 2;
-      if (posix_memalign(&scratch_, 64, scratch_bytes_) != 0) {
+      FreeScratch();
+      const size_t wanted = kExactMemory ? bytes : bytes + bytes / 2;
+      if (posix_memalign(&scratch_, 64, wanted) == 0)
+        scratch_bytes_ = wanted;
+      else
         scratch_ = nullptr;
-        scratch_bytes_ = 0;
-      }
     }
     return scratch_;
   }
@@ -109,6 +109,13 @@ class ThreadPoolStream final : public CpuStream {
     threads_->Run(count, grain, body, context);
   }
   int threads() const override { return threads_->threads(); }
+
+  size_t scratch_bytes() const { return scratch_bytes_; }
+  void FreeScratch() {
+    std::free(scratch_);
+    scratch_ = nullptr;
+    scratch_bytes_ = 0;
+  }
 
  private:
   std::shared_ptr<ThreadPool> threads_;
@@ -206,6 +213,8 @@ class CpuDevice final : public Device {
     return 0;
 #endif
   }
+  size_t WorkspaceBytes() const override { return stream_.scratch_bytes(); }
+  void TrimWorkspace() override { stream_.FreeScratch(); }
 
   Status CopyIn(void* device, const void* host, size_t bytes) override {
     if (capture_) return Error("[capture] data can't be written to the device while launches are recorded");

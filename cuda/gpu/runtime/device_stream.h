@@ -3,6 +3,7 @@
 #pragma once
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 #include <vector>
@@ -40,7 +41,7 @@ class DeviceStream final : public CudaStream {
     processors_ = properties.multiProcessorCount;
     shared_bytes_ = static_cast<int64_t>(properties.sharedMemPerBlockOptin);
     SPECATTN_CUDA("make a stream", cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
-    counters_ = Buffer::Make(kCounters * sizeof(unsigned));
+    counters_ = Make(kCounters * sizeof(unsigned));
     SPECATTN_CHECK(counters_, "[cuda] no memory for %d counters", kCounters);
     SPECATTN_CUDA("clear the counters", cudaMemsetAsync(counters_->data(), 0, counters_->bytes(), stream_));
     SPECATTN_RETURN_IF_ERROR(KernelVersion(&architecture_));
@@ -139,6 +140,20 @@ class DeviceStream final : public CudaStream {
     return status;
   }
 
+  // Bytes of the buffers that launches work in, those that only recordings hold included.
+  size_t workspace_bytes() const {
+    size_t bytes = 0;
+    for (const std::weak_ptr<Buffer>& made : made_)
+      if (const std::shared_ptr<Buffer> buffer = made.lock()) bytes += buffer->bytes();
+    return bytes;
+  }
+  // Frees the scratch memory and the scores, save those that a recording holds or that weights are yet to be made from.
+  void TrimWorkspace() {
+    if (capturing_) return;
+    if (scratch_.use_count() == 1) scratch_.reset();
+    if (scores_.use_count() == 1 && FlushSoftmax().ok()) scores_.reset();
+  }
+
   // Whether Run found no memory for what a launch needs beside its tensors.
   bool short_of_memory() const { return short_; }
 
@@ -192,9 +207,9 @@ class DeviceStream final : public CudaStream {
     // Launches that are queued or recorded may still use the old one: cudaFree waits for the former, the recordings hold it
     // for the latter.
     const size_t wanted = bytes + bytes / 4;
-    std::shared_ptr<Buffer> larger = Buffer::Make(wanted < least ? least : wanted);
+    std::shared_ptr<Buffer> larger = Make(wanted < least ? least : wanted);
     if (!larger && !capturing_) buffer->reset();
-    if (!larger) larger = Buffer::Make(bytes);
+    if (!larger) larger = Make(bytes);
     if (!larger) {
       short_ = true;
       return false;
@@ -202,6 +217,13 @@ class DeviceStream final : public CudaStream {
     if (capturing_ && *buffer) Hold(*buffer);
     *buffer = larger;
     return true;
+  }
+  std::shared_ptr<Buffer> Make(size_t bytes) {
+    std::shared_ptr<Buffer> buffer = Buffer::Make(bytes);
+    made_.erase(std::remove_if(made_.begin(), made_.end(), [](const auto& made) { return made.expired(); }),
+                made_.end());
+    if (buffer) made_.push_back(buffer);
+    return buffer;
   }
   // Until the recording is disposed of.
   void Hold(const std::shared_ptr<Buffer>& buffer) {
@@ -221,8 +243,9 @@ class DeviceStream final : public CudaStream {
   std::vector<DeferredSoftmax> deferred_;        // weights that were put off
   std::vector<DeferredRanges> deferred_ranges_;  // theirs
   std::shared_ptr<Buffer> scratch_, scores_, counters_;
-  size_t scores_bytes_ = 0;  // of scores_, in use
-  int scratch_calls_ = 0;    // in this launch
+  std::vector<std::weak_ptr<Buffer>> made_;  // every buffer of this stream that may be alive
+  size_t scores_bytes_ = 0;                  // of scores_, in use
+  int scratch_calls_ = 0;                    // in this launch
   Buffers recorded_;
   std::unique_ptr<Blas> blas_;
   char blas_reason_[128] = "";
