@@ -20,7 +20,8 @@ napi_value LaunchDescribed(napi_env env, napi_callback_info info) {
   DeviceObject& object = *call.self;
   Launch launch;
   Status status = object.reader.Read(object.descriptor, *object.allocator, &launch);
-  if (status.ok()) status = object.device->Launch(launch.kernel, launch.args);
+  if (!status.ok()) return Throw(env, status);
+  status = object.device->Launch(launch.kernel, launch.args);
   if (!status.ok() && object.device->short_of_memory() && !object.recording) {
     object.allocator->Trim();
     status = object.device->Launch(launch.kernel, launch.args);

@@ -82,8 +82,8 @@ class Device {
   // Validates, then queues. Between BeginCapture and EndCapture a launch is recorded and not run; a device may leave validating
   // it to the first replay.
   virtual Status Launch(Kernel kernel, const Args& args) = 0;
-  // Whether the last launch found no memory for what it needs beside its tensors; it may be tried again.
-  virtual bool short_of_memory() const { return false; }
+  // Whether the last launch failed because it found no memory for its workspace; it may be tried again.
+  virtual bool short_of_memory() const = 0;
   virtual Status Synchronize() = 0;
   // Waits for what others (TensorFlow) queued on the same hardware, in any order with the launches.
   virtual Status WaitForOthers() { return Ok(); }

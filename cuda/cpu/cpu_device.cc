@@ -87,6 +87,7 @@ class ThreadPoolStream final : public CpuStream {
   // Runs one launch of the kernel.
   Status Run(const Launcher* launchers, Kernel kernel, const Args& args) {
     scratch_calls_ = 0;
+    short_of_memory_ = false;
     const Status status = launchers[kernel](*this, args);
     SPECATTN_CHECK(scratch_calls_ <= 1, "[%s] the kernel asked for scratch memory %d times in one launch",
                    kKernels[kernel].name, scratch_calls_);
@@ -97,11 +98,7 @@ class ThreadPoolStream final : public CpuStream {
     if (++scratch_calls_ > 1) return nullptr;
     if (!scratch_ || bytes > scratch_bytes_ || kExactMemory) {
       FreeScratch();
-      const size_t wanted = kExactMemory ? bytes : bytes + bytes / 2;
-      if (posix_memalign(&scratch_, 64, wanted) == 0)
-        scratch_bytes_ = wanted;
-      else
-        scratch_ = nullptr;
+      short_of_memory_ = (kExactMemory || !AllocateScratch(bytes + bytes / 2)) && !AllocateScratch(bytes);
     }
     return scratch_;
   }
@@ -110,6 +107,7 @@ class ThreadPoolStream final : public CpuStream {
   }
   int threads() const override { return threads_->threads(); }
 
+  bool short_of_memory() const { return short_of_memory_; }
   size_t scratch_bytes() const { return scratch_bytes_; }
   void FreeScratch() {
     std::free(scratch_);
@@ -118,10 +116,19 @@ class ThreadPoolStream final : public CpuStream {
   }
 
  private:
+  bool AllocateScratch(size_t bytes) {
+    void* data = nullptr;
+    if (posix_memalign(&data, 64, bytes) != 0) return false;
+    scratch_ = data;
+    scratch_bytes_ = bytes;
+    return true;
+  }
+
   std::shared_ptr<ThreadPool> threads_;
   void* scratch_ = nullptr;
   size_t scratch_bytes_ = 0;
-  int scratch_calls_ = 0;  // in this launch
+  int scratch_calls_ = 0;         // in this launch
+  bool short_of_memory_ = false;  // of scratch, in this launch
 };
 
 // One recorded launch: its own copy of everything that Args points to.
@@ -236,6 +243,7 @@ class CpuDevice final : public Device {
     capture_->Add(kernel, args);
     return Ok();
   }
+  bool short_of_memory() const override { return stream_.short_of_memory(); }
   Status Synchronize() override { return Ok(); }
 
   Status BeginCapture() override {

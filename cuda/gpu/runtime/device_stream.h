@@ -125,8 +125,9 @@ class DeviceStream final : public CudaStream {
 
   // Launches, and keeps in mind what the launch writes.
   Status Run(Kernel kernel, const Args& args) {
+    short_ = false;
     if (TouchesDeferred(args)) SPECATTN_RETURN_IF_ERROR(FlushSoftmax());
-    launched_ = short_ = false;
+    launched_ = false;
     scratch_calls_ = 0;
     appending_.clear();
     const Status status = kLaunchers[kernel](*this, args);
