@@ -92,7 +92,10 @@ napi_value WriteFromFile(napi_env env, napi_callback_info info) {
   if (static_cast<size_t>(offset + bytes) > held)
     return Throw(env, Error("[writeFromFile] %lld bytes at offset %lld do not fit a buffer of %zu",
                             static_cast<long long>(bytes), static_cast<long long>(offset), held));
-  if (!call.self->readers) call.self->readers = ThreadPool::Get();
+  if (!call.self->readers) {
+    const Status status = ThreadPool::Get(&call.self->readers);
+    if (!status.ok()) return Throw(env, status);
+  }
   FileSource source(call.Id(2), position, static_cast<size_t>(bytes), call.self->readers);
   const Status status = call.self->device->CopyInFrom(data + offset, source, static_cast<size_t>(bytes));
   return status.ok() ? nullptr : Throw(env, status);
@@ -245,6 +248,7 @@ napi_value Init(napi_env env, napi_value exports) {
   napi_set_named_property(env, exports, "Device", device);
   napi_set_named_property(env, exports, "probe", probe);
   napi_set_named_property(env, exports, "kernels", Kernels(env));
+  napi_set_named_property(env, exports, "maxThreads", Number(env, ThreadPool::kMaxThreads));
   napi_set_named_property(env, exports, "devices", TheDevices(env));
   return exports;
 }

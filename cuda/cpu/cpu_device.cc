@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <utility>
 #include <vector>
 
 #include "core/launch_descriptor.h"
@@ -81,7 +82,7 @@ constexpr size_t kHuge = size_t{2} << 20;
 
 class ThreadPoolStream final : public CpuStream {
  public:
-  ThreadPoolStream() : threads_(ThreadPool::Get()) {}
+  explicit ThreadPoolStream(std::shared_ptr<ThreadPool> threads) : threads_(std::move(threads)) {}
   ~ThreadPoolStream() override { std::free(scratch_); }
 
   // Runs one launch of the kernel.
@@ -193,7 +194,8 @@ class LaunchList final : public Capture {
 
 class CpuDevice final : public Device {
  public:
-  CpuDevice() : isa_(ChooseInstructionSet()) {
+  explicit CpuDevice(std::shared_ptr<ThreadPool> threads)
+      : isa_(ChooseInstructionSet()), stream_(std::move(threads)) {
     char processor[128];
     ProcessorName(processor, sizeof processor);
     std::snprintf(description_, sizeof description_, "%s, %d thread%s, %s", processor, stream_.threads(),
@@ -282,7 +284,9 @@ void ProbeCpu(Probe* probe) {
 Status OpenCpu(std::unique_ptr<Device>* device) {
   SPECATTN_CHECK(ChooseInstructionSet().launchers,
                  "[cpu] this build has no kernels for this processor's instructions (or SPECATTN_ISA's)");
-  device->reset(new (std::nothrow) CpuDevice);
+  std::shared_ptr<ThreadPool> threads;
+  SPECATTN_RETURN_IF_ERROR(ThreadPool::Get(&threads));
+  device->reset(new (std::nothrow) CpuDevice(std::move(threads)));
   return *device ? Ok() : Error("[cpu] out of memory");
 }
 

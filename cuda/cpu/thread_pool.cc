@@ -1,8 +1,10 @@
 #include "cpu/thread_pool.h"
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cstdlib>
+#include <cstring>
 #include <system_error>
 #if defined(__linux__)
 #include <sched.h>
@@ -27,26 +29,39 @@ void Pause() {
 }
 
 int DefaultThreads() {
-  if (const char* text = std::getenv("SPECATTN_THREADS")) {
-    const int n = std::atoi(text);
-    if (n > 0) return std::min(n, 256);
-  }
 #if defined(__linux__)
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
 #endif
-  return std::max(1u, std::thread::hardware_concurrency());
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+Status FindThreads(int* threads) {
+  const char* const text = std::getenv("SPECATTN_THREADS");
+  if (!text) {
+    *threads = std::min(DefaultThreads(), ThreadPool::kMaxThreads);
+    return Ok();
+  }
+  const char* const end = text + std::strlen(text);
+  const auto [rest, error] = std::from_chars(text, end, *threads);
+  SPECATTN_CHECK(error == std::errc() && rest == end && *threads >= 1 && *threads <= ThreadPool::kMaxThreads,
+                 "[threads] SPECATTN_THREADS must be a whole number from 1 to %d but is '%s'",
+                 ThreadPool::kMaxThreads, text);
+  return Ok();
 }
 
 }  // namespace
 
-std::shared_ptr<ThreadPool> ThreadPool::Get() {
+Status ThreadPool::Get(std::shared_ptr<ThreadPool>* found) {
   static std::mutex mutex;
   static std::weak_ptr<ThreadPool> pool;
   std::lock_guard<std::mutex> lock(mutex);
-  std::shared_ptr<ThreadPool> alive = pool.lock();
-  if (!alive) pool = alive = std::make_shared<ThreadPool>(DefaultThreads());
-  return alive;
+  *found = pool.lock();
+  if (*found) return Ok();
+  int threads = 1;
+  SPECATTN_RETURN_IF_ERROR(FindThreads(&threads));
+  pool = *found = std::make_shared<ThreadPool>(threads);
+  return Ok();
 }
 
 ThreadPool::ThreadPool(int threads) {

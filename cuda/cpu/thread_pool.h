@@ -8,15 +8,20 @@
 #include <thread>
 #include <vector>
 
+#include "core/status.h"
+
 namespace specattn {
 
 class ThreadPool {
  public:
   using Body = void (*)(void* context, int64_t begin, int64_t end);
 
-  // The pool of this process, alive while anybody holds it. SPECATTN_THREADS overrides its size (caller
-  // included).
-  static std::shared_ptr<ThreadPool> Get();
+  // The most threads that a pool has, the calling thread included. JavaScript reads it as the addon's `maxThreads`.
+  static constexpr int kMaxThreads = 1024;
+
+  // The pool of this process, alive while anybody holds it. SPECATTN_THREADS sets its size (the calling thread included) when it is
+  // made; the default is the number of processors that this process may use.
+  static Status Get(std::shared_ptr<ThreadPool>* pool);
 
   explicit ThreadPool(int threads);
   ~ThreadPool();
