@@ -5,7 +5,7 @@ import {expect} from 'chai';
 import {addonFile} from '../../backend/addon.js';
 import {onBackend} from '../backends.js';
 
-/** Defines `launch`, `attend` (one launch of CausalAttention) and `limit` (lets the process grow by so many MiB). */
+/** Defines `launch`, `sample` (one launch of Multinomial) and `limit` (lets the process grow by so many MiB). */
 const PRELUDE = `
 const {execFileSync} = require('node:child_process');
 const fs = require('node:fs');
@@ -18,18 +18,12 @@ const launch = (...numbers) => {
   device.launch();
 };
 const [FLOAT, INT] = [0, 3];
-/** The scratch memory takes 16 x heads x (1 + 4 x keys / 128) numbers. */
-const attend = (heads, keys) => {
-  const shapes = [[16, heads, 1], [1, keys, 1], [1, keys, 1], [1], [16, heads, 1]];
-  const handles = shapes.map((shape) => device.allocate(4 * shape.reduce((a, b) => a * b)));
-  device.write(handles[3], 0, Int32Array.of(keys - 16));
-  const tensors = shapes.flatMap((shape, i) => [handles[i], i === 3 ? INT : FLOAT, shape.length, ...shape]);
-  try {
-    launch(kernels.findIndex(({name}) => name === 'CausalAttention'), 4, 1, 2, ...tensors, 1, 0);
-  } finally {
-    handles.forEach((handle) => device.free(handle));
-  }
-};
+const MULTINOMIAL = kernels.findIndex(({name}) => name === 'Multinomial');
+const logits = device.allocate(128 * MEBIBYTE);
+const drawn = device.allocate(4);
+/** The scratch memory takes twice the bytes of the logits. */
+const sample = (mebibytes) =>
+  launch(MULTINOMIAL, 1, 1, 2, logits, FLOAT, 2, 1, (mebibytes * MEBIBYTE) / 4, drawn, INT, 2, 1, 1, 7, 0);
 const limit = (mebibytes) => {
   const [pages] = fs.readFileSync('/proc/self/statm', 'utf8').split(' ');
   const bytes = pages * 4096 + mebibytes * MEBIBYTE;
@@ -64,19 +58,17 @@ onBackend('specattn', 'a launch that finds no memory to work in', () => {
   };
 
   it('does not make the next refused descriptor a launch', () => {
-    const numbers = 2 ** 20 * (1 + 4 * 2 ** 9);
     expect(
       run(`
-        limit(256);
-        results.push(refusal(() => attend(2 ** 16, 2 ** 16)));
+        limit(64);
+        results.push(refusal(() => sample(128)));
         results.push(refusal(() => launch(-1, 0, 0, 0)));
-        results.push(refusal(() => attend(4, 256)));
-        results.push(kernels.length);
+        results.push(refusal(() => sample(1)) ?? 'fits');
       `),
-    ).to.satisfy(([none, unknown, fits, kernels]: [string, string, string | null, number]) => {
-      expect(none).to.equal(`[CausalAttention] no scratch memory for ${numbers} numbers`);
-      expect(unknown).to.equal(`[launch] kernel must be a whole number from 0 to ${kernels - 1} but is -1`);
-      expect(fits).to.equal(null);
+    ).to.satisfy(([none, unknown, small]: string[]) => {
+      expect(none).to.equal('[Multinomial] no memory for 33554432 running sums');
+      expect(unknown).to.match(/^\[launch\] kernel must be a whole number from 0 to \d+ but is -1$/);
+      expect(small).to.equal('fits');
       return true;
     });
   });
@@ -85,11 +77,11 @@ onBackend('specattn', 'a launch that finds no memory to work in', () => {
     expect(
       run(`
         device.free(device.allocate(256 * MEBIBYTE));
-        limit(48);
         const before = device.memory().bytesReserved;
-        results.push(refusal(() => attend(2 ** 11, 2 ** 14)));
-        results.push(before >= 256 * MEBIBYTE, device.memory().bytesReserved < 256 * MEBIBYTE);
+        limit(32);
+        results.push(refusal(() => sample(32)) ?? 'fits');
+        results.push(before - device.memory().bytesReserved >= 128 * MEBIBYTE);
       `),
-    ).to.deep.equal([null, true, true]);
+    ).to.deep.equal(['fits', true]);
   });
 });
