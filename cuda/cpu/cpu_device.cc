@@ -1,4 +1,4 @@
-// The CPU device: launches run at once, on every core, with the widest instructions that this processor has.
+// The CPU device. A launch runs before Launch returns, on every core, with the widest vector instructions that this processor has.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -35,8 +35,8 @@ struct InstructionSet {
   const Launcher* launchers;
 };
 
-// The widest of those that were built that the processor has; SPECATTN_ISA=baseline|avx2|avx512 asks for a narrower one. No launchers:
-// there is none.
+// The widest instruction set that was built and that this processor has, at most the one that SPECATTN_ISA (baseline, avx2 or
+// avx512) names. `launchers` is null if there is none.
 InstructionSet ChooseInstructionSet() {
 #if defined(SPECATTN_HAS_avx2) || defined(SPECATTN_HAS_avx512)
   const char* wanted = std::getenv("SPECATTN_ISA");
@@ -78,8 +78,9 @@ void ProcessorName(char* out, size_t size) {
 #endif
 }
 
-constexpr size_t kHuge = size_t{2} << 20;
+constexpr size_t kHuge = size_t{2} << 20;  // bytes of a huge page
 
+// The CPU device's stream: runs launches on a thread pool and owns their scratch memory.
 class ThreadPoolStream final : public CpuStream {
  public:
   explicit ThreadPoolStream(std::shared_ptr<ThreadPool> threads) : threads_(std::move(threads)) {}
@@ -95,6 +96,8 @@ class ThreadPoolStream final : public CpuStream {
     return status;
   }
 
+  // The memory is kept for later launches. It is allocated half as large again as asked for, so that attention, which needs
+  // more with every token, does not allocate it anew at every step.
   void* Scratch(size_t bytes) override {
     if (++scratch_calls_ > 1) return nullptr;
     if (!scratch_ || bytes > scratch_bytes_ || kExactMemory) {
@@ -132,7 +135,7 @@ class ThreadPoolStream final : public CpuStream {
   bool short_of_memory_ = false;  // of scratch, in this launch
 };
 
-// One recorded launch: its own copy of everything that Args points to.
+// A recorded launch, with copies of everything that Args points to.
 struct RecordedLaunch {
   Kernel kernel;
   std::vector<Tensor> inputs, outputs;
@@ -144,6 +147,7 @@ struct RecordedLaunch {
   }
 };
 
+// A capture on the CPU: a list of launches that a replay runs one after the other.
 class LaunchList final : public Capture {
  public:
   LaunchList(ThreadPoolStream& stream, const Launcher* launchers) : stream_(stream), launchers_(launchers) {}
@@ -187,8 +191,8 @@ class LaunchList final : public Capture {
   ThreadPoolStream& stream_;
   const Launcher* const launchers_;
   std::vector<RecordedLaunch> launches_;
-  std::vector<size_t> marks_;     // the number of commands before each mark
-  std::vector<double> times_[2];  // of the last two replays, in turns
+  std::vector<size_t> marks_;     // the number of launches before each mark
+  std::vector<double> times_[2];  // the times of replay i are in times_[i % 2]
   unsigned replays_ = 0;
 };
 

@@ -16,8 +16,8 @@
 namespace specattn {
 namespace {
 
-// How long a worker polls before it sleeps: longer than the gap between two kernels of a model, far shorter
-// than a user notices.
+// How long a worker polls for work before it sleeps: longer than the gap between two kernels of a model, so that waking costs
+// nothing while a model runs.
 constexpr auto kPatience = std::chrono::microseconds(50);
 
 void Pause() {
@@ -69,7 +69,7 @@ ThreadPool::ThreadPool(int threads) {
     try {
       workers_.emplace_back(&ThreadPool::Work, this);
     } catch (const std::system_error&) {
-      break;  // fewer threads than wanted still work
+      break;  // the pool works with the threads that the system granted
     }
   }
 }
@@ -147,7 +147,7 @@ void ThreadPool::Run(int64_t count, int64_t grain, Body body, void* context) {
   Drain();
   const uint64_t state = state_.fetch_and(~kOpen, std::memory_order_acq_rel);
   const int joined = static_cast<int>((state & kJoinedMask) / kJoined);
-  // Soon over, unless the system took a worker's core away: then giving ours up for a moment brings it back.
+  // The workers finish soon, unless the system has taken a worker's core away. Yielding this core lets that worker go on.
   for (int polls = 0; finished_.load(std::memory_order_acquire) != joined; ++polls) {
     if (polls < 2000)
       Pause();
