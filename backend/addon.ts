@@ -53,6 +53,8 @@ export interface Addon {
   probe(): DeviceProbe[];
   /** By number; bit i of `half`: reads input i stored as bfloat16 or float16. */
   kernels: {name: string; half: number}[];
+  /** The most threads that `SPECATTN_THREADS` may ask for. */
+  maxThreads: number;
   /** For the TensorFlow adapter. */
   devices: unknown;
 }

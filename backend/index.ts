@@ -51,8 +51,12 @@ export function describeDevices(): DeviceReport {
   if (!('addon' in loaded)) return {devices: [], reason: loaded.reason};
   const devices = (found ??= loaded.addon.probe());
   const threads = process.env.SPECATTN_THREADS;
-  if (threads !== undefined && !/^[1-9]\d{0,2}$/.test(threads))
-    return {devices, reason: `SPECATTN_THREADS must be a whole number from 1 to 999 but is '${threads}'`};
+  const {maxThreads} = loaded.addon;
+  if (threads !== undefined && !(/^[1-9]\d*$/.test(threads) && Number(threads) <= maxThreads))
+    return {
+      devices,
+      reason: `SPECATTN_THREADS must be a whole number from 1 to ${maxThreads} but is '${threads}'`,
+    };
   const wanted = process.env.SPECATTN_DEVICE;
   const device = devices.find(({name, available}) => available && (!wanted || name === wanted))?.name;
   if (device) return {device, devices};

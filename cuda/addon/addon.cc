@@ -1,7 +1,7 @@
-// The Node-API addon: class Device with buffers, launches and captures.
+// The Node-API addon: the JavaScript class Device with its buffers, launches and captures. backend/addon.ts declares its types.
 //
-// A launch is described in `device.descriptor`, a Float64Array that JavaScript and C++ share (descriptor.h), so that it costs
-// one call without arguments. Errors become JavaScript exceptions; nothing here aborts or prints.
+// JavaScript describes a launch in `device.descriptor`, a Float64Array that it shares with C++ (core/launch_descriptor.h), so that
+// a launch is one call without arguments. Errors become JavaScript exceptions; nothing here aborts or prints.
 #include <cstring>
 #include <memory>
 #include <new>
@@ -14,13 +14,16 @@
 namespace specattn {
 namespace {
 
+// launch(): runs, or records, the launch that the descriptor holds. If it finds no memory for its workspace, cached memory is given
+// back and it is tried once more, but not while launches are recorded: a GPU can give back no memory then.
 napi_value LaunchDescribed(napi_env env, napi_callback_info info) {
   Call call;
   if (!call.Parse(env, info)) return nullptr;
   DeviceObject& object = *call.self;
   Launch launch;
   Status status = object.reader.Read(object.descriptor, *object.allocator, &launch);
-  if (status.ok()) status = object.device->Launch(launch.kernel, launch.args);
+  if (!status.ok()) return Throw(env, status);
+  status = object.device->Launch(launch.kernel, launch.args);
   if (!status.ok() && object.device->short_of_memory() && !object.recording) {
     object.allocator->Trim();
     status = object.device->Launch(launch.kernel, launch.args);
@@ -36,6 +39,7 @@ napi_value LaunchDescribed(napi_env env, napi_callback_info info) {
   return status.ok() ? nullptr : Throw(env, status);
 }
 
+// allocate(bytes): returns the handle of a new buffer.
 napi_value Allocate(napi_env env, napi_callback_info info) {
   Call call;
   if (!call.Parse(env, info)) return nullptr;
@@ -53,7 +57,7 @@ napi_value Free(napi_env env, napi_callback_info info) {
   return status.ok() ? nullptr : Throw(env, status);
 }
 
-// write(handle, byteOffset, view) and read(handle, byteOffset, view).
+// write(handle, byteOffset, view) and read(handle, byteOffset, view): copy between a typed array and a buffer.
 template <bool kWrite>
 napi_value Transfer(napi_env env, napi_callback_info info) {
   Call call;
@@ -74,7 +78,8 @@ napi_value Transfer(napi_env env, napi_callback_info info) {
   return status.ok() ? nullptr : Throw(env, status);
 }
 
-// writeFromFile(handle, byteOffset, fd, position, bytes): an error of reading is to follow the file's name.
+// writeFromFile(handle, byteOffset, fd, position, bytes): copies a stretch of an open file to a buffer. The text of a read error
+// continues a sentence that begins with the file's name.
 napi_value WriteFromFile(napi_env env, napi_callback_info info) {
   Call call;
   if (!call.Parse(env, info)) return nullptr;
@@ -91,7 +96,10 @@ napi_value WriteFromFile(napi_env env, napi_callback_info info) {
   if (static_cast<size_t>(offset + bytes) > held)
     return Throw(env, Error("[writeFromFile] %lld bytes at offset %lld do not fit a buffer of %zu",
                             static_cast<long long>(bytes), static_cast<long long>(offset), held));
-  if (!call.self->readers) call.self->readers = ThreadPool::Get();
+  if (!call.self->readers) {
+    const Status status = ThreadPool::Get(&call.self->readers);
+    if (!status.ok()) return Throw(env, status);
+  }
   FileSource source(call.Id(2), position, static_cast<size_t>(bytes), call.self->readers);
   const Status status = call.self->device->CopyInFrom(data + offset, source, static_cast<size_t>(bytes));
   return status.ok() ? nullptr : Throw(env, status);
@@ -104,16 +112,17 @@ napi_value Synchronize(napi_env env, napi_callback_info info) {
   return status.ok() ? nullptr : Throw(env, status);
 }
 
+// memory(): {bytesInUse, bytesReserved, bytesFree, buffers}; bytesReserved includes the device's workspace.
 napi_value Memory(napi_env env, napi_callback_info info) {
   Call call;
   if (!call.Parse(env, info)) return nullptr;
   const Allocator& allocator = *call.self->allocator;
+  const size_t reserved = allocator.bytes_reserved() + call.self->device->WorkspaceBytes();
   napi_value object = nullptr;
   napi_create_object(env, &object);
   napi_set_named_property(env, object, "bytesInUse",
                           Number(env, static_cast<double>(allocator.bytes_in_use())));
-  napi_set_named_property(env, object, "bytesReserved",
-                          Number(env, static_cast<double>(allocator.bytes_reserved())));
+  napi_set_named_property(env, object, "bytesReserved", Number(env, static_cast<double>(reserved)));
   napi_set_named_property(env, object, "bytesFree",
                           Number(env, static_cast<double>(call.self->device->FreeBytes())));
   napi_set_named_property(env, object, "buffers", Number(env, static_cast<double>(allocator.buffers())));
@@ -171,7 +180,7 @@ napi_value NewDevice(napi_env env, napi_callback_info info) {
   return self;
 }
 
-// [{name, available, description, reason}] of every device this build knows.
+// probe(): [{name, available, description, reason}], an entry for each device that the addon knows, best first.
 napi_value ProbeDevices(napi_env env, napi_callback_info) {
   napi_value list = nullptr;
   napi_create_array(env, &list);
@@ -190,6 +199,7 @@ napi_value ProbeDevices(napi_env env, napi_callback_info) {
   return list;
 }
 
+// kernels: [{name, half}], in the order of the kernels' numbers.
 napi_value Kernels(napi_env env) {
   napi_value list = nullptr;
   napi_create_array(env, &list);
@@ -203,7 +213,7 @@ napi_value Kernels(napi_env env) {
   return list;
 }
 
-// For the TensorFlow adapter, which launches kernels without going through JavaScript.
+// devices: an external value that only the TensorFlow adapter reads, which launches kernels without JavaScript.
 napi_value TheDevices(napi_env env) {
   static const Devices devices{kKernelNames, OpenCpu, OpenCuda, ProbeCuda};
   napi_value external = nullptr;
@@ -244,6 +254,7 @@ napi_value Init(napi_env env, napi_value exports) {
   napi_set_named_property(env, exports, "Device", device);
   napi_set_named_property(env, exports, "probe", probe);
   napi_set_named_property(env, exports, "kernels", Kernels(env));
+  napi_set_named_property(env, exports, "maxThreads", Number(env, ThreadPool::kMaxThreads));
   napi_set_named_property(env, exports, "devices", TheDevices(env));
   return exports;
 }

@@ -1,9 +1,10 @@
-// The addon's methods that record launches and run them again.
+// The methods of the addon's class Device that record captures, replay them and read their outputs.
 #pragma once
 #include "addon/device_object.h"
 
 namespace specattn {
 
+// beginCapture(): from now on launches are recorded instead of run.
 inline napi_value BeginCapture(napi_env env, napi_callback_info info) {
   Call call;
   if (!call.Parse(env, info)) return nullptr;
@@ -14,6 +15,7 @@ inline napi_value BeginCapture(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// mark(): ends a stretch of the capture that is being recorded; times() reports the stretches.
 inline napi_value Mark(napi_env env, napi_callback_info info) {
   Call call;
   if (!call.Parse(env, info)) return nullptr;
@@ -21,6 +23,7 @@ inline napi_value Mark(napi_env env, napi_callback_info info) {
   return status.ok() ? nullptr : Throw(env, status);
 }
 
+// endCapture(): returns the number of the new capture.
 inline napi_value EndCapture(napi_env env, napi_callback_info info) {
   Call call;
   if (!call.Parse(env, info)) return nullptr;
@@ -50,7 +53,7 @@ inline napi_value FreeCapture(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// The capture that a call's first argument names; null, and an exception, where there is none.
+// The capture that the call's first argument names. If there is none, throws a JavaScript exception and returns null.
 inline CaptureEntry* FindCapture(napi_env env, const Call& call, const char* what) {
   const auto found = call.self->captures.find(call.Id(0));
   if (found != call.self->captures.end()) return &found->second;
@@ -58,7 +61,8 @@ inline CaptureEntry* FindCapture(napi_env env, const Call& call, const char* wha
   return nullptr;
 }
 
-// addOutput(capture, handle): what the buffer holds after every replay from now on can be read. Returns the output's number.
+// addOutput(capture, handle): makes the buffer an output, whose values after each later replay can be read. Returns the output's
+// number.
 inline napi_value AddOutput(napi_env env, napi_callback_info info) {
   Call call;
   if (!call.Parse(env, info)) return nullptr;
@@ -100,7 +104,8 @@ inline napi_value Replay(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// Whether `back` says the last replay (0) or the one before it (1), and there was one since the first `since`.
+// Whether the values of the replay that `back` names are kept: `back` must be 0 (the last replay) or 1 (the one before it), and
+// that replay must have come after the first `since`. Throws a JavaScript exception if not.
 inline bool IsKept(napi_env env, const CaptureEntry& recording, double back, const char* what,
                    unsigned since = 0) {
   const unsigned replays = recording.replays - since;
@@ -109,7 +114,8 @@ inline bool IsKept(napi_env env, const CaptureEntry& recording, double back, con
   return kept;
 }
 
-// readOutput(capture, output, back, view): its values after the last replay but `back`. Waits for that one.
+// readOutput(capture, output, back, view): writes an output's values after the last replay (`back` 0) or the one before it (1) to
+// a typed array. Waits for that replay.
 inline napi_value ReadOutput(napi_env env, napi_callback_info info) {
   Call call;
   if (!call.Parse(env, info)) return nullptr;
@@ -130,7 +136,7 @@ inline napi_value ReadOutput(napi_env env, napi_callback_info info) {
   return status.ok() ? nullptr : Throw(env, status);
 }
 
-// launches(capture): kernels that a replay runs.
+// launches(capture): returns the number of kernels that a replay runs.
 inline napi_value Launches(napi_env env, napi_callback_info info) {
   Call call;
   if (!call.Parse(env, info)) return nullptr;
@@ -138,8 +144,8 @@ inline napi_value Launches(napi_env env, napi_callback_info info) {
   return recording ? Number(env, recording->capture->Launches()) : nullptr;
 }
 
-// times(capture, back): leaves the milliseconds of each stretch in `descriptor` and returns how many there are. To be asked for when
-// the replay's outputs were read.
+// times(capture, back): writes the milliseconds of each stretch of a replay to `descriptor` and returns how many there are. Waits
+// for that replay.
 inline napi_value Times(napi_env env, napi_callback_info info) {
   Call call;
   if (!call.Parse(env, info)) return nullptr;

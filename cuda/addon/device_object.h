@@ -1,5 +1,5 @@
-// What the addon's methods share: a Device's object behind its JavaScript object, and values across the
-// border.
+// DeviceObject, the C++ state behind a JavaScript object of the addon's class Device, and Call, which reads the arguments of a
+// call of its methods.
 #pragma once
 #include <node_api.h>
 
@@ -14,18 +14,19 @@
 
 namespace specattn {
 
-// A capture, and what the host reads of it: of every output the values of the last two replays.
+// A capture and its outputs. Of every output, the values after the last two replays are kept on the host.
 struct CaptureEntry {
   struct Output {
     int handle = -1;
-    const void* data = nullptr;  // the handle's buffer, which another one may have after it
+    // The handle's buffer when the output was added. replay() compares it to see whether the buffer was freed since.
+    const void* data = nullptr;
     size_t bytes = 0;
-    unsigned since = 0;  // replays before it was added
+    unsigned since = 0;  // replays before the output was added
     std::unique_ptr<Readback> values[2];
   };
   std::unique_ptr<Capture> capture;
   std::vector<Output> outputs;
-  unsigned replays = 0;  // the last one's values are in values[replays % 2]
+  unsigned replays = 0;  // the values after the last replay are in values[replays % 2]
 };
 
 struct DeviceObject {
@@ -33,10 +34,10 @@ struct DeviceObject {
   std::unique_ptr<Allocator> allocator;
   std::map<int, CaptureEntry> captures;
   int next_capture = 1;
-  int recording = 0;
-  double* descriptor = nullptr;  // of an ArrayBuffer that `descriptor_buffer` keeps alive
+  int recording = 0;             // the number of the capture that is being recorded, else 0
+  double* descriptor = nullptr;  // memory of an ArrayBuffer that `descriptor_buffer` keeps alive
   napi_ref descriptor_buffer = nullptr;
-  std::shared_ptr<ThreadPool> readers;  // of files, once one was read
+  std::shared_ptr<ThreadPool> readers;  // threads that read files; null until a file is read
   LaunchReader reader;
 
   ~DeviceObject() {
@@ -46,19 +47,20 @@ struct DeviceObject {
   }
 };
 
-// The call's arguments as numbers, NaN where they are none; `self` is the object behind `this`.
+// The arguments of a call, also as numbers: NaN where an argument is missing or no number. `self` is the object behind `this`.
 struct Call {
   DeviceObject* self = nullptr;
   size_t count = 5;
   napi_value values[5] = {};
   double numbers[5] = {NAN, NAN, NAN, NAN, NAN};
 
-  // Argument i as the number of a buffer, a capture or a file; -1 where it can be none.
+  // Argument i as the number of a buffer, a capture or a file; -1 if it is no such number.
   int Id(int i) const {
     const int64_t id = Whole(numbers[i]);
     return id >= 0 && id <= INT32_MAX ? static_cast<int>(id) : -1;
   }
 
+  // Reads the arguments. If `this` is no Device, throws a JavaScript exception and returns false.
   bool Parse(napi_env env, napi_callback_info info) {
     napi_value receiver = nullptr;
     if (napi_get_cb_info(env, info, &count, values, &receiver, nullptr) != napi_ok ||
@@ -71,7 +73,7 @@ struct Call {
   }
 };
 
-// Any ArrayBufferView of the caller's as bytes.
+// The memory of a typed array; false if the value is none.
 inline bool Bytes(napi_env env, napi_value value, void** data, size_t* bytes) {
   bool is = false;
   if (napi_is_typedarray(env, value, &is) == napi_ok && is) {

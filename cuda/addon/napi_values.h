@@ -1,4 +1,5 @@
-// Values and errors across the border to JavaScript.
+// Functions that make JavaScript values, and that turn errors into JavaScript exceptions. The addon and the TensorFlow adapter
+// share them.
 #pragma once
 #include <node_api.h>
 
@@ -30,7 +31,7 @@ inline napi_value Boolean(napi_env env, bool flag) {
   return value;
 }
 
-// No C++ exception (no memory for a list, no thread) may reach Node, which would abort.
+// Wraps a callback: a C++ exception (no memory for a list, no thread) becomes a JavaScript one, since Node would abort on it.
 template <napi_callback kCallback>
 napi_value Guarded(napi_env env, napi_callback_info info) {
   try {

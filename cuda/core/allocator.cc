@@ -9,10 +9,10 @@
 namespace specattn {
 namespace {
 
-// Freed memory beyond this goes back to the system at once.
+// The most free memory that pool 0 keeps; what is freed beyond it goes back to the system at once.
 constexpr size_t kMaxCached = size_t{1} << 30;
 
-// Sizes in steps of an eighth of a power of two, so that tensors of nearly one size share memory.
+// Rounds a size up to a multiple of an eighth of a power of two, so that tensors of similar sizes can reuse each other's memory.
 size_t RoundUp(size_t bytes) {
   if (kExactMemory) return bytes;
   constexpr size_t kSmallest = 256;
@@ -28,9 +28,9 @@ bool IsSet(const char* variable) {
   return text && *text == '1';
 }
 
-// As many as keep buffers aligned, and more than a kernel's widest store.
+// A multiple of 64, which keeps buffers aligned, and more than a kernel's widest store.
 constexpr size_t kGuardBytes = 256;
-constexpr unsigned char kGuardValue = 0xa5;  // a float of its bytes is neither 0 nor NaN
+constexpr unsigned char kGuardValue = 0xa5;  // a float of these bytes is neither 0 nor NaN
 
 }  // namespace
 
@@ -95,7 +95,7 @@ Status Allocator::CheckPool(const char* what, int pool) const {
 bool Allocator::Take(int pool, size_t capacity, Block* block) {
   FreeList& list = pools_[pool];
   const auto entry = list.lower_bound(capacity);
-  // A block up to an eighth larger will do; more would hoard.
+  // Memory that is up to an eighth larger serves; larger memory would be wasted on this buffer.
   if (entry == list.end() || entry->first > capacity + capacity / 8) return false;
   block->data = entry->second;
   block->capacity = entry->first;
@@ -125,7 +125,7 @@ Status Allocator::Allocate(size_t bytes, int* handle) {
     reserved_ += capacity;
   }
   if (guard_) {
-    // Recorded launches use a buffer in turns: its guard stands after the longest use.
+    // Several tensors of a capture may share this memory in turn, each with its own size: the guard stands after the largest.
     size_t& end = ends_[block.data];
     end = recording_ && again && end > bytes ? end : bytes;
   }
@@ -159,7 +159,8 @@ Status Allocator::Free(int handle) {
   block.live = false;
   in_use_ -= block.bytes;
   --buffers_;
-  // A buffer that recorded launches may refer to stays with them, even if it was made before.
+  // A buffer that is freed while a capture is recorded joins the capture's pool, even if it was made before: recorded launches
+  // may refer to it.
   const int pool = block.pool ? block.pool : recording_;
   if (pool == 0 && (kExactMemory || cached_ + block.capacity > kMaxCached)) {
     Release(block.data, block.capacity);
@@ -213,6 +214,7 @@ void Allocator::Trim() {
   }
   pools_[0].clear();
   cached_ = 0;
+  device_.TrimWorkspace();
 }
 
 }  // namespace specattn

@@ -1,5 +1,5 @@
-// Allocator: keeps freed device memory for the next tensor of its size, and a capture's memory for the
-// capture alone.
+// Allocator: a cache of device memory. It keeps freed buffers for later tensors of about their size, and keeps the memory that a
+// capture uses for that capture alone.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace specattn {
 
-// Buffers by handle: small numbers that JavaScript holds.
+// Buffers are known by handles, small numbers that JavaScript holds.
 class Allocator {
  public:
   explicit Allocator(Device& device);
@@ -19,58 +19,61 @@ class Allocator {
   Allocator(const Allocator&) = delete;
   Allocator& operator=(const Allocator&) = delete;
 
-  // A new buffer of `bytes` (0 is fine). Fails with how much was asked for and what there is.
+  // Makes a buffer of `bytes` bytes, which may be 0. The error says how much was asked for and how much there is.
   Status Allocate(size_t bytes, int* handle);
   Status Free(int handle);
-  // The buffer's start, or null where the handle is unknown; `bytes` is how much was asked for.
+  // The start of a buffer, or null if no buffer has the handle. `bytes` becomes the size that Allocate was given.
   void* Data(int handle, size_t* bytes = nullptr) const;
 
-  // Between BeginPool and EndPool, buffers come from a pool of their own and go back to it even when they are
-  // freed later, so that recorded launches keep their memory; freeing the pool gives it all back.
+  // Between BeginPool and EndPool a capture is recorded. Buffers that are made or freed meanwhile belong to the pool of the
+  // capture's number: their memory serves only that pool until FreePool, so that replays do not overwrite other tensors. FreePool
+  // hands the pool's free memory to everybody; buffers that are alive go there when they are freed.
   void BeginPool(int pool) { recording_ = pool; }
   Status EndPool();
   void FreePool(int pool);
 
-  // With SPECATTN_GUARD=1 every buffer has bytes of a known value before and after it. Whether those around
-  // `data`, or around what a pool holds, are as they were; the error names `what` and how large the buffer is.
+  // With SPECATTN_GUARD=1 every buffer has guards: bytes of a known value before and after it. These methods check the guards of
+  // the buffer at `data`, or of all buffers of a pool. The error names `what`, the overwritten byte and the size of the buffer.
   bool guards() const { return guard_ > 0; }
   Status CheckGuards(const char* what, const void* data) const;
   Status CheckPool(const char* what, int pool) const;
 
-  // Gives memory that no buffer uses back to the system.
+  // Gives memory that no buffer and no capture uses back to the system, the device's workspace included.
   void Trim();
 
-  size_t bytes_in_use() const { return in_use_; }      // by buffers, as asked for
-  size_t bytes_reserved() const { return reserved_; }  // held from the system
+  size_t bytes_in_use() const { return in_use_; }      // sum of the sizes that live buffers were asked for
+  size_t bytes_reserved() const { return reserved_; }  // memory taken from the system, cached memory included
   size_t buffers() const { return buffers_; }
 
  private:
   struct Block {
     void* data = nullptr;
-    size_t bytes = 0;     // asked for
-    size_t capacity = 0;  // held
-    int pool = 0;
+    size_t bytes = 0;     // the size that was asked for
+    size_t capacity = 0;  // the size that was allocated
+    int pool = 0;         // where the memory goes when the buffer is freed
     bool live = false;
   };
-  using FreeList = std::multimap<size_t, void*>;  // by capacity
+  using FreeList = std::multimap<size_t, void*>;  // capacity to memory
 
+  // Takes free memory of about `capacity` bytes from a pool; false if the pool has none.
   bool Take(int pool, size_t capacity, Block* block);
+  // Memory from the system and back, guards included.
   void* Reserve(size_t capacity);
   void Release(void* data, size_t capacity);
-  // What is asked for of a new buffer: SPECATTN_POISON=1, that it is full of 0xff (NaN in every float type), so that a
-  // kernel that leaves output unwritten shows; SPECATTN_GUARD=1, its guards.
+  // Writes what the environment asks for into a new buffer. SPECATTN_POISON=1 fills it with 0xff, NaN in every float type, so that
+  // output which a kernel leaves unwritten shows; SPECATTN_GUARD=1 writes its guards.
   Status Prepare(void* data, size_t capacity);
 
   Device& device_;
   std::vector<Block> blocks_;
   std::vector<int> free_handles_;
-  std::map<int, FreeList> pools_;  // 0: everybody's
-  int recording_ = 0;
+  std::map<int, FreeList> pools_;  // free memory; pool 0 serves everybody, the others a capture each
+  int recording_ = 0;              // the pool between BeginPool and EndPool, else 0
   const bool poison_;
-  const size_t guard_;                      // bytes before and after each buffer
-  std::unordered_map<void*, size_t> ends_;  // where a buffer's guard begins: the most that was asked of it
-  std::unordered_map<void*, size_t> made_while_recording_;  // with their capacities
-  size_t in_use_ = 0, reserved_ = 0, buffers_ = 0, cached_ = 0;
+  const size_t guard_;                                           // bytes of a guard; 0: no guards
+  std::unordered_map<void*, size_t> ends_;                       // offset of the guard after each buffer
+  std::unordered_map<void*, size_t> made_while_recording_;       // buffer to capacity
+  size_t in_use_ = 0, reserved_ = 0, buffers_ = 0, cached_ = 0;  // cached_: bytes of free memory in pool 0
 };
 
 }  // namespace specattn

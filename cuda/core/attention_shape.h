@@ -1,4 +1,4 @@
-// AttentionShape: the sizes of CausalAttention and SparseAttention, and what both check of their tensors.
+// AttentionShape: the sizes of CausalAttention and SparseAttention, and the checks of tensors that both kernels share.
 #pragma once
 #include "core/check.h"
 #include "core/host_device.h"
@@ -6,9 +6,9 @@
 namespace specattn {
 
 struct AttentionShape {
-  int64_t rows, heads, groups, head_size, capacity;  // T, H, G, D, C
-  int64_t per_group() const { return heads / groups; }
-  int64_t queries() const { return rows * per_group(); }  // of one group
+  int64_t rows, heads, groups, head_size, capacity;       // T, H, G (KV heads), D, C
+  int64_t per_group() const { return heads / groups; }    // query heads of one KV head
+  int64_t queries() const { return rows * per_group(); }  // queries of one KV head
 };
 
 // Heads [first, end).
@@ -16,8 +16,9 @@ struct HeadRange {
   int64_t first, end;
 };
 
-// Whose mean row r of `rows` rows of weights is: one row of all heads, one a group, one a head; or those of `named` heads, of
-// which one that does not exist has none.
+// The heads whose mean weights make row r of an output with `rows` rows of weights. `rows` is 1 (the mean over all heads), the
+// number of KV heads, or the number of heads. With `named` [rows], row r holds the weights of head named[r] alone; the range is
+// empty if that head does not exist.
 SPECATTN_HOST_DEVICE inline HeadRange HeadsOfRow(int64_t r, int64_t rows, const int32_t* named,
                                                  int64_t heads) {
   if (!named) return {r * (heads / rows), (r + 1) * (heads / rows)};
@@ -27,7 +28,7 @@ SPECATTN_HOST_DEVICE inline HeadRange HeadsOfRow(int64_t r, int64_t rows, const 
 
 namespace {
 
-// q [T,H,D] float32, k and v [G,C,D] of one float type, out like q.
+// Checks q [T,H,D] float32, k and v [G,C,D] of one float type and out, which has q's size, and fills `shape`.
 inline Status CheckAttention(const char* op, const Tensor& q, const Tensor& k, const Tensor& v,
                              const Tensor& out, AttentionShape* shape) {
   SPECATTN_CHECK(q.dtype == DType::kFloat32 && q.rank == 3, "[%s] q must be float32 of rank 3", op);

@@ -1,5 +1,5 @@
-// What launchers validate with. Every message names the op, the tensor, what was expected and what came:
-// "[RMSNorm] weight must have shape [320] but has [319]".
+// Checks of a launch's arguments, which launchers share. Every message names the op, the tensor, what was expected and what
+// came: "[RMSNorm] weight must have shape [320] but has [319]".
 #pragma once
 #include <cstdio>
 
@@ -10,7 +10,7 @@ namespace {
 
 constexpr int64_t kAnySize = -1;
 
-// "[5,?,64]"
+// A shape in words: "[5,?,64]", where ? stands for kAnySize.
 struct ShapeText {
   char text[24 * kMaxRank];
   ShapeText(const int64_t* dims, int rank) {
@@ -39,14 +39,14 @@ inline Status CheckDType(const char* op, const char* name, const Tensor& x, DTyp
   return Ok();
 }
 
-// Any storage of a float32 tensor.
+// Accepts every storage type of a float32 tensor.
 inline Status CheckFloat(const char* op, const char* name, const Tensor& x) {
   SPECATTN_CHECK(IsFloat(x.dtype), "[%s] %s must be float32, bfloat16 or float16 but is %s", op, name,
                  NameOf(x.dtype));
   return Ok();
 }
 
-// kAnySize matches every size.
+// A dimension kAnySize of `shape` matches every size.
 template <int kRank>
 inline Status CheckShape(const char* op, const char* name, const Tensor& x, const int64_t (&shape)[kRank]) {
   bool same = x.rank == kRank;

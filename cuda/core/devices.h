@@ -1,4 +1,5 @@
-// What the addon hands to the TensorFlow adapter, which has no kernels of its own: its devices.
+// Devices: the addon's functions that open devices. The TensorFlow adapter, a library without kernels of its own, receives
+// them through JavaScript.
 #pragma once
 #include <memory>
 
@@ -6,7 +7,7 @@
 
 namespace specattn {
 
-// Tells two builds with other kernels apart.
+// All kernels' names in order. The adapter compares its list with the addon's to refuse an addon of another build.
 constexpr char kKernelNames[] =
 #define KERNEL(name, half) #name "\n"
 #include "kernels.def"

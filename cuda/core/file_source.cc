@@ -11,7 +11,8 @@
 namespace specattn {
 namespace {
 
-// Copying from the page cache, one thread fills a fraction of the memory's or the bus's bandwidth.
+// Bytes that a thread reads at a time. Several threads read, since one thread that copies from the page cache uses only a
+// fraction of the bandwidth of memory or of the bus to a GPU.
 constexpr int64_t kGrain = int64_t{1} << 20;
 
 struct Job {
@@ -19,7 +20,7 @@ struct Job {
   int64_t position;
   char* to;
   std::atomic<int> error{0};
-  std::atomic<int64_t> end{INT64_MAX};  // of the file, where it came too early
+  std::atomic<int64_t> end{INT64_MAX};  // the file's end, if a read reached it too early
 
   void Read(int64_t begin, int64_t stop) {
     while (begin < stop) {

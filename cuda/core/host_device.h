@@ -1,4 +1,4 @@
-// SPECATTN_HOST_DEVICE: before functions that every device computes with.
+// SPECATTN_HOST_DEVICE marks functions that nvcc compiles for the host and the GPU; other compilers see nothing.
 #pragma once
 
 #if defined(__CUDACC__)

@@ -12,12 +12,12 @@ const KernelInfo kKernels[kKernelCount] = {
 
 namespace {
 
-// Takes the next numbers of a descriptor; past its end there is none.
+// Reads a descriptor's numbers one after the other and refuses to read past its end.
 class Numbers {
  public:
   Numbers(const double* at, const double* end) : at_(at), end_(end) {}
 
-  // A whole number of 0 to `most`.
+  // The next number, which must be whole and between 0 and `most`; `what` names it in errors.
   Status Take(const char* what, int64_t most, int64_t* number) {
     SPECATTN_CHECK(at_ < end_, "[launch] the descriptor ends before %s", what);
     *number = Whole(*at_);
@@ -34,7 +34,8 @@ class Numbers {
   const double *at_, *end_;
 };
 
-// The dimensions' product fits, and so does that of all of them but those that are 0.
+// Checks that a tensor fits its buffer of `held` bytes. The product of the dimensions other than 0 is bounded too, so that
+// launchers may multiply some of the dimensions of a tensor without elements.
 Status CheckSize(const char* kernel, int i, const Tensor& x, size_t held) {
   constexpr int64_t kMost = int64_t{1} << 48;
   int64_t product = 1;
@@ -72,7 +73,8 @@ Status ReadTensor(const char* kernel, int i, const Allocator& allocator, Numbers
   return CheckSize(kernel, i, *x, held);
 }
 
-// Whether two tensors of a launch are caches that the caller gives up to it: the launcher itself compares their buffers.
+// Whether tensors i and j of a launch are both donated caches. They may share a buffer as far as this file is concerned: the
+// launchers of these two kernels compare the buffers themselves.
 bool AreDonated(Kernel kernel, int inputs, int i, int j) {
   const auto is_donated = [&](int tensor) {
     if (kernel == kKVCacheAppend) return tensor == 0 || tensor == inputs;
@@ -81,7 +83,7 @@ bool AreDonated(Kernel kernel, int inputs, int i, int j) {
   return is_donated(i) && is_donated(j);
 }
 
-// Kernels write where nothing else of their launch lies.
+// Checks that no output shares its buffer with another tensor of the launch, donated caches aside.
 Status CheckOverlaps(Kernel kernel, const char* name, const Tensor* tensors, int inputs, int count) {
   for (int i = inputs; i < count; ++i)
     for (int j = 0; j < i; ++j)

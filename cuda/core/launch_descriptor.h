@@ -1,5 +1,6 @@
-// A launch as JavaScript describes it: numbers in an array that it shares with C++.
+// The launch descriptor: the numbers in an array, shared with JavaScript, that describe a launch.
 //   kernel, inputs, outputs, attrs, { handle, dtype, rank, dims... } per input and output, attrs...
+// `inputs`, `outputs` and `attrs` are counts; LaunchReader checks the numbers and turns them into a Launch.
 #pragma once
 #include <vector>
 
@@ -10,8 +11,8 @@ namespace specattn {
 
 constexpr size_t kDescriptorLength = 8192;
 constexpr int kMaxTensors = 256;
-// Of a tensor without elements: what its other dimensions make. With it the product of a few dimensions is not too large for int64_t: those of
-// a tensor with elements are bounded by its buffer.
+// Bound of the product of the dimensions that are not 0 in a tensor without elements. A buffer bounds the dimensions of a tensor
+// with elements; without this bound, a launcher that multiplies dimensions of an empty one could overflow int64_t.
 constexpr int64_t kMaxEmpty = int64_t{1} << 31;
 
 struct KernelInfo {
@@ -25,11 +26,11 @@ struct Launch {
   Args args;
 };
 
-// Reads and checks commands. Anything may stand in one: a launcher sees only whole, known and bounded numbers, and buffers that
-// hold what their tensors' shapes say.
+// Reads launch descriptors. A descriptor may hold any numbers: after Read, the kernel, counts, dtypes and dimensions are whole
+// numbers within their bounds, and every tensor fits its buffer. Attributes are passed on as they are; launchers check them.
 class LaunchReader {
  public:
-  // The launch refers to `descriptor` and to this reader until the next Read.
+  // `launch` points into `descriptor` and into this reader: it is valid until the next Read.
   Status Read(const double* descriptor, const Allocator& allocator, Launch* launch);
 
  private:

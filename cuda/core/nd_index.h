@@ -1,4 +1,4 @@
-// NdIndex in a tensor named by its first indices: what GatherNd reads from and Scatter writes to.
+// NdIndex: slices of a tensor that are named by their first indices. GatherNd reads such slices and Scatter writes them.
 #pragma once
 #include "core/host_device.h"
 #include "core/tensor.h"
@@ -6,13 +6,14 @@
 namespace specattn {
 namespace {
 
-// `count` places, each `depth` indices into the first dimensions of a tensor: a slice of `inner` elements.
+// A list of `count` places. A place is `depth` indices, into the first `depth` dimensions of a tensor: it names a slice of
+// `inner` elements.
 struct NdIndex {
   int depth = 0;
   int64_t count = 0, inner = 1;
-  int64_t dims[kMaxRank] = {};  // `depth` of them
+  int64_t dims[kMaxRank] = {};  // the tensor's first `depth` dimensions
 
-  // The number of the slice that one place's indices name; -1 if one of them is out of range.
+  // The number of the slice that the indices at `place` name; -1 if an index is out of range.
   SPECATTN_HOST_DEVICE int64_t SliceOf(const int32_t* place) const {
     int64_t slice = 0;
     for (int i = 0; i < depth; ++i) {
@@ -29,6 +30,7 @@ struct NdIndex {
   }
 };
 
+// Checks that `indices` holds places in x, of `indices_a_place` indices each, and fills `places`.
 inline Status CheckPlaces(const char* op, const Tensor& indices, const Tensor& x, double indices_a_place,
                           NdIndex* places) {
   SPECATTN_CHECK(indices.dtype == DType::kInt32, "[%s] indices must be int32 but are %s", op,

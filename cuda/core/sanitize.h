@@ -1,13 +1,13 @@
-// What differs in a build with the address sanitizer (CMakeLists.txt: SPECATTN_SANITIZE).
+// kExactMemory: whether this is a build with the address sanitizer (SPECATTN_SANITIZE in CMakeLists.txt).
 #pragma once
 
-#if !defined(__has_feature)  // clang's; g++ defines __SANITIZE_ADDRESS__
+#if !defined(__has_feature)  // clang has this; g++ defines __SANITIZE_ADDRESS__ instead
 #define __has_feature(feature) 0
 #endif
 
 namespace specattn {
 
-// Memory is handed out as it was asked for, neither rounded up nor used again: then one byte too many is seen.
+// With the sanitizer, allocations are neither rounded up nor reused, so that it sees an access one byte past the end.
 #if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
 constexpr bool kExactMemory = true;
 #else

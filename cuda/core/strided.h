@@ -1,20 +1,20 @@
-// Loops over strided arrays: what broadcasting, slicing, tiling and transposing have in common.
+// Loops: a nest of loops over strided arrays. Kernels that broadcast, slice, tile or transpose describe their reads with it.
 #pragma once
 #include "core/tensor.h"
 
 namespace specattn {
 namespace {
 
-constexpr int kMaxLoops = 2 * kMaxRank;  // a tiled axis takes two
+constexpr int kMaxLoops = 2 * kMaxRank;  // a tiled axis needs two loops
 
-// Walks a dense output in row-major order beside N inputs read through strides (in elements; 0 broadcasts).
+// Loops that visit a dense output in row-major order, and N inputs through strides. A stride counts elements; 0 broadcasts.
 template <int N>
 struct Loops {
   int rank = 0;
   int64_t dims[kMaxLoops] = {};
   int64_t strides[kMaxLoops][N] = {};
 
-  // Adds a loop inside the others, merged with the one around it where the two are one.
+  // Adds an innermost loop. If its strides continue those of the loop around it, the two become one loop.
   void Add(int64_t dim, const int64_t (&stride)[N]) {
     if (dim == 1) return;
     bool merges = rank > 0;
@@ -27,7 +27,7 @@ struct Loops {
     for (int k = 0; k < N; ++k) strides[rank - 1][k] = stride[k];
   }
 
-  // Call after the last Add: there is always an innermost loop.
+  // Must be called after the last Add. If every dimension was 1, it adds a loop of one element, so that inner() exists.
   void Close() {
     if (rank > 0) return;
     rank = 1;
@@ -43,7 +43,7 @@ struct Loops {
   }
 };
 
-// The strides that read x as if it had out's shape; false if x does not broadcast to it.
+// Fills the strides that read x as if it had out's shape; returns false if x does not broadcast to that shape.
 inline bool BroadcastStrides(const Tensor& x, const Tensor& out, int64_t (&strides)[kMaxRank]) {
   if (x.rank > out.rank) return false;
   int64_t stride = 1;

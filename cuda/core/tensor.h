@@ -1,4 +1,4 @@
-// Tensor, Args and Stream: all that a kernel knows of the world.
+// Tensor, Args and Stream: everything that a kernel receives.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 namespace specattn {
 
-// Storage, not meaning: a float32 tensor of TF.js may be stored as any of the three float types.
+// The type in which elements are stored. A tensor that TensorFlow.js calls float32 may be stored as any of the three float types.
 enum class DType : int32_t { kFloat32 = 0, kBFloat16 = 1, kFloat16 = 2, kInt32 = 3, kBool = 4 };
 
 constexpr size_t SizeOf(DType dtype) {
@@ -53,15 +53,15 @@ struct Tensor {
   }
 };
 
-// A number from outside as the whole number that it is; where it is none, or beyond 2^53, less than any.
+// A number from JavaScript as an integer; INT64_MIN if it is not whole or its magnitude exceeds 2^53.
 inline int64_t Whole(double x) {
   return x >= -0x1p53 && x <= 0x1p53 && x == static_cast<double>(static_cast<int64_t>(x))
              ? static_cast<int64_t>(x)
              : INT64_MIN;
 }
 
-// A launch: what it reads, what it writes (allocated by the caller, never overlapping an input unless the
-// kernel's comment says so) and its attributes as doubles, in the order the kernel's comment gives.
+// A launch's arguments: inputs, outputs and attributes, in the order that the comment of kernels/<name>.h gives. The caller
+// allocates the outputs. They never overlap an input unless that comment says so.
 struct Args {
   const Tensor* inputs = nullptr;
   int input_count = 0;
@@ -71,15 +71,17 @@ struct Args {
   int attr_count = 0;
 };
 
-// Where a launcher queues its work. Each device has its own kind.
+// The queue of a device. A launcher queues its work here and may ask for scratch memory; each device derives its own class.
 class Stream {
  public:
   virtual ~Stream() = default;
-  // Device memory for this launch alone; later launches may reuse it. 64-byte aligned. Null: not to be had.
+  // Device memory for this launch alone, 64-byte aligned; later launches may reuse it. Null where there is no memory.
+  // A launch may call this once: a second call returns null and the device refuses the launch, since both calls would
+  // name the same memory.
   virtual void* Scratch(size_t bytes) = 0;
 };
 
-// The one signature of every kernel on every device. A launcher validates its arguments, then queues.
+// The host function of a kernel, on every device: it checks its arguments, then queues the work.
 using Launcher = Status (*)(Stream& stream, const Args& args);
 
 }  // namespace specattn

@@ -1,4 +1,5 @@
-# Fails if an object of one instruction set defines a weak symbol: the linker would keep one copy for all (see simd.h).
+# Fails if an object file of one instruction set defines a weak symbol, since the linker would keep one copy for all instruction
+# sets (see simd.h).
 #   cmake -DNM=nm -DOBJECTS=a.o|b.o -P check_symbols.cmake
 string(REPLACE "|" ";" OBJECTS "${OBJECTS}")
 foreach(object ${OBJECTS})

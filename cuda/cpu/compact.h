@@ -1,4 +1,4 @@
-// Vectors of integers and bytes, and what moves the selected elements of a row together.
+// Vectors of integers and bytes, and StoreSelected, which packs the selected elements of a vector together.
 #pragma once
 #if defined(__AVX2__)
 #include <immintrin.h>
@@ -15,7 +15,7 @@ typedef uint8_t BVecU __attribute__((vector_size(kLanes), aligned(1), may_alias)
 
 inline IVec LoadInts(const int32_t* p) { return *reinterpret_cast<const IVecU*>(p); }
 inline void StoreInts(int32_t* p, IVec v) { *reinterpret_cast<IVecU*>(p) = v; }
-// Between bytes and 32 bits by way of 16: GCC 12 takes the direct conversion apart element by element.
+// Bytes are widened and narrowed by way of 16 bits, since GCC 12 compiles the direct conversion element by element.
 inline IVec LoadBytes(const uint8_t* p) {
   const BVec bytes = *reinterpret_cast<const BVecU*>(p);
   return __builtin_convertvector(__builtin_convertvector(bytes, HVec), IVec);
@@ -26,7 +26,7 @@ inline void StoreBytes(uint8_t* p, IVec v) {
 }
 
 #if defined(__AVX2__) && !defined(__AVX512F__)
-// order[mask]: the positions of the mask's ones, first to last.
+// order[mask]: the positions of the mask's ones in ascending order.
 struct CompactOrders {
   uint8_t order[256][8];
   constexpr CompactOrders() : order() {
@@ -40,8 +40,8 @@ struct CompactOrders {
 constexpr CompactOrders kCompactOrders;
 #endif
 
-// Stores the lanes of v whose mask is -1 (the others': 0) at out, in order, and returns how many there are.
-// All kLanes elements from out on may be overwritten.
+// Stores the lanes of v whose mask is -1 (the mask of the others is 0) at `out`, in order, and returns how many there are. All
+// kLanes elements from `out` on may be overwritten.
 inline int64_t StoreSelected(int32_t* out, IVec v, IVec mask) {
 #if defined(__AVX512F__)
   const __mmask16 selected = _mm512_movepi32_mask(reinterpret_cast<__m512i>(mask));

@@ -1,4 +1,4 @@
-// CopyRow: elements from one storage to another, narrowed to nearest, ties to even.
+// CopyRow: copies a row of floats from one storage type to another. Narrowing rounds to nearest, ties to even.
 #pragma once
 #if defined(__F16C__)
 #include <immintrin.h>
@@ -14,7 +14,7 @@ inline void CopyRow(const From* from, To* to, int64_t size) {
   for (int64_t i = 0; i < size; ++i) FromFloat(ToFloat(from[i]), to + i);
 }
 
-// The bits of FromFloat(float, BFloat16*), kLanes at once.
+// FromFloat(float, BFloat16*), to the same bits, for kLanes elements at once.
 inline void CopyRow(const float* from, BFloat16* to, int64_t size) {
   int64_t i = 0;
   for (; i + kLanes <= size; i += kLanes) {

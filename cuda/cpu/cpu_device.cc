@@ -1,13 +1,14 @@
-// The CPU device: launches run at once, on every core, with the widest instructions that this processor has.
+// The CPU device. A launch runs before Launch returns, on every core, with the widest vector instructions that this processor has.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <utility>
 #include <vector>
 
-#include "core/device.h"
+#include "core/launch_descriptor.h"
 #include "core/sanitize.h"
 #include "cpu/parallel.h"
 #include "cpu/thread_pool.h"
@@ -34,8 +35,8 @@ struct InstructionSet {
   const Launcher* launchers;
 };
 
-// The widest of those that were built that the processor has; SPECATTN_ISA=baseline|avx2|avx512 asks for a narrower one. No launchers:
-// there is none.
+// The widest instruction set that was built and that this processor has, at most the one that SPECATTN_ISA (baseline, avx2 or
+// avx512) names. `launchers` is null if there is none.
 InstructionSet ChooseInstructionSet() {
 #if defined(SPECATTN_HAS_avx2) || defined(SPECATTN_HAS_avx512)
   const char* wanted = std::getenv("SPECATTN_ISA");
@@ -77,21 +78,31 @@ void ProcessorName(char* out, size_t size) {
 #endif
 }
 
-constexpr size_t kHuge = size_t{2} << 20;
+constexpr size_t kHuge = size_t{2} << 20;  // bytes of a huge page
 
+// The CPU device's stream: runs launches on a thread pool and owns their scratch memory.
 class ThreadPoolStream final : public CpuStream {
  public:
-  ThreadPoolStream() : threads_(ThreadPool::Get()) {}
+  explicit ThreadPoolStream(std::shared_ptr<ThreadPool> threads) : threads_(std::move(threads)) {}
   ~ThreadPoolStream() override { std::free(scratch_); }
 
+  // Runs one launch of the kernel.
+  Status Run(const Launcher* launchers, Kernel kernel, const Args& args) {
+    scratch_calls_ = 0;
+    short_of_memory_ = false;
+    const Status status = launchers[kernel](*this, args);
+    SPECATTN_CHECK(scratch_calls_ <= 1, "[%s] the kernel asked for scratch memory %d times in one launch",
+                   kKernels[kernel].name, scratch_calls_);
+    return status;
+  }
+
+  // The memory is kept for later launches. It is allocated half as large again as asked for, so that attention, which needs
+  // more with every token, does not allocate it anew at every step.
   void* Scratch(size_t bytes) override {
+    if (++scratch_calls_ > 1) return nullptr;
     if (!scratch_ || bytes > scratch_bytes_ || kExactMemory) {
-      std::free(scratch_);
-      scratch_bytes_ = kExactMemory ? bytes : bytes + bytes / 2;
-      if (posix_memalign(&scratch_, 64, scratch_bytes_) != 0) {
-        scratch_ = nullptr;
-        scratch_bytes_ = 0;
-      }
+      FreeScratch();
+      short_of_memory_ = (kExactMemory || !AllocateScratch(bytes + bytes / 2)) && !AllocateScratch(bytes);
     }
     return scratch_;
   }
@@ -100,15 +111,33 @@ class ThreadPoolStream final : public CpuStream {
   }
   int threads() const override { return threads_->threads(); }
 
+  bool short_of_memory() const { return short_of_memory_; }
+  size_t scratch_bytes() const { return scratch_bytes_; }
+  void FreeScratch() {
+    std::free(scratch_);
+    scratch_ = nullptr;
+    scratch_bytes_ = 0;
+  }
+
  private:
+  bool AllocateScratch(size_t bytes) {
+    void* data = nullptr;
+    if (posix_memalign(&data, 64, bytes) != 0) return false;
+    scratch_ = data;
+    scratch_bytes_ = bytes;
+    return true;
+  }
+
   std::shared_ptr<ThreadPool> threads_;
   void* scratch_ = nullptr;
   size_t scratch_bytes_ = 0;
+  int scratch_calls_ = 0;         // in this launch
+  bool short_of_memory_ = false;  // of scratch, in this launch
 };
 
-// One recorded launch: its own copy of everything that Args points to.
+// A recorded launch, with copies of everything that Args points to.
 struct RecordedLaunch {
-  Launcher launcher;
+  Kernel kernel;
   std::vector<Tensor> inputs, outputs;
   std::vector<double> attrs;
 
@@ -118,11 +147,12 @@ struct RecordedLaunch {
   }
 };
 
+// A capture on the CPU: a list of launches that a replay runs one after the other.
 class LaunchList final : public Capture {
  public:
-  explicit LaunchList(Stream& stream) : stream_(stream) {}
-  void Add(Launcher launcher, const Args& args) {
-    launches_.push_back({launcher,
+  LaunchList(ThreadPoolStream& stream, const Launcher* launchers) : stream_(stream), launchers_(launchers) {}
+  void Add(Kernel kernel, const Args& args) {
+    launches_.push_back({kernel,
                          {args.inputs, args.inputs + args.input_count},
                          {args.outputs, args.outputs + args.output_count},
                          {args.attrs, args.attrs + args.attr_count}});
@@ -138,7 +168,7 @@ class LaunchList final : public Capture {
     size_t next = 0;
     for (size_t mark = 0; mark <= marks_.size(); ++mark) {
       for (const size_t end = mark < marks_.size() ? marks_[mark] : launches_.size(); next < end; ++next)
-        SPECATTN_RETURN_IF_ERROR(launches_[next].launcher(stream_, launches_[next].args()));
+        SPECATTN_RETURN_IF_ERROR(stream_.Run(launchers_, launches_[next].kernel, launches_[next].args()));
       if (mark == marks_.size()) break;
       const auto now = Clock::now();
       times[mark] = std::chrono::duration<double, std::milli>(now - start).count();
@@ -158,16 +188,18 @@ class LaunchList final : public Capture {
  private:
   using Clock = std::chrono::steady_clock;
 
-  Stream& stream_;
+  ThreadPoolStream& stream_;
+  const Launcher* const launchers_;
   std::vector<RecordedLaunch> launches_;
-  std::vector<size_t> marks_;     // the number of commands before each mark
-  std::vector<double> times_[2];  // of the last two replays, in turns
+  std::vector<size_t> marks_;     // the number of launches before each mark
+  std::vector<double> times_[2];  // the times of replay i are in times_[i % 2]
   unsigned replays_ = 0;
 };
 
 class CpuDevice final : public Device {
  public:
-  CpuDevice() : isa_(ChooseInstructionSet()) {
+  explicit CpuDevice(std::shared_ptr<ThreadPool> threads)
+      : isa_(ChooseInstructionSet()), stream_(std::move(threads)) {
     char processor[128];
     ProcessorName(processor, sizeof processor);
     std::snprintf(description_, sizeof description_, "%s, %d thread%s, %s", processor, stream_.threads(),
@@ -194,6 +226,8 @@ class CpuDevice final : public Device {
     return 0;
 #endif
   }
+  size_t WorkspaceBytes() const override { return stream_.scratch_bytes(); }
+  void TrimWorkspace() override { stream_.FreeScratch(); }
 
   Status CopyIn(void* device, const void* host, size_t bytes) override {
     if (capture_) return Error("[capture] data can't be written to the device while launches are recorded");
@@ -211,15 +245,16 @@ class CpuDevice final : public Device {
   }
 
   Status Launch(Kernel kernel, const Args& args) override {
-    if (!capture_) return isa_.launchers[kernel](stream_, args);
-    capture_->Add(isa_.launchers[kernel], args);
+    if (!capture_) return stream_.Run(isa_.launchers, kernel, args);
+    capture_->Add(kernel, args);
     return Ok();
   }
+  bool short_of_memory() const override { return stream_.short_of_memory(); }
   Status Synchronize() override { return Ok(); }
 
   Status BeginCapture() override {
     if (capture_) return Error("[capture] launches are being recorded already");
-    capture_.reset(new LaunchList(stream_));
+    capture_.reset(new LaunchList(stream_, isa_.launchers));
     return Ok();
   }
   Status Mark() override {
@@ -253,7 +288,9 @@ void ProbeCpu(Probe* probe) {
 Status OpenCpu(std::unique_ptr<Device>* device) {
   SPECATTN_CHECK(ChooseInstructionSet().launchers,
                  "[cpu] this build has no kernels for this processor's instructions (or SPECATTN_ISA's)");
-  device->reset(new (std::nothrow) CpuDevice);
+  std::shared_ptr<ThreadPool> threads;
+  SPECATTN_RETURN_IF_ERROR(ThreadPool::Get(&threads));
+  device->reset(new (std::nothrow) CpuDevice(std::move(threads)));
   return *device ? Ok() : Error("[cpu] out of memory");
 }
 

@@ -1,26 +1,27 @@
-// Dot products of rows with rows, the core of every matrix product with transposed weights and of attention
-// scores.
+// Dots, the dot products of rows with rows: attention scores, and matrix products with transposed weights. Axpys, weighted sums
+// of rows: attention outputs, and other matrix products.
 //
-// Each result is one vector accumulator over the common axis, in order, folded at the end: it has the same
-// bits whatever the tile it was computed in. The results of one row thus don't depend on how many rows are
-// computed with it.
+// Each result of Dots is summed in one vector accumulator, along the common axis in order, and folded at the end. Its bits do not
+// depend on the tile in which it is computed, so the results of a row do not depend on how many rows are computed with it.
 #pragma once
 #include "cpu/simd.h"
 
 namespace specattn {
 namespace {
 
-// As many accumulators as the registers hold beside the operands.
+// Tile sizes of Dots: as many accumulators as the registers hold beside the operands.
 constexpr int kTileRows = kLanes == 16 ? 6 : 4;
 constexpr int kTileCols = kLanes == 16 ? 4 : 2;
 
+// Whether rows of W are read as pairs: one load gives 2 * kLanes bfloat16 numbers, which LoadEven and LoadOdd widen. Rows that meet
+// them are stored in the matching order, by Pair.
 template <class W>
 constexpr bool kPaired = false;
 template <>
 constexpr bool kPaired<BFloat16> = true;
 constexpr int64_t kPair = 2 * kLanes;
 
-// The even ones and the odd ones of 2 * kLanes elements.
+// The elements with even indices, and with odd indices, of 2 * kLanes elements.
 inline Vec LoadEven(const BFloat16* p) {
   return reinterpret_cast<Vec>(*reinterpret_cast<const UVecU*>(p) << 16);
 }
@@ -28,8 +29,8 @@ inline Vec LoadOdd(const BFloat16* p) {
   return reinterpret_cast<Vec>(*reinterpret_cast<const UVecU*>(p) & 0xffff0000u);
 }
 
-// to = scale * from, each full group of 2 * kLanes elements with the even ones first if `paired`. In place
-// only if not paired.
+// Writes scale * from to `to`. If `paired`, each full group of 2 * kLanes elements is reordered: first the elements with even
+// indices, then the others. `from` and `to` may be the same only if not paired.
 inline void Pair(const float* from, float scale, int64_t n, bool paired, float* to) {
   int64_t i = 0;
   for (; paired && i + kPair <= n; i += kPair)
@@ -39,7 +40,7 @@ inline void Pair(const float* from, float scale, int64_t n, bool paired, float* 
     }
   for (; i < n; ++i) to[i] = from[i] * scale;
 }
-// The same of scale * from[i] * gain[i].
+// Pair for scale * from[i] * gain[i].
 inline void PairScaled(const float* from, float scale, const float* gain, int64_t n, bool paired, float* to) {
   int64_t i = 0;
   for (; paired && i + kPair <= n; i += kPair)
@@ -50,8 +51,8 @@ inline void PairScaled(const float* from, float scale, const float* gain, int64_
   for (; i < n; ++i) to[i] = from[i] * scale * gain[i];
 }
 
-// out[r][c] = a[r] . b[c] for r < kRows, c < kCols; a [., lda], in the order of Pair if kPaired<W>, b [.,
-// ldb], both over n elements.
+// out[r][c] = a[r] . b[c] for r < kRows, c < kCols, over n elements. The rows of a, b and out are lda, ldb and ldo elements apart;
+// a is in the order of Pair if kPaired<W>.
 template <int kRows, int kCols, class W>
 inline void DotTile(const float* a, int64_t lda, const W* b, int64_t ldb, int64_t n, float* out,
                     int64_t ldo) {
@@ -59,10 +60,10 @@ inline void DotTile(const float* a, int64_t lda, const W* b, int64_t ldb, int64_
   int64_t i = 0;
   if constexpr (kPaired<W>) {
     for (; i + kPair <= n; i += kPair) {
-      // One half after the other: the accumulators leave no registers for both.
+      // Even and odd elements in turn: beside the accumulators there are no registers for both.
       Vec weight[kCols];
       for (int c = 0; c < kCols; ++c) weight[c] = LoadEven(b + c * ldb + i);
-      // The next tile's weights: their rows are too short for the hardware to see them coming.
+      // Prefetches the next tile's weights: the rows are too short for the hardware's prefetcher.
       for (int c = 0; c < kCols; ++c) __builtin_prefetch(b + (c + kCols) * ldb + i);
       for (int r = 0; r < kRows; ++r)
         for (int c = 0; c < kCols; ++c) sum[r][c] += Load(a + r * lda + i) * weight[c];
@@ -88,10 +89,11 @@ inline void DotTile(const float* a, int64_t lda, const W* b, int64_t ldb, int64_
   for (int r = 0; r < kRows; ++r) SumEach(sum[r], out + r * ldo);
 }
 
+// DotTile for all columns.
 template <int kRows, class W>
 inline void DotRows(const float* a, int64_t lda, const W* b, int64_t cols, int64_t ldb, int64_t n, float* out,
                     int64_t ldo) {
-  // Few rows leave registers for more columns, which hide the latency of the additions.
+  // With few rows, registers are left for more columns, which hide the latency of the additions.
   constexpr int kWide = kRows == 1 ? 8 : kRows == 2 && kLanes == 16 ? 8 : kTileCols;
   int64_t c = 0;
   for (; c + kWide <= cols; c += kWide) DotTile<kRows, kWide>(a, lda, b + c * ldb, ldb, n, out + c, ldo);
@@ -128,8 +130,8 @@ inline void Dots(const float* a, int64_t rows, int64_t lda, const W* b, int64_t 
   }
 }
 
-// out[r][c] += sum over j of x[r][j] * b[j][c], j in order: rows of weights times a matrix of rows. x [.,
-// ldx], b [n, ldb].
+// out[r][c] += sum of x[r][j] * b[j][c] over j < n, in order of j, for r < kRows and kVecs vectors of columns. The rows of x, b and
+// out are ldx, ldb and ldo elements apart.
 template <int kRows, int kVecs, class W>
 inline void AxpyTile(const float* x, int64_t ldx, const W* b, int64_t ldb, int64_t n, float* out,
                      int64_t ldo) {
@@ -148,7 +150,8 @@ inline void AxpyTile(const float* x, int64_t ldx, const W* b, int64_t ldb, int64
     for (int v = 0; v < kVecs; ++v) Store(out + r * ldo + v * kLanes, sum[r][v]);
 }
 
-// The same for 2 * kLanes columns of bfloat16: sums with the even ones first, put back in place at the end.
+// AxpyTile for kPairs groups of 2 * kLanes columns of bfloat16. Even and odd columns have sums of their own, which are interleaved
+// at the end.
 template <int kRows, int kPairs>
 inline void AxpyPairs(const float* x, int64_t ldx, const BFloat16* b, int64_t ldb, int64_t n, float* out,
                       int64_t ldo) {
@@ -171,6 +174,7 @@ inline void AxpyPairs(const float* x, int64_t ldx, const BFloat16* b, int64_t ld
       }
 }
 
+// AxpyTile for all columns.
 template <int kRows, class W>
 inline void AxpyRows(const float* x, int64_t ldx, const W* b, int64_t cols, int64_t ldb, int64_t n,
                      float* out, int64_t ldo) {
@@ -181,8 +185,8 @@ inline void AxpyRows(const float* x, int64_t ldx, const W* b, int64_t cols, int6
   }
   for (; c + 4 * kLanes <= cols; c += 4 * kLanes) AxpyTile<kRows, 4>(x, ldx, b + c, ldb, n, out + c, ldo);
   for (; c + kLanes <= cols; c += kLanes) AxpyTile<kRows, 1>(x, ldx, b + c, ldb, n, out + c, ldo);
-  if (c <
-      cols) {  // as vectors too: a scalar loop's multiply-adds may be fused for one kRows and not for another
+  if (c < cols) {
+    // Vectors here too: the compiler may fuse the multiply-adds of a scalar loop for one kRows and not for another.
     Vec sum[kRows];
     for (int r = 0; r < kRows; ++r) sum[r] = LoadFirst(out + r * ldo + c, cols - c);
     for (int64_t j = 0; j < n; ++j) {
@@ -194,6 +198,7 @@ inline void AxpyRows(const float* x, int64_t ldx, const W* b, int64_t cols, int6
   }
 }
 
+// out[r][c] += sum of x[r][j] * b[j][c] over j < n, for all r < rows, c < cols. x is in its plain order, not in that of Pair.
 template <class W>
 inline void Axpys(const float* x, int64_t rows, int64_t ldx, const W* b, int64_t cols, int64_t ldb, int64_t n,
                   float* out, int64_t ldo) {

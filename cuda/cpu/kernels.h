@@ -1,4 +1,4 @@
-// The launchers of kernels.def, declared in the namespace of the instruction set this file is compiled for.
+// The CPU launchers of kernels.def, in the namespace of the instruction set that this file is compiled for.
 #pragma once
 #include "core/tensor.h"
 

@@ -1,29 +1,29 @@
-// The nucleus of a row of weights: the smallest set of elements whose mass reaches p of the row's, ties to
-// the lower index. Found without sorting, by bisection on the bits of the threshold (the bits of positive
-// floats are ordered as the floats are): each pass weighs the candidates at three thresholds, keeps the
-// quarter in which the mass crosses p and drops the rest. A row of 4096 takes a few microseconds and about
-// three times the work of summing it.
+// The nucleus of a row of weights: the smallest set of elements whose weights sum to at least p times the row's sum,
+// ties to the lower index. NucleusMask, NucleusSelect and SampleToken use it, and LargestOf for top-k.
 //
-// The set equals, always, the one that sorting (descending, ties by index) and a running float64 sum give.
-// Sums of float32 weights in float64 are exact in any order while the weights span less than 2^29 of the
-// total; where they are not, the answer is taken only if no rounding could change it, else the row is sorted
-// after all (p within about 1e-9 of 1).
+// The search does not sort. It bisects the bits of the threshold, since the bits of positive floats are ordered like the floats:
+// each pass sums the candidates above three thresholds, keeps the quarter of the range in which the sum crosses the target, and
+// drops the other candidates. A row of 4096 takes a few microseconds, about three times the work of summing it.
 //
-// Negative and NaN weights count as 0. The first infinite weight is the nucleus.
+// The set always equals the one that sorting (descending, ties by index) and a running float64 sum give. Float64 sums of float32
+// weights are exact in any order while the smallest weight is above about 2^-29 of the total. Otherwise the result is accepted
+// only if no rounding can change it; if one can (p within about 1e-9 of 1), the row is sorted after all.
+//
+// Negative and NaN weights count as 0. If a weight is infinite, the first infinite one alone is the nucleus.
 #pragma once
 #include "cpu/compact.h"
 
 namespace specattn {
 namespace {
 
-// The elements v[j] > threshold, and those of v[j] == threshold with j < ties_end.
+// A set of elements: those with v[j] > threshold, and those with v[j] == threshold and j < ties_end.
 struct Cut {
   float threshold;
   int64_t ties_end;
 };
 constexpr Cut kNothing = {INFINITY, 0};
 
-// Doubles as many as fill a vector, and the floats that widen to them.
+// A vector of doubles as long in bytes as Vec, and the floats that widen to it.
 typedef double DVec __attribute__((vector_size(kLanes * 4)));
 typedef float HalfVecU __attribute__((vector_size(kLanes * 2), aligned(4), may_alias));
 constexpr int kDoubleLanes = kLanes / 2;
@@ -48,14 +48,14 @@ inline float FloatOfBits(uint32_t u) {
   return x;
 }
 
-// Floats of scratch that NucleusOf and LargestOf need for a row of n.
+// The scratch, in floats, that NucleusOf and LargestOf need for a row of n elements.
 inline int64_t NucleusScratch(int64_t n) { return 2 * (n + kLanes); }
 
 struct RowStats {
-  double total = 0;           // of the positive elements
-  float largest = 0;          // 0: there are no positive elements
-  float smallest = INFINITY;  // the smallest positive one
-  int64_t positives = 0;
+  double total = 0;           // sum of the positive elements
+  float largest = 0;          // largest element; 0 if none is positive
+  float smallest = INFINITY;  // smallest positive element
+  int64_t positives = 0;      // number of positive elements
 };
 
 inline RowStats StatsOf(const float* row, int64_t n) {
@@ -90,9 +90,9 @@ inline RowStats StatsOf(const float* row, int64_t n) {
   return stats;
 }
 
-// Copies the elements in [low, high] (both positive) to `out`, in order, and returns how many. `out` may be
-// `in`; it needs room for kLanes more, which may be overwritten. As integers: less work, and negative ones
-// and NaN are out of range.
+// Copies the elements in [low, high], both positive, to `out`, in order, and returns how many they are. `out` may be `in`. It
+// needs room for kLanes more elements, which may be overwritten. Elements are compared as integers: that is less work, and
+// excludes negative numbers and NaN.
 inline int64_t Compact(const float* in, int64_t n, float low, float high, float* out) {
   const uint32_t first = Bits(low), span = Bits(high) - first;
   int32_t* to = reinterpret_cast<int32_t*>(out);
@@ -113,8 +113,8 @@ inline int64_t Compact(const float* in, int64_t n, float low, float high, float*
   return count;
 }
 
-// The mass (or, with kCount, the number) of the elements of at least each of three thresholds. x has zeros up
-// to a multiple of kLanes.
+// mass[i] = the sum (with kCount, the number) of the elements that are at least thresholds[i]. After its n elements, x holds
+// zeros up to a multiple of kLanes.
 template <bool kCount>
 inline void RunDeferredSoftmax(const float* x, int64_t n, const float (&thresholds)[3], double (&mass)[3]) {
   const DVec t0 = DVec{} + thresholds[0], t1 = DVec{} + thresholds[1], t2 = DVec{} + thresholds[2];
@@ -132,22 +132,23 @@ inline void RunDeferredSoftmax(const float* x, int64_t n, const float (&threshol
   mass[2] = Sum(m2);
 }
 
-// Where a descending running sum reaches its target: among `equal` elements of the value `threshold`, after
-// `above` from the larger ones. equal is 0 if rounding led the search astray.
+// Where the running sum of the elements in descending order reaches a target: among the `equal` elements of value `threshold`.
+// `above` is the sum (or number) of all larger elements. `equal` is 0 if rounding made the search fail.
 struct Crossing {
   float threshold;
   double above;
   int64_t equal;
 };
 
-// Searches candidates x[0, n), all in [low, high]; x is overwritten.
+// Searches the n candidates in x, all positive, for the place where their sum (with kCount, their number) reaches `target`. x is
+// overwritten and needs room for kLanes more elements.
 template <bool kCount>
 inline Crossing FindCrossing(float* x, int64_t n, double target) {
   double above = 0;
   while (n > 0) {
     for (int i = 0; i < kLanes; ++i) x[n + i] = 0;
-    // As integers, which are ordered alike; the zeros pass through the maximum, and the minimum is told to
-    // skip them.
+    // The least and the largest candidate, compared as integers. The zeros of the padding cannot be the maximum, and the minimum
+    // skips them.
     IVec least = IVec{} + INT32_MAX, most = {};
     for (int64_t j = 0; j < n; j += kLanes) {
       const IVec v = reinterpret_cast<IVec>(Load(x + j));
@@ -162,7 +163,7 @@ inline Crossing FindCrossing(float* x, int64_t n, double target) {
     }
     if (low == high) return {x[0], above, n};
 
-    // Quarters of [low, end). The mass from `low` up reaches the target, that from `end` up does not.
+    // Quarters of [low, end). The elements from `low` up reach the target; those from `end` up do not.
     const uint32_t span = static_cast<uint32_t>(high - low) + 1, end = static_cast<uint32_t>(high) + 1;
     uint32_t edges[5] = {static_cast<uint32_t>(low), 0, 0, 0, end};
     float thresholds[3];
@@ -174,14 +175,15 @@ inline Crossing FindCrossing(float* x, int64_t n, double target) {
     RunDeferredSoftmax<kCount>(x, n, thresholds, mass);
     int quarter = 3;
     while (quarter > 0 && above + mass[quarter - 1] < target) --quarter;
-    if (edges[quarter] == edges[quarter + 1]) break;  // the mass from `low` up fell short
+    if (edges[quarter] == edges[quarter + 1])
+      break;  // by rounding, even all elements fell short of the target
     if (quarter < 3) above += mass[quarter];
     n = Compact(x, n, FloatOfBits(edges[quarter]), FloatOfBits(edges[quarter + 1] - 1), x);
   }
   return {0, above, 0};
 }
 
-// The cut that keeps all elements above the threshold and the first `ties` at it.
+// The cut that keeps all elements above the threshold and the first `ties` of the `equal` elements at it.
 inline Cut KeepTies(const float* row, int64_t n, float threshold, int64_t ties, int64_t equal) {
   if (ties >= equal) return {threshold, n};
   int64_t j = 0;
@@ -189,7 +191,7 @@ inline Cut KeepTies(const float* row, int64_t n, float threshold, int64_t ties, 
   return {threshold, j};
 }
 
-// The definition, by sorting: for rows whose answer hangs on how float64 rounds.
+// The nucleus by its definition, with a radix sort, for rows whose result depends on how float64 rounds.
 inline Cut NucleusBySorting(const float* row, int64_t n, double p, float* scratch) {
   float* x = scratch;
   float* y = scratch + n + kLanes;
@@ -218,14 +220,14 @@ inline Cut NucleusBySorting(const float* row, int64_t n, double p, float* scratc
   return KeepTies(row, n, x[kept - 1], ties, n + 1);
 }
 
-// p in (0, 1]. scratch: NucleusScratch(n) floats.
+// The nucleus of a row of n elements, p in (0, 1]. `scratch` has NucleusScratch(n) floats.
 inline Cut NucleusOf(const float* row, int64_t n, double p, float* scratch) {
   const RowStats stats = StatsOf(row, n);
   if (stats.positives == 0 || !(p > 0)) return kNothing;
   if (stats.largest == INFINITY) return KeepTies(row, n, INFINITY, 1, n + 1);
   const double target = p * stats.total;
 
-  // Elements below (1 - p) of the mean cannot add up to 1 - p of the mass: they are outside.
+  // Elements below 1 - p times the mean are outside: all of them together sum to less than 1 - p of the total.
   const float floor =
       static_cast<float>((1 - p) * (1 - 1e-6) * stats.total / static_cast<double>(stats.positives));
   const float low = floor > stats.smallest ? floor : stats.smallest;
@@ -234,16 +236,16 @@ inline Cut NucleusOf(const float* row, int64_t n, double p, float* scratch) {
 
   if (found.equal == 0) return NucleusBySorting(row, n, p, scratch);
 
-  // The fewest ties that reach the target.
+  // Of the elements at the threshold, the fewest that make the sum reach the target.
   const auto mass = [&](int64_t k) { return found.above + static_cast<double>(k) * found.threshold; };
-  const double wanted = (target - found.above) / found.threshold;  // may be past every integer
+  const double wanted = (target - found.above) / found.threshold;  // may exceed every int64_t
   int64_t ties = !(wanted >= 1)                               ? 1
                  : wanted >= static_cast<double>(found.equal) ? found.equal
                                                               : static_cast<int64_t>(wanted);
   while (ties > 1 && mass(ties - 1) >= target) --ties;
   while (ties < found.equal && mass(ties) < target) ++ties;
 
-  // Every partial sum is a multiple of the smallest element's last bit: exact while that fits 53 bits.
+  // Every partial sum is a multiple of the smallest element's last bit, so sums are exact while the total fits 53 of such bits.
   const uint32_t exponent = Bits(stats.smallest) >> 23;
   const double last_bit = std::ldexp(1.0, static_cast<int>(exponent == 0 ? 1 : exponent) - 150);
   const double error = stats.total < last_bit * 0x1p53 ? 0 : stats.total * static_cast<double>(n) * 0x1p-51;
@@ -252,7 +254,7 @@ inline Cut NucleusOf(const float* row, int64_t n, double p, float* scratch) {
                  : NucleusBySorting(row, n, p, scratch);
 }
 
-// The k largest positive elements (all of them if there are fewer), ties to the lower index. k >= 1. scratch:
+// The k >= 1 largest positive elements (all positive elements if there are fewer), ties to the lower index. `scratch` has
 // NucleusScratch(n) floats.
 inline Cut LargestOf(const float* row, int64_t n, int64_t k, float* scratch) {
   const RowStats stats = StatsOf(row, n);
@@ -262,8 +264,9 @@ inline Cut LargestOf(const float* row, int64_t n, int64_t k, float* scratch) {
   return KeepTies(row, n, found.threshold, k - static_cast<int64_t>(found.above), found.equal);
 }
 
-// Calls fn(begin, end, least) for the two ranges of a row that a cut splits: inside it are the elements >=
-// least. From ties_end on that is the float after the threshold (after infinity NaN, which nothing reaches).
+// Calls fn(begin, end, least) for the ranges of a row before and after ties_end. The elements of a range that are >= least are
+// inside the cut: before ties_end `least` is the threshold, after it the next larger float (NaN after infinity, which no element
+// reaches).
 template <class Fn>
 inline void ForCut(int64_t n, Cut cut, const Fn& fn) {
   const int64_t middle = cut.ties_end < n ? cut.ties_end : n;
@@ -280,7 +283,7 @@ inline void MarkKept(const float* row, int64_t n, Cut cut, uint8_t* kept) {
   });
 }
 
-// row[j] = 0 where it is outside the cut.
+// Sets the elements outside the cut to 0.
 inline void ZeroOthers(float* row, int64_t n, Cut cut) {
   ForCut(n, cut, [=](int64_t begin, int64_t end, float least) {
     int64_t j = begin;

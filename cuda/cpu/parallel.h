@@ -1,4 +1,4 @@
-// ParallelFor: how CPU kernels use every core.
+// ParallelFor, by which CPU kernels share a loop between threads, and CpuStream, the stream that runs it.
 #pragma once
 #include <cstdint>
 
@@ -6,20 +6,20 @@
 
 namespace specattn {
 
-// The CPU device's stream: runs at once, on the caller's thread and the pool's.
+// The CPU device's stream. Work runs at once, on the calling thread and the threads of a pool.
 class CpuStream : public Stream {
  public:
   using Body = void (*)(void* context, int64_t begin, int64_t end);
-  // Calls body(context, begin, end) over disjoint ranges that cover [0, count), each at most `grain` long, on
-  // any thread.
+  // Calls body(context, begin, end) for disjoint ranges that cover [0, count), each at most `grain` long, on any thread. Returns
+  // when all calls have returned.
   virtual void Parallel(int64_t count, int64_t grain, Body body, void* context) = 0;
   virtual int threads() const = 0;
 };
 
-namespace {  // internal linkage: each instruction set's build keeps its own copy (see simd.h)
+namespace {  // internal linkage: each instruction set has its own copy (see simd.h)
 
-// fn(begin, end) over disjoint ranges that cover [0, count). `grain`: the longest range one call gets; choose
-// it so that a range is worth 10 us or more, and a count <= grain stays on the caller's thread.
+// Calls fn(begin, end) for disjoint ranges that cover [0, count), on several threads. No range is longer than `grain`: a grain of
+// 10 us of work or more is worth a thread's start. A loop of at most `grain` stays on the calling thread.
 template <class Fn>
 inline void ParallelFor(Stream& stream, int64_t count, int64_t grain, const Fn& fn) {
   if (count <= 0) return;

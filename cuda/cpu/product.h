@@ -1,5 +1,5 @@
-// What BatchMatMul and Linear share: rows in the order that the dot products read, and panels of columns over
-// threads.
+// How the matrix products BatchMatMul and Linear share work between threads: pieces of rows to reorder for the dot products
+// (ForRows), and panels of columns to multiply (ForPanels).
 #pragma once
 #include "cpu/dot.h"
 #include "cpu/parallel.h"
@@ -7,19 +7,19 @@
 namespace specattn {
 namespace {
 
-// Multiplications that are worth a thread's while: about 2 us.
+// The least multiplications that are worth handing to a thread: about 2 us of work.
 constexpr int64_t kGrainWork = 48 * 1024;
-// Columns of weights that stay in the second-level cache while all rows pass by.
+// Columns of weights that stay in the second-level cache while they are multiplied with all rows.
 constexpr int64_t kPanelCols = 64;
 
-// fn(begin, end) over pieces of `rows` rows, of `inner` numbers each, that are to be packed.
+// Calls fn(begin, end) for ranges of `rows` rows of `inner` numbers each.
 template <class Fn>
 inline void ForRows(Stream& stream, int64_t rows, int64_t inner, const Fn& fn) {
   ParallelFor(stream, rows, 1 + kGrainWork / (inner + 1), fn);
 }
 
-// fn(batch, begin, end) over pieces of all batches' columns, where a column takes `work` multiplications; of `least`
-// columns or more, where there are so many.
+// Calls fn(batch, begin, end) for panels of the columns of all batches. A column takes `work` multiplications. A panel has at least
+// `least` columns, save the last one of a batch.
 template <class Fn>
 inline void ForPanels(Stream& stream, int64_t batches, int64_t cols, int64_t least, int64_t work,
                       const Fn& fn) {

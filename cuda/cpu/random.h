@@ -1,12 +1,12 @@
-// Draws from a row of weights by inversion.
+// Draw: draws an index from a row of weights by inversion of their running sum.
 #pragma once
 #include "core/random.h"
 
 namespace specattn {
 namespace {
 
-// Sum of weight(begin) ... weight(end - 1) in double, in eight lanes: the same order for every instruction
-// set.
+// The sum of weight(begin) ... weight(end - 1) in double. It always has eight lanes, so that every instruction set adds in the
+// same order.
 template <class Weight>
 inline double SumOf(int64_t begin, int64_t end, const Weight& weight) {
   double lane[8] = {};
@@ -17,8 +17,8 @@ inline double SumOf(int64_t begin, int64_t end, const Weight& weight) {
   return ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
 }
 
-// The first index at which the running sum of the n non-negative weights exceeds u (in [0, 1)) of their
-// total; -1 if that is 0. The sum runs over chunks first, so that few of the weights are added one by one.
+// The first index at which the running sum of the n non-negative weights exceeds u times their total, with u in [0, 1); -1 if the
+// total is 0. Whole chunks are summed first, so that only one chunk's weights are added one by one.
 template <class Weight>
 inline int64_t Draw(int64_t n, double u, const Weight& weight) {
   constexpr int kChunks = 64;
@@ -39,7 +39,8 @@ inline int64_t Draw(int64_t n, double u, const Weight& weight) {
   for (int64_t j = c * size; j < n && j < (c + 1) * size; ++j) {
     const double w = static_cast<double>(weight(j));
     if (!(w > 0)) continue;
-    drawn = j;  // the chunk's last one where adding one by one rounds to less than the chunk's sum
+    drawn =
+        j;  // if the running sum rounds to less than the chunk's, the chunk's last positive weight is drawn
     sum += w;
     if (sum > u * total) break;
   }

@@ -1,11 +1,11 @@
-// What RMSNorm and Linear share: a row's scale.
+// RMSScale: the factor by which RMSNorm, and Linear with a fused norm, scale a row.
 #pragma once
 #include "cpu/simd.h"
 
 namespace specattn {
 namespace {
 
-// Four accumulators hide the latency of the additions; each lane adds at most E / (4 kLanes) squares.
+// Four accumulators hide the latency of the additions.
 template <class X>
 inline float SumOfSquares(const X* x, int64_t width) {
   Vec sum[4] = {};
@@ -20,8 +20,8 @@ inline float SumOfSquares(const X* x, int64_t width) {
     const Vec v = Load(x + e);
     sum[0] += v * v;
   }
-  if (e <
-      width) {  // as a vector too: a scalar loop's multiply-adds may be fused in one kernel and not in another
+  if (e < width) {
+    // A vector here too: the compiler may fuse the multiply-adds of a scalar loop in one kernel and not in another.
     const Vec v = LoadFirst(x + e, width - e);
     sum[0] += v * v;
   }

@@ -1,18 +1,18 @@
-// What RotaryEmbedding and RotaryAppend share.
+// The rotary embedding of one head, which RotaryEmbedding and RotaryAppend share.
 #pragma once
 #include "cpu/simd.h"
 
 namespace specattn {
 namespace {
 
-// cos and sin of position * frequencies[i], times scale. The angle is a float32, as in the reference
-// implementations; its reduction to [-pi/4, pi/4] and the Taylor polynomials are in double, right to about 1
-// float32 ulp for angles of millions. Branchless, so that the compiler vectorises it: libm's sinf and cosf
-// take ten times as long.
+// cosine[i] and sine[i] = scale * cos and sin of position * frequencies[i], for i < half. The angle is a float32, as in the
+// reference implementations. Its reduction to [-pi/4, pi/4] and the Taylor polynomials are computed in double: the results are
+// right to about 1 float32 ulp, even for angles of millions. There are no branches, so that the compiler vectorises the loop;
+// libm's sinf and cosf take ten times as long.
 inline void CosSin(const float* frequencies, int64_t half, float position, float scale, float* cosine,
                    float* sine) {
-  constexpr double kShift =
-      6755399441055744.0;  // 1.5 * 2^52: adding it rounds to an integer, in the low bits
+  // 1.5 * 2^52: adding it rounds a number to an integer, which then stands in the low bits.
+  constexpr double kShift = 6755399441055744.0;
   for (int64_t i = 0; i < half; ++i) {
     const double angle = position * frequencies[i];
     const double shifted = angle * 0.6366197723675814 + kShift;
@@ -31,6 +31,7 @@ inline void CosSin(const float* frequencies, int64_t half, float position, float
   }
 }
 
+// Rotates the pairs (x[i], x[half + i]) of a head by the angles of CosSin.
 inline void RotateHead(const float* x, const float* cosine, const float* sine, int64_t half, float* y) {
   int64_t i = 0;
   for (; i + kLanes <= half; i += kLanes) {

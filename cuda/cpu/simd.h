@@ -1,10 +1,10 @@
-// Vectors for CPU kernels, as wide as the instruction set this file is compiled for.
+// Vectors for CPU kernels, as wide as the instruction set that this file is compiled for.
 //
-// Every kernels/<op>.cc is compiled once per instruction set (baseline, avx2, avx512) into namespace
-// specattn::SPECATTN_ISA, and the CPU device picks one at run time. Code here and in the kernels must have
-// internal linkage (an unnamed namespace) and must not use templates of the standard library that could be
-// emitted as weak symbols: the linker would keep one copy for all, perhaps the AVX-512 one on a machine
-// without it. The build checks this.
+// Every kernels/<op>.cc is compiled once for each instruction set (baseline, avx2, avx512), into the namespace
+// specattn::SPECATTN_ISA; the CPU device picks one at run time. Code here and in the kernels must have internal linkage (an
+// unnamed namespace) and must not use templates of the standard library that the compiler may emit as weak symbols. The linker
+// keeps one copy of a weak symbol for all instruction sets, perhaps the AVX-512 one on a machine without AVX-512. The build
+// checks this (check_symbols.cmake).
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -27,7 +27,7 @@ constexpr int kLanes = 8;
 constexpr int kLanes = 4;
 #endif
 
-// may_alias and an alignment of one element make loads from any float array legal.
+// The types with U may be loaded from any array: may_alias allows other types, and the alignment is that of an element.
 typedef float Vec __attribute__((vector_size(kLanes * 4)));
 typedef float VecU __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
 typedef int32_t IVec __attribute__((vector_size(kLanes * 4)));
@@ -48,8 +48,8 @@ inline Vec Splat(float x) { return Vec{} + x; }
 inline float ToFloat(float x) { return x; }
 inline float ToFloat(BFloat16 x) { return __builtin_bit_cast(float, static_cast<uint32_t>(x.bits) << 16); }
 inline float ToFloat(Float16 x) {
-  // Exponent and mantissa shifted into place, then scaled by 2^112: right for denormals too; inf and NaN
-  // apart.
+  // The exponent and the mantissa are shifted into place and scaled by 2^112, which is right for denormals too. Infinities and
+  // NaN get their exponent directly.
   const uint32_t magnitude = static_cast<uint32_t>(x.bits & 0x7fff) << 13;
   const uint32_t sign = static_cast<uint32_t>(x.bits & 0x8000) << 16;
   const float finite = __builtin_bit_cast(float, magnitude) * 0x1p112f;
@@ -73,20 +73,20 @@ inline void FromFloat(float x, Float16* out) {
     bits = 0x7e00;
   else if (u >= 0x477ff000u)  // rounds to 65536 or more
     bits = 0x7c00;
-  else if (u < 0x38800000u)  // denormal: let the adder round
+  else if (u < 0x38800000u)  // denormal: adding 0.5 rounds it
     bits = __builtin_bit_cast(uint32_t, __builtin_bit_cast(float, u) + 0.5f) - 0x3f000000u;
   else
     bits = (u + 0xc8000fffu + ((u >> 13) & 1)) >> 13;
   out->bits = static_cast<uint16_t>(bits | sign);
 }
 
-// kLanes elements from any address, as float32.
+// Loads kLanes elements from any address and widens them to float32.
 inline Vec Load(const float* p) { return *reinterpret_cast<const VecU*>(p); }
 inline Vec Load(const BFloat16* p) {
   const HVec h = *reinterpret_cast<const HVecU*>(p);
   return reinterpret_cast<Vec>(__builtin_convertvector(h, UVec) << 16);
 }
-inline Vec Load(const Float16* p) {  // as ToFloat
+inline Vec Load(const Float16* p) {  // the same steps as ToFloat
   const UVec h = __builtin_convertvector(*reinterpret_cast<const HVecU*>(p), UVec);
   const UVec magnitude = (h & 0x7fff) << 13;
   const UVec finite = reinterpret_cast<UVec>(reinterpret_cast<Vec>(magnitude) * 0x1p112f);
@@ -94,7 +94,7 @@ inline Vec Load(const Float16* p) {  // as ToFloat
   return reinterpret_cast<Vec>(bits | (h & 0x8000) << 16);
 }
 inline void Store(float* p, Vec v) { *reinterpret_cast<VecU*>(p) = v; }
-// The first n < kLanes elements, then zeros.
+// Loads the first n < kLanes elements; the other lanes are 0.
 template <class T>
 inline Vec LoadFirst(const T* p, int64_t n) {
   T padded[kLanes] = {};
@@ -102,7 +102,7 @@ inline Vec LoadFirst(const T* p, int64_t n) {
   return Load(padded);
 }
 
-// Sums and maxima over lanes, in a fixed order: halves onto each other.
+// Rotates lanes by kWidth. Sum and Max over lanes fold a vector's halves onto each other, always in the same order.
 template <int kWidth>
 inline Vec Fold(Vec v) {
   IVec index;
@@ -125,8 +125,8 @@ inline float Max(Vec v) {
   return v[0];
 }
 
-// One step of SumEach: each result holds the lanes of two vectors, folded in halves. A vector has kSegments
-// segments, one a sum it carries.
+// A step of SumEach. Each input has kSegments segments, and each segment holds the partial sums of one vector. The result has the
+// segments of both inputs, each folded to half its length.
 template <int kSegments>
 inline Vec FoldPair(Vec a, Vec b) {
   constexpr int kHalf = kLanes / (2 * kSegments);
@@ -138,7 +138,7 @@ inline Vec FoldPair(Vec a, Vec b) {
   }
   return __builtin_shuffle(a, b, low) + __builtin_shuffle(a, b, high);
 }
-// out[i] = Sum(v[i]), the same bits, with a fraction of the shuffles.
+// out[i] = Sum(v[i]), to the same bits, with a fraction of the shuffles.
 template <int kCount>
 inline void SumEach(const Vec (&v)[kCount], float* out) {
   if constexpr (kCount == 8 && kLanes >= 8) {
@@ -156,8 +156,7 @@ inline void SumEach(const Vec (&v)[kCount], float* out) {
   }
 }
 
-// exp(x) to about 1 ulp: 2^n times a polynomial on [-ln2/2, ln2/2]. Below -87.3 it is 0, above 88.7 inf; NaN
-// stays NaN.
+// exp(x) to about 1 ulp, as 2^n times a polynomial on [-ln2/2, ln2/2]. It is 0 below -87.3, infinite above 88.7, and NaN for NaN.
 inline Vec Exp(Vec x) {
   const Vec n0 = x * 1.44269504f;
   const Vec shift = Splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
@@ -178,7 +177,7 @@ inline Vec Exp(Vec x) {
   y = x > 88.72283f ? Splat(INFINITY) : y;
   return x != x ? x : y;
 }
-// The same value for one element, so that tails equal full vectors bit for bit.
+// Exp of one element, to the bits that it has in a vector.
 inline float Exp(float x) { return Exp(Splat(x))[0]; }
 
 }  // namespace

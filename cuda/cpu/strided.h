@@ -1,4 +1,4 @@
-// ForRuns: what a CPU thread does of strided arrays.
+// ForRuns: runs the loops of core/strided.h on several threads.
 #pragma once
 #include "core/strided.h"
 #include "cpu/parallel.h"
@@ -6,8 +6,8 @@
 namespace specattn {
 namespace {
 
-// fn(out, in, n) for runs of the innermost loop: outputs out … out + n - 1, inputs from in[k] on. Every
-// thread gets about `grain` elements.
+// Calls fn(out, in, n) for runs of the innermost loop: a run has the n outputs from `out` on, and input k begins at in[k]. A thread
+// takes about `grain` elements at a time.
 template <int N, class Fn>
 inline void ForRuns(Stream& stream, const Loops<N>& loops, int64_t grain, const Fn& fn) {
   const int last = loops.rank - 1;

@@ -1,4 +1,4 @@
-// What SwiGLU and Linear share: the gate.
+// GateRow: the gate of SwiGLU, which Linear can apply to its result too.
 #pragma once
 #include "cpu/simd.h"
 
@@ -12,7 +12,7 @@ inline void GateRow(const float* gate, const float* up, float* y, int64_t width)
   int64_t f = 0;
   for (; f + kLanes <= width; f += kLanes) Store(y + f, Gated(Load(gate + f), Load(up + f)));
   const size_t tail = static_cast<size_t>(width - f) * sizeof(float);
-  if (tail > 0) {  // through a full vector, so that an element's value does not depend on where it stands
+  if (tail > 0) {  // in a full vector, so that an element's bits do not depend on its place
     float gates[kLanes] = {}, ups[kLanes] = {}, out[kLanes];
     std::memcpy(gates, gate + f, tail);
     std::memcpy(ups, up + f, tail);

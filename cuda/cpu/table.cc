@@ -1,4 +1,4 @@
-// The launchers by number, one table an instruction set.
+// The table of launchers by kernel number. Each instruction set compiles one.
 #include "cpu/kernels.h"
 
 namespace specattn {

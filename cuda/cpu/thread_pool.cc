@@ -1,8 +1,10 @@
 #include "cpu/thread_pool.h"
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cstdlib>
+#include <cstring>
 #include <system_error>
 #if defined(__linux__)
 #include <sched.h>
@@ -14,8 +16,8 @@
 namespace specattn {
 namespace {
 
-// How long a worker polls before it sleeps: longer than the gap between two kernels of a model, far shorter
-// than a user notices.
+// How long a worker polls for work before it sleeps: longer than the gap between two kernels of a model, so that waking costs
+// nothing while a model runs.
 constexpr auto kPatience = std::chrono::microseconds(50);
 
 void Pause() {
@@ -27,26 +29,39 @@ void Pause() {
 }
 
 int DefaultThreads() {
-  if (const char* text = std::getenv("SPECATTN_THREADS")) {
-    const int n = std::atoi(text);
-    if (n > 0) return std::min(n, 256);
-  }
 #if defined(__linux__)
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
 #endif
-  return std::max(1u, std::thread::hardware_concurrency());
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+Status FindThreads(int* threads) {
+  const char* const text = std::getenv("SPECATTN_THREADS");
+  if (!text) {
+    *threads = std::min(DefaultThreads(), ThreadPool::kMaxThreads);
+    return Ok();
+  }
+  const char* const end = text + std::strlen(text);
+  const auto [rest, error] = std::from_chars(text, end, *threads);
+  SPECATTN_CHECK(error == std::errc() && rest == end && *threads >= 1 && *threads <= ThreadPool::kMaxThreads,
+                 "[threads] SPECATTN_THREADS must be a whole number from 1 to %d but is '%s'",
+                 ThreadPool::kMaxThreads, text);
+  return Ok();
 }
 
 }  // namespace
 
-std::shared_ptr<ThreadPool> ThreadPool::Get() {
+Status ThreadPool::Get(std::shared_ptr<ThreadPool>* found) {
   static std::mutex mutex;
   static std::weak_ptr<ThreadPool> pool;
   std::lock_guard<std::mutex> lock(mutex);
-  std::shared_ptr<ThreadPool> alive = pool.lock();
-  if (!alive) pool = alive = std::make_shared<ThreadPool>(DefaultThreads());
-  return alive;
+  *found = pool.lock();
+  if (*found) return Ok();
+  int threads = 1;
+  SPECATTN_RETURN_IF_ERROR(FindThreads(&threads));
+  pool = *found = std::make_shared<ThreadPool>(threads);
+  return Ok();
 }
 
 ThreadPool::ThreadPool(int threads) {
@@ -54,7 +69,7 @@ ThreadPool::ThreadPool(int threads) {
     try {
       workers_.emplace_back(&ThreadPool::Work, this);
     } catch (const std::system_error&) {
-      break;  // fewer threads than wanted still work
+      break;  // the pool works with the threads that the system granted
     }
   }
 }
@@ -132,7 +147,7 @@ void ThreadPool::Run(int64_t count, int64_t grain, Body body, void* context) {
   Drain();
   const uint64_t state = state_.fetch_and(~kOpen, std::memory_order_acq_rel);
   const int joined = static_cast<int>((state & kJoinedMask) / kJoined);
-  // Soon over, unless the system took a worker's core away: then giving ours up for a moment brings it back.
+  // The workers finish soon, unless the system has taken a worker's core away. Yielding this core lets that worker go on.
   for (int polls = 0; finished_.load(std::memory_order_acquire) != joined; ++polls) {
     if (polls < 2000)
       Pause();

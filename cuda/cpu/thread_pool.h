@@ -1,4 +1,4 @@
-// A process-wide pool of threads that share one loop at a time with the thread that asks.
+// ThreadPool: threads that share one loop at a time with the thread that runs it. A process has one pool.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -8,15 +8,20 @@
 #include <thread>
 #include <vector>
 
+#include "core/status.h"
+
 namespace specattn {
 
 class ThreadPool {
  public:
   using Body = void (*)(void* context, int64_t begin, int64_t end);
 
-  // The pool of this process, alive while anybody holds it. SPECATTN_THREADS overrides its size (caller
-  // included).
-  static std::shared_ptr<ThreadPool> Get();
+  // The most threads that a pool has, the calling thread included. JavaScript reads it as the addon's `maxThreads`.
+  static constexpr int kMaxThreads = 1024;
+
+  // The pool of this process, alive while anybody holds it. SPECATTN_THREADS sets its size (the calling thread included) when it is
+  // made; the default is the number of processors that this process may use.
+  static Status Get(std::shared_ptr<ThreadPool>* pool);
 
   explicit ThreadPool(int threads);
   ~ThreadPool();
@@ -25,21 +30,21 @@ class ThreadPool {
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls body over ranges of at most `grain` that cover [0, count). If another thread is using the pool, the
-  // caller works alone.
+  // Calls `body` for ranges of at most `grain` that cover [0, count), and returns when all calls have returned. If another
+  // thread is using the pool, the calling thread runs the whole loop alone.
   void Run(int64_t count, int64_t grain, Body body, void* context);
 
  private:
-  // One word says which loop is on, whether it may still be joined and by how many it was: a worker that
-  // wakes late can't join a loop that is over, so nobody waits for sleepers.
+  // `state_` holds, in one word, the number of the current loop (in units of kEpoch), whether workers may join it (kOpen), and how
+  // many have (in units of kJoined). A worker that wakes late finds the loop closed, so Run waits only for workers that joined.
   static constexpr uint64_t kOpen = 1, kJoined = 2, kJoinedMask = 0xfffe, kEpoch = 0x10000;
 
-  void Work();
-  bool Join(uint64_t* seen);
-  void Drain();
+  void Work();                // a worker's life: join loops, poll, sleep
+  bool Join(uint64_t* seen);  // joins the current loop, if it is open and not the one numbered *seen
+  void Drain();               // runs ranges of the current loop until none is left
 
   std::vector<std::thread> workers_;
-  std::mutex user_;  // held by the thread whose loop is on
+  std::mutex user_;  // held by the thread whose loop runs
 
   Body body_ = nullptr;
   void* context_ = nullptr;

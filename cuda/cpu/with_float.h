@@ -1,12 +1,12 @@
-// WithFloat: one template for the three ways that floats are stored.
+// WithFloat: turns a float dtype into a C++ type, so that one template serves the three storage types of floats.
 #pragma once
 #include "cpu/simd.h"
 
 namespace specattn {
 namespace {
 
-// Calls fn(T{}) with the element type of a float dtype, which the launcher has checked: WithFloat(x.dtype,
-// [&](auto t) { Kernel(x.as<decltype(t)>()); }).
+// Calls fn with a value of the element type T. The launcher must have checked that dtype is a float type.
+//   WithFloat(x.dtype, [&](auto t) { Kernel(x.as<decltype(t)>()); });
 template <class Fn>
 inline void WithFloat(DType dtype, const Fn& fn) {
   if (dtype == DType::kBFloat16) {

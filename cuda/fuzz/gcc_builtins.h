@@ -1,4 +1,5 @@
-// The one builtin of g++'s that the kernels use and clang lacks: libFuzzer comes with clang. Included before all else (tools/fuzz-native.js).
+// __builtin_shuffle for clang. The kernels use this builtin of g++, and libFuzzer needs clang. tools/fuzz-native.js includes
+// this file before all others.
 #pragma once
 
 template <class V, class I>

@@ -1,8 +1,12 @@
-// A libFuzzer program (tools/fuzz-native.js): bytes become a descriptor, as JavaScript would write one, and the CPU device runs it under the
-// sanitizers. Coverage leads it past the launchers' checks into the kernels.
+// A libFuzzer program (tools/fuzz-native.js). It turns bytes into a launch descriptor, as JavaScript would write one, and runs
+// it on the CPU device under sanitizers. Guided by coverage, libFuzzer finds descriptors that pass the launchers' checks and
+// reach the kernels.
 //
-// Bytes: kernel, inputs, outputs, attrs; a tensor's buffer, dtype, rank and dimensions, one each; an attribute's number, one each; what the
-// buffers hold, over and over.
+// The bytes, in order:
+//   kernel, number of inputs, of outputs, of attributes    a byte each
+//   for each tensor: buffer, dtype, rank, dimensions       a byte each
+//   for each attribute: its number                         a byte
+//   the content of the buffers                             the rest, repeated
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -25,7 +29,7 @@ class Bytes {
  public:
   Bytes(const uint8_t* at, size_t size) : at_(at), end_(at + size) {}
   int Next() { return at_ < end_ ? *at_++ : 0; }
-  // Small numbers as they are, the others odd.
+  // A number: bytes below 200 stand for themselves, the others for the odd numbers of kOdd.
   double Number() {
     const int byte = Next();
     return byte < 200 ? byte : kOdd[(byte - 200) % (sizeof kOdd / sizeof *kOdd)];
@@ -49,7 +53,7 @@ specattn::Device* TheDevice() {
   return device.get();
 }
 
-// What a tensor of these dimensions takes, where it is little.
+// The bytes of a tensor with these dimensions, or 64 if they are no size or more than kMostBytes.
 size_t BytesOf(const double* dims, int rank, int dtype) {
   double bytes = dtype == 4 ? 1 : dtype == 1 || dtype == 2 ? 2 : 4;
   for (int i = 0; i < rank; ++i) bytes *= dims[i];
@@ -73,8 +77,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     double dims[10];
     for (int d = 0; d < rank; ++d) dims[d] = bytes.Number();
     int handle = 0;
-    if (buffer >= 200 &&
-        !handles.empty())  // another tensor's: a donated one's, or one that is not to be shared
+    // Buffers from 200 on stand for the buffer of an earlier tensor, whether the kernel allows that or not.
+    if (buffer >= 200 && !handles.empty())
       handle = handles[static_cast<size_t>(buffer) % handles.size()];
     else
       Check(allocator.Allocate(BytesOf(dims, rank, dtype), &handle));
@@ -96,7 +100,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   specattn::Launch launch;
   specattn::Status status = reader.Read(descriptor.data(), allocator, &launch);
   if (status.ok()) status = device->Launch(launch.kernel, launch.args);
-  // A refusal names its op.
+  // Every error message begins with the name of its op in brackets.
   if (!status.ok() && status.message[0] != '[') std::abort();
   return 0;
 }

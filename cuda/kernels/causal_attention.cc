@@ -22,6 +22,13 @@ struct Span {
   Partial* partial;
 };
 
+// Scratch of a tile, in float32 numbers.
+int64_t FloatsOf(const CausalAttentionCall& call, int64_t rows, int64_t chunks) {
+  constexpr int64_t kPartialFloats = sizeof(Partial) / sizeof(float);
+  const int64_t a_chunk = call.shape.head_size + 1 + kPartialFloats + (call.weights ? kChunk : 0);
+  return call.shape.heads * rows * (call.shape.head_size + chunks * a_chunk);
+}
+
 template <class W>
 void Attend(Stream& stream, const AttentionShape& s, const Span& tile, const W* k, const W* v, bool keep_e) {
   ParallelFor(stream, s.groups * tile.chunks, ChunksAtOnce(s, tile.queries), [&](int64_t begin, int64_t end) {
@@ -89,6 +96,13 @@ Status CausalAttention(Stream& stream, const Args& args) {
   const int32_t position = *call.position->as<int32_t>();
   const int64_t start = position < 0 ? 0 : position;
   const int64_t per_group = s.per_group();
+  const int64_t most_rows = s.rows < kTileTokens ? s.rows : kTileTokens;
+  const int64_t most_keys = start + s.rows < s.capacity ? start + s.rows : s.capacity;
+  const int64_t most_chunks = (most_keys + kChunk - 1) / kChunk;
+  float* const scratch = static_cast<float*>(
+      stream.Scratch(static_cast<size_t>(FloatsOf(call, most_rows, most_chunks)) * sizeof(float)));
+  SPECATTN_CHECK(scratch, "[CausalAttention] no scratch memory for %lld numbers",
+                 static_cast<long long>(FloatsOf(call, most_rows, most_chunks)));
   for (int64_t first = 0; first < s.rows; first += kTileTokens) {
     Span tile{};
     tile.first = first;
@@ -98,17 +112,11 @@ Status CausalAttention(Stream& stream, const Args& args) {
     tile.chunks = (tile.keys + kChunk - 1) / kChunk;
     tile.queries = tile.rows * per_group;
     const int64_t all = s.heads * tile.rows;  // queries of all groups
-    const int64_t floats = all * s.head_size + all * tile.chunks * s.head_size + all * tile.chunks +
-                           (call.weights ? all * tile.chunks * kChunk : 0);
-    float* scratch = static_cast<float*>(stream.Scratch(
-        static_cast<size_t>(floats) * 4 + static_cast<size_t>(all * tile.chunks) * sizeof(Partial)));
-    SPECATTN_CHECK(scratch, "[CausalAttention] no scratch memory for %lld numbers",
-                   static_cast<long long>(floats));
     tile.q = scratch;
     tile.outs = tile.q + all * s.head_size;
     tile.factor = tile.outs + all * tile.chunks * s.head_size;
-    tile.e = tile.factor + all * tile.chunks;
-    tile.partial = reinterpret_cast<Partial*>(scratch + floats);
+    tile.partial = reinterpret_cast<Partial*>(tile.factor + all * tile.chunks);
+    tile.e = reinterpret_cast<float*>(tile.partial + all * tile.chunks);
 
     for (int64_t t = 0; t < tile.rows; ++t)
       for (int64_t h = 0; h < s.heads; ++h) {

@@ -1,8 +1,8 @@
-// The TensorFlow adapter: our kernels as custom ops of the TensorFlow that @tensorflow/tfjs-node has loaded into this process. A Node-API
-// addon of its own, so that what fails is a JavaScript exception:
-//   open(devices)                  devices: the addon's; returns {version, gpuReason}
-//   define(kernel, inputs, outputs)  returns the op's name; see DefineOp
-//   copies()                       how many donated buffers were not forwarded
+// The TensorFlow adapter makes this project's kernels custom ops of the TensorFlow that @tensorflow/tfjs-node has loaded into this
+// process. It is a Node-API addon of its own, whose failures are JavaScript exceptions. Its functions:
+//   open(devices)                    takes the main addon's `devices` and returns {version, gpuReason}
+//   define(kernel, inputs, outputs)  defines an op and returns its name (DefineOp in op.h)
+//   copies()                         how many donated buffers were copied so far (Copies in op.h)
 #include <node_api.h>
 
 #include <exception>
@@ -36,7 +36,7 @@ napi_value Define(napi_env env, napi_callback_info info) {
   constexpr size_t kTexts = 3;
   size_t count = kTexts;
   napi_value arguments[kTexts] = {};
-  char texts[kTexts][64] = {};  // the longest has a letter for each of NucleusSelect's 34 inputs
+  char texts[kTexts][64] = {};  // the longest text has a letter for each of NucleusSelect's 34 inputs
   napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr);
   for (size_t i = 0; i < kTexts; ++i) {
     size_t length = 0;

@@ -6,7 +6,7 @@ namespace specattn {
 namespace tensorflow {
 namespace {
 
-// libtensorflow's own names, and the Python wheels'. Which of them has a function differs between versions.
+// The libraries of libtensorflow and of the Python wheels. In which of them a function lies differs between versions.
 #if defined(__APPLE__)
 constexpr const char* kLibraries[] = {"libtensorflow_framework.2.dylib", "libtensorflow.2.dylib",
                                       "libtensorflow_cc.2.dylib"};
@@ -22,7 +22,8 @@ Status FindCApi(CApi* api) {
   void* libraries[kLibraryCount] = {};
   bool loaded = false;
   for (int i = 0; i < kLibraryCount; ++i) {
-    // tfjs-node loads them for itself alone: another dlopen gives a handle to the same ones, and keeps them loaded.
+    // tfjs-node loads the libraries with local symbols, so dlsym needs a handle. RTLD_NOLOAD gives one to a loaded library
+    // only; the handle keeps the library loaded.
     libraries[i] = dlopen(kLibraries[i], RTLD_NOW | RTLD_NOLOAD);
     loaded = loaded || libraries[i];
   }

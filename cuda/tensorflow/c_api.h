@@ -1,5 +1,5 @@
-// TensorFlow's C API, declared here because its headers need not be there when this is built, and looked up at run time in the libraries
-// that tfjs-node has loaded.
+// CApi: pointers to functions of TensorFlow's C API. TensorFlow's headers need not be present when this is built, so the types are
+// declared here; the functions are looked up at run time in the libraries that tfjs-node has loaded.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -31,7 +31,8 @@ struct CApi {
 #undef FUNCTION
 };
 
-// Finds every function in the TensorFlow that this process has loaded. An error names the first one that is missing, and the version.
+// Finds every function in the TensorFlow that this process has loaded. The error names the first function that is missing and
+// TensorFlow's version.
 Status FindCApi(CApi* api);
 
 }  // namespace tensorflow

@@ -15,9 +15,11 @@ namespace specattn {
 namespace tensorflow {
 namespace {
 
+// A device on which ops run.
 struct Placement {
-  std::mutex mutex;          // a device takes one launch at a time; a graph's ops may run in several threads
-  Device* device = nullptr;  // never closed: TensorFlow may run ops until the process ends
+  std::mutex
+      mutex;  // held during a launch: TensorFlow runs ops in several threads, a device takes one at a time
+  Device* device = nullptr;  // never closed, since TensorFlow may run ops until the process ends
 };
 
 CApi api;
@@ -33,6 +35,7 @@ constexpr const char* kNames[] = {
 #undef KERNEL
 };
 
+// A TF_Status that is deleted with its scope.
 class AutoStatus {
  public:
   AutoStatus() : status_(api.TF_NewStatus()) {}
@@ -51,7 +54,8 @@ class AutoStatus {
   TF_Status* const status_;
 };
 
-// TensorFlow runs kernels with denormal numbers flushed to zero, in the calling thread: in ours they count.
+// Restores the default floating-point mode in a scope. TensorFlow calls kernels in threads that flush denormal numbers to zero;
+// this project's kernels compute with them.
 class DefaultFloats {
  public:
   DefaultFloats() {
@@ -80,7 +84,7 @@ Status DTypeOf(TF_DataType type, DType* dtype) {
   return Error("[tensorflow] no kernel takes tensors of TensorFlow's dtype %d", static_cast<int>(type));
 }
 
-// A TF_Tensor's buffer and shape. The context keeps the buffer, so that the TF_Tensor itself need not be kept.
+// Fills x with a TF_Tensor's buffer and shape and deletes the TF_Tensor: TensorFlow's context keeps the buffer.
 Status Describe(TF_Tensor* tensor, Tensor* x) {
   const Status status = DTypeOf(api.TF_TensorType(tensor), &x->dtype);
   const int rank = api.TF_NumDims(tensor);
@@ -93,7 +97,7 @@ Status Describe(TF_Tensor* tensor, Tensor* x) {
   return Ok();
 }
 
-// "1,2.5" -> {1, 2.5}; empty text is an empty list.
+// Parses "1,2.5" as {1, 2.5}. Empty text is an empty list.
 template <class T>
 Status ParseNumbers(const char* at, const char* end, std::vector<T>* numbers) {
   const char* const text = at;
@@ -109,7 +113,7 @@ Status ParseNumbers(const char* at, const char* end, std::vector<T>* numbers) {
   return Ok();
 }
 
-// Whether a tensor may have these dimensions: TensorFlow ends the process where it may not.
+// Whether a tensor may have these dimensions. TensorFlow would end the process on dimensions that are negative or too large.
 bool IsShape(const std::vector<int64_t>& dims) {
   int64_t bytes = 4;
   for (int64_t size : dims)
@@ -117,7 +121,7 @@ bool IsShape(const std::vector<int64_t>& dims) {
   return dims.size() <= size_t{kMaxRank};
 }
 
-// One TensorFlow kernel: TensorFlow makes one for each combination of attributes, and keeps it.
+// An op's kernel with the attributes of one node. TensorFlow makes one for each combination of attributes and keeps it.
 class Op {
  public:
   explicit Op(Kernel kernel) : kernel_(kernel) {}
@@ -187,8 +191,8 @@ class Op {
 
  private:
   struct Output {
-    std::vector<int64_t> numbers;  // its dimensions
-    int replaces = -1;             // an input, whose dimensions it has
+    std::vector<int64_t> numbers;  // the dimensions, unless the output replaces an input
+    int replaces = -1;             // the number of the input that the output replaces; -1: none
   };
 
   Status Allocate(TF_OpKernelContext* context, int i, const AutoStatus& status, Tensor* output) const {
@@ -218,7 +222,7 @@ Status GetText(TF_OpKernelConstruction* construction, const char* attr, std::str
   return status.get();
 }
 
-// No C++ exception (no memory for a list) may reach TensorFlow.
+// Runs work() and turns a C++ exception (no memory for a list) into an error, since none may reach TensorFlow.
 template <class Work>
 Status Guarded(Work work) {
   try {
@@ -256,7 +260,8 @@ constexpr void* (*kCreate[])(TF_OpKernelConstruction*) = {
 #undef KERNEL
 };
 
-// The shapes are in an attribute, which the C API does not show to a shape function; without one a tf.function would refuse the op.
+// The ops' shape function. A tf.function refuses an op without one, but the C API does not show it the attribute that holds the
+// shapes: all shapes are unknown.
 void UnknownShapes(TF_ShapeInferenceContext* context, TF_Status* status) {
   api.TF_ShapeInferenceContextSetUnknownShape(context, status);
 }
@@ -274,7 +279,8 @@ Status RegisterKernel(Kernel kernel, const std::string& op, const char* device,
   return status.get();
 }
 
-// Another copy of this library, of another copy of the package, may have been here first: to define an op twice ends the process.
+// Whether the op is defined already, perhaps by another copy of the package in this process. Defining an op twice would end the
+// process.
 bool IsRegistered(const std::string& op) {
   const AutoStatus status;
   TF_Buffer* const kernels = api.TF_GetRegisteredKernelsForOp(op.c_str(), status);

@@ -1,4 +1,4 @@
-// A kernel of kernels.def as TensorFlow ops.
+// Defines TensorFlow ops that run the kernels of kernels.def.
 #pragma once
 #include <string>
 
@@ -8,21 +8,24 @@
 namespace specattn {
 namespace tensorflow {
 
-// Where ops run: TensorFlow's "CPU", and its "GPU" where the addon has a GPU of its own to launch on.
+// Opens the devices on which ops run: the CPU, and a GPU if the addon can use one. Must come before DefineOp. Fails if the
+// addon was built with other kernels than the adapter.
 Status OpenDevices(const CApi& api, const Devices& devices);
 
-// How many donated buffers were copied so far, since TensorFlow did not let them be forwarded.
+// How many donated inputs were copied so far, because TensorFlow did not forward their buffers to the outputs.
 int64_t Copies();
 
-// Whether ops are registered for TensorFlow's GPU; if not, why.
+// Why ops are not registered for TensorFlow's GPU; empty if they are.
 const char* GpuReason();
 
-// Defines the op of a kernel for inputs and outputs of these dtypes, a letter each: f(loat), i(nt32), b(ool). Once for each of them:
-// TensorFlow's C API has no list of dtypes that tfjs-node could set. `name` becomes "Specattn" + kernel + "_" + inputs + "_" + outputs.
+// Defines the op of a kernel for one list of input dtypes and one of output dtypes, a letter each: f(loat), i(nt32), b(ool). Every
+// combination is an op of its own, since tfjs-node cannot set a list of dtypes as an attribute. `name` becomes
+// "Specattn" + kernel + "_" + inputs + "_" + outputs. Defining an op again does nothing.
 //
-// attr outputs  for each output, after a ';' from the second on, either its dimensions, "5,320", or "@" and the number of the input that
-//               it replaces: the input's buffer where TensorFlow lets it be forwarded (nobody else holds it), else a copy of it
-// attr attrs    the launch's numbers, "1e-05,1,0". Text, since TensorFlow's own numbers would be rounded to float32.
+// The op has two attributes, both text:
+//   outputs  for each output, separated by ';', either its dimensions ("5,320"), or '@' and the number of the donated input that
+//            the output replaces. Such an output has the input's buffer if nobody else holds it, else a copy.
+//   attrs    the launch's attributes ("1e-05,1,0"). They are text because TensorFlow would round numbers to float32.
 Status DefineOp(const char* kernel, const char* inputs, const char* outputs, std::string* name);
 
 }  // namespace tensorflow

@@ -352,6 +352,6 @@ describe('specattn', function () {
     const {status, stderr} = specattn(['generate', 'It was'], {env: {SPECATTN_THREADS: 'many'}});
     expect(status).to.equal(1);
     expect(stderr.trim().split('\n')).to.have.lengthOf(1);
-    expect(stderr).to.include("SPECATTN_THREADS must be a whole number from 1 to 999 but is 'many'");
+    expect(stderr).to.include("SPECATTN_THREADS must be a whole number from 1 to 1024 but is 'many'");
   });
 });

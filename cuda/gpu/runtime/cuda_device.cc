@@ -75,6 +75,8 @@ class CudaDevice final : public Device {
     size_t free = 0, total = 0;
     return cudaMemGetInfo(&free, &total) == cudaSuccess ? free : 0;
   }
+  size_t WorkspaceBytes() const override { return stream_.workspace_bytes(); }
+  void TrimWorkspace() override { stream_.TrimWorkspace(); }
 
   Status CopyIn(void* device, const void* host, size_t bytes) override {
     if (capture_) return Error("[capture] data can't be written to the device while launches are recorded");

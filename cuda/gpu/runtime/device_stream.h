@@ -3,11 +3,12 @@
 #pragma once
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 #include <vector>
 
-#include "core/device.h"
+#include "core/launch_descriptor.h"
 #include "gpu/matmul/blas.h"
 #include "gpu/runtime/buffer.h"
 #include "gpu/runtime/check_cuda.h"
@@ -40,7 +41,7 @@ class DeviceStream final : public CudaStream {
     processors_ = properties.multiProcessorCount;
     shared_bytes_ = static_cast<int64_t>(properties.sharedMemPerBlockOptin);
     SPECATTN_CUDA("make a stream", cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
-    counters_ = Buffer::Make(kCounters * sizeof(unsigned));
+    counters_ = Make(kCounters * sizeof(unsigned));
     SPECATTN_CHECK(counters_, "[cuda] no memory for %d counters", kCounters);
     SPECATTN_CUDA("clear the counters", cudaMemsetAsync(counters_->data(), 0, counters_->bytes(), stream_));
     SPECATTN_RETURN_IF_ERROR(KernelVersion(&architecture_));
@@ -55,6 +56,7 @@ class DeviceStream final : public CudaStream {
   }
 
   void* Scratch(size_t bytes) override {
+    if (++scratch_calls_ > 1) return nullptr;
     return Grow(&scratch_, bytes, kMinScratchBytes) ? scratch_->data() : nullptr;
   }
   cudaStream_t stream() const override { return stream_; }
@@ -126,8 +128,10 @@ class DeviceStream final : public CudaStream {
 
   // Calls a kernel's launcher, and remembers what the launch writes.
   Status Run(Kernel kernel, const Args& args) {
+    short_of_memory_ = false;
     if (TouchesDeferred(args)) SPECATTN_RETURN_IF_ERROR(FlushSoftmax());
-    launched_ = short_of_memory_ = false;
+    launched_ = false;
+    scratch_calls_ = 0;
     appending_.clear();
     const Status status = kLaunchers[kernel](*this, args);
     if (launched_) {
@@ -135,7 +139,23 @@ class DeviceStream final : public CudaStream {
       written_.clear();
       for (int i = 0; i < args.output_count; ++i) written_.push_back(RangeOf(args.outputs[i]));
     }
+    SPECATTN_CHECK(scratch_calls_ <= 1, "[%s] the kernel asked for scratch memory %d times in one launch",
+                   kKernels[kernel].name, scratch_calls_);
     return status;
+  }
+
+  // Bytes of the buffers that launches work in, those that only captures hold included.
+  size_t workspace_bytes() const {
+    size_t bytes = 0;
+    for (const std::weak_ptr<Buffer>& made : made_)
+      if (const std::shared_ptr<Buffer> buffer = made.lock()) bytes += buffer->bytes();
+    return bytes;
+  }
+  // Frees the scratch memory and the scores, except what a capture holds or what a deferred softmax will read.
+  void TrimWorkspace() {
+    if (capturing_) return;
+    if (scratch_.use_count() == 1) scratch_.reset();
+    if (scores_.use_count() == 1 && FlushSoftmax().ok()) scores_.reset();
   }
 
   // Whether the last Run failed to get scratch memory or memory for scores.
@@ -193,9 +213,9 @@ class DeviceStream final : public CudaStream {
     // Launches that are queued or captured may still use the old buffer. cudaFree waits for those that are queued; a
     // capture holds the buffers of its own.
     const size_t wanted = bytes + bytes / 4;
-    std::shared_ptr<Buffer> larger = Buffer::Make(wanted < min_bytes ? min_bytes : wanted);
+    std::shared_ptr<Buffer> larger = Make(wanted < min_bytes ? min_bytes : wanted);
     if (!larger && !capturing_) buffer->reset();
-    if (!larger) larger = Buffer::Make(bytes);
+    if (!larger) larger = Make(bytes);
     if (!larger) {
       short_of_memory_ = true;
       return false;
@@ -203,6 +223,13 @@ class DeviceStream final : public CudaStream {
     if (capturing_ && *buffer) Hold(*buffer);
     *buffer = larger;
     return true;
+  }
+  std::shared_ptr<Buffer> Make(size_t bytes) {
+    std::shared_ptr<Buffer> buffer = Buffer::Make(bytes);
+    made_.erase(std::remove_if(made_.begin(), made_.end(), [](const auto& made) { return made.expired(); }),
+                made_.end());
+    if (buffer) made_.push_back(buffer);
+    return buffer;
   }
   // Keeps a buffer alive until the capture in progress is freed.
   void Hold(const std::shared_ptr<Buffer>& buffer) {
@@ -222,8 +249,10 @@ class DeviceStream final : public CudaStream {
   std::vector<DeferredSoftmax> deferred_;        // calls whose softmax is deferred
   std::vector<DeferredRanges> deferred_ranges_;  // memory of each call in deferred_
   std::shared_ptr<Buffer> scratch_, scores_, counters_;
-  size_t scores_bytes_ = 0;  // bytes of scores_ in use
-  Buffers capture_buffers_;  // buffers of the capture in progress
+  std::vector<std::weak_ptr<Buffer>> made_;  // every buffer of this stream that may be alive
+  size_t scores_bytes_ = 0;                  // bytes of scores_ in use
+  int scratch_calls_ = 0;                    // calls of Scratch in the launch being queued
+  Buffers capture_buffers_;                  // buffers of the capture in progress
   std::unique_ptr<Blas> blas_;
   char blas_reason_[128] = "";
 };

@@ -1,0 +1,49 @@
+/** Memory that a device holds for its launches beside the tensors: it is counted, and freed by a trim. */
+import * as tf from '@tensorflow/tfjs-core';
+import {expect} from 'chai';
+
+import type {SpecAttnBackend, SpecAttnMemoryInfo} from '../../backend/index.js';
+import {causalAttention} from '../../ops/index.js';
+import {onBackend} from '../backends.js';
+import {expectSame} from '../compare.js';
+
+onBackend('specattn', "a device's workspace", () => {
+  const native = () => tf.backend() as SpecAttnBackend;
+  const reserved = () => (tf.memory() as SpecAttnMemoryInfo).numBytesInDeviceReserved;
+  /** Bytes of the attention's partial sums alone: 20 rows of 32 heads of 8 numbers, for each 128 of 2,000 keys. */
+  const PARTIAL_SUMS = 4 * 16 * 32 * 8 * Math.ceil(2000 / 128);
+
+  const inputs = () => {
+    const q = tf.randomUniform<tf.Rank.R3>([20, 32, 8], -1, 1, 'float32', 1);
+    const k = tf.randomUniform<tf.Rank.R3>([4, 2000, 8], -1, 1, 'float32', 2);
+    return {q, k, position: tf.tensor1d([1980], 'int32')};
+  };
+
+  it('counts as reserved until it is given back', () => {
+    const {q, k, position} = inputs();
+    native().device.trim();
+    const before = reserved();
+    const attended = causalAttention(q, k, k, position);
+    const first = attended.dataSync();
+    attended.dispose();
+    expect(reserved() - before).to.be.at.least(first.byteLength + PARTIAL_SUMS);
+    native().device.trim();
+    expect(reserved()).to.equal(before);
+    expectSame(causalAttention(q, k, k, position).dataSync(), first);
+  });
+
+  it('stays with the launches that are recorded', () => {
+    const {q, k, position} = inputs();
+    const expected = causalAttention(q, k, k, position).dataSync();
+    const captured = native().capture([], () => ({
+      state: [],
+      outputs: [causalAttention(q, k, k, position)],
+    }));
+    for (let i = 0; i < 3; i++) {
+      native().device.trim();
+      captured.replay();
+      expectSame(captured.outputs[0].dataSync(), expected);
+    }
+    captured.dispose();
+  });
+});
