@@ -39,14 +39,14 @@ napi_value LaunchDescribed(napi_env env, napi_callback_info info) {
   return status.ok() ? nullptr : Throw(env, status);
 }
 
-// allocate(bytes): returns the handle of a new buffer.
+// allocate(bytes, apart): returns the handle of a new buffer; `apart` is Allocator::Allocate's, 1 or left out.
 napi_value Allocate(napi_env env, napi_callback_info info) {
   Call call;
   if (!call.Parse(env, info)) return nullptr;
   const int64_t bytes = Whole(call.numbers[0]);
   if (bytes < 0) return Throw(env, "[allocate] bytes must be a whole number >= 0");
   int handle = 0;
-  const Status status = call.self->allocator->Allocate(static_cast<size_t>(bytes), &handle);
+  const Status status = call.self->allocator->Allocate(static_cast<size_t>(bytes), &handle, call.numbers[1] == 1);
   return status.ok() ? Number(env, handle) : Throw(env, status);
 }
 
@@ -235,6 +235,7 @@ napi_value Init(napi_env env, napi_value exports) {
       Method<Transfer<false>>("read"),
       Method<WriteFromFile>("writeFromFile"),
       Method<Synchronize>("synchronize"),
+      Method<NewCapturePool>("newCapturePool"),
       Method<BeginCapture>("beginCapture"),
       Method<EndCapture>("endCapture"),
       Method<AddOutput>("addOutput"),

@@ -4,14 +4,23 @@
 
 namespace specattn {
 
-// beginCapture(): from now on launches are recorded instead of run.
+// newCapturePool(): the number of a pool, for captures that share memory (Allocator::BeginCapture).
+inline napi_value NewCapturePool(napi_env env, napi_callback_info info) {
+  Call call;
+  if (!call.Parse(env, info)) return nullptr;
+  return Number(env, call.self->next_capture++);
+}
+
+// beginCapture(pool): from now on launches are recorded instead of run. Without a pool the capture has one of its own.
 inline napi_value BeginCapture(napi_env env, napi_callback_info info) {
   Call call;
   if (!call.Parse(env, info)) return nullptr;
+  const int pool = call.Id(0);
+  if (pool >= call.self->next_capture) return Throw(env, Error("[capture] no pool has the number %d", pool));
   const Status status = call.self->device->BeginCapture();
   if (!status.ok()) return Throw(env, status);
   call.self->recording = call.self->next_capture++;
-  call.self->allocator->BeginPool(call.self->recording);
+  call.self->allocator->BeginCapture(call.self->recording, pool > 0 ? pool : call.self->recording);
   return nullptr;
 }
 
@@ -33,10 +42,10 @@ inline napi_value EndCapture(napi_env env, napi_callback_info info) {
   object.recording = 0;
   std::unique_ptr<Capture> capture;
   const Status ended = object.device->EndCapture(&capture);
-  const Status prepared = object.allocator->EndPool();
+  const Status prepared = object.allocator->EndCapture();
   const Status status = ended.ok() ? prepared : ended;
   if (!status.ok()) {
-    object.allocator->FreePool(id);
+    object.allocator->FreeCapture(id);
     return Throw(env, status);
   }
   object.captures[id].capture = std::move(capture);
@@ -49,7 +58,7 @@ inline napi_value FreeCapture(napi_env env, napi_callback_info info) {
   if (call.self->recording)
     return Throw(env, "[freeCapture] no capture can be freed while launches are recorded");
   const int id = call.Id(0);
-  if (call.self->captures.erase(id)) call.self->allocator->FreePool(id);
+  if (call.self->captures.erase(id)) call.self->allocator->FreeCapture(id);
   return nullptr;
 }
 
@@ -90,7 +99,7 @@ inline napi_value Replay(napi_env env, napi_callback_info info) {
   if (call.self->recording) return Throw(env, "[replay] no capture can run while launches are recorded");
   Status status = recording->capture->Replay();
   if (status.ok() && call.self->allocator->guards())
-    status = call.self->allocator->CheckPool("replay", static_cast<int>(call.numbers[0]));
+    status = call.self->allocator->CheckCapture("replay", static_cast<int>(call.numbers[0]));
   if (!status.ok()) return Throw(env, status);
   ++recording->replays;
   for (CaptureEntry::Output& output : recording->outputs) {

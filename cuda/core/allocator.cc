@@ -40,8 +40,9 @@ Allocator::Allocator(Device& device)
 Allocator::~Allocator() {
   for (const Block& block : blocks_)
     if (block.live) Release(block.data, block.capacity);
-  for (const auto& pool : pools_)
-    for (const auto& entry : pool.second) Release(entry.second, entry.first);
+  for (const auto* lists : {&pools_, &retained_})
+    for (const auto& list : *lists)
+      for (const auto& entry : list.second) Release(entry.second, entry.first);
 }
 
 void* Allocator::Reserve(size_t capacity) {
@@ -83,7 +84,10 @@ Status Allocator::CheckGuards(const char* what, const void* data) const {
   return Ok();
 }
 
-Status Allocator::CheckPool(const char* what, int pool) const {
+Status Allocator::CheckCapture(const char* what, int capture) const {
+  const auto found = captures_.find(capture);
+  if (found == captures_.end()) return Ok();
+  const int pool = found->second;
   const auto list = pools_.find(pool);
   if (list != pools_.end())
     for (const auto& entry : list->second) SPECATTN_RETURN_IF_ERROR(CheckGuards(what, entry.second));
@@ -104,14 +108,14 @@ bool Allocator::Take(int pool, size_t capacity, Block* block) {
   return true;
 }
 
-Status Allocator::Allocate(size_t bytes, int* handle) {
+Status Allocator::Allocate(size_t bytes, int* handle, bool apart) {
   Block block;
   block.bytes = bytes;
-  block.pool = recording_;
+  block.pool = apart ? 0 : recording_;
   block.live = true;
   const size_t capacity = RoundUp(bytes);
-  const bool again = Take(recording_, capacity, &block);
-  if (!again && (recording_ == 0 || !Take(0, capacity, &block))) {
+  const bool again = Take(block.pool, capacity, &block);
+  if (!again && (block.pool == 0 || !Take(0, capacity, &block))) {
     block.capacity = capacity;
     block.data = Reserve(capacity);
     if (!block.data) {
@@ -159,15 +163,12 @@ Status Allocator::Free(int handle) {
   block.live = false;
   in_use_ -= block.bytes;
   --buffers_;
-  // A buffer that is freed while a capture is recorded joins the capture's pool, even if it was made before: recorded launches
-  // may refer to it.
-  const int pool = block.pool ? block.pool : recording_;
-  if (pool == 0 && (kExactMemory || cached_ + block.capacity > kMaxCached)) {
-    Release(block.data, block.capacity);
-    reserved_ -= block.capacity;
+  if (recording_ && made_while_recording_.count(block.data) == 0) {
+    retained_[capture_].emplace(block.capacity, block.data);
+  } else if (block.pool == 0) {
+    Share(block.data, block.capacity);
   } else {
-    pools_[pool].emplace(block.capacity, block.data);
-    if (pool == 0) cached_ += block.capacity;
+    pools_[block.pool].emplace(block.capacity, block.data);
   }
   block.data = nullptr;
   free_handles_.push_back(handle);
@@ -182,29 +183,45 @@ void* Allocator::Data(int handle, size_t* bytes) const {
   return block.data;
 }
 
-Status Allocator::EndPool() {
-  recording_ = 0;
+void Allocator::BeginCapture(int capture, int pool) {
+  captures_[capture] = recording_ = pool;
+  capture_ = capture;
+}
+
+Status Allocator::EndCapture() {
+  recording_ = capture_ = 0;
   const auto made = std::move(made_while_recording_);
   made_while_recording_.clear();
   for (const auto& buffer : made) SPECATTN_RETURN_IF_ERROR(Prepare(buffer.first, buffer.second));
   return Ok();
 }
 
-void Allocator::FreePool(int pool) {
+void Allocator::FreeCapture(int capture) {
+  const auto found = captures_.find(capture);
+  if (found == captures_.end()) return;
+  const int pool = found->second;
+  captures_.erase(found);
+  const auto give = [this](std::map<int, FreeList>& lists, int key) {
+    const FreeList list = std::move(lists[key]);
+    lists.erase(key);
+    for (const auto& free : list) Share(free.second, free.first);
+  };
+  give(retained_, capture);
+  for (const auto& other : captures_)
+    if (other.second == pool) return;
   for (Block& block : blocks_)
     if (block.live && block.pool == pool) block.pool = 0;
-  const auto entry = pools_.find(pool);
-  if (entry == pools_.end() || pool == 0) return;
-  for (const auto& free : entry->second) {
-    if (kExactMemory || cached_ + free.first > kMaxCached) {
-      Release(free.second, free.first);
-      reserved_ -= free.first;
-    } else {
-      pools_[0].insert(free);
-      cached_ += free.first;
-    }
+  give(pools_, pool);
+}
+
+void Allocator::Share(void* data, size_t capacity) {
+  if (kExactMemory || cached_ + capacity > kMaxCached) {
+    Release(data, capacity);
+    reserved_ -= capacity;
+  } else {
+    pools_[0].emplace(capacity, data);
+    cached_ += capacity;
   }
-  pools_.erase(pool);
 }
 
 void Allocator::Trim() {

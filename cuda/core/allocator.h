@@ -19,24 +19,27 @@ class Allocator {
   Allocator(const Allocator&) = delete;
   Allocator& operator=(const Allocator&) = delete;
 
-  // Makes a buffer of `bytes` bytes, which may be 0. The error says how much was asked for and how much there is.
-  Status Allocate(size_t bytes, int* handle);
+  // Makes a buffer of `bytes` bytes, which may be 0. The error says how much was asked for and how much there is. While a
+  // capture is recorded, `apart` asks for memory that no other capture of the pool writes.
+  Status Allocate(size_t bytes, int* handle, bool apart = false);
   Status Free(int handle);
   // The start of a buffer, or null if no buffer has the handle. `bytes` becomes the size that Allocate was given.
   void* Data(int handle, size_t* bytes = nullptr) const;
 
-  // Between BeginPool and EndPool a capture is recorded. Buffers that are made or freed meanwhile belong to the pool of the
-  // capture's number: their memory serves only that pool until FreePool, so that replays do not overwrite other tensors. FreePool
-  // hands the pool's free memory to everybody; buffers that are alive go there when they are freed.
-  void BeginPool(int pool) { recording_ = pool; }
-  Status EndPool();
-  void FreePool(int pool);
+  // Between BeginCapture and EndCapture a capture is recorded, whose replays must not overwrite other tensors. Buffers that are
+  // made meanwhile come from the capture's pool and return to it when they are freed. Captures of one pool share that memory:
+  // their replays run one after the other, and each writes what it reads. A buffer that was made before and is freed meanwhile
+  // may hold what every replay reads, so its memory stays with this one capture. FreeCapture gives that memory to everybody,
+  // and the pool's free memory too once the pool has no capture left.
+  void BeginCapture(int capture, int pool);
+  Status EndCapture();
+  void FreeCapture(int capture);
 
   // With SPECATTN_GUARD=1 every buffer has guards: bytes of a known value before and after it. These methods check the guards of
-  // the buffer at `data`, or of all buffers of a pool. The error names `what`, the overwritten byte and the size of the buffer.
+  // the buffer at `data`, or of all memory that a capture's replays write. The error names `what`, the overwritten byte and the size of the buffer.
   bool guards() const { return guard_ > 0; }
   Status CheckGuards(const char* what, const void* data) const;
-  Status CheckPool(const char* what, int pool) const;
+  Status CheckCapture(const char* what, int capture) const;
 
   // Gives memory that no buffer and no capture uses back to the system, the device's workspace included.
   void Trim();
@@ -57,6 +60,8 @@ class Allocator {
 
   // Takes free memory of about `capacity` bytes from a pool; false if the pool has none.
   bool Take(int pool, size_t capacity, Block* block);
+  // Gives memory to everybody, or back to the system where enough is cached.
+  void Share(void* data, size_t capacity);
   // Memory from the system and back, guards included.
   void* Reserve(size_t capacity);
   void Release(void* data, size_t capacity);
@@ -67,8 +72,11 @@ class Allocator {
   Device& device_;
   std::vector<Block> blocks_;
   std::vector<int> free_handles_;
-  std::map<int, FreeList> pools_;  // free memory; pool 0 serves everybody, the others a capture each
-  int recording_ = 0;              // the pool between BeginPool and EndPool, else 0
+  std::map<int, FreeList> pools_;    // free memory; pool 0 serves everybody, the others their captures
+  std::map<int, int> captures_;      // capture to pool
+  std::map<int, FreeList> retained_; // capture to the memory that stays with it alone
+  int recording_ = 0;                // the pool between BeginCapture and EndCapture, else 0
+  int capture_ = 0;                  // the capture meanwhile
   const bool poison_;
   const size_t guard_;                                           // bytes of a guard; 0: no guards
   std::unordered_map<void*, size_t> ends_;                       // offset of the guard after each buffer
