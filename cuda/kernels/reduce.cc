@@ -104,45 +104,23 @@ Status Columns(Stream& stream, const ReducePlan& plan, const In* x, Out* y) {
   return Ok();
 }
 
-template <template <class> class F, class In, class Out>
-Status Typed(Stream& stream, const ReducePlan& plan, const Tensor& x, const Tensor& y) {
-  Out* out = y.as<Out>();
-  if (plan.n == 0) {
-    for (int64_t i = 0; i < plan.outputs; ++i) Convert(F<In>::Empty(), out + i);
-    return Ok();
+struct OnCpu {
+  template <template <class> class F, class In, class Out>
+  static Status Run(Stream& stream, const ReducePlan& plan, const Tensor& x, const Tensor& y) {
+    Out* out = y.as<Out>();
+    if (plan.n == 0) {
+      for (int64_t i = 0; i < plan.outputs; ++i) Convert(F<In>::Empty(), out + i);
+      return Ok();
+    }
+    if (plan.reduced.strides[plan.reduced.rank - 1][0] == 1)
+      return Runs<F<In>, In, Out>(stream, plan, x.as<In>(), out);
+    return Columns<F<In>, In, Out>(stream, plan, x.as<In>(), out);
   }
-  if (plan.reduced.strides[plan.reduced.rank - 1][0] == 1)
-    return Runs<F<In>, In, Out>(stream, plan, x.as<In>(), out);
-  return Columns<F<In>, In, Out>(stream, plan, x.as<In>(), out);
-}
-
-template <template <class> class F, reduce::Kind kind>
-Status Function(Stream& stream, const ReducePlan& plan, const Tensor& x, const Tensor& y) {
-  if (x.dtype == DType::kFloat32) return Typed<F, float, float>(stream, plan, x, y);
-  if constexpr (kind == reduce::kFloat) {
-    if (x.dtype == DType::kInt32) return Typed<F, int32_t, float>(stream, plan, x, y);
-    return Typed<F, uint8_t, float>(stream, plan, x, y);
-  } else {
-    if (x.dtype == DType::kInt32) return Typed<F, int32_t, int32_t>(stream, plan, x, y);
-    if constexpr (kind == reduce::kNumeric) return Typed<F, uint8_t, int32_t>(stream, plan, x, y);
-    return Typed<F, uint8_t, uint8_t>(stream, plan, x, y);
-  }
-}
-
-using Runner = Status (*)(Stream&, const ReducePlan&, const Tensor&, const Tensor&);
-constexpr Runner kRunners[] = {
-#define REDUCE(Name) Function<reduce::Name, reduce::k##Name##Kind>,
-#include "core/elementwise.def"
 };
 
 }  // namespace
 
-Status Reduce(Stream& stream, const Args& args) {
-  ReducePlan plan;
-  SPECATTN_RETURN_IF_ERROR(CheckReduce(args, &plan));
-  if (plan.outputs == 0) return Ok();
-  return kRunners[plan.function](stream, plan, args.inputs[0], args.outputs[0]);
-}
+Status Reduce(Stream& stream, const Args& args) { return RunReduce<OnCpu>(stream, args); }
 
 }  // namespace SPECATTN_ISA
 }  // namespace specattn

@@ -141,5 +141,36 @@ inline Status CheckReduce(const Args& args, ReducePlan* plan) {
   return Ok();
 }
 
+// Picks the element types of one function. A device is a struct with
+//   template <template <class> class F, class In, class Out>
+//   static Status Run(Stream&, const ReducePlan&, const Tensor& x, const Tensor& y);
+template <class Device, template <class> class F, reduce::Kind kind>
+Status RunFunction(Stream& stream, const ReducePlan& plan, const Tensor& x, const Tensor& y) {
+  if (x.dtype == DType::kFloat32) return Device::template Run<F, float, float>(stream, plan, x, y);
+  if constexpr (kind == reduce::kFloat) {
+    if (x.dtype == DType::kInt32) return Device::template Run<F, int32_t, float>(stream, plan, x, y);
+    return Device::template Run<F, uint8_t, float>(stream, plan, x, y);
+  } else {
+    if (x.dtype == DType::kInt32) return Device::template Run<F, int32_t, int32_t>(stream, plan, x, y);
+    if constexpr (kind == reduce::kNumeric)
+      return Device::template Run<F, uint8_t, int32_t>(stream, plan, x, y);
+    return Device::template Run<F, uint8_t, uint8_t>(stream, plan, x, y);
+  }
+}
+
+// The launcher of a device.
+template <class Device>
+Status RunReduce(Stream& stream, const Args& args) {
+  using Runner = Status (*)(Stream&, const ReducePlan&, const Tensor&, const Tensor&);
+  static constexpr Runner kRunners[] = {
+#define REDUCE(Name) RunFunction<Device, reduce::Name, reduce::k##Name##Kind>,
+#include "core/elementwise.def"
+  };
+  ReducePlan plan;
+  SPECATTN_RETURN_IF_ERROR(CheckReduce(args, &plan));
+  if (plan.outputs == 0) return Ok();
+  return kRunners[plan.function](stream, plan, args.inputs[0], args.outputs[0]);
+}
+
 }  // namespace
 }  // namespace specattn
