@@ -4,6 +4,7 @@
 #include "gpu/nucleus/block_nucleus.cuh"
 #include "gpu/runtime/kernels.h"
 #include "kernels/nucleus_mask.h"
+#include "kernels/nucleus_row.cuh"
 
 namespace specattn {
 namespace gpu {
@@ -46,11 +47,7 @@ template <bool kCluster>
 __device__ __forceinline__ void MaskRow(const MaskArgs& args) {
   extern __shared__ __align__(16) unsigned char dynamic_shared[];
   Team<kCluster> team(reinterpret_cast<NucleusShared*>(dynamic_shared));
-  uint32_t* columns = args.columns ? args.columns + blockIdx.x * args.columns_stride
-                                   : reinterpret_cast<uint32_t*>(dynamic_shared + kNucleusShared);
-  if constexpr (kCluster) ClusterSync();  // all blocks are there to be written to
-  WaitForPrevious();
-  LetNextStart();
+  uint32_t* columns = StartRow<kCluster>(dynamic_shared, args.columns, args.columns_stride);
 
   const int64_t r = blockIdx.x / team.kBlocks;
   const int capacity = args.capacity;

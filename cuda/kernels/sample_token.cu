@@ -1,11 +1,11 @@
 // Temperature 0, the hot path: several blocks a row zero the probabilities and look for the largest logit, the last of them
 // to finish sets the token. Other temperatures: a block a row, or a cluster for a large vocabulary; the weights stay in the
 // output until they are scaled, the cuts of top-k and top-p are found by gpu/nucleus.cuh.
-#include "gpu/nucleus/nucleus.cuh"
 #include "gpu/primitives/last_block.cuh"
 #include "gpu/primitives/random.cuh"
 #include "gpu/primitives/reduce.cuh"
 #include "gpu/runtime/kernels.h"
+#include "kernels/nucleus_row.cuh"
 #include "kernels/sample_token.h"
 
 namespace specattn {
@@ -123,11 +123,7 @@ template <bool kCluster>
 __device__ __forceinline__ void SampleRow(const SampleArgs& args) {
   extern __shared__ __align__(16) unsigned char dynamic_shared[];
   Team<kCluster> team(reinterpret_cast<NucleusShared*>(dynamic_shared));
-  uint32_t* columns = args.columns ? args.columns + blockIdx.x * args.columns_stride
-                                   : reinterpret_cast<uint32_t*>(dynamic_shared + kNucleusShared);
-  if constexpr (kCluster) ClusterSync();  // all blocks are there to be written to
-  WaitForPrevious();
-  LetNextStart();
+  uint32_t* columns = StartRow<kCluster>(dynamic_shared, args.columns, args.columns_stride);
 
   const int n = args.size, t = blockIdx.x / team.kBlocks, warp = threadIdx.x / kWarp,
             warps = blockDim.x / kWarp, chunks = CeilDiv(n, kChunk);
