@@ -1,6 +1,9 @@
-// A block holds a row in registers or shared memory (gpu/block_nucleus.cuh), and writes the mask from there too. A cluster of
-// blocks has a long row: its search for the cut (gpu/nucleus.cuh) keeps the candidates in shared memory, and the mask is
-// written from a second reading of the row, out of the L2 cache.
+// NucleusMask on CUDA, with a kernel for each length of row.
+//   MaskBlockRows       rows that fit into one block's registers or shared memory (gpu/nucleus/block_nucleus.cuh). The
+//                       mask is written from there.
+//   MaskRows            longer rows, one block each (gpu/nucleus/nucleus.cuh). The row is read again, from the L2 cache
+//                       as a rule, to write the mask.
+//   MaskRowsInClusters  the same with a cluster of blocks a row.
 #include "gpu/nucleus/block_nucleus.cuh"
 #include "gpu/runtime/kernels.h"
 #include "kernels/nucleus_mask.h"
@@ -11,7 +14,7 @@ namespace gpu {
 namespace {
 
 constexpr int kMostThreads = 1024;
-constexpr int kSmallBlockNucleus = 2;  // fours of weights that each of up to kMostThreads holds
+constexpr int kSmallBlockNucleus = 2;  // groups of four weights that a thread holds in registers
 
 struct MaskArgs {
   const float* weights;
@@ -19,11 +22,12 @@ struct MaskArgs {
   bool* mask;
   int capacity;
   double p;
-  uint32_t* columns;  // null: they are in shared memory
+  uint32_t*
+      columns;  // FindCut's candidates, `columns_stride` words a block; null if they are in shared memory
   int64_t columns_stride;
 };
 
-// The mask from another reading of the row.
+// Reads the row again and writes its mask.
 template <bool kCluster>
 __device__ __forceinline__ void WriteMask(const PlainRow& source, Cut cut, int visible, bool* mask,
                                           const Team<kCluster>& team) {
@@ -63,6 +67,7 @@ __device__ __forceinline__ void MaskRow(const MaskArgs& args) {
   WriteMask(source, cut, visible, mask, team);
 }
 
+// kHeld: groups of four weights that a thread holds in registers, or kInShared.
 template <int kHeld>
 __global__ void __launch_bounds__(kMostThreads) MaskBlockRows(MaskArgs args) {
   extern __shared__ __align__(16) unsigned char dynamic_shared[];

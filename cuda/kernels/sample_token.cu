@@ -1,6 +1,9 @@
-// Temperature 0, the hot path: several blocks a row zero the probabilities and look for the largest logit, the last of them
-// to finish sets the token. Other temperatures: a block a row, or a cluster for a large vocabulary; the weights stay in the
-// output until they are scaled, the cuts of top-k and top-p are found by gpu/nucleus.cuh.
+// SampleToken on CUDA, with two kernels.
+//   Greedy     temperature 0, the usual case. Several blocks share a row: they zero its probabilities and search for
+//              the largest logit. The last block to finish sets the token.
+//   SampleRow  other temperatures. A row has one block, or a cluster of blocks if the vocabulary is large. The weights
+//              stay in the output `probabilities` until they are scaled. gpu/nucleus/nucleus.cuh finds the cuts of
+//              top-k and top-p.
 #include "gpu/primitives/last_block.cuh"
 #include "gpu/primitives/random.cuh"
 #include "gpu/primitives/reduce.cuh"
@@ -14,7 +17,7 @@ namespace {
 
 constexpr uint32_t kLowest = 0x007fffffu;  // Ordered(-inf)
 
-// Floats as integers in the same order; the zeros are equal, NaN is -inf.
+// Maps floats to integers of the same order. Both zeros map to one integer; NaN maps to that of -inf.
 __device__ __forceinline__ uint32_t Ordered(float x) {
   const uint32_t bits = __float_as_uint(x == 0 ? 0.0f : x);
   if (x != x) return kLowest;
@@ -37,13 +40,14 @@ struct GreedyArgs {
   int32_t* token;
   float* probabilities;
   int size;
-  int slices;          // blocks a row
-  uint64_t* largest;   // [T,slices]: the logit's order, then the index's complement
-  unsigned* finished;  // [T]
+  int slices;          // blocks that share a row
+  uint64_t* largest;   // [T,slices]: each block's largest key, see Greedy
+  unsigned* finished;  // [T]: how many of a row's blocks have finished
 };
 
 constexpr int kGreedyThreads = 256;
 
+// A key is Ordered(logit) above the complement of the index: the largest key has the lowest index of the largest logit.
 __global__ void __launch_bounds__(kGreedyThreads) Greedy(GreedyArgs args) {
   __shared__ uint64_t shared[kWarp];
   WaitForPrevious();
@@ -65,7 +69,7 @@ __global__ void __launch_bounds__(kGreedyThreads) Greedy(GreedyArgs args) {
   });
   best = BlockReduce(best, Maximum(), uint64_t{0}, shared);
   if (args.slices > 1) {
-    // BlockReduce ends with a barrier, so that the zeros too are before the count.
+    // IsLastBlock needs a barrier after the other threads' zeros. BlockReduce ended with one.
     if (threadIdx.x == 0) args.largest[t * args.slices + rank] = best;
     if (!IsLastBlock(args.finished + t, static_cast<unsigned>(args.slices)) || threadIdx.x >= kWarp) return;
     best = 0;
@@ -79,7 +83,7 @@ __global__ void __launch_bounds__(kGreedyThreads) Greedy(GreedyArgs args) {
   y[token] = 1.0f;
 }
 
-constexpr int kMostThreads = 512;  // of more there are too few registers each
+constexpr int kMostThreads = 512;  // more would leave each thread too few registers
 
 struct SampleArgs {
   const float* logits;
@@ -87,17 +91,18 @@ struct SampleArgs {
   int32_t* token;
   float* probabilities;
   int size;
-  float inverse;  // of the temperature
+  float inverse;  // 1 / temperature
   int top_k;
   double top_p;
   float min_p;
   uint32_t stream;
-  double* sums;       // [T,chunks]
-  uint32_t* columns;  // null: they are in shared memory
+  double* sums;  // [T,chunks]: sums of probabilities that Draw searches
+  uint32_t*
+      columns;  // FindCut's candidates, `columns_stride` words a block; null if they are in shared memory
   int64_t columns_stride;
 };
 
-// The row's weights after a cut.
+// A source (gpu/nucleus/nucleus_rows.cuh): the row's weights, 0 where the cut drops them.
 struct CutRow {
   PlainRow row;
   Cut cut;
@@ -113,7 +118,7 @@ struct CutRow {
   }
 };
 
-// exp((x - largest) / temperature), the largest logit's being exactly 1, infinite ones' too.
+// exp((x - largest) * inverse). It is exactly 1 for the largest logit, even if that is infinite, and 0 for NaN.
 __device__ __forceinline__ float Weight(float x, float largest, float inverse) {
   const float power = (x - largest) * inverse;
   return x == largest ? 1.0f : x == x && power >= -87.33654f ? expf(power) : 0.0f;
@@ -153,7 +158,7 @@ __device__ __forceinline__ void SampleRow(const SampleArgs& args) {
   });
   team.Sync();
 
-  Cut top_k = {-1.0f, 0}, top_p = top_k;  // these keep all
+  Cut top_k = {-1.0f, 0}, top_p = top_k;  // these cuts keep every weight
 #pragma unroll 1
   for (int filter = 0; filter < 2; ++filter) {
     const int most = filter == 0 && args.top_k < n ? args.top_k : 0;
@@ -166,7 +171,7 @@ __device__ __forceinline__ void SampleRow(const SampleArgs& args) {
     return top_k.Keeps(w, j) && top_p.Keeps(w, j) && w >= args.min_p ? w : 0.0f;
   };
 
-  // As integers, so that the sum is the same on however many threads. The largest weight is 1.
+  // Summed as integers, so that the sum does not depend on the number of threads. The largest weight is 1.
   const Units units = UnitsOf(__float_as_uint(1.0f), n, false);
   uint64_t total[4] = {};
   ForFours(weights, slice, [&](int j, const float(&w)[4]) {
