@@ -14,7 +14,7 @@ inline bool Beats(T a, T b) {
 }
 
 template <class T, bool kSmallest>
-int32_t OfRow(const T* x, int64_t n) {
+int32_t BestOfRow(const T* x, int64_t n) {
   constexpr int kAccumulators = 16;
   T best[kAccumulators];
   for (int j = 0; j < kAccumulators; ++j) best[j] = x[0];
@@ -31,7 +31,7 @@ int32_t OfRow(const T* x, int64_t n) {
 
 // `width` columns (at most kColumns) of n rows that lie `inner` apart, read row by row.
 template <class T, bool kSmallest>
-void OfColumns(const T* x, int32_t* out, int64_t n, int64_t inner, int64_t width) {
+void BestOfColumns(const T* x, int32_t* out, int64_t n, int64_t inner, int64_t width) {
   T best[kColumns];
   for (int64_t c = 0; c < width; ++c) {
     best[c] = x[c];
@@ -54,7 +54,7 @@ void Run(Stream& stream, const Tensor& x, const Tensor& y, int64_t n, int64_t in
   if (y.size() == 0) return;
   if (inner == 1) {
     ParallelFor(stream, y.size(), 32768 / n + 1, [=](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) out[i] = OfRow<T, kSmallest>(in + i * n, n);
+      for (int64_t i = begin; i < end; ++i) out[i] = BestOfRow<T, kSmallest>(in + i * n, n);
     });
     return;
   }
@@ -63,7 +63,7 @@ void Run(Stream& stream, const Tensor& x, const Tensor& y, int64_t n, int64_t in
     for (int64_t task = begin; task < end; ++task) {
       const int64_t plane = task / blocks, c = task % blocks * kColumns;
       const int64_t width = inner - c < kColumns ? inner - c : kColumns;
-      OfColumns<T, kSmallest>(in + plane * n * inner + c, out + plane * inner + c, n, inner, width);
+      BestOfColumns<T, kSmallest>(in + plane * n * inner + c, out + plane * inner + c, n, inner, width);
     }
   });
 }

@@ -16,14 +16,15 @@ namespace {
 
 // A tile of rows: its place, its scratch, and the sizes that index it. Query m of a group is (row m /
 // per_group, head m % per_group).
-struct Span {
+struct RowTile {
   int64_t first, rows, position, keys, chunks, queries;
   float *q, *outs, *e, *factor;
   Partial* partial;
 };
 
 template <class W>
-void Attend(Stream& stream, const AttentionShape& s, const Span& tile, const W* k, const W* v, bool keep_e) {
+void Attend(Stream& stream, const AttentionShape& s, const RowTile& tile, const W* k, const W* v,
+            bool keep_e) {
   ParallelFor(stream, s.groups * tile.chunks, ChunksAtOnce(s, tile.queries), [&](int64_t begin, int64_t end) {
     alignas(64) float local[kQueries * kChunk];
     for (int64_t i = begin; i < end; ++i) {
@@ -46,20 +47,20 @@ void Attend(Stream& stream, const AttentionShape& s, const Span& tile, const W* 
 }
 
 // weights [weight_rows,T,C] of a tile's rows.
-void Weights(Stream& stream, const CausalAttentionCall& call, const Span& tile) {
+void Weights(Stream& stream, const CausalAttentionCall& call, const RowTile& tile) {
   const AttentionShape& s = call.shape;
   const int64_t outer = call.weight_rows;
   ParallelFor(stream, outer * tile.rows, tile.keys * s.heads * tile.rows < kGrainWork ? outer * tile.rows : 1,
               [&](int64_t begin, int64_t end) {
                 for (int64_t i = begin; i < end; ++i) {
                   const int64_t t = i % tile.rows, r = i / tile.rows;
-                  const HeadRange of = HeadsOfRow(r, outer, call.heads, s.heads);
-                  const float share = 1.0f / static_cast<float>(of.end - of.first);
+                  const HeadRange heads = HeadsOfRow(r, outer, call.heads, s.heads);
+                  const float share = 1.0f / static_cast<float>(heads.end - heads.first);
                   float* row = call.weights->as<float>() + (r * s.rows + tile.first + t) * s.capacity;
                   std::memset(row, 0, static_cast<size_t>(s.capacity) * 4);
                   // What the row doesn't see stays 0, in a row of NaN too.
                   const int64_t seen = tile.position + t + 1 < tile.keys ? tile.position + t + 1 : tile.keys;
-                  for (int64_t h = of.first; h < of.end; ++h) {
+                  for (int64_t h = heads.first; h < heads.end; ++h) {
                     const int64_t g = h / s.per_group(), m = t * s.per_group() + h % s.per_group();
                     for (int64_t c = 0; c < tile.chunks; ++c) {
                       const float factor = tile.factor[(g * tile.queries + m) * tile.chunks + c] * share;
@@ -90,7 +91,7 @@ Status CausalAttention(Stream& stream, const Args& args) {
   const int64_t start = position < 0 ? 0 : position;
   const int64_t per_group = s.per_group();
   for (int64_t first = 0; first < s.rows; first += kTileTokens) {
-    Span tile{};
+    RowTile tile{};
     tile.first = first;
     tile.rows = s.rows - first < kTileTokens ? s.rows - first : kTileTokens;
     tile.position = start + first;

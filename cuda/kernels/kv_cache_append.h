@@ -18,12 +18,12 @@ inline Status CheckKVCacheAppend(const Args& args) {
   const Tensor& rows = args.inputs[1];
   SPECATTN_RETURN_IF_ERROR(CheckFloat("KVCacheAppend", "cache", cache));
   SPECATTN_RETURN_IF_ERROR(CheckShape("KVCacheAppend", "cache", cache, {kAnySize, kAnySize, kAnySize}));
-  const int64_t heads = cache.dims[0], capacity = cache.dims[1], size = cache.dims[2];
+  const int64_t kv_heads = cache.dims[0], capacity = cache.dims[1], size = cache.dims[2];
   SPECATTN_RETURN_IF_ERROR(CheckFloat("KVCacheAppend", "rows", rows));
-  SPECATTN_RETURN_IF_ERROR(CheckShape("KVCacheAppend", "rows", rows, {kAnySize, heads, size}));
+  SPECATTN_RETURN_IF_ERROR(CheckShape("KVCacheAppend", "rows", rows, {kAnySize, kv_heads, size}));
   SPECATTN_RETURN_IF_ERROR(CheckTensor("KVCacheAppend", "position", args.inputs[2], DType::kInt32, {1}));
   SPECATTN_RETURN_IF_ERROR(
-      CheckTensor("KVCacheAppend", "output", args.outputs[0], cache.dtype, {heads, capacity, size}));
+      CheckTensor("KVCacheAppend", "output", args.outputs[0], cache.dtype, {kv_heads, capacity, size}));
   SPECATTN_CHECK(args.outputs[0].data == cache.data, "[KVCacheAppend] output must be the buffer of cache");
   return Ok();
 }

@@ -149,26 +149,26 @@ Status Linear(Stream& base, const Args& args) {
   if (call.out->size() == 0) return Ok();
   const auto pointer = [](const Tensor* x) { return x ? x->as<float>() : nullptr; };
 
-  SkinnyGemmCall few{"Linear",
-                     call.rows,
-                     call.inner,
-                     call.cols,
-                     call.x->as<float>(),
-                     call.weight->data,
-                     call.weight->dtype,
-                     pointer(call.norm),
-                     call.epsilon,
-                     pointer(call.bias),
-                     call.gated,
-                     pointer(call.residual),
-                     call.out->as<float>()};
-  if (SuitsSkinnyGemm(few)) return SkinnyGemm(stream, few);
+  SkinnyGemmCall skinny{"Linear",
+                        call.rows,
+                        call.inner,
+                        call.cols,
+                        call.x->as<float>(),
+                        call.weight->data,
+                        call.weight->dtype,
+                        pointer(call.norm),
+                        call.epsilon,
+                        pointer(call.bias),
+                        call.gated,
+                        pointer(call.residual),
+                        call.out->as<float>()};
+  if (SuitsSkinnyGemm(skinny)) return SkinnyGemm(stream, skinny);
 
-  const Epilogue epilogue{few.bias, few.residual, few.out, call.cols, call.out_cols(), call.gated};
+  const Epilogue epilogue{skinny.bias, skinny.residual, skinny.out, call.cols, call.out_cols(), call.gated};
   if (call.weight->dtype != DType::kFloat32 && call.inner % 8 == 0 && call.cols % 8 == 0 &&
       call.rows > kSkinnyRows && call.inner > 0) {
-    return call.weight->dtype == DType::kBFloat16 ? RunGemm<BFloat16>(stream, call, few.norm, epilogue)
-                                                  : RunGemm<Float16>(stream, call, few.norm, epilogue);
+    return call.weight->dtype == DType::kBFloat16 ? RunGemm<BFloat16>(stream, call, skinny.norm, epilogue)
+                                                  : RunGemm<Float16>(stream, call, skinny.norm, epilogue);
   }
   constexpr int64_t kMostGroups = 65535;  // a grid's limit
   const int64_t groups = CeilDiv<int64_t>(call.rows, kRowGroup);
@@ -176,8 +176,8 @@ Status Linear(Stream& base, const Args& args) {
                   static_cast<unsigned>(groups < kMostGroups ? groups : kMostGroups));
   return WithFloat(call.weight->dtype, [&](auto element) {
     using W = decltype(element);
-    return LaunchKernel(stream, "Linear", Start::kEarly, AnyShape<W>, grid, dim3(kThreads), 0, few.x,
-                        call.weight->as<W>(), few.norm, call.epsilon, call.rows, call.inner, epilogue);
+    return LaunchKernel(stream, "Linear", Start::kEarly, AnyShape<W>, grid, dim3(kThreads), 0, skinny.x,
+                        call.weight->as<W>(), skinny.norm, call.epsilon, call.rows, call.inner, epilogue);
   });
 }
 

@@ -86,17 +86,17 @@ __global__ void __launch_bounds__(kMostThreads) MaskBlockRows(MaskArgs args) {
     const int64_t end = int64_t{args.position[0]} + r + 1;
     return static_cast<int>(end < 0 ? 0 : end < capacity ? end : capacity);
   });
-  BlockCut held = {};
-  if (visible > 0) held = CutOfBlock(row, visible, args.p, bins, team);
+  BlockCut found = {};
+  if (visible > 0) found = CutOfBlock(row, visible, args.p, bins, team);
   bool* mask = args.mask + r * capacity;
-  if (held.state != BlockCut::kDone) {
-    WriteMask(source(), FinishCut(held, source(), visible, args.p, bins, team), visible, mask, team);
+  if (found.state != BlockCut::kDone) {
+    WriteMask(source(), FinishCut(found, source(), visible, args.p, bins, team), visible, mask, team);
     return;
   }
   row.ForFours(capacity, [&](int j, const uint32_t(&bits)[4]) {
     uint32_t kept = 0;
 #pragma unroll
-    for (int c = 0; c < 4; ++c) kept |= held.cut.Keeps(__uint_as_float(bits[c]), j + c) ? 1u << (8 * c) : 0;
+    for (int c = 0; c < 4; ++c) kept |= found.cut.Keeps(__uint_as_float(bits[c]), j + c) ? 1u << (8 * c) : 0;
     if (aligned) {
       *reinterpret_cast<uint32_t*>(mask + j) = kept;
     } else {

@@ -80,7 +80,7 @@ Status RotaryAppend(Stream& stream, const Args& args) {
   RotaryCall call;
   call.rows = sizes.rows;
   call.heads = sizes.heads;
-  call.groups = sizes.groups;
+  call.groups = sizes.kv_heads;
   call.capacity = sizes.capacity;
   call.size = sizes.size;
   call.qkv = args.inputs[0].as<float>();

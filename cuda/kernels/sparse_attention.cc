@@ -14,7 +14,7 @@ namespace SPECATTN_ISA {
 namespace {
 
 // Group g's set: its keys, which row sees which, and how many chunks they make.
-struct Set {
+struct KeySet {
   const int32_t *keys, *bits;
   int64_t count;
 };
@@ -33,7 +33,7 @@ inline void Gather(const W* from, const int32_t* keys, int64_t count, const Atte
 }
 
 template <class W>
-void Attend(Stream& stream, const AttentionShape& s, const Set* sets, int64_t chunks, const float* q,
+void Attend(Stream& stream, const AttentionShape& s, const KeySet* sets, int64_t chunks, const float* q,
             const W* k, const W* v, Partial* partial, float* outs, float* exponentials) {
   ParallelFor(stream, s.groups * chunks, ChunksAtOnce(s, s.queries()), [&](int64_t begin, int64_t end) {
     alignas(64) float local[kQueries * kChunk];
@@ -42,7 +42,7 @@ void Attend(Stream& stream, const AttentionShape& s, const Set* sets, int64_t ch
     alignas(64) static thread_local W rows_v[kChunk * kMaxSparseHeadSize];
     for (int64_t i = begin; i < end; ++i) {
       const int64_t g = i / chunks, from = i % chunks * kChunk;
-      const Set& set = sets[g];
+      const KeySet& set = sets[g];
       int64_t keys = set.count - from;
       keys = keys < 0 ? 0 : keys > kChunk ? kChunk : keys;
       const int32_t *at_keys = set.keys + from, *at_bits = set.bits + from;
@@ -64,7 +64,7 @@ void Attend(Stream& stream, const AttentionShape& s, const Set* sets, int64_t ch
 }
 
 // weights [sets,T,C] from the exponentials of the listed keys and what makes weights of them.
-void Weights(Stream& stream, const AttentionShape& s, const Set* sets, int64_t count, int64_t chunks,
+void Weights(Stream& stream, const AttentionShape& s, const KeySet* sets, int64_t count, int64_t chunks,
              const float* exponentials, const float* factor, float* weights) {
   const int64_t heads = s.heads / count;  // that read a set
   const float share = 1.0f / static_cast<float>(heads);
@@ -75,7 +75,7 @@ void Weights(Stream& stream, const AttentionShape& s, const Set* sets, int64_t c
       std::memset(row, 0, static_cast<size_t>(s.capacity) * 4);
       for (int64_t h = first; h < first + heads; ++h) {
         const int64_t g = h / s.per_group(), m = t * s.per_group() + h % s.per_group();
-        const Set& set = sets[g];
+        const KeySet& set = sets[g];
         for (int64_t j = 0; j < set.count; ++j) {
           // What the row doesn't see stays 0, in a row of NaN too.
           if (!(set.bits[j] >> t & 1) || set.keys[j] < 0 || set.keys[j] >= s.capacity) continue;
@@ -105,7 +105,7 @@ Status SparseAttention(Stream& stream, const Args& args) {
   const int64_t width = call.width;
   int64_t longest = 0;
   for (int64_t i = 0; i < call.sets; ++i) {
-    const int64_t count = counts[call.first + i];
+    const int64_t count = counts[call.first_set + i];
     longest = count > longest ? count : longest;
   }
   longest = longest > width ? width : longest;
@@ -115,12 +115,12 @@ Status SparseAttention(Stream& stream, const Args& args) {
                          (call.weights ? all * chunks * kChunk : 0);
   char* scratch = static_cast<char*>(stream.Scratch(static_cast<size_t>(floats) * 4 +
                                                     static_cast<size_t>(all * chunks) * sizeof(Partial) +
-                                                    static_cast<size_t>(s.groups) * sizeof(Set) + 64));
+                                                    static_cast<size_t>(s.groups) * sizeof(KeySet) + 64));
   SPECATTN_CHECK(scratch, "[SparseAttention] no scratch memory for %lld numbers",
                  static_cast<long long>(floats));
-  Set* sets = reinterpret_cast<Set*>(scratch);
+  KeySet* sets = reinterpret_cast<KeySet*>(scratch);
   float* packed =
-      reinterpret_cast<float*>(scratch + (static_cast<size_t>(s.groups) * sizeof(Set) + 63) / 64 * 64);
+      reinterpret_cast<float*>(scratch + (static_cast<size_t>(s.groups) * sizeof(KeySet) + 63) / 64 * 64);
   float* outs = packed + all * s.head_size;
   float* factor = outs + all * chunks * s.head_size;
   float* exponentials = call.weights ? factor + all * chunks : nullptr;
@@ -128,7 +128,7 @@ Status SparseAttention(Stream& stream, const Args& args) {
 
   const int64_t per_group = s.per_group();
   for (int64_t g = 0; g < s.groups; ++g) {
-    const int64_t set = call.first + (call.sets == 1 ? 0 : g);
+    const int64_t set = call.first_set + (call.sets == 1 ? 0 : g);
     const int64_t count = counts[set];
     sets[g] = {keys + set * width, bits + set * width, count > width ? width : count};
     for (int64_t m = 0; m < queries; ++m) {

@@ -20,9 +20,9 @@ Status SparseAttention(Stream& stream, const Args& args) {
     return Ok();
   }
   DecodeCall decode{"SparseAttention", call.shape, call.scale, call.q, call.k, call.v, call.out};
-  decode.keys = call.keys->as<int32_t>() + call.first * call.width;
-  decode.bits = call.bits->as<int32_t>() + call.first * call.width;
-  decode.counts = call.counts->as<int32_t>() + call.first;
+  decode.keys = call.keys->as<int32_t>() + call.first_set * call.width;
+  decode.bits = call.bits->as<int32_t>() + call.first_set * call.width;
+  decode.counts = call.counts->as<int32_t>() + call.first_set;
   decode.width = call.width;
   decode.weights = call.weights;
   decode.weight_rows = call.sets;

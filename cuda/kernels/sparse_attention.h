@@ -24,8 +24,8 @@ struct SparseAttentionCall {
   const Tensor* weights;  // null: not asked for
   AttentionShape shape;
   float scale;
-  int64_t first, sets;  // this layer's sets
-  int64_t width;        // of the lists
+  int64_t first_set, sets;  // this layer's sets
+  int64_t width;            // of the lists
 };
 
 inline Status CheckSparseAttention(const Args& args, SparseAttentionCall* call) {
