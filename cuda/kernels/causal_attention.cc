@@ -1,8 +1,8 @@
-// The CPU side of causal_attention.h.
+// CausalAttention on the CPU.
 //
-// Keys are split into chunks that threads share (flash decoding); a key is read once for all rows and heads
-// of its group. The weights come from the same pass: the exponentials are kept and rescaled when the row's
-// sum is known.
+// Keys are cut into chunks that threads share (flash decoding). A chunk is read from memory once for all rows of a tile and
+// all query heads of its KV head. The attention weights come from the same pass: its exponentials are kept, and scaled
+// once the sum of the row is known.
 #include "kernels/causal_attention.h"
 
 #include "cpu/attention.h"
@@ -14,14 +14,21 @@ namespace specattn {
 namespace SPECATTN_ISA {
 namespace {
 
-// A tile of rows: its place, its scratch, and the sizes that index it. Query m of a group is (row m /
-// per_group, head m % per_group).
+// A tile of rows and its scratch memory. Query m of a KV head is row m / per_group of the tile and head m % per_group of
+// those that read the KV head.
 struct RowTile {
-  int64_t first, rows, position, keys, chunks, queries;
-  float *q, *outs, *e, *factor;
-  Partial* partial;
+  int64_t first, rows;   // the tile's first row of q; how many rows it has
+  int64_t position;      // of the first row
+  int64_t keys, chunks;  // keys that the last row sees; the chunks they make
+  int64_t queries;       // of each KV head
+  float* q;              // [G,queries,D] scaled, in the order of Pair (cpu/dot.h)
+  float* outs;           // [G,chunks,queries,D] sums over the values of a chunk
+  float* e;              // [G,chunks,queries,kChunk] exponentials; only if weights are asked for
+  float* factor;         // [G,queries,chunks] what makes weights of a chunk's exponentials
+  Partial* partial;      // [G,chunks,queries]
 };
 
+// Computes the partial results of all chunks: tile.partial and tile.outs, and tile.e if keep_e.
 template <class W>
 void Attend(Stream& stream, const AttentionShape& s, const RowTile& tile, const W* k, const W* v,
             bool keep_e) {
@@ -46,7 +53,7 @@ void Attend(Stream& stream, const AttentionShape& s, const RowTile& tile, const 
   });
 }
 
-// weights [weight_rows,T,C] of a tile's rows.
+// Writes the tile's rows of weights [weight_rows,T,C]: each is the mean over the heads that it stands for.
 void Weights(Stream& stream, const CausalAttentionCall& call, const RowTile& tile) {
   const AttentionShape& s = call.shape;
   const int64_t outer = call.weight_rows;
@@ -58,7 +65,7 @@ void Weights(Stream& stream, const CausalAttentionCall& call, const RowTile& til
                   const float share = 1.0f / static_cast<float>(heads.end - heads.first);
                   float* row = call.weights->as<float>() + (r * s.rows + tile.first + t) * s.capacity;
                   std::memset(row, 0, static_cast<size_t>(s.capacity) * 4);
-                  // What the row doesn't see stays 0, in a row of NaN too.
+                  // Keys that the row does not see stay 0, even if the row is NaN.
                   const int64_t seen = tile.position + t + 1 < tile.keys ? tile.position + t + 1 : tile.keys;
                   for (int64_t h = heads.first; h < heads.end; ++h) {
                     const int64_t g = h / s.per_group(), m = t * s.per_group() + h % s.per_group();
@@ -98,7 +105,7 @@ Status CausalAttention(Stream& stream, const Args& args) {
     tile.keys = tile.position + tile.rows < s.capacity ? tile.position + tile.rows : s.capacity;
     tile.chunks = (tile.keys + kChunk - 1) / kChunk;
     tile.queries = tile.rows * per_group;
-    const int64_t all = s.heads * tile.rows;  // queries of all groups
+    const int64_t all = s.heads * tile.rows;  // queries of all KV heads
     const int64_t floats = all * s.head_size + all * tile.chunks * s.head_size + all * tile.chunks +
                            (call.weights ? all * tile.chunks * kChunk : 0);
     float* scratch = static_cast<float*>(stream.Scratch(
