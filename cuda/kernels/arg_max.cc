@@ -1,3 +1,4 @@
+// ArgMax on the CPU.
 #include "kernels/arg_max.h"
 
 #include "cpu/parallel.h"
@@ -6,13 +7,14 @@ namespace specattn {
 namespace SPECATTN_ISA {
 namespace {
 
-constexpr int64_t kColumns = 128;  // that one task follows side by side
+constexpr int64_t kColumns = 128;  // columns that one task follows side by side
 
 template <class T, bool kSmallest>
 inline bool Beats(T a, T b) {
   return kSmallest ? a < b : a > b;
 }
 
+// Finds the best value first and then its index: both loops are simple enough to be vectorised.
 template <class T, bool kSmallest>
 int32_t BestOfRow(const T* x, int64_t n) {
   constexpr int kAccumulators = 16;
@@ -26,10 +28,11 @@ int32_t BestOfRow(const T* x, int64_t n) {
   for (int j = 1; j < kAccumulators; ++j) best[0] = Beats<T, kSmallest>(best[j], best[0]) ? best[j] : best[0];
   for (i = 0; i < n; ++i)
     if (x[i] == best[0]) return static_cast<int32_t>(i);
-  return 0;  // NaN came first
+  return 0;  // x[0] is NaN
 }
 
-// `width` columns (at most kColumns) of n rows that lie `inner` apart, read row by row.
+// Writes the best row of each of `width` <= kColumns columns to out. x has n rows, `inner` elements apart, which are read
+// one after the other.
 template <class T, bool kSmallest>
 void BestOfColumns(const T* x, int32_t* out, int64_t n, int64_t inner, int64_t width) {
   T best[kColumns];

@@ -1,7 +1,8 @@
-// BatchMatMul on CUDA, by what b is:
-//   weights in half, [N,K], for all of a's rows: SkinnyGemm for up to 32 rows (decoding), else Gemm, for which a is
-//     narrowed to the weights' type; bias and activation follow in a pass of their own where there are any;
-//   everything else: a plain float32 product with the epilogue in it (gpu/float_gemm.cuh).
+// BatchMatMul on CUDA. b decides how:
+//   b is one matrix [N,K] of a half type for all batches, as weights are: SkinnyGemm for up to 32 rows (decoding), Gemm
+//     for more, for which a is narrowed to b's type. Bias and activation are a pass of their own, except that SkinnyGemm
+//     adds a bias per column itself.
+//   everything else: FloatGemm (gpu/matmul/float_gemm.cuh) in float32, with bias and activation in the same pass.
 #include "gpu/matmul/float_gemm.cuh"
 #include "gpu/matmul/gemm.h"
 #include "gpu/matmul/skinny_gemm.h"
@@ -14,6 +15,7 @@ namespace {
 
 constexpr int kThreads = 256;
 
+// Applies bias and activation to one number of the product.
 struct Finish {
   MatMulEpilogue e;
 
@@ -36,7 +38,7 @@ struct Finish {
   }
 };
 
-// out [B,M,N] in place; a block a row.
+// Applies `finish` to out [B,M,N] in place, one block per row.
 __global__ void __launch_bounds__(kThreads)
     FinishRows(float* out, int64_t batches, int64_t rows, int64_t cols, Finish finish) {
   for (int64_t r = blockIdx.x; r < batches * rows; r += gridDim.x)
@@ -44,7 +46,7 @@ __global__ void __launch_bounds__(kThreads)
       out[r * cols + c] = finish(out[r * cols + c], r / rows, r % rows, c);
 }
 
-// The product as SkinnyGemm takes it, where b is one matrix [N,K] for all batches: a's rows, of all batches, are one too.
+// The call as one product, if b is one matrix [N,K] for all batches: the rows of all batches of a make one matrix too.
 SkinnyGemmCall SkinnyGemmOf(const BatchMatMulCall& call) {
   SkinnyGemmCall skinny{"BatchMatMul", call.batches * call.rows, call.inner,
                         call.cols,     call.a->as<float>(),      call.b->data,
@@ -53,6 +55,7 @@ SkinnyGemmCall SkinnyGemmOf(const BatchMatMulCall& call) {
   return skinny;
 }
 
+// The product with a matrix b [N,K] of a half type. skinny: the call as SkinnyGemmOf gives it, with any number of rows.
 Status TimesWeights(CudaStream& stream, const BatchMatMulCall& call, SkinnyGemmCall skinny) {
   const int64_t rows = skinny.rows;
   const MatMulEpilogue& e = call.epilogue;
@@ -75,7 +78,7 @@ Status TimesWeights(CudaStream& stream, const BatchMatMulCall& call, SkinnyGemmC
                                   kGemmWorkspace));
   }
   Finish finish{e};
-  if (is_skinny && bias_of_columns) finish.e.bias = nullptr;  // added already
+  if (is_skinny && bias_of_columns) finish.e.bias = nullptr;  // SkinnyGemm has added it
   if (!finish.e.any()) return Ok();
   constexpr int64_t kMostBlocks = 1 << 30;
   return LaunchKernel(stream, "BatchMatMul", Start::kInOrder, FinishRows,

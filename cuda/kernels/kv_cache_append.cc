@@ -1,3 +1,4 @@
+// KVCacheAppend on the CPU. Threads share the rows.
 #include "kernels/kv_cache_append.h"
 
 #include "cpu/copy_row.h"

@@ -1,4 +1,4 @@
-// A block has one row of some heads; neighbouring threads have neighbouring elements.
+// KVCacheAppend on CUDA. A block copies a row of some KV heads; neighbouring threads copy neighbouring elements.
 #include "gpu/attention/heads.cuh"
 #include "gpu/primitives/any_float.cuh"
 #include "gpu/runtime/kernels.h"

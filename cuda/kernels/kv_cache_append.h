@@ -1,11 +1,14 @@
-// KVCacheAppend: cache[g, position + t, :] = rows[t, g, :], narrowed to the cache's storage (to nearest, ties
-// to even). Rows outside [0, C) are dropped.
+// KVCacheAppend: writes the keys or values of T rows to a cache.
 //
-// inputs   cache [G,C,D] float32, bfloat16 or float16
+//   cache[g, position + t, :] = rows[t, g, :]
+//
+// Rows are narrowed to the cache's storage (to nearest, ties to even). Rows whose position is outside [0, C) are dropped.
+//
+// inputs   cache [G,C,D] float32, bfloat16 or float16; donated
 //          rows [T,G,D] float32, bfloat16 or float16
-//          position [1] int32
+//          position [1] int32: the position of row 0
 // attrs    none
-// outputs  cache [G,C,D]: the SAME buffer as the input, which the caller donates
+// outputs  cache [G,C,D]: the same buffer as the input
 #pragma once
 #include "core/check.h"
 

@@ -1,4 +1,4 @@
-// Reductions along axes by ReduceAxis (gpu/axis.cuh), each function with the twin's steps.
+// Reduce on CUDA by ReduceAxis (gpu/primitives/axis.cuh), with the functions of reduce.h that the CPU uses too.
 #include "gpu/primitives/axis.cuh"
 #include "gpu/primitives/elementwise.cuh"
 #include "kernels/reduce.h"
