@@ -19,7 +19,7 @@ namespace {
 // What follows a product: the bias is added, then the activation applied.
 struct MatMulEpilogue {
   const float* bias;                             // null: none
-  int64_t batch_stride, row_stride, col_stride;  // of bias along the axes of [B,M,N]; 0 where it is broadcast
+  int64_t batch_stride, row_stride, col_stride;  // bias's strides along the axes of [B,M,N]; 0: broadcast
   int activation;
   float alpha;
 

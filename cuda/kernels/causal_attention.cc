@@ -1,8 +1,8 @@
 // CausalAttention on the CPU.
 //
 // Keys are cut into chunks that threads share (flash decoding). A chunk is read from memory once for all rows of a tile and
-// all query heads of its KV head. The attention weights come from the same pass: its exponentials are kept, and scaled
-// once the sum of the row is known.
+// all query heads of its KV head. The attention weights come from the same pass: the exponentials are kept, and scaled when
+// the sum of the row is known.
 #include "kernels/causal_attention.h"
 
 #include "cpu/attention.h"
@@ -17,14 +17,14 @@ namespace {
 // A tile of rows and its scratch memory. Query m of a KV head is row m / per_group of the tile and head m % per_group of
 // those that read the KV head.
 struct RowTile {
-  int64_t first, rows;   // the tile's first row of q; how many rows it has
-  int64_t position;      // of the first row
-  int64_t keys, chunks;  // keys that the last row sees; the chunks they make
-  int64_t queries;       // of each KV head
+  int64_t first, rows;   // first row of the tile in q; number of rows
+  int64_t position;      // position of the first row
+  int64_t keys, chunks;  // number of keys that the last row sees, and of chunks that they make
+  int64_t queries;       // number of queries per KV head
   float* q;              // [G,queries,D] scaled, in the order of Pair (cpu/dot.h)
-  float* outs;           // [G,chunks,queries,D] sums over the values of a chunk
+  float* outs;           // [G,chunks,queries,D] weighted sums of a chunk's values
   float* e;              // [G,chunks,queries,kChunk] exponentials; only if weights are asked for
-  float* factor;         // [G,queries,chunks] what makes weights of a chunk's exponentials
+  float* factor;         // [G,queries,chunks] factors that turn a chunk's exponentials into weights
   Partial* partial;      // [G,chunks,queries]
 };
 

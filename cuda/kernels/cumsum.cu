@@ -9,7 +9,7 @@ namespace specattn {
 namespace gpu {
 namespace {
 
-constexpr int64_t kShort = 64;  // elements of a row
+constexpr int64_t kShort = 64;  // elements of the longest row that one thread scans
 
 struct Combine {
   bool product;

@@ -1,3 +1,4 @@
+// RotaryAppend on the CPU. Threads share the rows.
 #include "kernels/rotary_append.h"
 
 #include "cpu/copy_row.h"
@@ -20,7 +21,7 @@ Status RotaryAppend(Stream& stream, const Args& args) {
   const float scale = static_cast<float>(args.attrs[0]);
   float* q = args.outputs[0].as<float>();
 
-  // Each row's cosines, sines and, before it is narrowed, a rotated key.
+  // A row's scratch memory holds D/2 cosines, D/2 sines and one rotated key [D] that is then narrowed.
   float* scratch = static_cast<float*>(stream.Scratch(static_cast<size_t>(rows * 2 * size) * sizeof(float)));
   SPECATTN_CHECK(scratch != nullptr, "[RotaryAppend] no memory for %lld angles",
                  static_cast<long long>(rows * half));

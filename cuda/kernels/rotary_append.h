@@ -1,14 +1,19 @@
-// RotaryAppend: what a layer does between its first product and its attention, in one launch. With qkv's row t
-// read as H query heads, G key heads and G value heads of size D,
-//   q[t,h,:]                  = RotaryEmbedding of query head h at position + t
-//   kCache[g, position + t,:] = RotaryEmbedding of key head g, narrowed to the cache's storage
-//   vCache[g, position + t,:] = value head g, narrowed
-// as RotaryEmbedding and KVCacheAppend would. Rows outside [0, C) are dropped from the caches.
+// RotaryAppend: what a layer does between its first projection and its attention, in one launch. It does what
+// RotaryEmbedding and KVCacheAppend would do.
 //
-// inputs   qkv [T,(H+2G)*D] float32, position [1] int32, frequencies [D/2] float32,
-//          kCache, vCache [G,C,D]: each float32, bfloat16 or float16
-// attrs    scale (of cos and sin; YaRN's, else 1)
-// outputs  q [T,H,D] float32; kCache, vCache [G,C,D]: the SAME buffers as the inputs, which the caller donates
+// A row t of qkv holds H query heads, G key heads and G value heads, each of size D:
+//   q[t, h, :]                 = RotaryEmbedding(query head h) at position + t
+//   kCache[g, position + t, :] = RotaryEmbedding(key head g) at position + t, narrowed to the cache's storage
+//   vCache[g, position + t, :] = value head g, narrowed to the cache's storage
+// Rows whose position is outside [0, C) are not written to the caches.
+//
+// inputs   qkv [T,(H+2G)*D] float32
+//          position [1] int32: the position of row 0
+//          frequencies [D/2] float32
+//          kCache, vCache [G,C,D]: each float32, bfloat16 or float16; donated, and different buffers
+// attrs    scale: a factor of cos and sin (YaRN's, else 1)
+// outputs  q [T,H,D] float32
+//          kCache, vCache [G,C,D]: the same buffers as the inputs
 #pragma once
 #include "core/check.h"
 
