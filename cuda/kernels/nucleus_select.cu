@@ -1,6 +1,9 @@
-// One launch. A block that holds the row (gpu/block_nucleus.cuh), or a cluster where rows are long (gpu/nucleus.cuh), finds the
-// nucleus of a set's step and writes it as a bit a key; the last block of a set to finish joins the steps' bits, adds what
-// every row sees, and lists the keys. What lies past the block's own rows is zeroed by all of the set's blocks.
+// NucleusSelect on CUDA, in one launch.
+//
+// Each nucleus has one block, which holds the weighted row if that fits (gpu/nucleus/block_nucleus.cuh), or a cluster of
+// blocks if the row is long (gpu/nucleus/nucleus.cuh). It finds the nucleus and marks it as one bit per key. The last block
+// of a set to finish joins the marks of all steps, adds sinks, recent keys and the verifier block's own keys, and lists the
+// keys. A list has at most Visible(N) entries; all blocks of the set together zero what comes after these.
 #include "gpu/nucleus/block_nucleus.cuh"
 #include "gpu/primitives/last_block.cuh"
 #include "gpu/runtime/check_cuda.h"
@@ -13,23 +16,25 @@ namespace specattn {
 namespace gpu {
 namespace {
 
-constexpr int kMostThreads = 512;      // of more there are too few registers each
-constexpr int kSmallBlockNucleus = 4;  // fours of weights that each holds
+constexpr int kMostThreads = 512;      // more would leave each thread too few registers
+constexpr int kSmallBlockNucleus = 4;  // groups of four weights that a thread holds in registers
 
 struct SelectArgs {
   const float *mix, *p;
   const int32_t* position;
   int32_t *keys, *bits, *counts, *kept;
-  uint32_t* marks;     // [S,N,words]: a bit a key, the steps' nuclei
-  int words;           // of 32 keys
-  unsigned* finished;  // [S]
-  uint32_t* columns;   // null: they are in shared memory
+  uint32_t* marks;     // [S,N,words]: the nuclei, one bit per key
+  int words;           // 32-bit words of a nucleus
+  unsigned* finished;  // [S]: how many of a set's blocks have finished
+  uint32_t* columns;  // FindCut's candidates, `columns_size` words a block; null if they are in shared memory
   int64_t columns_size;
   Selection selection;
   const float* fixed;  // [U,C]
   const float* step[kMaxSteps];
 };
 
+// Finds the nucleus of one step of one set; in the last block of the set, lists its keys.
+// kHeld: groups of four weights that a thread holds in registers, or kInShared, or 0 if the block does not hold the row.
 template <bool kCluster, int kHeld = 0>
 __device__ __forceinline__ void SelectStep(const SelectArgs& args) {
   extern __shared__ __align__(16) unsigned char dynamic_shared[];
@@ -39,7 +44,8 @@ __device__ __forceinline__ void SelectStep(const SelectArgs& args) {
   auto* in_shared = reinterpret_cast<uint32_t*>(used + CeilDiv<int64_t>(s.sources, 16) * 16);
   uint32_t* columns = args.columns ? args.columns + blockIdx.x * args.columns_size : in_shared;
   Team<kCluster> team(shared);
-  if constexpr (kCluster) ClusterSync();  // all blocks are there to be written to
+  // A block may write to another one's shared memory only once that block is resident.
+  if constexpr (kCluster) ClusterSync();
   if constexpr (kHeld != 0) ClearBins(in_shared);
   WaitForPrevious();
   LetNextStart();
@@ -93,7 +99,7 @@ __device__ __forceinline__ void SelectStep(const SelectArgs& args) {
   __syncthreads();
   if (!IsLastBlock(args.finished + set, static_cast<unsigned>(parts))) return;
 
-  // Past the L1 cache, which may hold what was there before other blocks wrote. Into shared memory where they fit.
+  // Reads the marks past the L1 cache, which may not have what other blocks wrote, and into shared memory if they fit.
   const int words = CeilDiv(past, kWarp);
   const bool staged = !args.columns && int64_t{steps} * words <= args.columns_size;
   if (staged) {

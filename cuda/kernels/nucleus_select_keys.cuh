@@ -1,4 +1,5 @@
-// How NucleusSelect writes its results: nuclei as a bit a key (Mark, MarkHeld), and from these the lists of keys (ListKeys).
+// How NucleusSelect writes what it found: each nucleus as one bit per key (Mark, MarkHeld), and from these marks the lists
+// of keys with their row masks (ListKeys).
 #pragma once
 #include "gpu/nucleus/block_nucleus.cuh"
 #include "gpu/primitives/reduce.cuh"
@@ -9,14 +10,15 @@ namespace specattn {
 namespace gpu {
 namespace {
 
-// Marks the keys < past that the cut keeps.
+// Reads the row again and marks the keys < past that the cut keeps, or all of them. `blocks` blocks share the row; this one
+// is `rank`.
 template <class Source>
 __device__ __forceinline__ void Mark(const Source& source, Cut cut, bool all, int past, int rank, int blocks,
                                      uint32_t* marks) {
   const int lane = threadIdx.x % kWarp, stride = 4 * blockDim.x;
   const Slice words = SliceOf(CeilDiv(past, kWarp), rank, blocks);
   const int end = words.end * kWarp;
-  // A warp's lanes go round together: eight of them make a word.
+  // All lanes of a warp stay in the loop together, since eight of them make up a word by shuffles.
   for (int first = words.begin * kWarp + 4 * static_cast<int>(threadIdx.x - lane); first < end;
        first += kAhead * stride) {
     float x[kAhead][4] = {};
@@ -35,11 +37,11 @@ __device__ __forceinline__ void Mark(const Source& source, Cut cut, bool all, in
   }
 }
 
-// The same from a row that the block holds.
+// Marks the keys < past that the cut keeps, from a row that the block holds.
 template <class Held>
 __device__ __forceinline__ void MarkHeld(Held& held, Cut cut, int past, uint32_t* marks) {
   const int part = threadIdx.x % 8;
-  // Eight lanes make a word, and go round together.
+  // Eight neighbouring lanes have the keys of a word. They stay in the loop together, since its bound is whole words.
   held.ForFours(CeilDiv(past, kWarp) * kWarp, [&](int j, const uint32_t(&bits)[4]) {
     uint32_t word = 0;
 #pragma unroll
@@ -52,6 +54,7 @@ __device__ __forceinline__ void MarkHeld(Held& held, Cut cut, int past, uint32_t
   });
 }
 
+// row[j] = 0 for j in [begin, end). aligned: whether row can be stored four elements at a time.
 __device__ __forceinline__ void Zero(int32_t* row, int begin, int end, bool aligned) {
   for (int j = begin / 4 * 4 + 4 * static_cast<int>(threadIdx.x); j < end; j += 4 * blockDim.x) {
     if (aligned && j >= begin && j + 4 <= end) {
@@ -64,7 +67,7 @@ __device__ __forceinline__ void Zero(int32_t* row, int begin, int end, bool alig
   }
 }
 
-// The bits of word w for keys in [begin, end).
+// Word w of the marks of the keys in [begin, end).
 __device__ __forceinline__ uint32_t Range(int w, int64_t begin, int64_t end) {
   const auto before = [w](int64_t key) {
     const int64_t bit = key - int64_t{w} * kWarp;
@@ -73,19 +76,20 @@ __device__ __forceinline__ uint32_t Range(int w, int64_t begin, int64_t end) {
   return before(end) & ~before(begin);
 }
 
-// One set's outputs. word(i, w) is word w of step i's nucleus.
+// Writes a set's outputs, except for the zeros from entry Visible(N) on. word(i, w) is word w of the marks of step i. All
+// threads of a block call.
 template <class Word>
 __device__ __forceinline__ void ListKeys(const Selection& s, const Word& word, NucleusShared& shared,
                                          int32_t* keys, int32_t* bits, int32_t* count_out, int32_t* kept) {
-  constexpr int kTile = kPiece / 2;  // words at a time
+  constexpr int kTile = kPiece / 2;  // words of marks that are joined at a time
   static_assert(kMaxSteps < kFew, "");
   const int thread = threadIdx.x, threads = blockDim.x, lane = thread % kWarp, warp = thread / kWarp,
             warps = threads / kWarp;
   const int tile = threads < kTile ? threads : kTile,
             words = static_cast<int>(CeilDiv<int64_t>(s.past, kWarp)), steps = static_cast<int>(s.steps);
-  uint32_t* const seen = shared.piece;           // [tile] keys that any row sees
-  uint32_t* const place = shared.piece + kTile;  // [tile] where they are listed
-  uint32_t* const tallies = shared.list;         // [N+1]
+  uint32_t* const seen = shared.piece;           // [tile] marks of the keys that any row sees
+  uint32_t* const place = shared.piece + kTile;  // [tile] where the first of a word's keys is listed
+  uint32_t* const tallies = shared.list;         // [N+1] how many keys each row sees
   uint64_t* const in_warps = shared.warp_sums[0][0];
   if (thread <= steps) tallies[thread] = 0;
   __syncthreads();
@@ -140,7 +144,7 @@ __device__ __forceinline__ void ListKeys(const Selection& s, const Word& word, N
     __syncthreads();
   }
 
-  // The block's own rows.
+  // The verifier block's own keys.
   const int64_t begin = s.position < 0 ? 0 : s.position, end = s.Visible(steps);
   const int own = begin < end ? static_cast<int>(end - begin) : 0;
   if (thread < own) {

@@ -6,18 +6,20 @@ namespace specattn {
 namespace gpu {
 namespace {
 
+// A source that a set uses, and its weight in mix.
 struct Used {
   float weight;
   int source;
 };
 
-// sum_k used[k].weight * the source used[k].source, as the CPU adds it up.
+// A source (gpu/nucleus/nucleus_rows.cuh): the sum of used[k].weight times the row used[k].source, in the order of k, as the
+// CPU adds it up.
 struct WeightedRow {
-  const float *step, *fixed;
-  int step_sources;
+  const float *step, *fixed;  // [R,n], [U,n]
+  int step_sources;           // R
   const Used* used;
-  int count, n;
-  bool aligned;
+  int count, n;  // number of used sources, weights of a row
+  bool aligned;  // whether rows can be loaded four weights at a time
 
   __device__ __forceinline__ const float* Row(int k) const {
     const int source = used[k].source;
@@ -49,7 +51,7 @@ struct WeightedRow {
   }
 };
 
-// Lists the sources whose weight is not 0, in order, and returns how many. All of a block's threads call.
+// Lists the sources whose weight in mix is not 0, in ascending order, and returns their number. All threads of a block call.
 __device__ __forceinline__ int ListUsed(const float* mix, int sources, Used* used, NucleusShared& s) {
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, warps = blockDim.x / kWarp;
   int count = 0;

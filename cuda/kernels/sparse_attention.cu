@@ -1,5 +1,5 @@
-// The CUDA side of sparse_attention.h: the listed keys go the way of CausalAttention's (decode_attention.cuh), with
-// every key listed to the same bits.
+// SparseAttention on CUDA. The listed keys go through the kernels of CausalAttention's decoding
+// (gpu/attention/decode_attention.cuh), so that with every key listed the results are equal to the bit.
 #include "gpu/attention/decode_attention.cuh"
 #include "gpu/runtime/check_cuda.h"
 #include "gpu/runtime/kernels.h"
@@ -13,7 +13,7 @@ Status SparseAttention(Stream& stream, const Args& args) {
   SparseAttentionCall call{};
   SPECATTN_RETURN_IF_ERROR(CheckSparseAttention(args, &call));
   if (call.out->size() == 0 || call.shape.capacity == 0 ||
-      call.width == 0) {  // nobody looks, or there are no keys
+      call.width == 0) {  // there are no queries or no keys
     for (const Tensor* output : {call.out, call.weights})
       if (output && output->size() > 0)
         SPECATTN_CUDA("clear a tensor", cudaMemsetAsync(output->data, 0, output->bytes(), cuda.stream()));
