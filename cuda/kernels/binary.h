@@ -69,7 +69,8 @@ SPECATTN_HOST_DEVICE inline double PowOf(T a, T b) {
   return std::is_integral<T>::value ? ::rint(power) : power;
 }
 
-enum Kind { kSame, kCompare, kInteger };  // the output's dtype: the inputs', bool, int32
+// The output's dtype. kSame: the inputs'. kCompare: bool. kInteger: int32.
+enum Kind { kSame, kCompare, kInteger };
 
 // A function is a struct with Of(x, y). Its expression may use x and y in T, a and b in Wide<T>, s and t in float64.
 #define SPECATTN_FUNCTION(Name, kind, expression) \

@@ -3,7 +3,7 @@
 //   out[t,h] = sum_j softmax_j(scale * q[t,h] . k[g,j]) * v[g,j]   over keys j <= position + t, with g = h / (H / G)
 //
 // inputs   q [T,H,D] float32
-//          k, v [G,C,D]: the caches, both float32, bfloat16 or float16
+//          k, v [G,C,D]: the caches, of one type: float32, bfloat16 or float16
 //          position [1] int32; a negative one counts as 0
 //          heads [R] int32, R > 0: the heads whose weights are returned. Only for weights = 2, where it may be left out:
 //          then R = H and all heads' weights are returned.
@@ -24,8 +24,7 @@ enum AttentionWeights { kNoWeights = 0, kMeanWeights = 1, kHeadWeights = 2 };
 struct CausalAttentionCall {
   const Tensor *q, *k, *v, *position, *out;
   const Tensor* weights;  // null: not asked for
-  const int32_t*
-      heads;  // on the device: the heads whose weights are returned; null: all heads, or their mean
+  const int32_t* heads;   // on the device: heads whose weights are returned; null: all, or their mean
   AttentionShape shape;
   float scale;
   int64_t weight_rows;  // rows of weights for each row of q: 0, 1 for the mean, or one per head (HeadsOfRow)

@@ -109,9 +109,9 @@ __global__ void AnyShape(const float* x, const W* weight, const float* norm, flo
 
 template <class W>
 Status RunGemm(CudaStream& stream, const LinearCall& call, const float* norm, const Epilogue& epilogue) {
-  // Scratch memory holds the narrowed rows, the product if an epilogue follows, and Gemm's workspace.
   // Without bias and gate Gemm writes the output itself. A residual is copied there first, and Gemm adds to it.
   const bool direct = !epilogue.bias && !epilogue.gated;
+  // Scratch memory holds the narrowed rows, the product if an epilogue follows, and Gemm's workspace.
   const size_t narrow_bytes =
       CeilDiv<size_t>(static_cast<size_t>(call.rows * call.inner) * sizeof(W), 256) * 256;
   const size_t product_bytes =

@@ -22,8 +22,7 @@ struct MaskArgs {
   bool* mask;
   int capacity;
   double p;
-  uint32_t*
-      columns;  // FindCut's candidates, `columns_stride` words a block; null if they are in shared memory
+  uint32_t* columns;  // FindCut's candidates, `columns_stride` words a block; null: in shared memory
   int64_t columns_stride;
 };
 

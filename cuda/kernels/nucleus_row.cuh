@@ -7,7 +7,7 @@ namespace gpu {
 
 // Waits for the previous kernel and returns this block's memory for FindCut's candidates. All threads call.
 //   shared   the launch's dynamic shared memory, which begins with NucleusShared
-//   columns  in scratch, `stride` words a block; null where they follow NucleusShared in shared memory
+//   columns  scratch memory with `stride` words for each block; null if the words follow NucleusShared in shared memory
 template <bool kCluster>
 __device__ __forceinline__ uint32_t* StartRow(unsigned char* shared, uint32_t* columns, int64_t stride) {
   uint32_t* own =

@@ -26,7 +26,7 @@ struct SelectArgs {
   uint32_t* marks;     // [S,N,words]: the nuclei, one bit per key
   int words;           // 32-bit words of a nucleus
   unsigned* finished;  // [S]: how many of a set's blocks have finished
-  uint32_t* columns;  // FindCut's candidates, `columns_size` words a block; null if they are in shared memory
+  uint32_t* columns;   // FindCut's candidates, `columns_size` words a block; null: in shared memory
   int64_t columns_size;
   Selection selection;
   const float* fixed;  // [U,C]

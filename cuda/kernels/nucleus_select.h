@@ -11,8 +11,10 @@
 //
 // Rows. Row i of the block, 0 <= i <= N, is the query at position + i. It never sees a key after position + i. Of the
 // other keys it sees
-//   - those of the nuclei that `union` says: causal: of steps <= i, row: of step i, full: of all steps. Row N, which has
-//     no step of its own, sees all nuclei (row: that of step N - 1);
+//   - the nuclei that `union` names:
+//       row     that of step i; row N, which has no step of its own, sees that of step N - 1
+//       causal  those of steps <= i
+//       full    those of all steps
 //   - the first `sinks` keys;
 //   - the last `recent` keys, position + i - recent < key <= position + i;
 //   - the block's own keys, position <= key <= position + i.

@@ -8,8 +8,7 @@ namespace specattn {
 namespace SPECATTN_ISA {
 namespace {
 
-constexpr int kAccumulators =
-    32;  // independent accumulators of a contiguous run, which fill the vector units
+constexpr int kAccumulators = 32;    // independent accumulators of a contiguous run, to fill vector units
 constexpr int64_t kChunk = 1 << 15;  // elements of a long run that one task takes
 constexpr int64_t kColumns = 128;    // outputs that one task accumulates side by side
 

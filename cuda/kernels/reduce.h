@@ -38,8 +38,8 @@ struct Wide<float> {
 
 // Each function is a struct of In, the dtype of x, with
 //   Acc            the accumulator's type
-//   First(x)       an accumulator to start from; x is any element
-//   Step(acc, x)   takes in an element; taking in the x of First again changes nothing
+//   First(x)       the accumulator to start from; x is any of the elements
+//   Step(acc, x)   takes in an element
 //   Merge(a, b)    joins two accumulators
 //   Finish(acc, n) the result over n elements
 //   Empty()        the result over no elements
@@ -98,7 +98,7 @@ struct All : Any<In> {
   SPECATTN_HOST_DEVICE static In Merge(In a, In b) { return Step(a, b); }
 };
 
-// The output's dtype: x's; x's, but int32 for bool; float32.
+// The output's dtype. kSame: x's. kNumeric: x's, but int32 for bool. kFloat: float32.
 enum Kind { kSame, kNumeric, kFloat };
 
 constexpr Kind kSumKind = kNumeric, kMeanKind = kFloat, kProdKind = kNumeric, kMaxKind = kSame,

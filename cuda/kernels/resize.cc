@@ -9,7 +9,7 @@ namespace specattn {
 namespace SPECATTN_ISA {
 namespace {
 
-// Interpolates a row of y from the two rows of x around it; share: the share of `bottom`.
+// Interpolates a row of y from the two rows of x around it. share: the weight of `bottom`.
 void Mix(const ResizeCall& call, const float* top, const float* bottom, float share, float* y) {
   const int64_t channels = call.channels;
   for (int64_t column = 0; column < call.columns.out; ++column, y += channels) {

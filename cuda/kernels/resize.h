@@ -20,7 +20,7 @@ struct ResizeAxis {
   double ratio = 1;         // pixels of x for each of y
   bool align = false, half = false;
 
-  // Sets the pixels of x at or before and at or after the place of y's pixel i, and the share of *high in y's pixel.
+  // Sets *low and *high to the pixels of x around the place of y's pixel i, and *share to the weight of *high.
   SPECATTN_HOST_DEVICE void Around(int64_t i, int64_t* low, int64_t* high, float* share) const {
     const double at = half ? ratio * (static_cast<double>(i) + 0.5) - 0.5 : ratio * static_cast<double>(i);
     *low = Within(static_cast<int64_t>(::floor(at)));

@@ -96,9 +96,8 @@ struct SampleArgs {
   double top_p;
   float min_p;
   uint32_t stream;
-  double* sums;  // [T,chunks]: sums of probabilities that Draw searches
-  uint32_t*
-      columns;  // FindCut's candidates, `columns_stride` words a block; null if they are in shared memory
+  double* sums;       // [T,chunks]: sums of probabilities that Draw searches
+  uint32_t* columns;  // FindCut's candidates, `columns_stride` words a block; null: in shared memory
   int64_t columns_stride;
 };
 

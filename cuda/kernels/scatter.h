@@ -1,7 +1,8 @@
 // Scatter: writes slices into a tensor at places that indices name, or adds them to what is there (ScatterNd,
 // TensorScatterUpdate, SparseToDense, UnsortedSegmentSum, Bincount).
 //
-//   y = base; then for each n: y[indices[n, 0], ..., indices[n, depth - 1], ...] = or += updates[n]
+//   y = base; then for each n: y[place] = updates[n], or y[place] += updates[n] if adds,
+//   with place = indices[n, 0], ..., indices[n, depth - 1]
 //
 // inputs   indices [..., depth] int32: one place in each row
 //          updates: one slice y.shape[depth:] for each place, or one number for all

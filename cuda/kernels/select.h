@@ -1,6 +1,8 @@
 // Select: out = condition ? t : e, element by element.
 //
-// inputs   condition bool; t, e ("then" and "else"): both float32, int32 or bool; all three broadcast to out's shape
+// inputs   condition bool
+//          t, e ("then" and "else"): of one dtype: float32, int32 or bool
+//          all three broadcast to out's shape
 // attrs    none
 // outputs  out: t's dtype
 //

@@ -12,8 +12,8 @@ Status SparseAttention(Stream& stream, const Args& args) {
   auto& cuda = static_cast<CudaStream&>(stream);
   SparseAttentionCall call{};
   SPECATTN_RETURN_IF_ERROR(CheckSparseAttention(args, &call));
-  if (call.out->size() == 0 || call.shape.capacity == 0 ||
-      call.width == 0) {  // there are no queries or no keys
+  // Without queries or keys every output is zeros.
+  if (call.out->size() == 0 || call.shape.capacity == 0 || call.width == 0) {
     for (const Tensor* output : {call.out, call.weights})
       if (output && output->size() > 0)
         SPECATTN_CUDA("clear a tensor", cudaMemsetAsync(output->data, 0, output->bytes(), cuda.stream()));

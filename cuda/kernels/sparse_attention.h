@@ -4,7 +4,7 @@
 //   over the entries j < counts[s] with bit t of bits[s,j], with g = h / (H / G) and s = set, or set + g if sets is G
 //
 // inputs   q [T,H,D] float32, T <= 31, D <= 256
-//          k, v [G,C,D]: the caches, both float32, bfloat16 or float16
+//          k, v [G,C,D]: the caches, of one type: float32, bfloat16 or float16
 //          keys [S,L] int32: the keys of each set; keys outside [0, C) are skipped
 //          bits [S,L] int32: their row masks
 //          counts [S] int32: how many of the L entries each set has

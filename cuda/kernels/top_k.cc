@@ -22,7 +22,7 @@ struct Heap {
     return a_is_nan != b_is_nan ? b_is_nan : i < j;
   }
 
-  // Puts (value, index) in the hole at `hole` and restores the order below it.
+  // Puts (value, index) into the empty node `hole` and restores the heap's order below it.
   void Sink(int64_t hole, T value, int32_t index) {
     for (int64_t child = 2 * hole + 1; child < size; child = 2 * hole + 1) {
       if (child + 1 < size && Better(values[child], indices[child], values[child + 1], indices[child + 1]))

@@ -56,7 +56,7 @@ struct Math {
   static double Sqrt(double x) { return ::sqrt(x); }
   static Vec Sqrt(Vec x) {
 #if defined(__AVX512F__)
-    // Masked: the plain intrinsic trips -Wmaybe-uninitialized.
+    // The masked intrinsic, because the plain one trips -Wmaybe-uninitialized.
     return reinterpret_cast<Vec>(_mm512_maskz_sqrt_ps(0xffff, reinterpret_cast<__m512>(x)));
 #elif defined(__AVX2__)
     return reinterpret_cast<Vec>(_mm256_sqrt_ps(reinterpret_cast<__m256>(x)));
@@ -99,8 +99,7 @@ void Vectors(const Launch& l) {
     int64_t i = begin;
     for (; i + kLanes <= end; i += kLanes)
       Store(y + i, F::template Of<Math>(Load(x + i), Splat(p), Splat(q)));
-    if (i <
-        end) {  // the tail goes through the same vector code, so that a value does not depend on its place
+    if (i < end) {  // the same vector code for the tail, so that a value does not depend on its place
       Vec v{};
       std::memcpy(&v, x + i, static_cast<size_t>(end - i) * 4);
       v = F::template Of<Math>(v, Splat(p), Splat(q));
