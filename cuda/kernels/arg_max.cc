@@ -1,3 +1,4 @@
+// ArgMax on the CPU.
 #include "kernels/arg_max.h"
 
 #include "cpu/parallel.h"
@@ -6,15 +7,16 @@ namespace specattn {
 namespace SPECATTN_ISA {
 namespace {
 
-constexpr int64_t kColumns = 128;  // that one task follows side by side
+constexpr int64_t kColumns = 128;  // columns that one task follows side by side
 
 template <class T, bool kSmallest>
 inline bool Beats(T a, T b) {
   return kSmallest ? a < b : a > b;
 }
 
+// Finds the best value first and then its index: both loops are simple enough to be vectorised.
 template <class T, bool kSmallest>
-int32_t OfRow(const T* x, int64_t n) {
+int32_t BestOfRow(const T* x, int64_t n) {
   constexpr int kAccumulators = 16;
   T best[kAccumulators];
   for (int j = 0; j < kAccumulators; ++j) best[j] = x[0];
@@ -26,12 +28,13 @@ int32_t OfRow(const T* x, int64_t n) {
   for (int j = 1; j < kAccumulators; ++j) best[0] = Beats<T, kSmallest>(best[j], best[0]) ? best[j] : best[0];
   for (i = 0; i < n; ++i)
     if (x[i] == best[0]) return static_cast<int32_t>(i);
-  return 0;  // NaN came first
+  return 0;  // x[0] is NaN
 }
 
-// `width` columns (at most kColumns) of n rows that lie `inner` apart, read row by row.
+// Writes the best row of each of `width` <= kColumns columns to out. x has n rows, `inner` elements apart, which are read
+// one after the other.
 template <class T, bool kSmallest>
-void OfColumns(const T* x, int32_t* out, int64_t n, int64_t inner, int64_t width) {
+void BestOfColumns(const T* x, int32_t* out, int64_t n, int64_t inner, int64_t width) {
   T best[kColumns];
   for (int64_t c = 0; c < width; ++c) {
     best[c] = x[c];
@@ -54,7 +57,7 @@ void Run(Stream& stream, const Tensor& x, const Tensor& y, int64_t n, int64_t in
   if (y.size() == 0) return;
   if (inner == 1) {
     ParallelFor(stream, y.size(), 32768 / n + 1, [=](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) out[i] = OfRow<T, kSmallest>(in + i * n, n);
+      for (int64_t i = begin; i < end; ++i) out[i] = BestOfRow<T, kSmallest>(in + i * n, n);
     });
     return;
   }
@@ -63,7 +66,7 @@ void Run(Stream& stream, const Tensor& x, const Tensor& y, int64_t n, int64_t in
     for (int64_t task = begin; task < end; ++task) {
       const int64_t plane = task / blocks, c = task % blocks * kColumns;
       const int64_t width = inner - c < kColumns ? inner - c : kColumns;
-      OfColumns<T, kSmallest>(in + plane * n * inner + c, out + plane * inner + c, n, inner, width);
+      BestOfColumns<T, kSmallest>(in + plane * n * inner + c, out + plane * inner + c, n, inner, width);
     }
   });
 }

@@ -1,5 +1,5 @@
-// The best element and its index by ReduceAxis (gpu/axis.cuh). Every thread begins with element 0, as the twin does:
-// where that is NaN nothing beats it.
+// ArgMax on CUDA by ReduceAxis (gpu/primitives/axis.cuh). Every thread starts from element 0, as the CPU kernel does: if
+// element 0 is NaN, nothing beats it.
 #include "gpu/primitives/axis.cuh"
 #include "gpu/primitives/elementwise.cuh"
 #include "kernels/arg_max.h"

@@ -1,8 +1,11 @@
-// The index of the largest (or smallest) element along an axis, the lowest of equals.
-//   input   x: float32 | int32 | bool
-//   attrs   axis, 1 for the smallest
-//   output  x's shape without the axis, int32
-// NaN is never larger, unless it comes first: then the index is 0, as on tfjs-backend-cpu.
+// ArgMax: the index of the largest or smallest element along an axis; ties go to the lower index.
+//
+// inputs   x [...]: float32, int32 or bool
+// attrs    axis; smallest: 0 for the largest element, 1 for the smallest
+// outputs  y int32: x's shape without the axis
+//
+// NaN beats nothing. If the first element is NaN nothing beats it and the index is 0, as on tfjs-backend-cpu. An axis
+// without elements gives 0 too.
 #pragma once
 #include "core/check.h"
 

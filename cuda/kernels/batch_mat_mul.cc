@@ -1,8 +1,8 @@
 // BatchMatMul on the CPU.
 //
-// The case that decides is a few rows of activations times a layer's weights as they are stored, [N,K] in
-// bfloat16: there every weight is read once, widened in registers and used for all rows, so a block of five
-// tokens costs hardly more than one. A row's results don't depend on M (see dot.h).
+// It is tuned for a few rows of activations times a layer's weights as they are stored, [N,K] in bfloat16. Each weight is
+// then read once, widened in registers and used for all rows, so that a block of five tokens costs little more than one.
+// A row's results do not depend on M (see cpu/dot.h).
 #include "kernels/batch_mat_mul.h"
 
 #include "cpu/kernels.h"
@@ -20,6 +20,7 @@ struct Product {
   int64_t rows, cols, inner;
 };
 
+// Applies bias and activation to columns [begin, end) of a batch's out [rows,ldo].
 void Apply(const MatMulEpilogue& e, float* out, int64_t batch, int64_t rows, int64_t ldo, int64_t begin,
            int64_t end) {
   for (int64_t r = 0; r < rows; ++r) {
@@ -49,7 +50,7 @@ void Apply(const MatMulEpilogue& e, float* out, int64_t batch, int64_t rows, int
   }
 }
 
-// Columns [begin, end) of all rows.
+// Computes columns [begin, end) of all rows, in panels that stay in the cache while all rows pass by.
 template <class W>
 void Columns(const Product& p, bool transpose_b, int64_t begin, int64_t end) {
   const W* b = static_cast<const W*>(p.b);
@@ -80,7 +81,7 @@ Status BatchMatMul(Stream& stream, const Args& args) {
   const float* left = call.a->as<float>();
   const bool paired = call.transpose_b && call.b->dtype == DType::kBFloat16;
   if (call.transpose_a || paired) {
-    // a's rows, contiguous and in the order in which the products read them.
+    // Copies a: its rows contiguous and, for weights in bfloat16, in the order of Pair (cpu/dot.h).
     const size_t numbers = static_cast<size_t>(call.batch_a * rows * inner);
     float* packed = static_cast<float*>(stream.Scratch(numbers * 4 * (call.transpose_a && paired ? 2 : 1)));
     SPECATTN_CHECK(packed, "[BatchMatMul] no scratch memory for %zu elements", numbers);

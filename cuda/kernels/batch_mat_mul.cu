@@ -1,7 +1,8 @@
-// BatchMatMul on CUDA, by what b is:
-//   weights in half, [N,K], for all of a's rows: SkinnyGemm for up to 32 rows (decoding), else Gemm, for which a is
-//     narrowed to the weights' type; bias and activation follow in a pass of their own where there are any;
-//   everything else: a plain float32 product with the epilogue in it (gpu/float_gemm.cuh).
+// BatchMatMul on CUDA. b decides how:
+//   b is one matrix [N,K] of a half type for all batches, as weights are: SkinnyGemm for up to 32 rows (decoding), Gemm
+//     for more, for which a is narrowed to b's type. Bias and activation are a pass of their own, except that SkinnyGemm
+//     adds a bias per column itself.
+//   everything else: FloatGemm (gpu/matmul/float_gemm.cuh) in float32, with bias and activation in the same pass.
 #include "gpu/matmul/float_gemm.cuh"
 #include "gpu/matmul/gemm.h"
 #include "gpu/matmul/skinny_gemm.h"
@@ -14,6 +15,7 @@ namespace {
 
 constexpr int kThreads = 256;
 
+// Applies bias and activation to one number of the product.
 struct Finish {
   MatMulEpilogue e;
 
@@ -36,7 +38,7 @@ struct Finish {
   }
 };
 
-// out [B,M,N] in place; a block a row.
+// Applies `finish` to out [B,M,N] in place, one block per row.
 __global__ void __launch_bounds__(kThreads)
     FinishRows(float* out, int64_t batches, int64_t rows, int64_t cols, Finish finish) {
   for (int64_t r = blockIdx.x; r < batches * rows; r += gridDim.x)
@@ -44,41 +46,44 @@ __global__ void __launch_bounds__(kThreads)
       out[r * cols + c] = finish(out[r * cols + c], r / rows, r % rows, c);
 }
 
-// The product as SkinnyGemm takes it, where b is one matrix [N,K] for all batches: a's rows, of all batches, are one too.
+// The call as one product, if b is one matrix [N,K] for all batches: the rows of all batches of a make one matrix too.
 SkinnyGemmCall SkinnyGemmOf(const BatchMatMulCall& call) {
-  SkinnyGemmCall few{"BatchMatMul", call.batches * call.rows, call.inner,
-                     call.cols,     call.a->as<float>(),      call.b->data,
-                     call.b->dtype};
-  few.out = call.out->as<float>();
-  return few;
+  SkinnyGemmCall skinny{"BatchMatMul", call.batches * call.rows, call.inner,
+                        call.cols,     call.a->as<float>(),      call.b->data,
+                        call.b->dtype};
+  skinny.out = call.out->as<float>();
+  return skinny;
 }
 
-Status TimesWeights(CudaStream& stream, const BatchMatMulCall& call, SkinnyGemmCall few) {
-  const int64_t rows = few.rows;
+// The product with a matrix b [N,K] of a half type. skinny: the call as SkinnyGemmOf gives it, with any number of rows.
+Status TimesWeights(CudaStream& stream, const BatchMatMulCall& call, SkinnyGemmCall skinny) {
+  const int64_t rows = skinny.rows;
   const MatMulEpilogue& e = call.epilogue;
-  const bool is_few = rows <= kSkinnyRows;
+  const bool is_skinny = rows <= kSkinnyRows;
   const bool bias_of_columns = e.bias && (call.cols == 1 || e.col_stride == 1) &&
                                (call.rows == 1 || e.row_stride == 0) &&
                                (call.batches == 1 || e.batch_stride == 0);
-  few.bias = bias_of_columns ? e.bias : nullptr;
-  if (is_few) {
-    SPECATTN_RETURN_IF_ERROR(SkinnyGemm(stream, few));
+  skinny.bias = bias_of_columns ? e.bias : nullptr;
+  if (is_skinny) {
+    SPECATTN_RETURN_IF_ERROR(SkinnyGemm(stream, skinny));
   } else {
     const size_t half_bytes = CeilDiv<size_t>(static_cast<size_t>(rows * call.inner) * 2, 256) * 256;
     char* scratch = static_cast<char*>(stream.Scratch(half_bytes + kGemmWorkspace));
     SPECATTN_CHECK(scratch, "[BatchMatMul] no scratch memory for %lld rows of %lld",
                    static_cast<long long>(rows), static_cast<long long>(call.inner));
-    SPECATTN_RETURN_IF_ERROR(ToHalf(stream, "BatchMatMul", few.x, rows * call.inner, call.b->dtype, scratch));
+    SPECATTN_RETURN_IF_ERROR(
+        ToHalf(stream, "BatchMatMul", skinny.x, rows * call.inner, call.b->dtype, scratch));
     SPECATTN_RETURN_IF_ERROR(Gemm(stream, "BatchMatMul", scratch, call.b->dtype, call.b->data, rows,
-                                  call.cols, call.inner, 0, few.out, scratch + half_bytes, kGemmWorkspace));
+                                  call.cols, call.inner, 0, skinny.out, scratch + half_bytes,
+                                  kGemmWorkspace));
   }
   Finish finish{e};
-  if (is_few && bias_of_columns) finish.e.bias = nullptr;  // added already
+  if (is_skinny && bias_of_columns) finish.e.bias = nullptr;  // SkinnyGemm has added it
   if (!finish.e.any()) return Ok();
   constexpr int64_t kMostBlocks = 1 << 30;
   return LaunchKernel(stream, "BatchMatMul", Start::kInOrder, FinishRows,
                       dim3(static_cast<unsigned>(rows < kMostBlocks ? rows : kMostBlocks)), dim3(kThreads), 0,
-                      few.out, call.batches, call.rows, call.cols, finish);
+                      skinny.out, call.batches, call.rows, call.cols, finish);
 }
 
 }  // namespace
@@ -90,8 +95,8 @@ Status BatchMatMul(Stream& base, const Args& args) {
   if (call.out->size() == 0) return Ok();
   if (call.b->dtype != DType::kFloat32 && call.transpose_b && !call.transpose_a && call.batch_b == 1 &&
       call.inner > 0 && call.inner % 8 == 0) {
-    const SkinnyGemmCall few = SkinnyGemmOf(call);
-    if (few.rows > kSkinnyRows || SuitsSkinnyGemm(few)) return TimesWeights(stream, call, few);
+    const SkinnyGemmCall skinny = SkinnyGemmOf(call);
+    if (skinny.rows > kSkinnyRows || SuitsSkinnyGemm(skinny)) return TimesWeights(stream, call, skinny);
   }
   const int64_t a_size = call.batch_a == 1 ? 0 : call.rows * call.inner;
   const int64_t b_size = call.batch_b == 1 ? 0 : call.cols * call.inner;

@@ -1,11 +1,14 @@
-// BatchMatMul: out = activation(op(a) . op(b) + bias), in batches.
+// BatchMatMul: matrix products in batches, with bias and activation.
 //
-// inputs   a [B,M,K] (or [B,K,M] if transposeA) float32
-//          b [B,K,N] (or [B,N,K] if transposeB) float32, bfloat16 or float16
-//          optional bias float32, broadcast to the output
-//          a and b may have rank 2; one of them may have a batch of 1
-// attrs    transposeA, transposeB, activation (0 linear, 1 relu, 2 relu6, 3 elu, 4 sigmoid, 5 leakyrelu),
-//          alpha of leakyrelu
+//   out[i] = activation(op(a[i]) . op(b[i]) + bias)   where op transposes if its attribute says so
+//
+// inputs   a [B,M,K] float32 ([B,K,M] if transposeA)
+//          b [B,K,N] float32, bfloat16 or float16 ([B,N,K] if transposeB)
+//          bias float32, may be left out; broadcasts to [B,M,N]
+//          a or b may have rank 2, which means a batch of 1. A batch of 1 serves all batches of the other.
+// attrs    transposeA, transposeB (0 or 1)
+//          activation: 0 linear, 1 relu, 2 relu6, 3 elu, 4 sigmoid, 5 leakyrelu
+//          alpha: slope of leakyrelu below 0
 // outputs  out [B,M,N] float32
 #pragma once
 #include "core/check.h"
@@ -13,10 +16,10 @@
 namespace specattn {
 namespace {
 
-// What is done to a sum: the bias is added, then the activation applied.
+// What follows a product: the bias is added, then the activation applied.
 struct MatMulEpilogue {
-  const float* bias;  // null: none
-  int64_t batch_stride, row_stride, col_stride;
+  const float* bias;                             // null: none
+  int64_t batch_stride, row_stride, col_stride;  // bias's strides along the axes of [B,M,N]; 0: broadcast
   int activation;
   float alpha;
 
@@ -31,7 +34,7 @@ struct BatchMatMulCall {
   MatMulEpilogue epilogue;
 };
 
-// The stride of `bias` along each axis of [B,M,N]: 0 where it is broadcast. False: it does not fit.
+// Sets the strides of `bias` along the axes of `shape`, [B,M,N]: 0 where it is broadcast. False if it does not broadcast.
 inline bool BiasStrides(const Tensor& bias, const int64_t (&shape)[3], int64_t (&strides)[3]) {
   if (bias.rank > 3) return false;
   int64_t stride = 1;

@@ -1,3 +1,4 @@
+// Binary on the CPU. Every function is compiled for every dtype, as simple loops that the compiler vectorises.
 #include "kernels/binary.h"
 
 #include "cpu/simd.h"
@@ -11,7 +12,7 @@ constexpr int64_t kGrain = 16384;
 
 template <class F, class T, class U>
 void Apply(Stream& stream, const Loops<2>& loops, const Tensor& a, const Tensor& b, const Tensor& out) {
-  // Innermost strides are 0 or 1, and not both 0.
+  // The innermost strides are 0 or 1 and not both 0: CheckBinary has seen that a or b has each of the output's sizes.
   const bool a_moves = loops.strides[loops.rank - 1][0] != 0, b_moves = loops.strides[loops.rank - 1][1] != 0;
   ForRuns(stream, loops, kGrain, [&](int64_t at, const int64_t(&in)[2], int64_t n) {
     const T* __restrict x = a.as<T>() + in[0], * __restrict y = b.as<T>() + in[1];

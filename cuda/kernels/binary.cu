@@ -1,4 +1,5 @@
-// One thread an element of the output, every function behind a switch that all threads take the same way.
+// Binary on CUDA. A thread computes one element of the output. One kernel holds all functions, behind a switch in which
+// all threads take the same branch.
 #include "gpu/primitives/elementwise.cuh"
 #include "kernels/binary.h"
 

@@ -1,9 +1,12 @@
-// Elementwise functions of two tensors, broadcast against each other.
-//   inputs  a, b: float32 | int32 | bool, both of one dtype
-//   attrs   function (its place in elementwise.def)
-//   output  the broadcast shape; bool for comparisons and logical functions, int32 for FloorDiv, else the
-//   inputs' dtype
-// int32 wraps; what is not an integer (division by zero, NaN) is stored as a typed array stores it.
+// Binary: elementwise functions of two tensors that broadcast against each other.
+//
+// inputs   a, b: float32, int32 or bool, both of one dtype
+// attrs    function: its number in core/elementwise.def
+// outputs  out: the broadcast shape; bool for comparisons and logical functions, int32 for FloorDiv, else the inputs'
+//          dtype
+//
+// int32 wraps. A result that is no integer (division by zero, NaN) is stored in int32 or bool as JavaScript's typed
+// arrays store it (core/convert.h).
 #pragma once
 #include <type_traits>
 
@@ -21,7 +24,7 @@ enum Function : int {
   kFunctions
 };
 
-// What sums and products of T are computed in.
+// The type that sums and products of T are computed in; integers can't overflow there.
 template <class T>
 struct Wide {
   using Type = T;
@@ -35,10 +38,12 @@ struct Wide<uint8_t> {
   using Type = int32_t;
 };
 
+// Integers wrap.
 template <class T>
 SPECATTN_HOST_DEVICE inline T Narrow(typename Wide<T>::Type x) {
   return static_cast<T>(x);
 }
+// As a typed array of T stores x: integers are truncated towards zero.
 template <class T>
 SPECATTN_HOST_DEVICE inline T Round(double x) {
   T out;
@@ -46,25 +51,28 @@ SPECATTN_HOST_DEVICE inline T Round(double x) {
   return out;
 }
 
+// The remainder with the sign of b, as tf.mod has it.
 SPECATTN_HOST_DEVICE inline double ModOf(double a, double b) {
   const double remainder = ::fmod(a, b);
   return (a < 0 && b < 0) || (a >= 0 && b >= 0) ? remainder : ::fmod(remainder + b, b);
 }
 SPECATTN_HOST_DEVICE inline double PowOfDoubles(double a, double b) {
-  // C says 1^NaN = (-1)^inf = 1, JavaScript says NaN.
+  // In C 1^NaN and (-1)^inf are 1; in JavaScript they are NaN.
   if (b != b || ((a == 1 || a == -1) && b - b != 0)) return static_cast<double>(NAN);
   return ::pow(a, b);
 }
-// pow may be off by its last bit, and a power of integers must not be cut to the integer below. (Negative exponents:
-// 0.5 at most, which is 0 either way.)
+// pow may err in its last bit, and Round would cut a power just below an integer to the integer below. So powers of
+// integers go to the nearest integer. (A fraction, which a negative exponent gives, is at most 0.5 and becomes 0.)
 template <class T>
 SPECATTN_HOST_DEVICE inline double PowOf(T a, T b) {
   const double power = PowOfDoubles(static_cast<double>(a), static_cast<double>(b));
   return std::is_integral<T>::value ? ::rint(power) : power;
 }
 
-enum Kind { kSame, kCompare, kInteger };  // the output's dtype: the inputs', bool, int32
+// The output's dtype. kSame: the inputs'. kCompare: bool. kInteger: int32.
+enum Kind { kSame, kCompare, kInteger };
 
+// A function is a struct with Of(x, y). Its expression may use x and y in T, a and b in Wide<T>, s and t in float64.
 #define SPECATTN_FUNCTION(Name, kind, expression) \
   struct Name {                                   \
     static constexpr Kind kKind = kind;           \
@@ -82,10 +90,10 @@ SPECATTN_FUNCTION(Multiply, kSame, Narrow<T>(a* b))
 SPECATTN_FUNCTION(Mod, kSame, Round<T>(ModOf(s, t)))
 SPECATTN_FUNCTION(Pow, kSame, Round<T>(PowOf(x, y)))
 SPECATTN_FUNCTION(Atan2, kSame, Round<T>(::atan2(s, t)))
-SPECATTN_FUNCTION(Maximum, kSame, (x > y) | (x != x) ? x : y)  // NaN if either is
+SPECATTN_FUNCTION(Maximum, kSame, (x > y) | (x != x) ? x : y)  // NaN if x or y is
 SPECATTN_FUNCTION(Minimum, kSame, (x < y) | (x != x) ? x : y)
 SPECATTN_FUNCTION(Prelu, kSame, a < 0 ? Narrow<T>(a * b) : x)
-SPECATTN_FUNCTION(EluGrad, kSame, b >= 0 ? x : Narrow<T>(a * (b + 1)))  // of dy and y
+SPECATTN_FUNCTION(EluGrad, kSame, b >= 0 ? x : Narrow<T>(a * (b + 1)))  // x is dy, y is elu's output
 SPECATTN_FUNCTION(BitwiseAnd, kSame, Round<T>(ToInt32(s) & ToInt32(t)))
 SPECATTN_FUNCTION(FloorDiv, kInteger, ToInt32(::floor(s / t)))
 SPECATTN_FUNCTION(Equal, kCompare, x == y)
@@ -115,7 +123,7 @@ struct SquaredDifference {
   template <class T, class U>
   SPECATTN_HOST_DEVICE static U Of(T x, T y) {
     using W = typename Wide<T>::Type;
-    const W d = static_cast<T>(static_cast<W>(x) - static_cast<W>(y));  // narrowed first: d * d must fit W
+    const W d = static_cast<T>(static_cast<W>(x) - static_cast<W>(y));  // narrowed to T, so that d * d fits W
     return static_cast<T>(d * d);
   }
 };
@@ -127,6 +135,7 @@ constexpr Kind kKinds[] = {
 
 }  // namespace binary
 
+// Sets the function's number and the loops over the output with the strides of a and b.
 inline Status CheckBinary(const Args& args, int* function, Loops<2>* loops) {
   SPECATTN_RETURN_IF_ERROR(CheckCounts("Binary", args, 2, 1, 1));
   const Tensor &a = args.inputs[0], &b = args.inputs[1], &out = args.outputs[0];

@@ -1,3 +1,4 @@
+// Cast on the CPU.
 #include "kernels/cast.h"
 
 #include "core/convert.h"
@@ -10,13 +11,15 @@ namespace {
 
 constexpr int64_t kGrain = 16384;
 
+// An element as float32 or int32.
 inline float Value(float x) { return x; }
 inline float Value(BFloat16 x) { return ToFloat(x); }
 inline float Value(Float16 x) { return ToFloat(x); }
 inline int32_t Value(int32_t x) { return x; }
 inline int32_t Value(uint8_t x) { return x; }
 
-// In blocks: where every value fits, which vectors can tell and convert, none is looked at alone.
+// Converts block by block. If all values of a block are in int32's range, the compiler's vectorised conversion does;
+// otherwise each of them takes ToInt32.
 template <class In>
 void ToInt32s(const In* __restrict in, int32_t* __restrict out, int64_t n) {
   constexpr int64_t kBlock = 64;

@@ -1,4 +1,4 @@
-// One thread an element.
+// Cast on CUDA: one thread per element.
 #include "core/convert.h"
 #include "gpu/primitives/element.cuh"
 #include "gpu/primitives/elementwise.cuh"
@@ -8,6 +8,7 @@ namespace specattn {
 namespace gpu {
 namespace {
 
+// An element as float32 or int32.
 __device__ __forceinline__ float Value(float x) { return x; }
 __device__ __forceinline__ float Value(BFloat16 x) { return ToFloat(x); }
 __device__ __forceinline__ float Value(Float16 x) { return ToFloat(x); }
@@ -15,7 +16,8 @@ __device__ __forceinline__ int32_t Value(int32_t x) { return x; }
 __device__ __forceinline__ int32_t Value(uint8_t x) { return x; }
 
 __device__ __forceinline__ int32_t WholeOf(int32_t x) { return x; }
-__device__ __forceinline__ int32_t WholeOf(float x) {  // float64 only where it is needed
+// Only values outside int32's range need ToInt32, which computes in float64.
+__device__ __forceinline__ int32_t WholeOf(float x) {
   return x > -2147483648.0f && x < 2147483648.0f ? static_cast<int32_t>(x) : ToInt32(static_cast<double>(x));
 }
 

@@ -1,7 +1,10 @@
-// Conversion between dtypes.
-//   input   x: any storage (float32, bfloat16, float16, int32, bool)
-//   output  y, as many elements: float32 | int32 | bool
-// To int32 as a JavaScript Int32Array converts (towards zero, modulo 2^32, NaN is 0); to bool: x != 0.
+// Cast: converts a tensor to another dtype, element by element.
+//
+// inputs   x: float32, bfloat16, float16, int32 or bool
+// attrs    none
+// outputs  y: as many elements; float32, int32 or bool
+//
+// To int32 as JavaScript's Int32Array converts: towards zero, modulo 2^32, NaN to 0. To bool: x != 0.
 #pragma once
 #include "core/tensor.h"
 

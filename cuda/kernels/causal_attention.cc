@@ -1,8 +1,8 @@
-// The CPU side of causal_attention.h.
+// CausalAttention on the CPU.
 //
-// Keys are split into chunks that threads share (flash decoding); a key is read once for all rows and heads
-// of its group. The weights come from the same pass: the exponentials are kept and rescaled when the row's
-// sum is known.
+// Keys are cut into chunks that threads share (flash decoding). A chunk is read from memory once for all rows of a tile and
+// all query heads of its KV head. The attention weights come from the same pass: the exponentials are kept, and scaled when
+// the sum of the row is known.
 #include "kernels/causal_attention.h"
 
 #include "cpu/attention.h"
@@ -14,23 +14,24 @@ namespace specattn {
 namespace SPECATTN_ISA {
 namespace {
 
-// A tile of rows: its place, its scratch, and the sizes that index it. Query m of a group is (row m /
-// per_group, head m % per_group).
-struct Span {
-  int64_t first, rows, position, keys, chunks, queries;
-  float *q, *outs, *e, *factor;
-  Partial* partial;
+// A tile of rows and its scratch memory. Query m of a KV head is row m / per_group of the tile and head m % per_group of
+// those that read the KV head.
+struct RowTile {
+  int64_t first, rows;   // first row of the tile in q; number of rows
+  int64_t position;      // position of the first row
+  int64_t keys, chunks;  // number of keys that the last row sees, and of chunks that they make
+  int64_t queries;       // number of queries per KV head
+  float* q;              // [G,queries,D] scaled, in the order of Pair (cpu/dot.h)
+  float* outs;           // [G,chunks,queries,D] weighted sums of a chunk's values
+  float* e;              // [G,chunks,queries,kChunk] exponentials; only if weights are asked for
+  float* factor;         // [G,queries,chunks] factors that turn a chunk's exponentials into weights
+  Partial* partial;      // [G,chunks,queries]
 };
 
-// Scratch of a tile, in float32 numbers.
-int64_t FloatsOf(const CausalAttentionCall& call, int64_t rows, int64_t chunks) {
-  constexpr int64_t kPartialFloats = sizeof(Partial) / sizeof(float);
-  const int64_t a_chunk = call.shape.head_size + 1 + kPartialFloats + (call.weights ? kChunk : 0);
-  return call.shape.heads * rows * (call.shape.head_size + chunks * a_chunk);
-}
-
+// Computes the partial results of all chunks: tile.partial and tile.outs, and tile.e if keep_e.
 template <class W>
-void Attend(Stream& stream, const AttentionShape& s, const Span& tile, const W* k, const W* v, bool keep_e) {
+void Attend(Stream& stream, const AttentionShape& s, const RowTile& tile, const W* k, const W* v,
+            bool keep_e) {
   ParallelFor(stream, s.groups * tile.chunks, ChunksAtOnce(s, tile.queries), [&](int64_t begin, int64_t end) {
     alignas(64) float local[kQueries * kChunk];
     for (int64_t i = begin; i < end; ++i) {
@@ -52,21 +53,21 @@ void Attend(Stream& stream, const AttentionShape& s, const Span& tile, const W* 
   });
 }
 
-// weights [weight_rows,T,C] of a tile's rows.
-void Weights(Stream& stream, const CausalAttentionCall& call, const Span& tile) {
+// Writes the tile's rows of weights [weight_rows,T,C]: each is the mean over the heads that it stands for.
+void Weights(Stream& stream, const CausalAttentionCall& call, const RowTile& tile) {
   const AttentionShape& s = call.shape;
   const int64_t outer = call.weight_rows;
   ParallelFor(stream, outer * tile.rows, tile.keys * s.heads * tile.rows < kGrainWork ? outer * tile.rows : 1,
               [&](int64_t begin, int64_t end) {
                 for (int64_t i = begin; i < end; ++i) {
                   const int64_t t = i % tile.rows, r = i / tile.rows;
-                  const HeadRange of = HeadsOfRow(r, outer, call.heads, s.heads);
-                  const float share = 1.0f / static_cast<float>(of.end - of.first);
+                  const HeadRange heads = HeadsOfRow(r, outer, call.heads, s.heads);
+                  const float share = 1.0f / static_cast<float>(heads.end - heads.first);
                   float* row = call.weights->as<float>() + (r * s.rows + tile.first + t) * s.capacity;
                   std::memset(row, 0, static_cast<size_t>(s.capacity) * 4);
-                  // What the row doesn't see stays 0, in a row of NaN too.
+                  // Keys that the row does not see stay 0, even if the row is NaN.
                   const int64_t seen = tile.position + t + 1 < tile.keys ? tile.position + t + 1 : tile.keys;
-                  for (int64_t h = of.first; h < of.end; ++h) {
+                  for (int64_t h = heads.first; h < heads.end; ++h) {
                     const int64_t g = h / s.per_group(), m = t * s.per_group() + h % s.per_group();
                     for (int64_t c = 0; c < tile.chunks; ++c) {
                       const float factor = tile.factor[(g * tile.queries + m) * tile.chunks + c] * share;
@@ -104,14 +105,20 @@ Status CausalAttention(Stream& stream, const Args& args) {
   SPECATTN_CHECK(scratch, "[CausalAttention] no scratch memory for %lld numbers",
                  static_cast<long long>(FloatsOf(call, most_rows, most_chunks)));
   for (int64_t first = 0; first < s.rows; first += kTileTokens) {
-    Span tile{};
+    RowTile tile{};
     tile.first = first;
     tile.rows = s.rows - first < kTileTokens ? s.rows - first : kTileTokens;
     tile.position = start + first;
     tile.keys = tile.position + tile.rows < s.capacity ? tile.position + tile.rows : s.capacity;
     tile.chunks = (tile.keys + kChunk - 1) / kChunk;
     tile.queries = tile.rows * per_group;
-    const int64_t all = s.heads * tile.rows;  // queries of all groups
+    const int64_t all = s.heads * tile.rows;  // queries of all KV heads
+    const int64_t floats = all * s.head_size + all * tile.chunks * s.head_size + all * tile.chunks +
+                           (call.weights ? all * tile.chunks * kChunk : 0);
+    float* scratch = static_cast<float*>(stream.Scratch(
+        static_cast<size_t>(floats) * 4 + static_cast<size_t>(all * tile.chunks) * sizeof(Partial)));
+    SPECATTN_CHECK(scratch, "[CausalAttention] no scratch memory for %lld numbers",
+                   static_cast<long long>(floats));
     tile.q = scratch;
     tile.outs = tile.q + all * s.head_size;
     tile.factor = tile.outs + all * tile.chunks * s.head_size;

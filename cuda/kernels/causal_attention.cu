@@ -1,4 +1,5 @@
-// The CUDA side of causal_attention.h: few rows, a decoding step, are bound by memory, many by arithmetic.
+// CausalAttention on CUDA. Up to 32 rows, as in decoding, are bound by memory and go to DecodeAttention. More rows are
+// bound by arithmetic and go to PrefillAttention.
 #include "gpu/attention/decode_attention.cuh"
 #include "gpu/attention/prefill_attention.h"
 #include "gpu/runtime/check_cuda.h"

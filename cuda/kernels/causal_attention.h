@@ -1,29 +1,35 @@
-// CausalAttention: out[t,h] = softmax(scale * q[t,h] . k[g,j] over j <= position + t) . v[g]
-// where g = h / (H / G).
+// CausalAttention: attention of T rows, at positions position ... position + T - 1, over the keys of a cache.
 //
-// inputs   q [T,H,D] float32; k, v [G,C,D] float32, bfloat16 or float16, both alike; position int32 [1]; of weights per head
-//          perhaps heads int32 [R], R > 0: whose weights are asked for, all of them without it
-// attrs    scale, weights (0 none, 1 mean over heads, 2 per head)
-// outputs  out [T,H,D] float32; where asked for, weights [T,C] or [R,T,C] float32, 0 past position + t; 0 of a head that
-//          does not exist
+//   out[t,h] = sum_j softmax_j(scale * q[t,h] . k[g,j]) * v[g,j]   over keys j <= position + t, with g = h / (H / G)
+//
+// inputs   q [T,H,D] float32
+//          k, v [G,C,D]: the caches, of one type: float32, bfloat16 or float16
+//          position [1] int32; a negative one counts as 0
+//          heads [R] int32, R > 0: the heads whose weights are returned. Only for weights = 2, where it may be left out:
+//          then R = H and all heads' weights are returned.
+// attrs    scale
+//          weights: 0 not returned, 1 their mean over the heads, 2 those of each head
+// outputs  out [T,H,D] float32
+//          weights, unless 0: [T,C] for the mean or [R,T,C] per head, float32: the softmax, and 0 for keys after
+//          position + t. A head that does not exist has zeros.
 #pragma once
 #include "core/attention_shape.h"
 
 namespace specattn {
 
-// Which weights are returned: the values of the attribute.
+// The values of the attribute `weights`.
 enum AttentionWeights { kNoWeights = 0, kMeanWeights = 1, kHeadWeights = 2 };
 
-// Known to two files of the CUDA device.
+// Outside the unnamed namespace: the CUDA device passes a call from one file to another.
 struct CausalAttentionCall {
   const Tensor *q, *k, *v, *position, *out;
   const Tensor* weights;  // null: not asked for
-  const int32_t* heads;   // of weights; null: all of them, or their mean
+  const int32_t* heads;   // on the device: heads whose weights are returned; null: all, or their mean
   AttentionShape shape;
   float scale;
-  int64_t weight_rows;  // of each row of q: none, one of all heads, or one a head (HeadsOfRow)
+  int64_t weight_rows;  // rows of weights for each row of q: 0, 1 for the mean, or one per head (HeadsOfRow)
 
-  // Nobody who looks, or nothing to see: every output is zeros.
+  // Without queries or keys every output is zeros.
   bool empty() const { return shape.rows == 0 || shape.heads == 0 || shape.capacity == 0; }
 };
 

@@ -1,6 +1,6 @@
-// CausalAttention of many rows: FlashAttention on the tensor cores for half caches and head sizes that suit it,
-// PlainAttention for the rest. Weights, which `calibrate` asks for, come from PlainAttention's passes in every case:
-// they are float32's, and a row's sum is 1.
+// PrefillAttention: CausalAttention of more than 32 rows. Caches of a half type with a suitable head size go to
+// FlashAttention on the tensor cores, all others to PlainAttention. The attention weights, which `calibrate` asks for,
+// always come from PlainAttention: it computes in float32, so that a row of weights sums to 1 to float32's precision.
 #include "gpu/attention/flash_attention.cuh"
 #include "gpu/attention/plain_attention.cuh"
 #include "gpu/attention/prefill_attention.h"

@@ -1,3 +1,4 @@
+// Concat on the CPU. Threads share the output's rows.
 #include "kernels/concat.h"
 
 #include <cstring>

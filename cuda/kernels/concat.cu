@@ -1,5 +1,6 @@
-// One thread a unit of the output: the widest of 1 to 16 bytes that every input's rows are made of. The inputs' pointers
-// go with the launch; more of them than fit take several launches, each for its columns.
+// Concat on CUDA. A thread copies one unit of the output: the widest unit of 1 to 16 bytes that divides every input's rows
+// and to which every buffer is aligned. The inputs' pointers are parameters of the launch. Inputs that are too many for one
+// launch take several, each of which writes some columns.
 #include "gpu/primitives/elementwise.cuh"
 #include "kernels/concat.h"
 
@@ -7,15 +8,15 @@ namespace specattn {
 namespace gpu {
 namespace {
 
-constexpr int kParts = 64;  // 1 KiB of parameters
+constexpr int kParts = 64;  // inputs of one launch: 1 KiB of parameters
 
 struct Parts {
   int count = 0;
   const void* data[kParts];
-  int64_t begin[kParts + 1];  // the unit of a row of these parts where each begins
+  int64_t begin[kParts + 1];  // the unit at which each part begins in a row of this launch's columns
 };
 
-// The launch writes columns [first, first + width) of rows of `row` units.
+// Writes columns [first, first + width) of the output, whose rows have `row` units. n: outer * width.
 template <class Unit>
 __global__ void Units(const __grid_constant__ Parts parts, Unit* out, int64_t n, int64_t width, int64_t first,
                       int64_t row) {

@@ -1,7 +1,8 @@
-// Concatenation along an axis: Concat and Pack.
-//   inputs  N tensors of one storage, each seen as [outer, columns_i]
-//   attrs   outer: the product of the dimensions before the axis
-//   output  the same storage, [outer, sum of columns_i]
+// Concat: concatenates tensors along an axis (Concat, Pack).
+//
+// inputs   N >= 1 tensors of one storage, each seen as [outer, columns_i]
+// attrs    outer: the product of the dimensions before the axis
+// outputs  out [outer, sum of columns_i], of the same storage
 #pragma once
 #include "core/tensor.h"
 
@@ -10,7 +11,7 @@ namespace {
 
 struct ConcatSizes {
   int64_t outer = 0;
-  size_t row = 0;  // bytes of the output for each of outer
+  size_t row = 0;  // bytes of a row of the output
 };
 
 inline Status CheckConcat(const Args& args, ConcatSizes* sizes) {

@@ -1,3 +1,4 @@
+// Copy on the CPU.
 #include "kernels/copy.h"
 
 #include "cpu/parallel.h"

@@ -1,5 +1,5 @@
-// Same storage: 16 bytes a thread. Between float storages: four elements a thread. What is left of the last thread's
-// share goes one by one, each to a thread after those.
+// Copy on CUDA. Within one storage a thread copies 16 bytes; between float storages it converts four elements. The rest at
+// the end, or everything if a buffer is not aligned, is left to further threads with one byte or element each.
 #include "gpu/primitives/element.cuh"
 #include "gpu/primitives/elementwise.cuh"
 #include "kernels/copy.h"

@@ -1,6 +1,9 @@
-// A copy, perhaps into another of the float storages: how float inputs are widened and weights are narrowed.
-//   input   x: any storage
-//   output  y, as many elements: x's storage, or any float storage where x's is one
+// Copy: copies a tensor, perhaps to another float storage. It widens inputs of half types and narrows weights to them.
+//
+// inputs   x: any storage
+// attrs    none
+// outputs  y: as many elements; x's storage, or any float storage if x's is one
+//
 // Narrowing rounds to nearest, ties to even.
 #pragma once
 #include "core/tensor.h"

@@ -1,3 +1,4 @@
+// Cumsum on the CPU. Threads share the rows along the axis.
 #include "kernels/cumsum.h"
 
 #include "core/convert.h"

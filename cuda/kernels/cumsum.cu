@@ -1,5 +1,5 @@
-// Short rows: a thread each. Long ones: a block each, by ScanRow (gpu/scan.cuh). The length alone decides, so that a
-// row's bits do not depend on the others.
+// Cumsum on CUDA. A row of up to kShort elements is scanned by one thread, a longer one by a block with ScanRow
+// (gpu/primitives/scan.cuh). The length alone decides, so that a row's bits do not depend on how many rows there are.
 #include "core/convert.h"
 #include "gpu/primitives/elementwise.cuh"
 #include "gpu/primitives/scan.cuh"
@@ -9,14 +9,14 @@ namespace specattn {
 namespace gpu {
 namespace {
 
-constexpr int64_t kShort = 64;
+constexpr int64_t kShort = 64;  // elements of the longest row that one thread scans
 
 struct Combine {
   bool product;
   __device__ __forceinline__ double operator()(double a, double b) const { return product ? a * b : a + b; }
 };
 
-// Where element j of row i lies.
+// The index in x and y of element j of row i.
 struct Place {
   int64_t first, step;
   __device__ __forceinline__ Place(const CumsumCall& call, int64_t i) {

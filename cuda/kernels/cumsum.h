@@ -1,9 +1,16 @@
-// Running sums or products along an axis: Cumsum and Cumprod.
-//   input   x: float32 | int32 | bool
-//   attrs   axis, exclusive, reverse, product
-//   output  x's shape; x's dtype, int32 for bool
-// Accumulates in float64 (integers too: exact below 2^53; wrapped when stored). CUDA multiplies stretches of a row by themselves
-// first: where a product leaves float64's range, NaN and infinity need not stand where the CPU has them.
+// Cumsum: running sums or products along an axis (Cumsum, Cumprod).
+//
+//   y[j] = x[0] + ... + x[j] along the axis
+//
+// inputs   x [...]: float32, int32 or bool
+// attrs    axis
+//          exclusive: 1 leaves x[j] itself out of y[j]
+//          reverse: 1 runs from the axis's end to its beginning
+//          product: 1 multiplies instead of adding
+// outputs  y: x's shape and dtype, int32 for bool
+//
+// Accumulates in float64. Integers are exact below 2^53 and wrap when stored. CUDA first multiplies stretches of a row by
+// themselves: if a product leaves float64's range, NaN and infinity may stand at other places than on the CPU.
 #pragma once
 #include "core/check.h"
 

@@ -1,3 +1,4 @@
+// Fill on the CPU.
 #include "kernels/fill.h"
 
 #include "core/convert.h"

@@ -1,4 +1,4 @@
-// Of every storage alike: 16 bytes of the element over and over, a thread each.
+// Fill on CUDA. One kernel serves every storage: a thread writes 16 bytes, in which the element is repeated.
 #include <cstring>
 
 #include "core/convert.h"

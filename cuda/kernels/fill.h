@@ -1,6 +1,8 @@
-// One value everywhere.
-//   attrs   value
-//   output  any storage
+// Fill: sets all elements of a tensor to one value.
+//
+// inputs   none
+// attrs    value: converted as JavaScript's typed arrays convert numbers (core/convert.h)
+// outputs  out: any shape and storage
 #pragma once
 #include "core/check.h"
 

@@ -1,3 +1,4 @@
+// Gather on the CPU. Threads share the picked slices.
 #include "kernels/gather.h"
 
 #include "cpu/parallel.h"
@@ -24,7 +25,7 @@ void Run(Stream& stream, const Args& args, const GatherSizes& sizes) {
   U* y = args.outputs[0].as<U>();
   const int64_t grain = 16384 / (inner + 4) + 1;
   ParallelFor(stream, sizes.batch * outer * count, grain, [=](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {  // of [batch, outer, count]
+    for (int64_t i = begin; i < end; ++i) {  // a slice of [batch, outer, count]
       const int64_t block = i / count;
       const int64_t index = indices[block / outer * count + i % count];
       U* to = y + i * inner;

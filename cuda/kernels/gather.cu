@@ -1,4 +1,4 @@
-// One thread an element of the output.
+// Gather on CUDA: one thread per element of the output.
 #include "gpu/primitives/element.cuh"
 #include "gpu/primitives/elementwise.cuh"
 #include "kernels/gather.h"
@@ -21,7 +21,7 @@ __global__ void Elements(const T* x, const int32_t* indices, U* y, int64_t n, co
   const int64_t i = ElementIndex();
   if (i >= n) return;
   int64_t j, pick, rest;
-  const int64_t row = Divide(i, sizes.inner, &j);  // of [batch, outer, count]
+  const int64_t row = Divide(i, sizes.inner, &j);  // a slice of [batch, outer, count]
   const int64_t block = Divide(row, sizes.count, &pick);
   const int64_t index = indices[Divide(block, sizes.outer, &rest) * sizes.count + pick];
   y[i] = index >= 0 && index < sizes.dim ? Value(x[(block * sizes.dim + index) * sizes.inner + j]) : U{};

@@ -1,9 +1,13 @@
-// Slices of x along an axis, picked by indices: embedding rows.
-//   inputs  x: any storage; indices: int32. The first batchDims dimensions of both are the same
-//   attrs   axis, batchDims (0 <= batchDims <= axis)
-//   output  x.shape[:axis] + indices.shape[batchDims:] + x.shape[axis + 1:]; float32 where x is stored as a
-//   float, else x's dtype
-// An index out of range gives zeros: a queued kernel cannot fail.
+// Gather: picks slices of x along an axis by their indices, for example embedding rows of tokens.
+//
+//   y[b, o, i, :] = x[b, o, indices[b, i], :]   with x seen as [batch, outer, dim, inner]
+//
+// inputs   x: any storage; indices int32. Their first batchDims dimensions are the same.
+// attrs    axis, batchDims (0 <= batchDims <= axis)
+// outputs  y: x.shape[:axis] + indices.shape[batchDims:] + x.shape[axis + 1:]; float32 if x is stored as a float, else
+//          x's dtype
+//
+// An index out of range gives zeros, since a queued kernel cannot report an error.
 #pragma once
 #include "core/check.h"
 

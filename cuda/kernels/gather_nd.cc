@@ -1,3 +1,4 @@
+// GatherNd on the CPU. Threads share the picked slices.
 #include "kernels/gather_nd.h"
 
 #include <cstring>

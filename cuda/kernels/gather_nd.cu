@@ -1,4 +1,4 @@
-// One thread an element of the output.
+// GatherNd on CUDA: one thread per element of the output.
 #include "gpu/primitives/elementwise.cuh"
 #include "kernels/gather_nd.h"
 

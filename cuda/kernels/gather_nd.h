@@ -1,8 +1,12 @@
-// Slices of x, each at the place that several indices name.
-//   inputs  x: float32 | int32 | bool; indices: int32, `depth` of them a slice
-//   attrs   depth: how many of x's first dimensions a slice's indices run over, 1 to x's rank
-//   output  x's dtype: as many slices x.shape[depth:] as there are places
-// A place out of range gives zeros: a queued kernel cannot fail.
+// GatherNd: picks slices of x, each by several indices.
+//
+//   y[i, ...] = x[indices[i, 0], ..., indices[i, depth - 1], ...]
+//
+// inputs   x: float32, int32 or bool; indices [..., depth] int32: one place in each row
+// attrs    depth: how many of x's first dimensions a place's indices run over, 1 to x's rank
+// outputs  y: x's dtype; one slice x.shape[depth:] for each place
+//
+// A place out of range gives zeros, since a queued kernel cannot report an error.
 #pragma once
 #include "core/check.h"
 #include "core/nd_index.h"

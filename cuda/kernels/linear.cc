@@ -1,7 +1,7 @@
-// Linear on the CPU. Arguments: linear.h.
+// Linear on the CPU.
 //
-// The rows are normalised once, into scratch memory; then threads take panels of columns. A panel's products, gate,
-// bias and residual are done for a few rows at a time, while they are in the first-level cache.
+// The rows are normalised once, into scratch memory. Then threads take panels of columns. A panel's products, bias, gate
+// and residual are done for a few rows at a time, while the results are in the first-level cache.
 #include "kernels/linear.h"
 
 #include "cpu/kernels.h"
@@ -13,19 +13,20 @@
 namespace specattn {
 namespace {
 
-// Whole tiles of rows for every vector width.
+// Rows that are finished at a time: whole tiles of Dots for every vector width.
 constexpr int64_t kBlockRows = 24;
 static_assert(kBlockRows % kTileRows == 0, "a block is made of whole tiles");
 
-// y += x, row by row; ldx 0: the same x for all. Not inlined: a product that y was stored from must not be fused with
-// the addition here and there.
+// y [rows,cols] += x, row by row; ldx 0 adds the same row of x to all. Not inlined: inlined, the addition may be fused
+// with the product before it in one instantiation and not in another, and results would differ in their last bits.
 __attribute__((noinline)) void AddTo(float* y, int64_t ldy, const float* x, int64_t ldx, int64_t rows,
                                      int64_t cols) {
   for (int64_t r = 0; r < rows; ++r)
     for (int64_t c = 0; c < cols; ++c) y[r * ldy + c] += x[r * ldx + c];
 }
 
-// Columns [begin, end) of the output, for all rows of x: normalised, in the order of the products.
+// Computes columns [begin, end) of the output for all rows. x [T,K] is normalised already and, for weights in bfloat16, in
+// the order of Pair (cpu/dot.h).
 template <class W>
 void Columns(const LinearCall& call, const float* x, int64_t begin, int64_t end) {
   const int64_t inner = call.inner, ldo = call.out_cols();

@@ -1,8 +1,8 @@
-// Linear on CUDA, by the number of rows:
-//   up to 32, weights stored in half: SkinnyGemm, one launch (gpu/skinny_gemm.cu);
-//   more: the rows, normalised, are narrowed to the weights' type and go through Gemm (gpu/gemm.h); what
-//     is left of the epilogue is a pass of its own;
-//   float32 weights and odd sizes: a warp a column and 8 rows, which any shape suits.
+// Linear on CUDA, in one of three ways:
+//   SkinnyGemm  up to 32 rows and weights of a half type: one launch (gpu/matmul/skinny_gemm.cu).
+//   Gemm        more rows and weights of a half type (gpu/matmul/gemm.h). The rows are normalised and narrowed to the
+//               weights' type first. A residual alone is where the sums start from; bias and gate are a pass of their own.
+//   AnyShape    float32 weights and odd sizes: a warp computes one column of 8 rows.
 #include "gpu/matmul/gemm.h"
 #include "gpu/matmul/skinny_gemm.h"
 #include "gpu/primitives/element.cuh"
@@ -17,14 +17,15 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kRowGroup = 8;
 
-// What follows the product.
+// What follows the product: bias, gate and residual.
 struct Epilogue {
   const float *bias, *residual;  // null: none
   float* out;                    // [T,N']
   int64_t cols, out_cols;        // N, N'
   bool gated;
 
-  // y, or gate and up; column n of N'.
+  // Finishes column n of the output's N'. y is the product's column n; if gated, that is the gate, and `up` is the
+  // product's column N' + n.
   __device__ void Store(float y, float up, int64_t row, int64_t n) const {
     if (bias) {
       y = __fadd_rn(y, bias[n]);
@@ -36,7 +37,7 @@ struct Epilogue {
   }
 };
 
-// narrow[t] = x[t] (/ its root mean square * norm). A block a row.
+// narrow[t] = norm ? RMSNorm(x[t], norm, epsilon) : x[t], rounded to W. One block per row.
 template <class W>
 __global__ void NarrowRows(const float* x, const float* norm, float epsilon, int64_t inner, W* narrow) {
   __shared__ float shared[kWarp];
@@ -55,7 +56,7 @@ __global__ void NarrowRows(const float* x, const float* norm, float epsilon, int
     FromFloat(norm ? from[k] * scale * norm[k] : from[k], narrow + row * inner + k);
 }
 
-// y [T,N] after the product.
+// Applies the epilogue to the product y [T,N].
 __global__ void Finish(const float* y, int64_t rows, Epilogue epilogue) {
   WaitForPrevious();
   LetNextStart();
@@ -68,7 +69,7 @@ __global__ void Finish(const float* y, int64_t rows, Epilogue epilogue) {
   }
 }
 
-// Any shape. A warp computes column n of 8 rows, its lanes share the inner dimension.
+// Linear for any shape. A warp computes column n of kRowGroup rows; its lanes share the inner dimension.
 template <class W>
 __global__ void AnyShape(const float* x, const W* weight, const float* norm, float epsilon, int64_t rows,
                          int64_t inner, Epilogue epilogue) {
@@ -108,8 +109,9 @@ __global__ void AnyShape(const float* x, const W* weight, const float* norm, flo
 
 template <class W>
 Status RunGemm(CudaStream& stream, const LinearCall& call, const float* norm, const Epilogue& epilogue) {
-  // In scratch: the narrowed rows, the product where an epilogue is to follow, and the product's workspace.
-  const bool direct = !epilogue.bias && !epilogue.gated;  // the residual can be the product's starting value
+  // Without bias and gate Gemm writes the output itself. A residual is copied there first, and Gemm adds to it.
+  const bool direct = !epilogue.bias && !epilogue.gated;
+  // Scratch memory holds the narrowed rows, the product if an epilogue follows, and Gemm's workspace.
   const size_t narrow_bytes =
       CeilDiv<size_t>(static_cast<size_t>(call.rows * call.inner) * sizeof(W), 256) * 256;
   const size_t product_bytes =
@@ -149,35 +151,35 @@ Status Linear(Stream& base, const Args& args) {
   if (call.out->size() == 0) return Ok();
   const auto pointer = [](const Tensor* x) { return x ? x->as<float>() : nullptr; };
 
-  SkinnyGemmCall few{"Linear",
-                     call.rows,
-                     call.inner,
-                     call.cols,
-                     call.x->as<float>(),
-                     call.weight->data,
-                     call.weight->dtype,
-                     pointer(call.norm),
-                     call.epsilon,
-                     pointer(call.bias),
-                     call.gated,
-                     pointer(call.residual),
-                     call.out->as<float>()};
-  if (SuitsSkinnyGemm(few)) return SkinnyGemm(stream, few);
+  SkinnyGemmCall skinny{"Linear",
+                        call.rows,
+                        call.inner,
+                        call.cols,
+                        call.x->as<float>(),
+                        call.weight->data,
+                        call.weight->dtype,
+                        pointer(call.norm),
+                        call.epsilon,
+                        pointer(call.bias),
+                        call.gated,
+                        pointer(call.residual),
+                        call.out->as<float>()};
+  if (SuitsSkinnyGemm(skinny)) return SkinnyGemm(stream, skinny);
 
-  const Epilogue epilogue{few.bias, few.residual, few.out, call.cols, call.out_cols(), call.gated};
+  const Epilogue epilogue{skinny.bias, skinny.residual, skinny.out, call.cols, call.out_cols(), call.gated};
   if (call.weight->dtype != DType::kFloat32 && call.inner % 8 == 0 && call.cols % 8 == 0 &&
       call.rows > kSkinnyRows && call.inner > 0) {
-    return call.weight->dtype == DType::kBFloat16 ? RunGemm<BFloat16>(stream, call, few.norm, epilogue)
-                                                  : RunGemm<Float16>(stream, call, few.norm, epilogue);
+    return call.weight->dtype == DType::kBFloat16 ? RunGemm<BFloat16>(stream, call, skinny.norm, epilogue)
+                                                  : RunGemm<Float16>(stream, call, skinny.norm, epilogue);
   }
-  constexpr int64_t kMostGroups = 65535;  // a grid's limit
+  constexpr int64_t kMostGroups = 65535;  // the limit of gridDim.y
   const int64_t groups = CeilDiv<int64_t>(call.rows, kRowGroup);
   const dim3 grid(static_cast<unsigned>(CeilDiv<int64_t>(epilogue.out_cols, kThreads / kWarp)),
                   static_cast<unsigned>(groups < kMostGroups ? groups : kMostGroups));
   return WithFloat(call.weight->dtype, [&](auto element) {
     using W = decltype(element);
-    return LaunchKernel(stream, "Linear", Start::kEarly, AnyShape<W>, grid, dim3(kThreads), 0, few.x,
-                        call.weight->as<W>(), few.norm, call.epsilon, call.rows, call.inner, epilogue);
+    return LaunchKernel(stream, "Linear", Start::kEarly, AnyShape<W>, grid, dim3(kThreads), 0, skinny.x,
+                        call.weight->as<W>(), skinny.norm, call.epsilon, call.rows, call.inner, epilogue);
   });
 }
 

@@ -1,14 +1,19 @@
-// Linear: a layer's projection with its neighbours, in one launch.
+// Linear: a projection of a layer together with the operations around it.
 //
-//   y = (norm ? RMSNorm(x, norm, epsilon) : x) . weight^T + bias
+//   y   = (norm ? RMSNorm(x, norm, epsilon) : x) . weight^T + bias
 //   out = (gated ? silu(y[:, :N/2]) * y[:, N/2:] : y) + residual
 //
-// inputs   x [T,K] float32, weight [N,K] float32, bfloat16 or float16; then those that the attributes announce, all
-//          float32 and in this order: norm [K], bias [N], residual [T,N']
-// attrs    epsilon, norm (0, 1), bias (0, 1), gated (0, 1), residual (0, 1)
-// outputs  out [T,N'] float32; N' = gated ? N/2 : N
+// inputs   x [T,K] float32
+//          weight [N,K] float32, bfloat16 or float16
+//          then, in this order, those that the attributes announce, all float32: norm [K], bias [N], residual [T,N']
+// attrs    epsilon: RMSNorm's
+//          norm, bias: 1 if there is such an input, else 0
+//          gated: 1 for SwiGLU, whose gate is the first half of y, else 0
+//          residual: 1 if there is such an input, else 0
+// outputs  out [T,N'] float32 with N' = gated ? N/2 : N
 //
-// A row's result does not depend on T; on CUDA up to 32 rows, beyond which another product takes over.
+// On the CPU a row's result does not depend on T. On CUDA it does not for T <= 32; more rows take another kernel, which
+// rounds differently.
 #pragma once
 #include "core/check.h"
 
@@ -26,7 +31,7 @@ struct LinearCall {
   bool gated;
   float epsilon;
 
-  // N'
+  // N': columns of the output
   int64_t out_cols() const { return gated ? cols / 2 : cols; }
 };
 

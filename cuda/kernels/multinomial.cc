@@ -1,3 +1,4 @@
+// Multinomial on the CPU. Threads share the rows.
 #include "kernels/multinomial.h"
 
 #include "cpu/parallel.h"
@@ -7,7 +8,7 @@ namespace specattn {
 namespace SPECATTN_ISA {
 namespace {
 
-// Running sums of the weights of one row.
+// sums[i] = the sum of weights 0 ... i of a row x [n]. A weight is x[i] if normalized, else exp(x[i] - max(x)).
 void Accumulate(const float* x, double* sums, int64_t n, bool normalized) {
   float max = x[0];
   for (int64_t i = 1; i < n; ++i) max = x[i] > max ? x[i] : max;

@@ -1,5 +1,6 @@
-// One block a row: the running sums of its weights by ScanRow (gpu/scan.cuh), in float64 as the twin has them, then a
-// thread each sample. A block takes rows in turns, so that scratch is for as many rows as run at once.
+// Multinomial on CUDA. A block computes a row's running sums with ScanRow (gpu/primitives/scan.cuh), in float64 as the CPU
+// kernel does; then each thread draws samples. Blocks loop over the rows, so that scratch memory is needed only for the rows
+// that run at once.
 #include <algorithm>
 
 #include "gpu/primitives/reduce.cuh"
@@ -35,7 +36,7 @@ __global__ void __launch_bounds__(1024, 1)
     const double total = call.normalized ? 1.0 : sums[n - 1];
     for (int64_t s = threadIdx.x; s < call.samples; s += blockDim.x)
       y[row * call.samples + s] = multinomial::Find(sums, n, multinomial::Uniform(call.seed, row, s) * total);
-    __syncthreads();  // before the next row's sums
+    __syncthreads();  // the next row overwrites the sums
   }
 }
 

@@ -1,9 +1,13 @@
-// Draws with replacement from every row of a matrix of logits or probabilities.
-//   input   logits [B, V], float32
-//   attrs   seed (any number; its 64 bits are used), 1 if the rows are probabilities
-//   output  [B, S], int32
-// Sample s of row b is drawn by inversion with a hash of (seed, b, s): a seed reproduces on a device, and on others but where a draw
-// falls within rounding of a boundary between two events.
+// Multinomial: draws S samples with replacement from each row of logits or probabilities.
+//
+// inputs   logits [B,V] float32
+// attrs    seed: any number, whose 64 bits are used
+//          normalized: 1 if the rows are probabilities, 0 if they are logits
+// outputs  y [B,S] int32: indices of columns
+//
+// Sample s of row b is drawn by inversion with a hash of (seed, b, s). So a seed gives the same samples again on one device.
+// Another device gives them too, unless a draw falls within rounding of the boundary between two columns. Probabilities are
+// taken as they are: what a row lacks to a sum of 1 goes to the last column.
 #pragma once
 #include <cstring>
 
@@ -21,7 +25,7 @@ SPECATTN_HOST_DEVICE inline double Uniform(const uint32_t (&seed)[2], int64_t ro
   return static_cast<double>(h >> 8) * 0x1p-24;
 }
 
-// The first event whose running sum exceeds u; the last if none does.
+// The first of n columns whose running sum exceeds u; the last column if none does.
 SPECATTN_HOST_DEVICE inline int32_t Find(const double* sums, int64_t n, double u) {
   int64_t low = 0, high = n - 1;
   while (low < high) {

@@ -1,3 +1,4 @@
+// NucleusMask on the CPU. Threads share the rows.
 #include "kernels/nucleus_mask.h"
 
 #include "cpu/kernels.h"
@@ -15,7 +16,7 @@ Status NucleusMask(Stream& stream, const Args& args) {
   const double p = call.p;
   if (mask.size() == 0) return Ok();
 
-  // A slice of scratch for each worker, not for each row: rows may be many and long.
+  // Each worker, not each row, has a slice of scratch memory: rows may be many and long.
   const int64_t room = NucleusScratch(capacity);
   const int64_t worth_sharing = 1 + 8192 / capacity;
   const int64_t threads = rows <= worth_sharing ? 1 : static_cast<CpuStream&>(stream).threads();

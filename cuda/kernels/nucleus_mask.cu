@@ -1,16 +1,20 @@
-// A block holds a row in registers or shared memory (gpu/block_nucleus.cuh), and writes the mask from there too. A cluster of
-// blocks has a long row: its search for the cut (gpu/nucleus.cuh) keeps the candidates in shared memory, and the mask is
-// written from a second reading of the row, out of the L2 cache.
+// NucleusMask on CUDA, with a kernel for each length of row.
+//   MaskBlockRows       rows that fit into one block's registers or shared memory (gpu/nucleus/block_nucleus.cuh). The
+//                       mask is written from there.
+//   MaskRows            longer rows, one block each (gpu/nucleus/nucleus.cuh). The row is read again, from the L2 cache
+//                       as a rule, to write the mask.
+//   MaskRowsInClusters  the same with a cluster of blocks a row.
 #include "gpu/nucleus/block_nucleus.cuh"
 #include "gpu/runtime/kernels.h"
 #include "kernels/nucleus_mask.h"
+#include "kernels/nucleus_row.cuh"
 
 namespace specattn {
 namespace gpu {
 namespace {
 
 constexpr int kMostThreads = 1024;
-constexpr int kSmallBlockNucleus = 2;  // fours of weights that each of up to kMostThreads holds
+constexpr int kSmallBlockNucleus = 2;  // groups of four weights that a thread holds in registers
 
 struct MaskArgs {
   const float* weights;
@@ -18,11 +22,11 @@ struct MaskArgs {
   bool* mask;
   int capacity;
   double p;
-  uint32_t* columns;  // null: they are in shared memory
+  uint32_t* columns;  // FindCut's candidates, `columns_stride` words a block; null: in shared memory
   int64_t columns_stride;
 };
 
-// The mask from another reading of the row.
+// Reads the row again and writes its mask.
 template <bool kCluster>
 __device__ __forceinline__ void WriteMask(const PlainRow& source, Cut cut, int visible, bool* mask,
                                           const ThreadGroup<kCluster>& group) {
@@ -45,12 +49,8 @@ __device__ __forceinline__ void WriteMask(const PlainRow& source, Cut cut, int v
 template <bool kCluster>
 __device__ __forceinline__ void MaskRow(const MaskArgs& args) {
   extern __shared__ __align__(16) unsigned char dynamic_shared[];
-  ThreadGroup<kCluster> group(reinterpret_cast<NucleusShared*>(dynamic_shared));
-  uint32_t* columns = args.columns ? args.columns + blockIdx.x * args.columns_stride
-                                   : reinterpret_cast<uint32_t*>(dynamic_shared + kNucleusShared);
-  if constexpr (kCluster) ClusterSync();  // all blocks are there to be written to
-  WaitForPrevious();
-  LetNextStart();
+  Team<kCluster> team(reinterpret_cast<NucleusShared*>(dynamic_shared));
+  uint32_t* columns = StartRow<kCluster>(dynamic_shared, args.columns, args.columns_stride);
 
   const int64_t r = blockIdx.x / group.kBlocks;
   const int capacity = args.capacity;
@@ -66,6 +66,7 @@ __device__ __forceinline__ void MaskRow(const MaskArgs& args) {
   WriteMask(source, cut, visible, mask, group);
 }
 
+// kHeld: groups of four weights that a thread holds in registers, or kInShared.
 template <int kHeld>
 __global__ void __launch_bounds__(kMostThreads) MaskBlockRows(MaskArgs args) {
   extern __shared__ __align__(16) unsigned char dynamic_shared[];
@@ -84,17 +85,17 @@ __global__ void __launch_bounds__(kMostThreads) MaskBlockRows(MaskArgs args) {
     const int64_t end = int64_t{args.position[0]} + r + 1;
     return static_cast<int>(end < 0 ? 0 : end < capacity ? end : capacity);
   });
-  BlockCut held = {};
-  if (visible > 0) held = FindBlockCut(row, visible, args.p, bins, group);
+  BlockCut found = {};
+  if (visible > 0) found = CutOfBlock(row, visible, args.p, bins, team);
   bool* mask = args.mask + r * capacity;
-  if (held.state != BlockCut::kDone) {
-    WriteMask(source(), FinishCut(held, source(), visible, args.p, bins, group), visible, mask, group);
+  if (found.state != BlockCut::kDone) {
+    WriteMask(source(), FinishCut(found, source(), visible, args.p, bins, team), visible, mask, team);
     return;
   }
   row.ForEachVec4(capacity, [&](int j, const uint32_t(&bits)[4]) {
     uint32_t kept = 0;
 #pragma unroll
-    for (int c = 0; c < 4; ++c) kept |= held.cut.Keeps(__uint_as_float(bits[c]), j + c) ? 1u << (8 * c) : 0;
+    for (int c = 0; c < 4; ++c) kept |= found.cut.Keeps(__uint_as_float(bits[c]), j + c) ? 1u << (8 * c) : 0;
     if (aligned) {
       *reinterpret_cast<uint32_t*>(mask + j) = kept;
     } else {

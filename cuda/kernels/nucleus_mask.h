@@ -1,10 +1,12 @@
-// NucleusMask: the smallest set of the keys that row r sees (key <= position + r) whose mass reaches p of the
-// row's, ties to the lower index. Negative and NaN weights count as 0; a row without a positive weight keeps
-// nothing. Found without sorting: cpu/nucleus.h, gpu/nucleus.cuh.
+// NucleusMask: marks the nucleus of each row of attention weights.
 //
-// inputs   weights [R,C] float32, position [1] int32
-// attrs    p, in (0, 1]
-// outputs  mask [R,C] bool
+// Row r sees the keys <= position + r. Its nucleus is the smallest set of these keys whose weights sum to at least p of
+// the sum over all of them; ties go to the lower index. Negative and NaN weights count as 0. A row without a positive
+// weight has an empty nucleus. The search needs no sorting: see cpu/nucleus.h and gpu/nucleus/nucleus.cuh.
+//
+// inputs   weights [R,C] float32, position [1] int32: the position of row 0
+// attrs    p in (0, 1]
+// outputs  mask [R,C] bool: whether key c is in the nucleus of row r
 #pragma once
 #include "core/check.h"
 

@@ -1,3 +1,5 @@
+// NucleusSelect on the CPU. First threads share the nuclei of all sets and steps, which are kept as a byte for each key;
+// then they share the sets, whose keys are listed from these bytes.
 #include "kernels/nucleus_select.h"
 
 #include "cpu/compact.h"
@@ -8,12 +10,13 @@
 namespace specattn {
 namespace {
 
-// What a step's weighted rows are drawn from: its own rows and the fixed ones.
+// The sources of a step's weighted rows: the step's rows [R,C] and the fixed rows [U,C].
 struct Sources {
   const float *step, *fixed;
 };
 
-// The weighted row of a set, over the first n keys: a source itself where mix picks just that one, else `sum`.
+// The weighted row of a set over the first n keys. If mix, the set's R + U weights, has a single nonzero weight of 1, this
+// is the source itself; otherwise the row is written to `sum`.
 const float* WeightedRow(const float* mix, const Sources& sources, const Selection& s, int64_t n,
                          float* sum) {
   const auto row_of = [&](int64_t r) {
@@ -36,8 +39,7 @@ const float* WeightedRow(const float* mix, const Sources& sources, const Selecti
   return sum;
 }
 
-// kept[j] = whether key j < past is in the nucleus of the step. scratch: capacity + NucleusScratch(capacity)
-// floats.
+// kept[j] = whether key j < past is in the nucleus of step i. scratch: capacity + NucleusScratch(capacity) floats.
 void MarkStep(const float* mix, float p, const Sources& sources, int64_t i, const Selection& s,
               float* scratch, uint8_t* kept) {
   if (p >= 1) {
@@ -49,7 +51,7 @@ void MarkStep(const float* mix, float p, const Sources& sources, int64_t i, cons
   MarkKept(row, s.past, NucleusOf(row, visible, p, scratch + s.capacity), kept);
 }
 
-// bits[j] = the rows that see key j < past by the nuclei; marks [N, past].
+// bits[j] = the row mask of key j < past as far as nuclei decide. marks [N,past]: the nuclei.
 void GatherRows(const uint8_t* marks, const Selection& s, int32_t* bits) {
   const int64_t past = s.past, steps = s.steps;
   int32_t rows[kMaxSteps];
@@ -67,7 +69,7 @@ void GatherRows(const uint8_t* marks, const Selection& s, int32_t* bits) {
   }
 }
 
-// Moves the keys with bits to the front of `bits` and lists them in `keys`; returns how many.
+// Lists the keys j < n with bits[j] != 0 in `keys`, moves their row masks to the front of `bits`, and returns their number.
 int64_t ListKeys(int64_t n, int32_t* keys, int32_t* bits) {
   int64_t count = 0, j = 0;
   IVec key;
@@ -86,6 +88,7 @@ int64_t ListKeys(int64_t n, int32_t* keys, int32_t* bits) {
   return count;
 }
 
+// How many of the listed keys the row sees.
 int32_t CountRow(const int32_t* bits, int64_t count, int row) {
   IVec sums = {};
   int64_t j = 0;
@@ -96,7 +99,7 @@ int32_t CountRow(const int32_t* bits, int64_t count, int row) {
   return sum;
 }
 
-// One set's outputs from its steps' nuclei, marks [N, past].
+// Writes a set's outputs from its nuclei, marks [N,past].
 void SelectKeys(const uint8_t* marks, const Selection& s, int32_t* keys, int32_t* bits, int32_t* count_out,
                 int32_t* kept) {
   const int64_t past = s.past;
@@ -106,7 +109,7 @@ void SelectKeys(const uint8_t* marks, const Selection& s, int32_t* keys, int32_t
   for (int64_t j = oldest < 0 ? 0 : oldest; j < past; ++j) bits[j] |= s.AlwaysSeen(j);
 
   int64_t count = ListKeys(past, keys, bits);
-  for (int64_t j = s.position < 0 ? 0 : s.position; j < s.Visible(s.steps); ++j) {  // the block's own rows
+  for (int64_t j = s.position < 0 ? 0 : s.position; j < s.Visible(s.steps); ++j) {  // the block's own keys
     keys[count] = static_cast<int32_t>(j);
     bits[count++] = s.AllRows() & -(1 << (j - s.position));
   }
@@ -138,7 +141,7 @@ Status NucleusSelect(Stream& stream, const Args& args) {
   const float* fixed = call.fixed ? call.fixed->as<float>() : nullptr;
   const int steps = static_cast<int>(s.steps);
 
-  // Marks of every set and step, then a slice of scratch for each worker.
+  // Scratch memory holds a slice for each worker, then the marks [S,N,past].
   const int64_t tasks = sets * steps;
   const int64_t worth_sharing = 1 + 8192 / (s.past + 1);
   const int64_t threads = tasks <= worth_sharing ? 1 : static_cast<CpuStream&>(stream).threads();

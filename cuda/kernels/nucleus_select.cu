@@ -1,249 +1,40 @@
-// One launch. A block that holds the row (gpu/block_nucleus.cuh), or a cluster where rows are long (gpu/nucleus.cuh), finds the
-// nucleus of a set's step and writes it as a bit a key; the last block of a set to finish joins the steps' bits, adds what
-// every row sees, and lists the keys. What lies past the block's own rows is zeroed by all of the set's blocks.
+// NucleusSelect on CUDA, in one launch.
+//
+// Each nucleus has one block, which holds the weighted row if that fits (gpu/nucleus/block_nucleus.cuh), or a cluster of
+// blocks if the row is long (gpu/nucleus/nucleus.cuh). It finds the nucleus and marks it as one bit per key. The last block
+// of a set to finish joins the marks of all steps, adds sinks, recent keys and the verifier block's own keys, and lists the
+// keys. A list has at most Visible(N) entries; all blocks of the set together zero what comes after these.
 #include "gpu/nucleus/block_nucleus.cuh"
 #include "gpu/primitives/last_block.cuh"
-#include "gpu/primitives/reduce.cuh"
-#include "gpu/primitives/scan.cuh"
 #include "gpu/runtime/check_cuda.h"
 #include "gpu/runtime/kernels.h"
 #include "kernels/nucleus_select.h"
+#include "kernels/nucleus_select_keys.cuh"
+#include "kernels/nucleus_select_row.cuh"
 
 namespace specattn {
 namespace gpu {
 namespace {
 
-constexpr int kMostThreads = 512;      // of more there are too few registers each
-constexpr int kSmallBlockNucleus = 4;  // fours of weights that each holds
+constexpr int kMostThreads = 512;      // more would leave each thread too few registers
+constexpr int kSmallBlockNucleus = 4;  // groups of four weights that a thread holds in registers
 
 struct SelectArgs {
   const float *mix, *p;
   const int32_t* position;
   int32_t *keys, *bits, *counts, *kept;
-  uint32_t* marks;     // [S,N,words]: a bit a key, the steps' nuclei
-  int words;           // of 32 keys
-  unsigned* finished;  // [S]
-  uint32_t* columns;   // null: they are in shared memory
+  uint32_t* marks;     // [S,N,words]: the nuclei, one bit per key
+  int words;           // 32-bit words of a nucleus
+  unsigned* finished;  // [S]: how many of a set's blocks have finished
+  uint32_t* columns;   // FindCut's candidates, `columns_size` words a block; null: in shared memory
   int64_t columns_size;
   Selection selection;
   const float* fixed;  // [U,C]
   const float* step[kMaxSteps];
 };
 
-struct Used {
-  float weight;
-  int source;
-};
-
-// sum_k used[k].weight * the source used[k].source, as the CPU adds it up.
-struct WeightedRow {
-  const float *step, *fixed;
-  int step_sources;
-  const Used* used;
-  int count, n;
-  bool aligned;
-
-  __device__ __forceinline__ const float* Row(int k) const {
-    const int source = used[k].source;
-    return source < step_sources ? step + int64_t{source} * n : fixed + int64_t{source - step_sources} * n;
-  }
-  __device__ __forceinline__ float operator()(int j) const {
-    float sum = 0;
-    for (int k = 0; k < count; ++k) sum = __fmaf_rn(used[k].weight, Row(k)[j], sum);
-    return sum;
-  }
-  template <int kFours>
-  __device__ __forceinline__ void Load(int j, int stride, float (&x)[kFours][4]) const {
-#pragma unroll
-    for (int i = 0; i < kFours; ++i)
-#pragma unroll
-      for (int c = 0; c < 4; ++c) x[i][c] = 0;
-    for (int k = 0; k < count; ++k) {
-      constexpr int kAtOnce = kFours < kAhead ? kFours : kAhead;
-#pragma unroll
-      for (int first = 0; first < kFours; first += kAtOnce) {
-        float y[kAtOnce][4];
-        PlainRow{Row(k), n, aligned}.Load(j + first * stride, stride, y);
-#pragma unroll
-        for (int i = 0; i < kAtOnce; ++i)
-#pragma unroll
-          for (int c = 0; c < 4; ++c) x[first + i][c] = __fmaf_rn(used[k].weight, y[i][c], x[first + i][c]);
-      }
-    }
-  }
-};
-
-// Lists the sources whose weight is not 0, in order, and returns how many. All of a block's threads call.
-__device__ __forceinline__ int ListUsed(const float* mix, int sources, Used* used, NucleusShared& s) {
-  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, warps = blockDim.x / kWarp;
-  int count = 0;
-  for (int first = 0; first < sources; first += blockDim.x) {
-    const int r = first + threadIdx.x;
-    const float weight = r < sources ? mix[r] : 0.0f;
-    const unsigned some = __ballot_sync(kAllLanes, weight != 0);
-    if (lane == 0) s.piece[warp] = __popc(some);
-    __syncthreads();
-    int at = count + __popc(some & ((1u << lane) - 1));
-    for (int w = 0; w < warps; ++w) {
-      const int in_warp = static_cast<int>(s.piece[w]);
-      at += w < warp ? in_warp : 0;
-      count += in_warp;
-    }
-    if (weight != 0) used[at] = {weight, r};
-    __syncthreads();
-  }
-  return count;
-}
-
-// Marks the keys < past that the cut keeps.
-template <class Source>
-__device__ __forceinline__ void Mark(const Source& source, Cut cut, bool all, int past, int rank, int blocks,
-                                     uint32_t* marks) {
-  const int lane = threadIdx.x % kWarp, stride = 4 * blockDim.x;
-  const Slice words = SliceOf(CeilDiv(past, kWarp), rank, blocks);
-  const int end = words.end * kWarp;
-  // A warp's lanes go round together: eight of them make a word.
-  for (int first = words.begin * kWarp + 4 * static_cast<int>(threadIdx.x - lane); first < end;
-       first += kAhead * stride) {
-    float x[kAhead][4] = {};
-    if (!all) source.Load(first + 4 * lane, stride, x);
-#pragma unroll
-    for (int i = 0; i < kAhead; ++i) {
-      const int j = first + 4 * lane + i * stride;
-      uint32_t word = 0;
-#pragma unroll
-      for (int c = 0; c < 4; ++c)
-        if (j + c < past && (all || cut.Keeps(x[i][c], j + c))) word |= 1u << (4 * (lane % 8) + c);
-#pragma unroll
-      for (int step = 1; step < 8; step *= 2) word |= __shfl_xor_sync(kAllLanes, word, step);
-      if (lane % 8 == 0 && j < end) marks[j / kWarp] = word;
-    }
-  }
-}
-
-// The same from a row that the block holds.
-template <class Held>
-__device__ __forceinline__ void MarkHeld(Held& held, Cut cut, int past, uint32_t* marks) {
-  const int part = threadIdx.x % 8;
-  // Eight lanes make a word, and go round together.
-  held.ForEachVec4(CeilDiv(past, kWarp) * kWarp, [&](int j, const uint32_t(&bits)[4]) {
-    uint32_t word = 0;
-#pragma unroll
-    for (int c = 0; c < 4; ++c)
-      if (j + c < past && cut.Keeps(__uint_as_float(bits[c]), j + c)) word |= 1u << (4 * part + c);
-    const unsigned lanes = 0xffu << (threadIdx.x % kWarp - part);
-#pragma unroll
-    for (int step = 1; step < 8; step *= 2) word |= __shfl_xor_sync(lanes, word, step);
-    if (part == 0) marks[j / kWarp] = word;
-  });
-}
-
-__device__ __forceinline__ void Zero(int32_t* row, int begin, int end, bool aligned) {
-  for (int j = begin / 4 * 4 + 4 * static_cast<int>(threadIdx.x); j < end; j += 4 * blockDim.x) {
-    if (aligned && j >= begin && j + 4 <= end) {
-      __stwb(reinterpret_cast<int4*>(row + j), make_int4(0, 0, 0, 0));
-    } else {
-#pragma unroll
-      for (int c = 0; c < 4; ++c)
-        if (j + c >= begin && j + c < end) row[j + c] = 0;
-    }
-  }
-}
-
-// The bits of word w for keys in [begin, end).
-__device__ __forceinline__ uint32_t Range(int w, int64_t begin, int64_t end) {
-  const auto before = [w](int64_t key) {
-    const int64_t bit = key - int64_t{w} * kWarp;
-    return bit <= 0 ? 0 : bit >= kWarp ? ~0u : (1u << bit) - 1;
-  };
-  return before(end) & ~before(begin);
-}
-
-// One set's outputs. word(i, w) is word w of step i's nucleus.
-template <class Word>
-__device__ __forceinline__ void ListKeys(const Selection& s, const Word& word, NucleusShared& shared,
-                                         int32_t* keys, int32_t* bits, int32_t* count_out, int32_t* kept) {
-  constexpr int kTile = kPiece / 2;  // words at a time
-  static_assert(kMaxSteps < kFew, "");
-  const int thread = threadIdx.x, threads = blockDim.x, lane = thread % kWarp, warp = thread / kWarp,
-            warps = threads / kWarp;
-  const int tile = threads < kTile ? threads : kTile,
-            words = static_cast<int>(CeilDiv<int64_t>(s.past, kWarp)), steps = static_cast<int>(s.steps);
-  uint32_t* const seen = shared.piece;           // [tile] keys that any row sees
-  uint32_t* const place = shared.piece + kTile;  // [tile] where they are listed
-  uint32_t* const tallies = shared.list;         // [N+1]
-  uint64_t* const in_warps = shared.warp_sums[0][0];
-  if (thread <= steps) tallies[thread] = 0;
-  __syncthreads();
-
-  int count = 0;
-  for (int first = 0; first < words; first += tile) {
-    const int w = first + thread;
-    uint32_t any = 0, before = 0;
-    if (thread < tile) {
-      const bool inside = w < words;
-      uint32_t joined = 0;
-      if (s.rule == kFull && inside)
-        for (int i = 0; i < steps; ++i) joined |= word(i, w);
-      for (int row = 0; row <= steps; ++row) {
-        uint32_t sees = 0;
-        if (inside) {
-          if (s.rule != kFull && row < steps) joined = word(row, w) | (s.rule == kCausal ? joined : 0);
-          sees = joined | Range(w, 0, s.sinks < s.past ? s.sinks : s.past) |
-                 Range(w, s.position - s.recent + 1 + row, s.past);
-        }
-        any |= sees;
-        const uint32_t number = __reduce_add_sync(kAllLanes, static_cast<uint32_t>(__popc(sees)));
-        if (lane == 0) atomicAdd(&tallies[row], number);
-      }
-      const uint32_t number = __popc(any);
-      const uint32_t sum = WarpScan(number, Plus());
-      before = sum - number;
-      if (lane == kWarp - 1) in_warps[warp] = sum;
-    }
-    __syncthreads();
-    int place_of_warp = count;
-    for (int i = 0; i < tile / kWarp; ++i) {
-      const int number = static_cast<int>(in_warps[i]);
-      place_of_warp += i < warp ? number : 0;
-      count += number;
-    }
-    if (thread < tile) seen[thread] = any, place[thread] = place_of_warp + before;
-    __syncthreads();
-    for (int i = warp; i < tile && first + i < words; i += warps) {
-      const uint32_t listed = seen[i];
-      if (listed == 0) continue;
-      const int j = (first + i) * kWarp + lane;
-      int32_t rows = s.AlwaysSeen(j);
-      for (int step = 0; step < steps; ++step)
-        if (word(step, first + i) >> lane & 1) rows |= s.RowsOf(step);
-      if (listed >> lane & 1) {
-        const int at = static_cast<int>(place[i]) + __popc(listed & ((1u << lane) - 1));
-        keys[at] = j;
-        bits[at] = rows;
-      }
-    }
-    __syncthreads();
-  }
-
-  // The block's own rows.
-  const int64_t begin = s.position < 0 ? 0 : s.position, end = s.Visible(steps);
-  const int own = begin < end ? static_cast<int>(end - begin) : 0;
-  if (thread < own) {
-    keys[count + thread] = static_cast<int32_t>(begin + thread);
-    bits[count + thread] = s.AllRows() & -(1 << (begin + thread - s.position));
-  }
-  count += own;
-  if (thread == 0) *count_out = count;
-  if (thread <= steps) {
-    const int64_t until = s.position + thread + 1 < end ? s.position + thread + 1 : end;
-    kept[thread] = static_cast<int32_t>(tallies[thread] + (until > begin ? until - begin : 0));
-  }
-  const bool aligned = s.capacity % 4 == 0;
-  Zero(keys, count, static_cast<int>(end), aligned);
-  Zero(bits, count, static_cast<int>(end), aligned);
-}
-
+// Finds the nucleus of one step of one set; in the last block of the set, lists its keys.
+// kHeld: groups of four weights that a thread holds in registers, or kInShared, or 0 if the block does not hold the row.
 template <bool kCluster, int kHeld = 0>
 __device__ __forceinline__ void SelectStep(const SelectArgs& args) {
   extern __shared__ __align__(16) unsigned char dynamic_shared[];
@@ -252,8 +43,9 @@ __device__ __forceinline__ void SelectStep(const SelectArgs& args) {
   Selection s = args.selection;
   auto* in_shared = reinterpret_cast<uint32_t*>(used + CeilDiv<int64_t>(s.sources, 16) * 16);
   uint32_t* columns = args.columns ? args.columns + blockIdx.x * args.columns_size : in_shared;
-  ThreadGroup<kCluster> group(shared);
-  if constexpr (kCluster) ClusterSync();  // all blocks are there to be written to
+  Team<kCluster> team(shared);
+  // A block may write to another one's shared memory only once that block is resident.
+  if constexpr (kCluster) ClusterSync();
   if constexpr (kHeld != 0) ClearBins(in_shared);
   WaitForPrevious();
   LetNextStart();
@@ -307,7 +99,7 @@ __device__ __forceinline__ void SelectStep(const SelectArgs& args) {
   __syncthreads();
   if (!IsLastBlock(args.finished + set, static_cast<unsigned>(parts))) return;
 
-  // Past the L1 cache, which may hold what was there before other blocks wrote. Into shared memory where they fit.
+  // Reads the marks past the L1 cache, which may not have what other blocks wrote, and into shared memory if they fit.
   const int words = CeilDiv(past, kWarp);
   const bool staged = !args.columns && int64_t{steps} * words <= args.columns_size;
   if (staged) {

@@ -1,21 +1,36 @@
-// NucleusSelect: the keys that each row of the verifier's block may read, from the draft's attention of N
-// steps.
+// NucleusSelect: makes the key sets of a round, the keys that each row of the verifier's block may read, from the draft's
+// attention in its N steps.
 //
-// Set s is drawn from the weighted rows sum_r mix[s,r] * source_r, where the sources are the R rows of step i, then the U fixed ones,
-// which are the same at every step. Nucleus i is the smallest set of keys <=
-// position + i with mass >= p[s] (ties to the lower index); p >= 1 keeps every one of them. Row i < N of the
-// block sees the nuclei of steps <= i (causal), of step i (row) or of all steps (full); row N those of all
-// steps (row: of step N - 1). Every row sees also the first `sinks` keys, the last `recent` keys
-// (position + i - recent < key <= position + i) and the block's own rows (position <= key <= position + i);
-// never a key after position + i.
+// Weights. Step i of the draft gives R attention rows over the keys. For set s and step i they are mixed to one row,
+//   w[s,i] = sum_r mix[s,r] * source_r
+// whose sources are the R rows of step i and then U fixed rows, which are the same at every step (the attention history).
 //
-// inputs   mix [S,R+U] float32, p [S] float32, position [1] int32, fixed [U,C] float32 where `fixed` says so,
-//          step_0 ... step_{N-1}: N tensors [R,C] float32, N <= 30
-// attrs    sinks, recent, union: 0 row, 1 causal, 2 full; fixed: whether there are fixed sources
+// Nuclei. Nucleus (s,i) is the smallest set of keys <= position + i whose weights sum to at least p[s] of the sum over all
+// these keys; ties go to the lower index. Negative and NaN weights count as 0. p[s] >= 1 keeps all these keys, even those
+// of weight 0.
+//
+// Rows. Row i of the block, 0 <= i <= N, is the query at position + i. It never sees a key after position + i. Of the
+// other keys it sees
+//   - the nuclei that `union` names:
+//       row     that of step i; row N, which has no step of its own, sees that of step N - 1
+//       causal  those of steps <= i
+//       full    those of all steps
+//   - the first `sinks` keys;
+//   - the last `recent` keys, position + i - recent < key <= position + i;
+//   - the block's own keys, position <= key <= position + i.
+//
+// inputs   mix [S,R+U] float32
+//          p [S] float32
+//          position [1] int32: the position of row 0
+//          fixed [U,C] float32, only if the attribute `fixed` is 1
+//          step_0 ... step_{N-1}: N <= 30 tensors [R,C] float32
+// attrs    sinks, recent: numbers of keys, 0 or more
+//          union: 0 row, 1 causal, 2 full
+//          fixed: 1 if there are fixed rows, else 0
 // outputs  keys [S,C] int32: the keys that any row sees, ascending, then zeros
-//          bits [S,C] int32: bit i says whether row i sees the key; zeros past the count
-//          counts [S] int32: how many keys are listed
-//          kept [S,N+1] int32: how many keys row i sees
+//          bits [S,C] int32: row masks: bit i says whether row i sees the key; zeros where keys has no entry
+//          counts [S] int32: the number of keys listed
+//          kept [S,N+1] int32: the number of keys that row i sees
 #pragma once
 #include "core/check.h"
 #include "core/host_device.h"
@@ -26,41 +41,43 @@ namespace {
 enum Union { kRow = 0, kCausal = 1, kFull = 2 };
 constexpr int kMaxSteps = 30;
 
+// The sizes of a call and the rules of which row sees which key.
 struct Selection {
   int64_t sets, sources, capacity, steps;  // S, R + U, C, N
   int64_t step_sources;                    // R
   int64_t position, sinks, recent;
-  int rule;
-  int64_t past;  // keys before the block: the only ones that nuclei decide on
+  int rule;      // a Union
+  int64_t past;  // number of keys before the block, the only ones whose selection depends on nuclei
 
-  // The position is known on the device alone.
+  // Sets the position, which only the device knows.
   SPECATTN_HOST_DEVICE void Begin(int64_t at) {
     position = at;
     past = Visible(-1);
   }
+  // The number of keys <= position + row.
   SPECATTN_HOST_DEVICE int64_t Visible(int64_t row) const {
     const int64_t end = position + row + 1;
     return end < 0 ? 0 : end < capacity ? end : capacity;
   }
   SPECATTN_HOST_DEVICE int32_t AllRows() const { return static_cast<int32_t>((uint32_t{2} << steps) - 1); }
-  // The rows that see the nucleus of a step.
+  // The row mask of a nucleus: the rows that see the nucleus of `step`.
   SPECATTN_HOST_DEVICE int32_t RowsOf(int64_t step) const {
     const int32_t from_step_on = AllRows() & -(1 << step);
     if (rule == kFull) return AllRows();
     return rule == kCausal || step == steps - 1 ? from_step_on : 1 << step;
   }
-  // The rows that see key j < past because it is a sink or recent.
+  // The row mask of key j < past as a sink or recent key.
   SPECATTN_HOST_DEVICE int32_t AlwaysSeen(int64_t j) const {
     if (j < sinks) return AllRows();
-    const int64_t rows = j - (position - recent);  // rows 0 ... rows - 1 still count key j as recent
+    const int64_t rows = j - (position - recent);  // key j is recent for rows 0 ... rows - 1
     return rows <= 0 ? 0 : rows > steps ? AllRows() : (1 << rows) - 1;
   }
 };
 
 struct NucleusSelectCall {
   const Tensor *mix, *p, *position;
-  const Tensor* fixed;  // null: there are none
-  const Tensor* step;   // the first of N
+  const Tensor* fixed;  // null: there are no fixed rows
+  const Tensor* step;   // N tensors
   const Tensor *keys, *bits, *counts, *kept;
   Selection selection;
 };

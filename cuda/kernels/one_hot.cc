@@ -1,3 +1,4 @@
+// OneHot on the CPU. Threads share the rows.
 #include "kernels/one_hot.h"
 
 #include "core/convert.h"

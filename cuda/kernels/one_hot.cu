@@ -1,4 +1,4 @@
-// One thread an element of the output.
+// OneHot on CUDA: one thread per element of the output.
 #include "core/convert.h"
 #include "gpu/primitives/elementwise.cuh"
 #include "kernels/one_hot.h"

@@ -1,7 +1,8 @@
-// One row an index, `on` at its place and `off` elsewhere; all `off` for an index out of range.
-//   input   indices [...]: int32
-//   attrs   on, off
-//   output  [..., depth]: float32 | int32 | bool
+// OneHot: y[i, j] = (j == indices[i] ? on : off). An index out of range gives a row of `off`.
+//
+// inputs   indices [...] int32
+// attrs    on, off
+// outputs  y [..., depth]: float32, int32 or bool
 #pragma once
 #include "core/check.h"
 

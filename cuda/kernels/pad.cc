@@ -1,3 +1,4 @@
+// Pad on the CPU. Threads share the output's rows, which run along the last axis.
 #include "kernels/pad.h"
 
 #include <cstring>
@@ -11,7 +12,7 @@ namespace {
 
 constexpr int64_t kGrain = 16384;
 
-// Where in x the output's row `row` comes from, all axes but the last taken together; -1: nowhere.
+// The row of x that row `row` of the output shows; -1 if it shows the constant alone.
 int64_t SourceRow(const PadCall& call, int64_t row) {
   int64_t source = 0, step = 1;
   for (int axis = call.rank - 2; axis >= 0; --axis) {

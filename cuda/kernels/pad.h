@@ -1,8 +1,11 @@
-// x inside a larger tensor: PadV2, MirrorPad.
-//   input   x: float32 | int32 | bool
-//   attrs   mode: 0 a constant, 1 reflect (the edge is not repeated), 2 symmetric (it is); constant;
-//           then for each axis how many elements go before x; the rest goes after it
-//   output  y: x's dtype and rank
+// Pad: puts x inside a larger tensor (PadV2, MirrorPad).
+//
+// inputs   x [...]: float32, int32 or bool
+// attrs    mode: what surrounds x: 0 a constant, 1 x mirrored at its edge (reflect), 2 x mirrored with its edge repeated
+//          (symmetric)
+//          constant: for mode 0
+//          then one number per axis: how many elements go before x. What y has beyond that goes after x.
+// outputs  y: x's dtype and rank
 #pragma once
 #include "core/host_device.h"
 #include "core/tensor.h"
@@ -15,9 +18,10 @@ enum PadMode : int { kPadConstant = 0, kPadReflect = 1, kPadSymmetric = 2 };
 struct PadCall {
   PadMode mode = kPadConstant;
   double constant = 0;
-  int rank = 0;  // at least 1; neighbours that are padded alike are one axis
+  int rank = 0;  // number of axes, at least 1; Add merges an axis without padding into the one before it
   int64_t in[kMaxRank] = {}, out[kMaxRank] = {}, before[kMaxRank] = {};
 
+  // Adds the next inner axis. Mirroring goes by the padded axis's own indices, so it merges only if that has no padding.
   void Add(int64_t in_dim, int64_t out_dim, int64_t before_dim) {
     const bool merges =
         rank > 0 && in_dim == out_dim && (mode == kPadConstant || in[rank - 1] == out[rank - 1]);
@@ -31,7 +35,7 @@ struct PadCall {
     out[rank - 1] *= out_dim;
   }
 
-  // The index of x along an axis that the output's index there shows; -1 where it shows the constant.
+  // The index of x along `axis` whose element y has at `index`; -1 if y has the constant there.
   SPECATTN_HOST_DEVICE int64_t Source(int axis, int64_t index) const {
     const int64_t size = in[axis], at = index - before[axis];
     if (at >= 0 && at < size) return at;

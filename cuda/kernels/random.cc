@@ -1,3 +1,4 @@
+// Random on the CPU.
 #include "kernels/random.h"
 
 #include "cpu/parallel.h"

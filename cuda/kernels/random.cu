@@ -1,4 +1,4 @@
-// A thread an element, over and over at a grid's distance: writes are coalesced, and one launch serves any size.
+// Random on CUDA: a grid-stride loop, so that writes are coalesced and one launch serves any size.
 #include "gpu/primitives/element.cuh"
 #include "gpu/runtime/kernels.h"
 #include "gpu/runtime/launch.cuh"

@@ -1,6 +1,9 @@
-// Uniform numbers in [-scale, scale): element i is a hash of the seed and i, the same on every device.
-//   attrs   seed: a whole number below 2^32; scale: finite, 0 or more
-//   output  any float storage, rounded to nearest (which may round up to scale itself)
+// Random: fills a tensor with uniform numbers in [-scale, scale). Element i is a hash of the seed and i, the same on every
+// device.
+//
+// inputs   none
+// attrs    seed: a whole number below 2^32; scale: finite, 0 or more
+// outputs  out: any shape and float storage; rounded to nearest, which may give scale itself
 #pragma once
 #include <cmath>
 
@@ -31,7 +34,7 @@ inline RandomCall RandomOf(const Args& args) {
   return {args.outputs[0], static_cast<uint32_t>(args.attrs[0]), static_cast<float>(args.attrs[1])};
 }
 
-// Exact but for the last product: no compiler's choices change it.
+// Every step but the product with scale is exact, so that no compiler's choices change the result.
 SPECATTN_HOST_DEVICE inline float RandomElement(uint32_t seed, float scale, int64_t i) {
   const uint32_t high = static_cast<uint32_t>(static_cast<uint64_t>(i) >> 32);
   const uint32_t h = Mix32(seed ^ Mix32(static_cast<uint32_t>(i) ^ Mix32(high)));

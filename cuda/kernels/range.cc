@@ -1,3 +1,4 @@
+// Range on the CPU.
 #include "kernels/range.h"
 
 #include "core/convert.h"

@@ -1,4 +1,4 @@
-// One thread an element.
+// Range on CUDA: one thread per element.
 #include "core/convert.h"
 #include "gpu/primitives/elementwise.cuh"
 #include "kernels/range.h"

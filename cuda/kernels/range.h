@@ -1,6 +1,10 @@
-// start, start + step, start + 2 step, …
-//   attrs   start, step
-//   output  [N], float32 | int32; computed in float64, so that the error of a step is not summed
+// Range: y[i] = start + i * step.
+//
+// inputs   none
+// attrs    start, step
+// outputs  y [N]: float32 or int32
+//
+// Each element is computed in float64 from i, so that the rounding errors of steps do not add up.
 #pragma once
 #include "core/check.h"
 

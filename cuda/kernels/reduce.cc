@@ -1,3 +1,4 @@
+// Reduce on the CPU. The order of additions depends on sizes alone, never on the number of threads.
 #include "kernels/reduce.h"
 
 #include "cpu/simd.h"
@@ -7,10 +8,11 @@ namespace specattn {
 namespace SPECATTN_ISA {
 namespace {
 
-constexpr int kAccumulators = 32;    // of a contiguous run, merged in order
+constexpr int kAccumulators = 32;    // independent accumulators of a contiguous run, to fill vector units
 constexpr int64_t kChunk = 1 << 15;  // elements of a long run that one task takes
-constexpr int64_t kColumns = 128;    // outputs whose accumulators one task holds
+constexpr int64_t kColumns = 128;    // outputs that one task accumulates side by side
 
+// Folds n >= 1 contiguous elements.
 template <class F, class In>
 typename F::Acc Run(const In* x, int64_t n) {
   typename F::Acc acc[kAccumulators];
@@ -23,7 +25,7 @@ typename F::Acc Run(const In* x, int64_t n) {
   return acc[0];
 }
 
-// The offsets of loops' runs in x, one after the other: fn(offset) for every run.
+// Calls fn(offset) for the offset in x of every run of the innermost loop, in row-major order.
 template <class Fn>
 void ForOffsets(const Loops<1>& loops, const Fn& fn) {
   int64_t at[kMaxLoops] = {}, offset = 0;
@@ -38,7 +40,8 @@ void ForOffsets(const Loops<1>& loops, const Fn& fn) {
   }
 }
 
-// The innermost reduced loop runs along memory: every output is a few runs, a long run is cut into chunks.
+// For reductions whose innermost reduced loop is contiguous: each output folds one or more contiguous runs. Runs longer
+// than kChunk are cut into chunks that threads share; shorter ones leave whole outputs to a thread.
 template <class F, class In, class Out>
 Status Runs(Stream& stream, const ReducePlan& plan, const In* x, Out* y) {
   using Acc = typename F::Acc;
@@ -81,7 +84,7 @@ Status Runs(Stream& stream, const ReducePlan& plan, const In* x, Out* y) {
   return Ok();
 }
 
-// The innermost kept loop runs along memory: many outputs are accumulated side by side.
+// For reductions whose innermost kept loop is contiguous: neighbouring outputs are accumulated side by side.
 template <class F, class In, class Out>
 Status Columns(Stream& stream, const ReducePlan& plan, const In* x, Out* y) {
   using Acc = typename F::Acc;
@@ -104,45 +107,23 @@ Status Columns(Stream& stream, const ReducePlan& plan, const In* x, Out* y) {
   return Ok();
 }
 
-template <template <class> class F, class In, class Out>
-Status Typed(Stream& stream, const ReducePlan& plan, const Tensor& x, const Tensor& y) {
-  Out* out = y.as<Out>();
-  if (plan.n == 0) {
-    for (int64_t i = 0; i < plan.outputs; ++i) Convert(F<In>::Empty(), out + i);
-    return Ok();
+struct OnCpu {
+  template <template <class> class F, class In, class Out>
+  static Status Run(Stream& stream, const ReducePlan& plan, const Tensor& x, const Tensor& y) {
+    Out* out = y.as<Out>();
+    if (plan.n == 0) {
+      for (int64_t i = 0; i < plan.outputs; ++i) Convert(F<In>::Empty(), out + i);
+      return Ok();
+    }
+    if (plan.reduced.strides[plan.reduced.rank - 1][0] == 1)
+      return Runs<F<In>, In, Out>(stream, plan, x.as<In>(), out);
+    return Columns<F<In>, In, Out>(stream, plan, x.as<In>(), out);
   }
-  if (plan.reduced.strides[plan.reduced.rank - 1][0] == 1)
-    return Runs<F<In>, In, Out>(stream, plan, x.as<In>(), out);
-  return Columns<F<In>, In, Out>(stream, plan, x.as<In>(), out);
-}
-
-template <template <class> class F, reduce::Kind kind>
-Status Function(Stream& stream, const ReducePlan& plan, const Tensor& x, const Tensor& y) {
-  if (x.dtype == DType::kFloat32) return Typed<F, float, float>(stream, plan, x, y);
-  if constexpr (kind == reduce::kFloat) {
-    if (x.dtype == DType::kInt32) return Typed<F, int32_t, float>(stream, plan, x, y);
-    return Typed<F, uint8_t, float>(stream, plan, x, y);
-  } else {
-    if (x.dtype == DType::kInt32) return Typed<F, int32_t, int32_t>(stream, plan, x, y);
-    if constexpr (kind == reduce::kNumeric) return Typed<F, uint8_t, int32_t>(stream, plan, x, y);
-    return Typed<F, uint8_t, uint8_t>(stream, plan, x, y);
-  }
-}
-
-using Runner = Status (*)(Stream&, const ReducePlan&, const Tensor&, const Tensor&);
-constexpr Runner kRunners[] = {
-#define REDUCE(Name) Function<reduce::Name, reduce::k##Name##Kind>,
-#include "core/elementwise.def"
 };
 
 }  // namespace
 
-Status Reduce(Stream& stream, const Args& args) {
-  ReducePlan plan;
-  SPECATTN_RETURN_IF_ERROR(CheckReduce(args, &plan));
-  if (plan.outputs == 0) return Ok();
-  return kRunners[plan.function](stream, plan, args.inputs[0], args.outputs[0]);
-}
+Status Reduce(Stream& stream, const Args& args) { return RunReduce<OnCpu>(stream, args); }
 
 }  // namespace SPECATTN_ISA
 }  // namespace specattn

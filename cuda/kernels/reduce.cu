@@ -1,4 +1,4 @@
-// Reductions along axes by ReduceAxis (gpu/axis.cuh), each function with the twin's steps.
+// Reduce on CUDA by ReduceAxis (gpu/primitives/axis.cuh), with the functions of reduce.h that the CPU uses too.
 #include "gpu/primitives/axis.cuh"
 #include "gpu/primitives/elementwise.cuh"
 #include "kernels/reduce.h"
@@ -41,43 +41,22 @@ __global__ void __launch_bounds__(kAxisThreads)
       });
 }
 
-template <template <class> class F, class In, class Out>
-Status Typed(CudaStream& stream, const ReducePlan& reduction, const Tensor& x, const Tensor& y) {
-  const bool across = reduction.reduced.strides[reduction.reduced.rank - 1][0] != 1;
-  AxisPlan plan;
-  SPECATTN_RETURN_IF_ERROR(
-      PlanAxis(stream, "Reduce", reduction.outputs, reduction.n, across, sizeof(typename F<In>::Acc), &plan));
-  return LaunchKernel(stream, "Reduce", Start::kInOrder, Elements<F<In>, In, Out>, plan.grid(), kAxisThreads,
-                      0, plan, reduction.kept, reduction.reduced, x.as<In>(), y.as<Out>());
-}
-
-template <template <class> class F, reduce::Kind kind>
-Status Function(CudaStream& stream, const ReducePlan& plan, const Tensor& x, const Tensor& y) {
-  if (x.dtype == DType::kFloat32) return Typed<F, float, float>(stream, plan, x, y);
-  if constexpr (kind == reduce::kFloat) {
-    if (x.dtype == DType::kInt32) return Typed<F, int32_t, float>(stream, plan, x, y);
-    return Typed<F, uint8_t, float>(stream, plan, x, y);
-  } else {
-    if (x.dtype == DType::kInt32) return Typed<F, int32_t, int32_t>(stream, plan, x, y);
-    if constexpr (kind == reduce::kNumeric) return Typed<F, uint8_t, int32_t>(stream, plan, x, y);
-    return Typed<F, uint8_t, uint8_t>(stream, plan, x, y);
+struct OnCuda {
+  template <template <class> class F, class In, class Out>
+  static Status Run(Stream& stream, const ReducePlan& reduction, const Tensor& x, const Tensor& y) {
+    auto& cuda = static_cast<CudaStream&>(stream);
+    const bool across = reduction.reduced.strides[reduction.reduced.rank - 1][0] != 1;
+    AxisPlan plan;
+    SPECATTN_RETURN_IF_ERROR(
+        PlanAxis(cuda, "Reduce", reduction.outputs, reduction.n, across, sizeof(typename F<In>::Acc), &plan));
+    return LaunchKernel(cuda, "Reduce", Start::kInOrder, Elements<F<In>, In, Out>, plan.grid(), kAxisThreads,
+                        0, plan, reduction.kept, reduction.reduced, x.as<In>(), y.as<Out>());
   }
-}
-
-using Runner = Status (*)(CudaStream&, const ReducePlan&, const Tensor&, const Tensor&);
-constexpr Runner kRunners[] = {
-#define REDUCE(Name) Function<reduce::Name, reduce::k##Name##Kind>,
-#include "core/elementwise.def"
 };
 
 }  // namespace
 
-Status Reduce(Stream& stream, const Args& args) {
-  ReducePlan plan;
-  SPECATTN_RETURN_IF_ERROR(CheckReduce(args, &plan));
-  if (plan.outputs == 0) return Ok();
-  return kRunners[plan.function](static_cast<CudaStream&>(stream), plan, args.inputs[0], args.outputs[0]);
-}
+Status Reduce(Stream& stream, const Args& args) { return RunReduce<OnCuda>(stream, args); }
 
 }  // namespace gpu
 }  // namespace specattn

@@ -1,12 +1,16 @@
-// Reductions over any axes.
-//   input   x: float32 | int32 | bool
-//   attrs   function (its place in elementwise.def), then the axes, ascending; none: nothing is reduced
-//   output  the axes left, in order (1s among them or not); Mean: float32; Sum and Prod: x's dtype, int32 for
-//   bool;
-//           Max, Min, Any, All: x's dtype
-// Max and Min are NaN where any element is; which zero is the largest of zeros, the device decides. Over no elements Sum, Mean,
-// Any and All are 0, Prod is 1, Max and Min NaN (0 for integers), as on tfjs-backend-cpu. Sums and products run in float64 in an
-// order that the device fixes, whatever the threads; of integers they are exact, and wrapped when stored.
+// Reduce: folds a tensor along any of its axes (Sum, Mean, Prod, Max, Min, Any, All).
+//
+// inputs   x [...]: float32, int32 or bool
+// attrs    function: its number in core/elementwise.def; then the axes to reduce, perhaps none
+// outputs  y: the axes that are left, in order, with or without 1s for the others. The dtype depends on the function:
+//            Mean                float32
+//            Sum, Prod           x's dtype, int32 for bool
+//            Max, Min, Any, All  x's dtype
+//
+// Max and Min are NaN if any element is. Among zeros of both signs the device decides which one is the result.
+// Over no elements Sum, Mean, Any and All give 0, Prod gives 1, Max and Min give NaN (0 for integers), as on
+// tfjs-backend-cpu. Sums and products of floats run in float64, in an order that does not depend on the number of
+// threads. Sums and products of integers are exact modulo 2^64; they wrap to 32 bits when stored.
 #pragma once
 #include "core/check.h"
 #include "core/convert.h"
@@ -22,7 +26,7 @@ enum Function : int {
   kFunctions
 };
 
-// Unsigned: it wraps.
+// The type that sums and products of T run in: unsigned for integers, so that overflow wraps.
 template <class T>
 struct Wide {
   using Type = uint64_t;
@@ -32,6 +36,13 @@ struct Wide<float> {
   using Type = double;
 };
 
+// Each function is a struct of In, the dtype of x, with
+//   Acc            the accumulator's type
+//   First(x)       the accumulator to start from; x is any of the elements
+//   Step(acc, x)   takes in an element
+//   Merge(a, b)    joins two accumulators
+//   Finish(acc, n) the result over n elements
+//   Empty()        the result over no elements
 template <class In>
 struct Sum {
   using Acc = typename Wide<In>::Type;
@@ -87,7 +98,7 @@ struct All : Any<In> {
   SPECATTN_HOST_DEVICE static In Merge(In a, In b) { return Step(a, b); }
 };
 
-// The output's dtypes: x's, x's or int32 for bool, float32.
+// The output's dtype. kSame: x's. kNumeric: x's, but int32 for bool. kFloat: float32.
 enum Kind { kSame, kNumeric, kFloat };
 
 constexpr Kind kSumKind = kNumeric, kMeanKind = kFloat, kProdKind = kNumeric, kMaxKind = kSame,
@@ -101,8 +112,8 @@ constexpr Kind kKinds[] = {
 
 struct ReducePlan {
   int function = 0;
-  Loops<1> kept, reduced;  // strides of x
-  int64_t outputs = 1, n = 1;
+  Loops<1> kept, reduced;      // loops over the kept and over the reduced axes, with x's strides
+  int64_t outputs = 1, n = 1;  // elements of the output; elements that each of them is folded from
 };
 
 inline Status CheckReduce(const Args& args, ReducePlan* plan) {
@@ -139,6 +150,37 @@ inline Status CheckReduce(const Args& args, ReducePlan* plan) {
   SPECATTN_CHECK(y.size() == plan->outputs, "[Reduce] the output must have %lld elements but has %lld",
                  static_cast<long long>(plan->outputs), static_cast<long long>(y.size()));
   return Ok();
+}
+
+// Runs one function with the element types of x and y. Device is a struct with
+//   template <template <class> class F, class In, class Out>
+//   static Status Run(Stream&, const ReducePlan&, const Tensor& x, const Tensor& y);
+template <class Device, template <class> class F, reduce::Kind kind>
+Status RunFunction(Stream& stream, const ReducePlan& plan, const Tensor& x, const Tensor& y) {
+  if (x.dtype == DType::kFloat32) return Device::template Run<F, float, float>(stream, plan, x, y);
+  if constexpr (kind == reduce::kFloat) {
+    if (x.dtype == DType::kInt32) return Device::template Run<F, int32_t, float>(stream, plan, x, y);
+    return Device::template Run<F, uint8_t, float>(stream, plan, x, y);
+  } else {
+    if (x.dtype == DType::kInt32) return Device::template Run<F, int32_t, int32_t>(stream, plan, x, y);
+    if constexpr (kind == reduce::kNumeric)
+      return Device::template Run<F, uint8_t, int32_t>(stream, plan, x, y);
+    return Device::template Run<F, uint8_t, uint8_t>(stream, plan, x, y);
+  }
+}
+
+// The launcher of Reduce on a device.
+template <class Device>
+Status RunReduce(Stream& stream, const Args& args) {
+  using Runner = Status (*)(Stream&, const ReducePlan&, const Tensor&, const Tensor&);
+  static constexpr Runner kRunners[] = {
+#define REDUCE(Name) RunFunction<Device, reduce::Name, reduce::k##Name##Kind>,
+#include "core/elementwise.def"
+  };
+  ReducePlan plan;
+  SPECATTN_RETURN_IF_ERROR(CheckReduce(args, &plan));
+  if (plan.outputs == 0) return Ok();
+  return kRunners[plan.function](stream, plan, args.inputs[0], args.outputs[0]);
 }
 
 }  // namespace

@@ -1,3 +1,4 @@
+// Resize on the CPU. Threads share the rows of y.
 #include "kernels/resize.h"
 
 #include <cstring>
@@ -8,7 +9,7 @@ namespace specattn {
 namespace SPECATTN_ISA {
 namespace {
 
-// One row of y, from the two of x around it.
+// Interpolates a row of y from the two rows of x around it. share: the weight of `bottom`.
 void Mix(const ResizeCall& call, const float* top, const float* bottom, float share, float* y) {
   const int64_t channels = call.channels;
   for (int64_t column = 0; column < call.columns.out; ++column, y += channels) {
@@ -24,6 +25,7 @@ void Mix(const ResizeCall& call, const float* top, const float* bottom, float sh
   }
 }
 
+// Copies the nearest pixels of a row of x to a row of y.
 void Pick(const ResizeCall& call, const uint32_t* row, uint32_t* y) {
   const int64_t channels = call.channels;
   for (int64_t column = 0; column < call.columns.out; ++column, y += channels)

@@ -1,8 +1,10 @@
-// Images at another size.
-//   input   x [B,H,W,C]: float32, or int32 if not bilinear
-//   attrs   bilinear: 1 to mix the four pixels around a place, 0 to take the nearest one;
-//           align: 1 if the corners' centres of both sizes are one; half: 1 if pixels lie at i + 1/2, else at i
-//   output  y [B,H',W',C], x's dtype
+// Resize: scales images to another size (ResizeBilinear, ResizeNearestNeighbor).
+//
+// inputs   x [B,H,W,C]: float32, or int32 if not bilinear
+// attrs    bilinear: 1 to interpolate between the four pixels around a place, 0 to take the nearest one
+//          align: 1 if the corner pixels of x and y coincide
+//          half: 1 if the centre of pixel i lies at i + 1/2, 0 if it lies at i
+// outputs  y [B,H',W',C]: x's dtype
 #pragma once
 #include <cmath>
 
@@ -12,13 +14,13 @@
 namespace specattn {
 namespace {
 
-// Where pixels of one of y's axes come from.
+// Maps the pixels of y along one axis to those of x.
 struct ResizeAxis {
-  int64_t in = 0, out = 0;
-  double ratio = 1;
+  int64_t in = 0, out = 0;  // number of pixels of x and of y
+  double ratio = 1;         // pixels of x for each of y
   bool align = false, half = false;
 
-  // The pixel at or before a place, the one at or after it, and how far the place is past the first.
+  // Sets *low and *high to the pixels of x around the place of y's pixel i, and *share to the weight of *high.
   SPECATTN_HOST_DEVICE void Around(int64_t i, int64_t* low, int64_t* high, float* share) const {
     const double at = half ? ratio * (static_cast<double>(i) + 0.5) - 0.5 : ratio * static_cast<double>(i);
     *low = Within(static_cast<int64_t>(::floor(at)));

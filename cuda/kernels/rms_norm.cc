@@ -1,3 +1,4 @@
+// RMSNorm on the CPU. Threads share the rows.
 #include "kernels/rms_norm.h"
 
 #include "cpu/kernels.h"

@@ -1,5 +1,5 @@
-// One block a row. Threads hold their first elements of the row, and of the weight, in registers from the sum of squares to
-// the product; the rest of a very wide row is read twice.
+// RMSNorm on CUDA, one block per row. From the sum of squares to the product each thread keeps its first elements of the
+// row and of the weight in registers; the rest of a very wide row is read twice.
 #include <algorithm>
 
 #include "gpu/primitives/reduce.cuh"
@@ -12,7 +12,7 @@ namespace gpu {
 namespace {
 
 constexpr int kMaxThreads = 512;
-constexpr int kHeld = 2;  // fours of elements in a thread's registers
+constexpr int kHeld = 2;  // groups of four elements in a thread's registers
 
 __device__ __forceinline__ float SumOfSquares(const float (&v)[4]) {
   return v[0] * v[0] + v[1] * v[1] + (v[2] * v[2] + v[3] * v[3]);
@@ -27,7 +27,7 @@ __device__ __forceinline__ void StoreScaled(float* y, int64_t e, int64_t width, 
   StoreVec4<kAligned>(y, e, width, out);
 }
 
-// settled: weight may be read before the previous kernel is done (launch.cuh).
+// settled: whether weight may be read before the previous kernel has ended (gpu/runtime/launch.cuh).
 template <class X, class W, bool kAligned>
 __global__ void __launch_bounds__(kMaxThreads, 2)
     NormRows(const X* x, const W* weight, bool settled, float epsilon, float* y, int64_t rows,

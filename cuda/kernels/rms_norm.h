@@ -1,6 +1,6 @@
 // RMSNorm: y[t,e] = x[t,e] / sqrt(mean_e(x[t,e]^2) + epsilon) * weight[e]   (arXiv 1910.07467)
 //
-// inputs   x [T,E], weight [E]: each float32, bfloat16 or float16
+// inputs   x [T,E]; weight [E]: each float32, bfloat16 or float16
 // attrs    epsilon
 // outputs  y [T,E] float32
 #pragma once

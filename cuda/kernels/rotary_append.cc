@@ -1,3 +1,4 @@
+// RotaryAppend on the CPU. Threads share the rows.
 #include "kernels/rotary_append.h"
 
 #include "cpu/copy_row.h"
@@ -12,15 +13,15 @@ namespace SPECATTN_ISA {
 Status RotaryAppend(Stream& stream, const Args& args) {
   RotaryAppendSizes sizes;
   SPECATTN_RETURN_IF_ERROR(CheckRotaryAppend(args, &sizes));
-  const int64_t rows = sizes.rows, heads = sizes.heads, groups = sizes.groups, capacity = sizes.capacity;
-  const int64_t size = sizes.size, half = size / 2, width = (heads + 2 * groups) * size;
+  const int64_t rows = sizes.rows, heads = sizes.heads, kv_heads = sizes.kv_heads, capacity = sizes.capacity;
+  const int64_t size = sizes.size, half = size / 2, width = (heads + 2 * kv_heads) * size;
   if (rows * width == 0) return Ok();
   const float* qkv = args.inputs[0].as<float>();
   const float* frequencies = args.inputs[2].as<float>();
   const float scale = static_cast<float>(args.attrs[0]);
   float* q = args.outputs[0].as<float>();
 
-  // Each row's cosines, sines and, before it is narrowed, a rotated key.
+  // A row's scratch memory holds D/2 cosines, D/2 sines and one rotated key [D] that is then narrowed.
   float* scratch = static_cast<float*>(stream.Scratch(static_cast<size_t>(rows * 2 * size) * sizeof(float)));
   SPECATTN_CHECK(scratch != nullptr, "[RotaryAppend] no memory for %lld angles",
                  static_cast<long long>(rows * half));
@@ -41,8 +42,8 @@ Status RotaryAppend(Stream& stream, const Args& args) {
             RotateHead(x + h * size, cosine, sine, half, q + (t * heads + h) * size);
           if (first + t < 0 || first + t >= capacity) continue;
           const float* keys = x + heads * size;
-          const float* values = keys + groups * size;
-          for (int64_t g = 0; g < groups; ++g) {
+          const float* values = keys + kv_heads * size;
+          for (int64_t g = 0; g < kv_heads; ++g) {
             const int64_t to = (g * capacity + first + t) * size;
             RotateHead(keys + g * size, cosine, sine, half, rotated);
             CopyRow(rotated, k_cache + to, size);

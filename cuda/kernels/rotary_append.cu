@@ -1,5 +1,5 @@
-// A thread has one pair of elements (i, i + D/2) of several heads of a row: it computes the pair's rotation once, while its
-// first elements are on their way.
+// RotaryAppend on CUDA; RotaryEmbedding shares its kernel. A thread rotates the pair of elements (i, i + D/2) of several
+// heads of a row. It computes the pair's sine and cosine once, while its first loads are under way.
 #include "gpu/attention/heads.cuh"
 #include "gpu/primitives/any_float.cuh"
 #include "gpu/primitives/rotary.h"
@@ -35,7 +35,7 @@ __global__ void __launch_bounds__(256) RotateRows(const RotaryCall call) {
         }
       };
       load(first_head);
-      // The angle is a float32, as in the reference implementations. sincosf is right to 2 ulp at any size of it.
+      // The angle is a float32, as in the reference implementations. sincosf errs by at most 2 ulp at any angle.
       float sine, cosine;
       sincosf(__fmul_rn(static_cast<float>(place), call.frequencies[i]), &sine, &cosine);
       sine *= call.scale;
@@ -80,7 +80,7 @@ Status RotaryAppend(Stream& stream, const Args& args) {
   RotaryCall call;
   call.rows = sizes.rows;
   call.heads = sizes.heads;
-  call.groups = sizes.groups;
+  call.groups = sizes.kv_heads;
   call.capacity = sizes.capacity;
   call.size = sizes.size;
   call.qkv = args.inputs[0].as<float>();

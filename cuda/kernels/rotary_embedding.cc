@@ -1,3 +1,4 @@
+// RotaryEmbedding on the CPU. Threads share the rows.
 #include "kernels/rotary_embedding.h"
 
 #include "cpu/kernels.h"

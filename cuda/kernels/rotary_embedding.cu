@@ -1,4 +1,4 @@
-// RotaryAppend's kernel, with query heads alone.
+// RotaryEmbedding on CUDA: RotaryAppend's kernel without key and value heads.
 #include "gpu/primitives/rotary.h"
 #include "gpu/runtime/kernels.h"
 #include "kernels/rotary_embedding.h"

@@ -1,10 +1,13 @@
-// RotaryEmbedding: rotates the pairs (i, i + D/2) of every head by the angle (position + t) * frequencies[i]
-// (arXiv 2104.09864, pairs as in Hugging Face's Llama):
-//   y[t,h,i]       = scale * (x[t,h,i] * cos - x[t,h,i + D/2] * sin)
-//   y[t,h,i + D/2] = scale * (x[t,h,i + D/2] * cos + x[t,h,i] * sin)
+// RotaryEmbedding: rotates the pairs of elements (i, i + D/2) of every head by the angle (position + t) * frequencies[i]
+// (arXiv 2104.09864; the pairs are those of Hugging Face's Llama).
 //
-// inputs   x [T,H,D] float32, position [1] int32, frequencies [D/2] float32
-// attrs    scale (YaRN's, else 1)
+//   y[t, h, i]       = scale * (x[t, h, i] * cos(angle) - x[t, h, i + D/2] * sin(angle))
+//   y[t, h, i + D/2] = scale * (x[t, h, i + D/2] * cos(angle) + x[t, h, i] * sin(angle))
+//
+// inputs   x [T,H,D] float32
+//          position [1] int32: the position of row 0
+//          frequencies [D/2] float32
+// attrs    scale: YaRN's, else 1
 // outputs  y [T,H,D] float32
 #pragma once
 #include "core/check.h"

@@ -1,3 +1,5 @@
+// SampleToken on the CPU. Threads share the rows. A row's weights stay in the output `probabilities` from the first
+// exponential to the last scaling.
 #include "kernels/sample_token.h"
 
 #include "cpu/kernels.h"
@@ -8,7 +10,7 @@
 namespace specattn {
 namespace {
 
-// NaN is smaller than everything.
+// The largest logit; NaN counts as -inf.
 float LargestLogit(const float* x, int64_t n) {
   Vec most[4] = {Splat(-INFINITY), Splat(-INFINITY), Splat(-INFINITY), Splat(-INFINITY)};
   int64_t j = 0;
@@ -19,8 +21,8 @@ float LargestLogit(const float* x, int64_t n) {
   return largest;
 }
 
-// The first index of the largest logit. Blocks first, so that the comparison is not cut short at every
-// element.
+// The first index of the largest logit. Whole blocks are compared first, since a loop that may stop at any element
+// can't be vectorised.
 int64_t FirstOf(const float* x, float largest, int64_t n) {
   int64_t j = 0;
   for (; j + 4 * kLanes <= n; j += 4 * kLanes) {
@@ -39,7 +41,7 @@ int32_t Greedy(const float* logits, float largest, int64_t n, float* probabiliti
   return static_cast<int32_t>(token);
 }
 
-// exp((x - largest) / temperature), the largest logit's being exactly 1, infinite ones' too.
+// exp((x - largest) * inverse). It is exactly 1 for the largest logit, even if that is infinite, and 0 for NaN.
 inline Vec Weight(Vec x, float largest, float inverse) {
   const Vec w = Exp((x - largest) * inverse);
   return x == largest ? Splat(1.0f) : x == x ? w : Vec{};
@@ -51,7 +53,7 @@ void Weights(const float* logits, float largest, float inverse, int64_t n, float
   for (; j < n; ++j) weights[j] = Weight(Splat(logits[j]), largest, inverse)[0];
 }
 
-// The distribution after the filters. scratch: NucleusScratch(n) floats if top-k or top-p is on.
+// Writes the distribution after the filters to weights [n]. scratch: NucleusScratch(n) floats if top-k or top-p is on.
 void Distribution(const float* logits, float largest, const Filters& filters, int64_t n, float* scratch,
                   float* weights) {
   Weights(logits, largest, 1.0f / filters.temperature, n, weights);

@@ -1,10 +1,14 @@
-// One block takes a row, or one cluster of blocks where the vocabulary is large. At temperature 0 it looks for the largest
-// logit. At other temperatures the weights stay in the output until they are scaled, and gpu/nucleus/nucleus.cuh finds the
-// cuts of top-k and top-p. The temperature may be known to the device alone, so that one recorded launch serves all.
-#include "gpu/nucleus/nucleus.cuh"
+// SampleToken on CUDA, with two kernels.
+//   Greedy     temperature 0, the usual case. Several blocks share a row: they zero its probabilities and search for
+//              the largest logit. The last block to finish sets the token.
+//   SampleRow  other temperatures. A row has one block, or a cluster of blocks if the vocabulary is large. The weights
+//              stay in the output `probabilities` until they are scaled. gpu/nucleus/nucleus.cuh finds the cuts of
+//              top-k and top-p.
+#include "gpu/primitives/last_block.cuh"
 #include "gpu/primitives/random.cuh"
 #include "gpu/primitives/reduce.cuh"
 #include "gpu/runtime/kernels.h"
+#include "kernels/nucleus_row.cuh"
 #include "kernels/sample_token.h"
 
 namespace specattn {
@@ -13,7 +17,7 @@ namespace {
 
 constexpr uint32_t kLowest = 0x007fffffu;  // Ordered(-inf)
 
-// Floats as integers in the same order; the zeros are equal, NaN is -inf.
+// Maps floats to integers of the same order. Both zeros map to one integer; NaN maps to that of -inf.
 __device__ __forceinline__ uint32_t Ordered(float x) {
   const uint32_t bits = __float_as_uint(x == 0 ? 0.0f : x);
   if (x != x) return kLowest;
@@ -31,7 +35,55 @@ __device__ __forceinline__ void Store(float* row, int j, int n, bool aligned, co
   }
 }
 
-constexpr int kMostThreads = 512;  // of more there are too few registers each
+struct GreedyArgs {
+  const float* logits;
+  int32_t* token;
+  float* probabilities;
+  int size;
+  int slices;          // blocks that share a row
+  uint64_t* largest;   // [T,slices]: each block's largest key, see Greedy
+  unsigned* finished;  // [T]: how many of a row's blocks have finished
+};
+
+constexpr int kGreedyThreads = 256;
+
+// A key is Ordered(logit) above the complement of the index: the largest key has the lowest index of the largest logit.
+__global__ void __launch_bounds__(kGreedyThreads) Greedy(GreedyArgs args) {
+  __shared__ uint64_t shared[kWarp];
+  WaitForPrevious();
+  LetNextStart();
+  const int t = blockIdx.x / args.slices, rank = blockIdx.x % args.slices, n = args.size;
+  const float* x = args.logits + int64_t{t} * n;
+  float* y = args.probabilities + int64_t{t} * n;
+  const bool aligned = n % 4 == 0;
+
+  uint64_t best = 0;
+  const float zeros[4] = {};
+  ForFours(PlainRow{x, n, aligned}, SliceOf(n, rank, args.slices), [&](int j, const float(&v)[4]) {
+    Store(y, j, n, aligned, zeros);
+#pragma unroll
+    for (int c = 0; c < 4; ++c) {
+      const uint64_t key = static_cast<uint64_t>(Ordered(v[c])) << 32 | ~static_cast<uint32_t>(j + c);
+      if (j + c < n && key > best) best = key;
+    }
+  });
+  best = BlockReduce(best, Maximum(), uint64_t{0}, shared);
+  if (args.slices > 1) {
+    // IsLastBlock needs a barrier after the other threads' zeros. BlockReduce ended with one.
+    if (threadIdx.x == 0) args.largest[t * args.slices + rank] = best;
+    if (!IsLastBlock(args.finished + t, static_cast<unsigned>(args.slices)) || threadIdx.x >= kWarp) return;
+    best = 0;
+    for (int i = threadIdx.x; i < args.slices; i += kWarp)
+      best = Maximum()(best, __ldcg(args.largest + t * args.slices + i));
+    best = WarpReduce(best, Maximum());
+  }
+  if (threadIdx.x != 0) return;
+  const uint32_t token = ~static_cast<uint32_t>(best);
+  args.token[t] = static_cast<int32_t>(token);
+  y[token] = 1.0f;
+}
+
+constexpr int kMostThreads = 512;  // more would leave each thread too few registers
 
 struct SampleArgs {
   const float* logits;
@@ -39,15 +91,17 @@ struct SampleArgs {
   int32_t* token;
   float* probabilities;
   int size;
-  const float* settings;  // or null: then `filters` hold
-  Filters filters;
+  float inverse;  // 1 / temperature
+  int top_k;
+  double top_p;
+  float min_p;
   uint32_t stream;
-  double* sums;       // [T,chunks]
-  uint32_t* columns;  // null: they are in shared memory
+  double* sums;       // [T,chunks]: sums of probabilities that Draw searches
+  uint32_t* columns;  // FindCut's candidates, `columns_stride` words a block; null: in shared memory
   int64_t columns_stride;
 };
 
-// The row's weights after a cut.
+// A source (gpu/nucleus/nucleus_rows.cuh): the row's weights, 0 where the cut drops them.
 struct CutRow {
   PlainRow row;
   Cut cut;
@@ -63,7 +117,7 @@ struct CutRow {
   }
 };
 
-// exp((x - largest) / temperature), the largest logit's being exactly 1, infinite ones' too.
+// exp((x - largest) * inverse). It is exactly 1 for the largest logit, even if that is infinite, and 0 for NaN.
 __device__ __forceinline__ float Weight(float x, float largest, float inverse) {
   const float power = (x - largest) * inverse;
   return x == largest ? 1.0f : x == x && power >= -87.33654f ? expf(power) : 0.0f;
@@ -72,12 +126,8 @@ __device__ __forceinline__ float Weight(float x, float largest, float inverse) {
 template <bool kCluster>
 __device__ __forceinline__ void SampleRow(const SampleArgs& args) {
   extern __shared__ __align__(16) unsigned char dynamic_shared[];
-  ThreadGroup<kCluster> group(reinterpret_cast<NucleusShared*>(dynamic_shared));
-  uint32_t* columns = args.columns ? args.columns + blockIdx.x * args.columns_stride
-                                   : reinterpret_cast<uint32_t*>(dynamic_shared + kNucleusShared);
-  if constexpr (kCluster) ClusterSync();  // all blocks are there to be written to
-  WaitForPrevious();
-  LetNextStart();
+  Team<kCluster> team(reinterpret_cast<NucleusShared*>(dynamic_shared));
+  uint32_t* columns = StartRow<kCluster>(dynamic_shared, args.columns, args.columns_stride);
 
   const int n = args.size, t = blockIdx.x / group.kBlocks, warp = threadIdx.x / kWarp,
             warps = blockDim.x / kWarp, chunks = CeilDiv(n, kChunk);
@@ -125,7 +175,7 @@ __device__ __forceinline__ void SampleRow(const SampleArgs& args) {
   });
   group.Sync();
 
-  Cut top_k = {-1.0f, 0}, top_p = top_k;  // these keep all
+  Cut top_k = {-1.0f, 0}, top_p = top_k;  // these cuts keep every weight
 #pragma unroll 1
   for (int filter = 0; filter < 2; ++filter) {
     const int most = filter == 0 && filters.top_k < n ? filters.top_k : 0;
@@ -138,8 +188,8 @@ __device__ __forceinline__ void SampleRow(const SampleArgs& args) {
     return top_k.Keeps(w, j) && top_p.Keeps(w, j) && w >= filters.min_p ? w : 0.0f;
   };
 
-  // As integers, so that the sum is the same on however many threads. The largest weight is 1.
-  const FixedPoint fixed_point = FixedPointFor(__float_as_uint(1.0f), n, false);
+  // Summed as integers, so that the sum does not depend on the number of threads. The largest weight is 1.
+  const Units units = UnitsOf(__float_as_uint(1.0f), n, false);
   uint64_t total[4] = {};
   ForEachVec4(weights, slice, [&](int j, const float(&w)[4]) {
 #pragma unroll

@@ -1,12 +1,17 @@
-// SampleToken: the distribution of each row of logits after the filters temperature, top-k, top-p and min-p,
-// in this order, and a token drawn from it by inversion with u = uniform(seed, position + t, stream)
-// (random.h). Ties go to the lower index; temperature 0 is the one-hot of the argmax. NaN logits count as
-// -inf; a row of nothing else gives token 0.
+// SampleToken: turns each row of logits into a distribution over the vocabulary and draws a token from it.
 //
-// inputs   logits [T,V] float32, seed [2] int32, position [1] int32, and perhaps settings [4] float32:
-//          temperature, topK, topP, minP, in place of the attributes of these names
-// attrs    temperature, topK (0: off), topP (1: off), minP (0: off), stream (0 to 3)
-// outputs  token [T] int32, probabilities [T,V] float32
+// The distribution of row t is softmax(logits[t] / temperature) after these filters, in this order:
+//   top-k  keeps the k largest probabilities
+//   top-p  keeps the nucleus of what top-k left: the fewest tokens whose probabilities reach topP of the sum
+//   min-p  keeps probabilities of at least minP times the largest one
+// Ties go to the lower index. What is left is scaled to sum to 1. Temperature 0 gives the one-hot of the argmax.
+// The token is drawn by inversion with u = Uniform(seed, position + t, stream) (core/random.h).
+// NaN logits count as -inf. A row whose logits all count as -inf gives the one-hot of token 0.
+//
+// inputs   logits [T,V] float32, seed [2] int32, position [1] int32: the position of row 0
+// attrs    temperature (0 or more), topK (0: off), topP in (0, 1] (1: off), minP in [0, 1] (0: off),
+//          stream (0 to 3: what the random numbers are for)
+// outputs  token [T] int32, probabilities [T,V] float32: the distribution after the filters
 #pragma once
 #include <cmath>
 
@@ -22,8 +27,8 @@ struct Filters {
   double top_p;
   float min_p;
 
-  // Whether the kept tokens must be searched for.
-  SPECATTN_HOST_DEVICE bool Search() const { return temperature > 0 && (top_k > 0 || top_p < 1); }
+  // Whether a threshold on the weights must be searched for, which takes scratch memory.
+  bool Search() const { return temperature > 0 && (top_k > 0 || top_p < 1); }
 };
 
 // The filters that `settings` ask for. No host checked these numbers, so each that is out of its range counts as the

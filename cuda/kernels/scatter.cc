@@ -1,3 +1,4 @@
+// Scatter on the CPU.
 #include "kernels/scatter.h"
 
 #include "cpu/parallel.h"
@@ -11,9 +12,9 @@ constexpr int64_t kGrain = 16384;
 // Integers add modulo 2^32.
 inline float Plus(float a, float b) { return a + b; }
 inline uint32_t Plus(uint32_t a, uint32_t b) { return a + b; }
-inline uint8_t Plus(uint8_t a, uint8_t) { return a; }  // refused by CheckScatter
+inline uint8_t Plus(uint8_t a, uint8_t) { return a; }  // never called: CheckScatter refuses to add bools
 
-// Threads share the columns of slices, not the places, so that each element has its updates in their order.
+// Threads share the columns of the slices, not the places, so that each element gets its updates in order.
 template <class T>
 void Run(Stream& stream, const Args& args, const ScatterCall& call) {
   const Tensor& y = args.outputs[0];

@@ -1,5 +1,5 @@
-// Sums: the base, then one thread an element of the updates, added atomically. Replacement: the number of each slice's last
-// update is found first, so that it does not matter which thread comes last.
+// Scatter on CUDA. To add, y becomes the base, then each thread adds one element of the updates atomically. To replace,
+// the last update of each slice is found first, so that the result does not depend on which thread comes last.
 #include "gpu/primitives/elementwise.cuh"
 #include "kernels/scatter.h"
 
@@ -25,11 +25,13 @@ __global__ void Sums(const int32_t* indices, const T* updates, T* y, int64_t n,
   if (slice >= 0) atomicAdd(y + slice * places.inner + j, updates[call.one_update ? 0 : i]);
 }
 
+// last[slice] = -1: no update so far.
 __global__ void NoUpdates(int32_t* last, int64_t slices) {
   const int64_t i = ElementIndex();
   if (i < slices) last[i] = -1;
 }
 
+// last[slice] = the number of the slice's last update.
 __global__ void LastUpdates(const int32_t* indices, int32_t* last, const __grid_constant__ NdIndex places) {
   const int64_t i = ElementIndex();
   if (i >= places.count) return;

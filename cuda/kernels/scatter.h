@@ -1,11 +1,18 @@
-// Updates put into a tensor at places: ScatterNd, TensorScatterUpdate, SparseToDense, UnsortedSegmentSum, Bincount.
-//   inputs  indices: int32, `depth` of them a place; updates: a slice y.shape[depth:] for each place, or one number for all;
-//           base: what y holds before, as many elements as y or one number for all
-//   attrs   depth: how many of y's first dimensions a place's indices run over, 1 to y's rank;
-//           adds: 1 to add updates to what is there, 0 to put the last of a place's updates in its stead
-//   output  y; all but indices are of one dtype: float32 | int32, or bool where adds is 0
-// A place out of range is passed over: a queued kernel cannot fail. int32 wraps. On the CPU updates are added in their order;
-// on CUDA floats in any order, so that the last bits of a sum may differ from run to run.
+// Scatter: writes slices into a tensor at places that indices name, or adds them to what is there (ScatterNd,
+// TensorScatterUpdate, SparseToDense, UnsortedSegmentSum, Bincount).
+//
+//   y = base; then for each n: y[place] = updates[n], or y[place] += updates[n] if adds,
+//   with place = indices[n, 0], ..., indices[n, depth - 1]
+//
+// inputs   indices [..., depth] int32: one place in each row
+//          updates: one slice y.shape[depth:] for each place, or one number for all
+//          base: y's elements before, or one number for all
+// attrs    depth: how many of y's first dimensions a place's indices run over, 1 to y's rank
+//          adds: 1 adds the updates; 0 replaces, and the last update of a place wins
+// outputs  y; updates, base and y have one dtype: float32, int32, or bool if adds is 0
+//
+// A place out of range is skipped, since a queued kernel cannot report an error. int32 wraps. The CPU adds updates in
+// their order. CUDA adds floats in any order, so that the last bits of a sum may differ from run to run.
 #pragma once
 #include "core/check.h"
 #include "core/nd_index.h"
@@ -15,7 +22,7 @@ namespace {
 
 struct ScatterCall {
   NdIndex places;
-  bool adds = false, one_update = false, one_base = false;
+  bool adds = false, one_update = false, one_base = false;  // one_: a single number stands for all elements
 };
 
 inline Status CheckScatter(const Args& args, ScatterCall* call) {

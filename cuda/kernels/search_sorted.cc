@@ -1,3 +1,4 @@
+// SearchSorted on the CPU. Threads share the values.
 #include "kernels/search_sorted.h"
 
 #include "cpu/parallel.h"

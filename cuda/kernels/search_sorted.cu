@@ -1,4 +1,4 @@
-// One thread a value.
+// SearchSorted on CUDA: one thread per value.
 #include "gpu/primitives/elementwise.cuh"
 #include "kernels/search_sorted.h"
 

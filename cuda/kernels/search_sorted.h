@@ -1,7 +1,10 @@
-// Where values belong in sorted rows.
-//   inputs  sorted [B,N], values [B,M]: float32 | int32, of one dtype
-//   attrs   upper: 0 before the elements that equal the value, 1 after them
-//   output  int32 [B,M]: how many elements of the row are below (upper: at most) the value
+// SearchSorted: where values belong in sorted rows.
+//
+//   y[b, m] = the number of elements of sorted[b] that are less than values[b, m] (upper: or equal to it)
+//
+// inputs   sorted [B,N], values [B,M]: both float32 or both int32; the rows of sorted ascend
+// attrs    upper: 0 or 1
+// outputs  y [B,M] int32
 #pragma once
 #include "core/check.h"
 #include "core/host_device.h"
@@ -14,6 +17,7 @@ struct SearchSortedSizes {
   bool upper = false;
 };
 
+// The number of the n ascending elements of row that are less than value; if upper, less than or equal to it.
 template <class T>
 SPECATTN_HOST_DEVICE inline int32_t PlaceIn(const T* row, int64_t n, T value, bool upper) {
   int64_t left = 0, right = n;

@@ -1,3 +1,4 @@
+// Select on the CPU.
 #include "kernels/select.h"
 
 #include "cpu/strided.h"

@@ -1,7 +1,13 @@
-// condition ? t : e, elementwise.
-//   inputs  condition: bool; t, e: one dtype (float32 | int32 | bool); all broadcast to the output's shape
-//   output  t's dtype
-// A condition of rank 1 beside t of a higher rank picks whole rows: the caller passes it as [N, 1, …].
+// Select: out = condition ? t : e, element by element.
+//
+// inputs   condition bool
+//          t, e ("then" and "else"): of one dtype: float32, int32 or bool
+//          all three broadcast to out's shape
+// attrs    none
+// outputs  out: t's dtype
+//
+// In TensorFlow.js a condition of rank 1 beside a t of higher rank selects whole rows; the caller passes such a condition
+// as [N, 1, ...].
 #pragma once
 #include "core/check.h"
 #include "core/strided.h"

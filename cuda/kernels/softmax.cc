@@ -1,3 +1,4 @@
+// Softmax on the CPU. Threads share the rows.
 #include "kernels/softmax.h"
 
 #include "cpu/parallel.h"

@@ -1,4 +1,4 @@
-// One block a row, three passes over it: the maximum, the sum, the results.
+// Softmax on CUDA. One block takes a row in three passes: the maximum, the sum, the results.
 #include "gpu/primitives/reduce.cuh"
 #include "kernels/softmax.h"
 
@@ -13,7 +13,7 @@ __global__ void __launch_bounds__(kMostThreads)
   __shared__ float shared[kWarp];
   x += blockIdx.x * n;
   y += blockIdx.x * n;
-  float max = -INFINITY;  // passes over NaN, which e^(x - max) brings back
+  float max = -INFINITY;  // the maximum skips NaN, but e^(x - max) is NaN again
 #pragma unroll 4
   for (int64_t i = threadIdx.x; i < n; i += blockDim.x) max = x[i] > max ? x[i] : max;
   max = BlockReduce(max, Maximum{}, -INFINITY, shared);

@@ -1,8 +1,12 @@
-// Softmax of the last axis, or its logarithm.
-//   input   x [..., n], float32
-//   attrs   1 for the logarithm
-//   output  x's shape, float32: e^(x - max) / sum, or x - max - log(sum)
-// A row with NaN or +inf, or of -inf alone, is NaN.
+// Softmax: the softmax along the last axis, or its logarithm.
+//
+//   y = e^(x - max) / sum, or x - max - log(sum), with the row's max(x) and sum of e^(x - max)
+//
+// inputs   x [..., n] float32
+// attrs    logarithm: 1 for the logarithm, else 0
+// outputs  y: x's shape, float32
+//
+// A row with NaN or +inf, or of -inf alone, gives NaN.
 #pragma once
 #include "core/check.h"
 

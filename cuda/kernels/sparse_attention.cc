@@ -1,7 +1,7 @@
-// The CPU side of sparse_attention.h.
+// SparseAttention on the CPU.
 //
-// The union's keys are gathered once for all rows of the block, chunk by chunk, then go the way of
-// CausalAttention: with every key kept the result is the same to the bit. Keys outside [0,C) are passed over.
+// The listed keys are gathered chunk by chunk, once for all rows of the block. From there on everything is as in
+// CausalAttention, so that with every key listed the results are equal to the bit.
 #include "kernels/sparse_attention.h"
 
 #include "cpu/attention.h"
@@ -13,13 +13,14 @@ namespace specattn {
 namespace SPECATTN_ISA {
 namespace {
 
-// Group g's set: its keys, which row sees which, and how many chunks they make.
-struct Set {
+// The key set that a KV head reads.
+struct KeySet {
   const int32_t *keys, *bits;
   int64_t count;
 };
 
-// The listed keys' rows, one after the other in `to`; a key outside the cache becomes zeros that no row sees.
+// Copies the cache's rows of the listed keys to `to`, one after the other. A key outside the cache becomes zeros, which no
+// row sees.
 template <class W>
 inline void Gather(const W* from, const int32_t* keys, int64_t count, const AttentionShape& s, W* to) {
   for (int64_t j = 0; j < count; ++j) {
@@ -32,17 +33,20 @@ inline void Gather(const W* from, const int32_t* keys, int64_t count, const Atte
   }
 }
 
+// Computes the partial results of all chunks of all KV heads.
+//   sets [G], q [G,queries,D] scaled and in the order of Pair (cpu/dot.h), partial [G,chunks,queries],
+//   outs [G,chunks,queries,D], exponentials [G,chunks,queries,kChunk] or null
 template <class W>
-void Attend(Stream& stream, const AttentionShape& s, const Set* sets, int64_t chunks, const float* q,
+void Attend(Stream& stream, const AttentionShape& s, const KeySet* sets, int64_t chunks, const float* q,
             const W* k, const W* v, Partial* partial, float* outs, float* exponentials) {
   ParallelFor(stream, s.groups * chunks, ChunksAtOnce(s, s.queries()), [&](int64_t begin, int64_t end) {
     alignas(64) float local[kQueries * kChunk];
-    // Not on the stack: some systems give threads little of it.
+    // Not on the stack, which some systems keep small for threads.
     alignas(64) static thread_local W rows_k[kChunk * kMaxSparseHeadSize];
     alignas(64) static thread_local W rows_v[kChunk * kMaxSparseHeadSize];
     for (int64_t i = begin; i < end; ++i) {
       const int64_t g = i / chunks, from = i % chunks * kChunk;
-      const Set& set = sets[g];
+      const KeySet& set = sets[g];
       int64_t keys = set.count - from;
       keys = keys < 0 ? 0 : keys > kChunk ? kChunk : keys;
       const int32_t *at_keys = set.keys + from, *at_bits = set.bits + from;
@@ -63,10 +67,11 @@ void Attend(Stream& stream, const AttentionShape& s, const Set* sets, int64_t ch
   });
 }
 
-// weights [sets,T,C] from the exponentials of the listed keys and what makes weights of them.
-void Weights(Stream& stream, const AttentionShape& s, const Set* sets, int64_t count, int64_t chunks,
+// Makes weights [count,T,C] from the listed keys' exponentials and the factors [G,queries,chunks] that turn them into
+// weights. count: the number of the layer's sets, 1 or G.
+void Weights(Stream& stream, const AttentionShape& s, const KeySet* sets, int64_t count, int64_t chunks,
              const float* exponentials, const float* factor, float* weights) {
-  const int64_t heads = s.heads / count;  // that read a set
+  const int64_t heads = s.heads / count;  // number of heads that read a set
   const float share = 1.0f / static_cast<float>(heads);
   ParallelFor(stream, count * s.rows, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
@@ -75,9 +80,9 @@ void Weights(Stream& stream, const AttentionShape& s, const Set* sets, int64_t c
       std::memset(row, 0, static_cast<size_t>(s.capacity) * 4);
       for (int64_t h = first; h < first + heads; ++h) {
         const int64_t g = h / s.per_group(), m = t * s.per_group() + h % s.per_group();
-        const Set& set = sets[g];
+        const KeySet& set = sets[g];
         for (int64_t j = 0; j < set.count; ++j) {
-          // What the row doesn't see stays 0, in a row of NaN too.
+          // Keys that the row does not see stay 0, even if the row is NaN.
           if (!(set.bits[j] >> t & 1) || set.keys[j] < 0 || set.keys[j] >= s.capacity) continue;
           const int64_t c = j / kChunk;
           row[set.keys[j]] += share * factor[(g * s.queries() + m) * chunks + c] *
@@ -105,7 +110,7 @@ Status SparseAttention(Stream& stream, const Args& args) {
   const int64_t width = call.width;
   int64_t longest = 0;
   for (int64_t i = 0; i < call.sets; ++i) {
-    const int64_t count = counts[call.first + i];
+    const int64_t count = counts[call.first_set + i];
     longest = count > longest ? count : longest;
   }
   longest = longest > width ? width : longest;
@@ -115,12 +120,12 @@ Status SparseAttention(Stream& stream, const Args& args) {
                          (call.weights ? all * chunks * kChunk : 0);
   char* scratch = static_cast<char*>(stream.Scratch(static_cast<size_t>(floats) * 4 +
                                                     static_cast<size_t>(all * chunks) * sizeof(Partial) +
-                                                    static_cast<size_t>(s.groups) * sizeof(Set) + 64));
+                                                    static_cast<size_t>(s.groups) * sizeof(KeySet) + 64));
   SPECATTN_CHECK(scratch, "[SparseAttention] no scratch memory for %lld numbers",
                  static_cast<long long>(floats));
-  Set* sets = reinterpret_cast<Set*>(scratch);
+  KeySet* sets = reinterpret_cast<KeySet*>(scratch);
   float* packed =
-      reinterpret_cast<float*>(scratch + (static_cast<size_t>(s.groups) * sizeof(Set) + 63) / 64 * 64);
+      reinterpret_cast<float*>(scratch + (static_cast<size_t>(s.groups) * sizeof(KeySet) + 63) / 64 * 64);
   float* outs = packed + all * s.head_size;
   float* factor = outs + all * chunks * s.head_size;
   float* exponentials = call.weights ? factor + all * chunks : nullptr;
@@ -128,7 +133,7 @@ Status SparseAttention(Stream& stream, const Args& args) {
 
   const int64_t per_group = s.per_group();
   for (int64_t g = 0; g < s.groups; ++g) {
-    const int64_t set = call.first + (call.sets == 1 ? 0 : g);
+    const int64_t set = call.first_set + (call.sets == 1 ? 0 : g);
     const int64_t count = counts[set];
     sets[g] = {keys + set * width, bits + set * width, count > width ? width : count};
     for (int64_t m = 0; m < queries; ++m) {

@@ -1,22 +1,27 @@
-// SparseAttention: attention of a block of rows over a selection of keys.
+// SparseAttention: attention of a block of rows over key sets, as NucleusSelect lists them.
 //
-//   out[t,h] = softmax(scale * q[t,h] . k[g,keys[j]] over j with bit t of bits[j]) . v[g,keys[j]]
-//   where g = h / (H / G)
+//   out[t,h] = sum_j softmax_j(scale * q[t,h] . k[g,keys[s,j]]) * v[g,keys[s,j]]
+//   over the entries j < counts[s] with bit t of bits[s,j], with g = h / (H / G) and s = set, or set + g if sets is G
 //
-// inputs   q [T,H,D] float32, T <= 31
-//          k, v [G,C,D] float32, bfloat16 or float16, both alike
-//          keys, bits [S,C] int32; counts [S] int32
-// attrs    scale, set (the first of this layer's sets), sets (1: one for all, or G: one a key/value head), weights: whether
+// inputs   q [T,H,D] float32, T <= 31, D <= 256
+//          k, v [G,C,D]: the caches, of one type: float32, bfloat16 or float16
+//          keys [S,L] int32: the keys of each set; keys outside [0, C) are skipped
+//          bits [S,L] int32: their row masks
+//          counts [S] int32: how many of the L entries each set has
+// attrs    scale
+//          set: the first of this layer's sets
+//          sets: 1 if all KV heads share one set, G if each has its own
+//          weights: 1 to return the weights, else 0; the keys of a set must then ascend
 // outputs  out [T,H,D] float32; a row that sees no key gives zeros
-//          weights [sets,T,C] float32, where asked for: for each of the layer's sets the mean of the softmax over the heads that
-//          read it, 0 for keys that a row does not see; of lists whose keys ascend
+//          weights [sets,T,C] float32, if asked for: for each set the mean of the softmax over the heads that read it, and
+//          0 for keys that a row does not see
 #pragma once
 #include "core/attention_shape.h"
 
 namespace specattn {
 namespace {
 
-constexpr int64_t kMaxSparseRows = 31;  // a row has one bit of an int32, the sign's apart
+constexpr int64_t kMaxSparseRows = 31;  // each row has a bit of an int32, whose sign bit is not used
 constexpr int64_t kMaxSparseHeadSize = 256;
 
 struct SparseAttentionCall {
@@ -24,8 +29,8 @@ struct SparseAttentionCall {
   const Tensor* weights;  // null: not asked for
   AttentionShape shape;
   float scale;
-  int64_t first, sets;  // this layer's sets
-  int64_t width;        // of the lists
+  int64_t first_set, sets;  // this layer's sets
+  int64_t width;            // L: the length of a set's list
 };
 
 inline Status CheckSparseAttention(const Args& args, SparseAttentionCall* call) {

@@ -1,3 +1,4 @@
+// SpeculativeAccept on the CPU, in one thread.
 #include "kernels/speculative_accept.h"
 
 #include "cpu/kernels.h"
@@ -6,8 +7,7 @@
 namespace specattn {
 namespace {
 
-// A draw from norm(max(0, verifier - draft)). Where rounding leaves nothing of the difference, the two are
-// one distribution.
+// Draws from max(0, verifier - draft), or from verifier if no difference is positive. -1 if there is nothing to draw.
 int64_t DrawRest(const float* verifier, const float* draft, int64_t n, double u) {
   const int64_t drawn = Draw(n, u, [&](int64_t j) {
     const float rest = verifier[j] - draft[j];
@@ -32,10 +32,10 @@ Status SpeculativeAccept(Stream&, const Args& args) {
   int32_t* tokens = call.tokens->as<int32_t>();
   int32_t* last = call.last->as<int32_t>();
 
-  int64_t i = 1;  // of d_i
+  int64_t i = 1;  // the i of d_i
   for (; i <= drafted; ++i) {
     const int32_t d = block[i];
-    if (d < 0 || d >= size) break;  // no such token: nothing to accept
+    if (d < 0 || d >= size) break;  // there is no such token to accept
     const double u = Uniform(seed, position + i, kAcceptStream);
     if (!(u * static_cast<double>(q[(i - 1) * size + d]) < static_cast<double>(p[(i - 1) * size + d]))) break;
     tokens[i - 1] = d;
@@ -45,8 +45,7 @@ Status SpeculativeAccept(Stream&, const Args& args) {
   const int64_t drawn = i <= drafted ? DrawRest(row, q + (i - 1) * size, size, u)
                                      : Draw(size, u, [&](int64_t j) { return row[j]; });
 
-  tokens[i - 1] =
-      drawn < 0 ? 0 : static_cast<int32_t>(drawn);  // only a row of zeros or NaN has nothing to draw
+  tokens[i - 1] = drawn < 0 ? 0 : static_cast<int32_t>(drawn);
   last[0] = block[i - 1];
   last[1] = tokens[i - 1];
   for (int64_t j = i; j <= drafted; ++j) tokens[j] = -1;

@@ -1,5 +1,5 @@
-// Every block makes the acceptance tests, a lane each, and its warps add up a chunk of the row that is left to draw from; the
-// last block to finish draws (gpu/random.cuh).
+// SpeculativeAccept on CUDA. Every warp makes all acceptance tests, a token in each lane, and so knows the row to draw from.
+// It then adds up one chunk of that row. The last block to finish draws (gpu/primitives/random.cuh).
 #include "gpu/primitives/last_block.cuh"
 #include "gpu/primitives/random.cuh"
 #include "gpu/runtime/kernels.h"
@@ -18,17 +18,17 @@ struct AcceptArgs {
   int32_t *tokens, *last, *next;
   int drafted, size;
   double *rest, *plain;  // [chunks]: sums of max(0, verifier - draft) and of verifier
-  unsigned* finished;
+  unsigned* finished;    // how many blocks have finished
 };
 
-// The i of the first d_i that is not accepted; N + 1 if all are. A warp calls.
+// The i of the first d_i that is not accepted; N + 1 if all are accepted. All lanes of a warp call.
 __device__ __forceinline__ int FirstRejected(const AcceptArgs& args, int64_t position) {
   for (int first = 1;; first += kWarp) {
     const int i = first + static_cast<int>(threadIdx.x % kWarp);
     bool accepted = false;
     if (i <= args.drafted) {
       const int32_t d = args.block[i];
-      if (d >= 0 && d < args.size) {  // else there is no such token
+      if (d >= 0 && d < args.size) {  // otherwise there is no such token to accept
         const int64_t at = int64_t{i - 1} * args.size + d;
         const double u = Uniform(args.seed, position + i, kAcceptStream);
         accepted = u * static_cast<double>(args.draft[at]) < static_cast<double>(args.verifier[at]);

@@ -1,21 +1,24 @@
-// SpeculativeAccept: speculative sampling's rule (arXiv 2211.17192), which leaves the verifier's distribution
-// unchanged.
+// SpeculativeAccept: decides how many drafted tokens are kept and draws the token after them. By this rule of speculative
+// sampling (arXiv 2211.17192) the sequence has the verifier's distribution.
 //
-// block = [x, d_1 ... d_N] stands at positions position ... position + N; row i - 1 of `draft` and `verifier`
-// is the distribution that d_i was drawn from and the one it should have been drawn from. d_i is accepted
-// while
-//   uniform(seed, position + i, 2) * draft[i-1][d_i] < verifier[i-1][d_i];
-// the first rejected one is replaced by a draw from norm(max(0, verifier[i-1] - draft[i-1])); after N
-// acceptances one more token is drawn from verifier[N]. The draw of the token for position + i uses
-// uniform(seed, position + i, 3). Where rounding leaves nothing of the difference, the two are one distribution;
-// a row of zeros or NaN gives token 0.
+// The block [x, d_1 ... d_N] stands at positions position ... position + N. d_i was drawn from draft[i-1]; the verifier's
+// distribution in its place is verifier[i-1].
+//   1. d_1, d_2, ... are accepted as long as u * draft[i-1][d_i] < verifier[i-1][d_i],
+//      with u = Uniform(seed, position + i, kAcceptStream).
+//   2. The first rejected d_i is replaced by a draw from max(0, verifier[i-1] - draft[i-1]), scaled to sum to 1. If all N
+//      are accepted, i is N + 1 and the token is drawn from verifier[N].
+//      The draw uses Uniform(seed, position + i, kResampleStream).
+// If rounding leaves no positive difference, both distributions are equal, and the draw is from verifier[i-1]. A row
+// without a positive number gives token 0. A d_i outside [0, V) is rejected.
 //
-// inputs   block [N+1] int32, draft [N,V] float32, verifier [N+1,V] float32, seed [2] int32,
-//          position [1] int32
+// inputs   block [N+1] int32
+//          draft [N,V] float32, verifier [N+1,V] float32: distributions
+//          seed [2] int32
+//          position [1] int32: the position of x
 // attrs    none
-// outputs  tokens [N+1] int32: the accepted ones and the drawn one, then -1
-//          last [2] int32: the two last tokens of the sequence
-//          next position [1] int32: position + accepted + 1, that of last[1]
+// outputs  tokens [N+1] int32: the accepted tokens and the drawn one, then -1
+//          last [2] int32: the last two tokens of the sequence
+//          next position [1] int32: the position of last[1], position + 1 + the number of accepted tokens
 #pragma once
 #include "core/check.h"
 

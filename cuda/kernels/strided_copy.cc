@@ -1,3 +1,4 @@
+// StridedCopy on the CPU.
 #include "kernels/strided_copy.h"
 
 #include <cstring>
@@ -26,14 +27,14 @@ void Rows(Stream& stream, const Loops<1>& loops, const T* x, T* y) {
   });
 }
 
-// The innermost loop jumps while loop `unit` runs along memory: blocks of these two are turned in a small
-// buffer, so that a cache line is read, and written, once.
+// For views whose innermost loop strides through x while loop `unit` has stride 1, as in a transpose. Blocks of these two
+// loops are transposed in a small buffer, so that each cache line is read once and written once.
 template <class T>
 void Blocks(Stream& stream, const Loops<1>& loops, int unit, const T* x, T* y) {
   constexpr int64_t kBlock = 16;
   const int last = loops.rank - 1;
   const int64_t rows = loops.dims[unit], columns = loops.dims[last], stride = loops.strides[last][0];
-  int64_t row_step = 1;  // of y
+  int64_t row_step = 1;  // elements of y from one row to the next
   for (int i = unit + 1; i <= last; ++i) row_step *= loops.dims[i];
   const int64_t row_blocks = (rows + kBlock - 1) / kBlock;
   const int64_t planes = loops.outer() / rows;

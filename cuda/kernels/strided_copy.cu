@@ -1,6 +1,7 @@
-// One thread a unit of the output: an element, or up to 16 bytes of a run of elements where all runs are made of them.
-// Where the innermost loop jumps while another runs along memory, blocks of these two are turned in shared memory, so
-// that reads and writes are both of whole lines.
+// StridedCopy on CUDA, with two kernels.
+//   Units  a thread copies one unit of the output: an element, or up to 16 bytes if all runs consist of such units.
+//   Tiles  for views whose innermost loop strides through x while another has stride 1, as in a transpose. Blocks of these
+//          two loops are transposed in shared memory, so that reads and writes are both coalesced.
 #include "gpu/primitives/elementwise.cuh"
 #include "kernels/strided_copy.h"
 
@@ -21,7 +22,8 @@ __global__ void Units(const __grid_constant__ Loops<1> loops, const Unit* x, Uni
 
 constexpr int kTile = 32, kTileRows = 8;
 
-// dims[unit] rows of dims[last] columns, `row_step` apart in y; the other loops count planes.
+// Rows run over loop `unit`, columns over the innermost loop, and planes over all other loops. Rows are `row_step` elements
+// apart in y.
 template <class T>
 __global__ void Tiles(const __grid_constant__ Loops<1> loops, const T* x, T* y, int unit, int64_t row_step,
                       int64_t row_tiles, int64_t column_tiles) {
@@ -71,7 +73,7 @@ Status RunTiles(CudaStream& stream, const Loops<1>& loops, const char* x, const 
                       row_step, row_tiles, column_tiles);
 }
 
-// Whether the loops may walk units of twice the size.
+// Whether the loops can run over units of twice the size: runs are contiguous and sizes and strides even.
 bool Doubles(const Loops<1>& loops) {
   const int last = loops.rank - 1;
   bool doubles = loops.strides[last][0] == 1 && loops.dims[last] % 2 == 0;

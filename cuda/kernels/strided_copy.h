@@ -1,9 +1,10 @@
-// A strided view of x, made dense: Transpose, Slice, StridedSlice, Tile, Reverse, SplitV and Unpack.
-//   input   x: any storage
-//   attrs   offset, then (size, stride) of every loop, outermost first: at most 16 loops, strides in
-//           elements, any sign
-//   output  y: x's storage, as many elements as the loops make:
-//           y[i0, i1, …] = x[offset + i0 stride0 + i1 stride1 + …]
+// StridedCopy: makes a strided view of x dense (Transpose, Slice, StridedSlice, Tile, Reverse, SplitV, Unpack).
+//
+//   y[i0, i1, ...] = x[offset + i0 * stride0 + i1 * stride1 + ...]
+//
+// inputs   x: any storage
+// attrs    offset; then (size, stride) of each loop, outermost first: at most 16 loops, strides in elements, of any sign
+// outputs  y: x's storage; as many elements as the sizes' product
 #pragma once
 #include "core/strided.h"
 

@@ -1,3 +1,4 @@
+// SwiGLU on the CPU. Threads share the rows.
 #include "kernels/swiglu.h"
 
 #include "cpu/kernels.h"

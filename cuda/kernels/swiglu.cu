@@ -1,4 +1,4 @@
-// Element by element, four a thread; rows along grid.x, a row's elements along grid.y.
+// SwiGLU on CUDA. A thread computes four elements; rows run along grid.x, the elements of a row along grid.y.
 #include <algorithm>
 
 #include "gpu/primitives/vec4.cuh"

@@ -1,7 +1,6 @@
-// SwiGLU: y[t,f] = silu(gate) * up = gate / (1 + exp(-gate)) * up with gate = x[t,f], up = x[t,F+f]   (arXiv
-// 2002.05202)
+// SwiGLU: y[t,f] = silu(gate) * up with gate = x[t,f], up = x[t,F+f] and silu(z) = z / (1 + exp(-z))   (arXiv 2002.05202)
 //
-// inputs   x [T,2F] float32: gate, then up
+// inputs   x [T,2F] float32: the gate's F columns, then those of up
 // attrs    none
 // outputs  y [T,F] float32
 #pragma once

@@ -1,3 +1,5 @@
+// TopK on the CPU. Threads share the rows. A row's k best elements so far are in a heap with the worst on top, so that one
+// comparison refuses most elements.
 #include "kernels/top_k.h"
 
 #include "cpu/parallel.h"
@@ -6,6 +8,7 @@ namespace specattn {
 namespace SPECATTN_ISA {
 namespace {
 
+// A binary heap in which no element is better than its children.
 template <class T>
 struct Heap {
   T* values;
@@ -19,7 +22,7 @@ struct Heap {
     return a_is_nan != b_is_nan ? b_is_nan : i < j;
   }
 
-  // Puts (value, index) in the hole at `hole` and restores the order below it.
+  // Puts (value, index) into the empty node `hole` and restores the heap's order below it.
   void Sink(int64_t hole, T value, int32_t index) {
     for (int64_t child = 2 * hole + 1; child < size; child = 2 * hole + 1) {
       if (child + 1 < size && Better(values[child], indices[child], values[child + 1], indices[child + 1]))
@@ -43,11 +46,11 @@ void Row(const T* x, int64_t n, T* values, int32_t* indices, int64_t k) {
   }
   for (int64_t i = k / 2 - 1; i >= 0; --i) heap.Sink(i, values[i], indices[i]);
   for (int64_t i = k; i < n; ++i) {
-    // A later one must be larger: of equals the lower index stays.
+    // The index i is above all in the heap, so that only a larger element is better than the worst.
     if (x[i] > values[0] || (values[0] != values[0] && x[i] == x[i]))
       heap.Sink(0, x[i], static_cast<int32_t>(i));
   }
-  while (heap.size > 1) {  // the worst goes last
+  while (heap.size > 1) {  // moves the worst to the end
     const T value = values[0];
     const int32_t index = indices[0];
     --heap.size;

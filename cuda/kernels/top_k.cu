@@ -1,7 +1,8 @@
-// One block a row. An element's key is its value, turned so that smaller is better, above its index: keys differ, and
-// their order is the order of the results. Bits from the top, eight at a time, are counted until the k best are known
-// (those below a threshold); these are collected, in shared memory where they fit, and sorted by a bitonic network. A
-// block takes rows in turns, so that scratch is for as many rows as run at once.
+// TopK on CUDA, one block per row. An element's key has its value, mapped so that smaller is better, in the upper 32 bits
+// and its index in the lower 32. So all keys differ, and their ascending order is the order of the results.
+// A radix search, eight bits at a time from the top, finds a threshold that exactly k keys do not exceed. These keys are
+// collected, in shared memory if they fit, and sorted by a bitonic network. Blocks loop over the rows, so that scratch
+// memory is needed only for the rows that run at once.
 #include <algorithm>
 
 #include "gpu/primitives/reduce.cuh"
@@ -14,11 +15,12 @@ namespace {
 
 using Key = unsigned long long;
 
-constexpr int kMostThreads = 1024, kDigits = 256;
-constexpr int64_t kMostInShared = 4096;  // keys: 32 KiB
+constexpr int kMostThreads = 1024, kDigits = 256;  // kDigits: values of eight bits
+constexpr int64_t kMostInShared = 4096;            // keys: 32 KiB
 
+// Maps x to an integer that is smaller the larger x is; equal for both zeros.
 __device__ __forceinline__ unsigned Descending(float x) {
-  if (x != x) return 0xffffffffu;  // after -inf
+  if (x != x) return 0xffffffffu;  // NaN comes after -inf
   const unsigned bits = x == 0 ? 0u : __float_as_uint(x);
   return bits >> 31 ? bits : ~(bits | 0x80000000u);
 }
@@ -32,13 +34,14 @@ __device__ __forceinline__ Key KeyOf(const T* x, int64_t i) {
   return static_cast<Key>(Descending(x[i])) << 32 | static_cast<unsigned>(i);
 }
 
+// The state of the search for the k-th smallest key.
 struct Selection {
-  Key prefix;
-  int64_t remaining;  // of the k, among the keys with this prefix
-  bool done;          // as many as there are of them
+  Key prefix;         // the leading bits of that key
+  int64_t remaining;  // how many of the k smallest keys have this prefix
+  bool done;          // whether all keys with this prefix are among the k smallest
 };
 
-// The k-th smallest key, or a larger one with none between.
+// A threshold that exactly the k smallest keys do not exceed. All threads of the block call.
 template <class T>
 __device__ Key Threshold(const T* x, int64_t n, int64_t k) {
   __shared__ unsigned counts[kDigits];
@@ -52,7 +55,7 @@ __device__ Key Threshold(const T* x, int64_t n, int64_t k) {
     const Key prefix = selection.prefix;
     for (int64_t i = t; i < n; i += blockDim.x) {
       const Key key = KeyOf(x, i);
-      // Twice 4 + 4 bits: a shift by all 64 has no meaning.
+      // Shifted in two steps, because a shift by 64 bits is undefined.
       if ((key ^ prefix) >> shift >> 8 == 0) atomicAdd(&counts[key >> shift & (kDigits - 1)], 1u);
     }
     __syncthreads();
@@ -67,7 +70,7 @@ __device__ Key Threshold(const T* x, int64_t n, int64_t k) {
   }
 }
 
-// Ascending; `size` is a power of two.
+// Sorts keys in ascending order; `size` is a power of two. All threads of the block call.
 __device__ void Sort(Key* keys, int64_t size) {
   for (int64_t run = 2; run <= size; run *= 2) {
     for (int64_t step = run / 2; step > 0; step /= 2) {
@@ -111,7 +114,7 @@ __global__ void __launch_bounds__(kMostThreads)
       indices[row * k + i] = static_cast<int32_t>(index);
       values[row * k + i] = x[index];
     }
-    __syncthreads();  // before the next row's keys
+    __syncthreads();  // the next row overwrites the keys
   }
 }
 

@@ -1,8 +1,10 @@
-// The k largest elements of the last axis, in descending order; ties to the lower index, NaN after
-// everything.
-//   input    x [..., n]: float32 | int32 | bool
-//   outputs  values [..., k]: x's dtype; indices [..., k]: int32;  k <= n
-// A heap of the k best so far, its worst on top: most elements are refused by one comparison.
+// TopK: the k largest elements along the last axis, in descending order. Of equal elements the one with the lower index
+// comes first; NaN comes after everything else.
+//
+// inputs   x [..., n]: float32, int32 or bool
+// attrs    none
+// outputs  values [..., k]: x's dtype, k <= n
+//          indices [..., k] int32
 #pragma once
 #include "core/tensor.h"
 

@@ -1,3 +1,4 @@
+// Unary on the CPU. Every function is compiled for vectors of float32 and, for other dtypes, for single float64 numbers.
 #include "kernels/unary.h"
 
 #include "core/convert.h"
@@ -14,7 +15,8 @@ namespace {
 
 constexpr int64_t kGrain = 8192;
 
-// The functions of unary.h's Math, of a vector and of a double; libm's lane by lane.
+// The elementary functions that unary.h asks for, of a vector and of a double. Those of SPECATTN_LANES call libm for each
+// lane.
 struct Math {
 #define SPECATTN_LANES(Name, function)                                 \
   static double Name(double x) { return ::function(x); }               \
@@ -44,7 +46,7 @@ struct Math {
   SPECATTN_LANES(Rint, rint)  // ties to even, as tf.round
 #undef SPECATTN_LANES
 
-  // Near its poles float32's tan is off by units in the third decimal.
+  // In float64: near its poles the tangent is so large that an error of tanf shows in the third decimal.
   static double Tan(double x) { return ::tan(x); }
   static Vec Tan(Vec x) {
     for (int i = 0; i < kLanes; ++i) x[i] = static_cast<float>(::tan(static_cast<double>(x[i])));
@@ -54,7 +56,7 @@ struct Math {
   static double Sqrt(double x) { return ::sqrt(x); }
   static Vec Sqrt(Vec x) {
 #if defined(__AVX512F__)
-    // Masked: the plain intrinsic trips -Wmaybe-uninitialized.
+    // The masked intrinsic, because the plain one trips -Wmaybe-uninitialized.
     return reinterpret_cast<Vec>(_mm512_maskz_sqrt_ps(0xffff, reinterpret_cast<__m512>(x)));
 #elif defined(__AVX2__)
     return reinterpret_cast<Vec>(_mm256_sqrt_ps(reinterpret_cast<__m256>(x)));
@@ -97,7 +99,7 @@ void Vectors(const Launch& l) {
     int64_t i = begin;
     for (; i + kLanes <= end; i += kLanes)
       Store(y + i, F::template Of<Math>(Load(x + i), Splat(p), Splat(q)));
-    if (i < end) {  // the tail through the same vector code, so that a value does not depend on its place
+    if (i < end) {  // the same vector code for the tail, so that a value does not depend on its place
       Vec v{};
       std::memcpy(&v, x + i, static_cast<size_t>(end - i) * 4);
       v = F::template Of<Math>(v, Splat(p), Splat(q));

@@ -1,5 +1,6 @@
-// One thread an element: the work is bound by memory, so one kernel holds every function behind a switch that all
-// threads take the same way. A second one computes in float64 whatever is not float32 to float32.
+// Unary on CUDA, one thread per element. The work is bound by memory, so that one kernel can hold all functions, behind a
+// switch in which all threads take the same branch. Floats computes float32 to float32; Doubles computes all other dtypes
+// in float64.
 #include "core/convert.h"
 #include "gpu/primitives/elementwise.cuh"
 #include "kernels/unary.h"
@@ -8,7 +9,7 @@ namespace specattn {
 namespace gpu {
 namespace {
 
-// The functions of unary.h's Math.
+// The elementary functions that unary.h asks for, of a float and of a double.
 struct Math {
 #define SPECATTN_BOTH(Name, function)                                         \
   SPECATTN_HOST_DEVICE static double Name(double x) { return ::function(x); } \
@@ -36,7 +37,7 @@ struct Math {
 #undef SPECATTN_BOTH
 
   SPECATTN_HOST_DEVICE static double Tan(double x) { return ::tan(x); }
-  // Near its poles float32's tan is off by units in the third decimal.
+  // In float64: near its poles the tangent is so large that an error of tanf shows in the third decimal.
   SPECATTN_HOST_DEVICE static float Tan(float x) { return static_cast<float>(::tan(static_cast<double>(x))); }
 };
 

@@ -1,9 +1,13 @@
-// Elementwise functions of one tensor.
-//   input   x, any shape, float32 | int32 | bool
-//   attrs   function (its place in elementwise.def); then p and q: LeakyRelu, Step: p = alpha;
-//           ClipByValue: p = min, q = max
-//   output  y, as many elements as x, float32 | int32 | bool
-// float32 to float32 is computed in float32 vectors, the rest in float64, stored as a typed array stores it.
+// Unary: elementwise functions of one tensor.
+//
+// inputs   x: float32, int32 or bool
+// attrs    function: its number in core/elementwise.def
+//          p, q: the function's parameters, 0 if left out: p = alpha for LeakyRelu and Step; p = min and q = max for
+//          ClipByValue
+// outputs  y: as many elements; float32, int32 or bool
+//
+// From float32 to float32 a function is computed in float32. Everything else is computed in float64 and stored as
+// JavaScript's typed arrays store numbers (core/convert.h).
 #pragma once
 #include "core/host_device.h"
 #include "core/tensor.h"
@@ -18,7 +22,9 @@ enum Function : int {
   kFunctions
 };
 
-// Name::Of<Math>(x, p, q) for a vector, a float or a double, with Math's functions of it. Where a comparison is written x <= 0 ? 0 : x, NaN stays NaN.
+// A function is a struct with Of<Math>(x, p, q), where x is a vector, a float or a double and Math has the device's
+// elementary functions of that type. Comparisons are written so that NaN stays NaN (x <= 0 ? 0 : x). An expression may use
+// zero, which is 0 for finite x and NaN otherwise, one and none (0).
 #define SPECATTN_FUNCTION(Name, expression)                                             \
   struct Name {                                                                         \
     template <class Math, class V>                                                      \
@@ -28,7 +34,7 @@ enum Function : int {
     }                                                                                   \
   };
 SPECATTN_FUNCTION(Neg, -x)
-SPECATTN_FUNCTION(Abs, x < 0.0f ? -x : x + 0.0f)  // + 0: of -0 too
+SPECATTN_FUNCTION(Abs, x < 0.0f ? -x : x + 0.0f)  // + 0 makes 0 of -0
 SPECATTN_FUNCTION(Sign, x < 0.0f ? -one : (x > 0.0f ? one : none))
 SPECATTN_FUNCTION(Square, x* x)
 SPECATTN_FUNCTION(Sqrt, Math::Sqrt(x))
@@ -52,7 +58,7 @@ SPECATTN_FUNCTION(Acosh, Math::Acosh(x))
 SPECATTN_FUNCTION(Atanh, Math::Atanh(x))
 SPECATTN_FUNCTION(Erf, Math::Erf(x))
 SPECATTN_FUNCTION(Sigmoid, 1.0f / (1.0f + Math::Exp(-x)))
-// log(1 + e^x), without overflow: past ±14 it is x or e^x to float32's precision.
+// log(1 + e^x) without overflow: beyond 14 it is x and below -14 it is e^x, to float32's precision.
 SPECATTN_FUNCTION(Softplus, x > 13.942385f ? x : (x < -13.942385f ? Math::Exp(x) : Math::Log1p(Math::Exp(x))))
 SPECATTN_FUNCTION(Relu, x <= 0.0f ? none : x)
 SPECATTN_FUNCTION(Relu6, x <= 0.0f ? none : (x > 6.0f ? one * 6.0f : x))
