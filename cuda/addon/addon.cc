@@ -46,7 +46,8 @@ napi_value Allocate(napi_env env, napi_callback_info info) {
   const int64_t bytes = Whole(call.numbers[0]);
   if (bytes < 0) return Throw(env, "[allocate] bytes must be a whole number >= 0");
   int handle = 0;
-  const Status status = call.self->allocator->Allocate(static_cast<size_t>(bytes), &handle, call.numbers[1] == 1);
+  const Status status =
+      call.self->allocator->Allocate(static_cast<size_t>(bytes), &handle, call.numbers[1] == 1);
   return status.ok() ? Number(env, handle) : Throw(env, status);
 }
 

@@ -72,11 +72,11 @@ class Allocator {
   Device& device_;
   std::vector<Block> blocks_;
   std::vector<int> free_handles_;
-  std::map<int, FreeList> pools_;    // free memory; pool 0 serves everybody, the others their captures
-  std::map<int, int> captures_;      // capture to pool
-  std::map<int, FreeList> retained_; // capture to the memory that stays with it alone
-  int recording_ = 0;                // the pool between BeginCapture and EndCapture, else 0
-  int capture_ = 0;                  // the capture meanwhile
+  std::map<int, FreeList> pools_;     // free memory; pool 0 serves everybody, the others their captures
+  std::map<int, int> captures_;       // capture to pool
+  std::map<int, FreeList> retained_;  // capture to the memory that stays with it alone
+  int recording_ = 0;                 // the pool between BeginCapture and EndCapture, else 0
+  int capture_ = 0;                   // the capture meanwhile
   const bool poison_;
   const size_t guard_;                                           // bytes of a guard; 0: no guards
   std::unordered_map<void*, size_t> ends_;                       // offset of the guard after each buffer

@@ -49,7 +49,7 @@ __device__ __forceinline__ void WriteMask(const PlainRow& source, Cut cut, int v
 template <bool kCluster>
 __device__ __forceinline__ void MaskRow(const MaskArgs& args) {
   extern __shared__ __align__(16) unsigned char dynamic_shared[];
-  Team<kCluster> team(reinterpret_cast<NucleusShared*>(dynamic_shared));
+  ThreadGroup<kCluster> group(reinterpret_cast<NucleusShared*>(dynamic_shared));
   uint32_t* columns = StartRow<kCluster>(dynamic_shared, args.columns, args.columns_stride);
 
   const int64_t r = blockIdx.x / group.kBlocks;
@@ -86,10 +86,10 @@ __global__ void __launch_bounds__(kMostThreads) MaskBlockRows(MaskArgs args) {
     return static_cast<int>(end < 0 ? 0 : end < capacity ? end : capacity);
   });
   BlockCut found = {};
-  if (visible > 0) found = CutOfBlock(row, visible, args.p, bins, team);
+  if (visible > 0) found = FindBlockCut(row, visible, args.p, bins, group);
   bool* mask = args.mask + r * capacity;
   if (found.state != BlockCut::kDone) {
-    WriteMask(source(), FinishCut(found, source(), visible, args.p, bins, team), visible, mask, team);
+    WriteMask(source(), FinishCut(found, source(), visible, args.p, bins, group), visible, mask, group);
     return;
   }
   row.ForEachVec4(capacity, [&](int j, const uint32_t(&bits)[4]) {

@@ -43,7 +43,7 @@ __device__ __forceinline__ void SelectStep(const SelectArgs& args) {
   Selection s = args.selection;
   auto* in_shared = reinterpret_cast<uint32_t*>(used + CeilDiv<int64_t>(s.sources, 16) * 16);
   uint32_t* columns = args.columns ? args.columns + blockIdx.x * args.columns_size : in_shared;
-  Team<kCluster> team(shared);
+  ThreadGroup<kCluster> group(shared);
   // A block may write to another one's shared memory only once that block is resident.
   if constexpr (kCluster) ClusterSync();
   if constexpr (kHeld != 0) ClearBins(in_shared);

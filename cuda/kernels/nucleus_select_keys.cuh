@@ -42,7 +42,7 @@ template <class Held>
 __device__ __forceinline__ void MarkHeld(Held& held, Cut cut, int past, uint32_t* marks) {
   const int part = threadIdx.x % 8;
   // Eight neighbouring lanes have the keys of a word. They stay in the loop together, since its bound is whole words.
-  held.ForFours(CeilDiv(past, kWarp) * kWarp, [&](int j, const uint32_t(&bits)[4]) {
+  held.ForEachVec4(CeilDiv(past, kWarp) * kWarp, [&](int j, const uint32_t(&bits)[4]) {
     uint32_t word = 0;
 #pragma unroll
     for (int c = 0; c < 4; ++c)

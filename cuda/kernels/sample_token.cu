@@ -1,10 +1,7 @@
-// SampleToken on CUDA, with two kernels.
-//   Greedy     temperature 0, the usual case. Several blocks share a row: they zero its probabilities and search for
-//              the largest logit. The last block to finish sets the token.
-//   SampleRow  other temperatures. A row has one block, or a cluster of blocks if the vocabulary is large. The weights
-//              stay in the output `probabilities` until they are scaled. gpu/nucleus/nucleus.cuh finds the cuts of
-//              top-k and top-p.
-#include "gpu/primitives/last_block.cuh"
+// SampleToken on CUDA. One block takes a row, or one cluster of blocks if the vocabulary is large. At temperature 0 it
+// searches for the largest logit. At other temperatures the weights stay in the output `probabilities` until they are
+// scaled, and gpu/nucleus/nucleus.cuh finds the cuts of top-k and top-p. The temperature may be known to the device
+// alone, so that one captured launch serves all.
 #include "gpu/primitives/random.cuh"
 #include "gpu/primitives/reduce.cuh"
 #include "gpu/runtime/kernels.h"
@@ -35,54 +32,6 @@ __device__ __forceinline__ void Store(float* row, int j, int n, bool aligned, co
   }
 }
 
-struct GreedyArgs {
-  const float* logits;
-  int32_t* token;
-  float* probabilities;
-  int size;
-  int slices;          // blocks that share a row
-  uint64_t* largest;   // [T,slices]: each block's largest key, see Greedy
-  unsigned* finished;  // [T]: how many of a row's blocks have finished
-};
-
-constexpr int kGreedyThreads = 256;
-
-// A key is Ordered(logit) above the complement of the index: the largest key has the lowest index of the largest logit.
-__global__ void __launch_bounds__(kGreedyThreads) Greedy(GreedyArgs args) {
-  __shared__ uint64_t shared[kWarp];
-  WaitForPrevious();
-  LetNextStart();
-  const int t = blockIdx.x / args.slices, rank = blockIdx.x % args.slices, n = args.size;
-  const float* x = args.logits + int64_t{t} * n;
-  float* y = args.probabilities + int64_t{t} * n;
-  const bool aligned = n % 4 == 0;
-
-  uint64_t best = 0;
-  const float zeros[4] = {};
-  ForFours(PlainRow{x, n, aligned}, SliceOf(n, rank, args.slices), [&](int j, const float(&v)[4]) {
-    Store(y, j, n, aligned, zeros);
-#pragma unroll
-    for (int c = 0; c < 4; ++c) {
-      const uint64_t key = static_cast<uint64_t>(Ordered(v[c])) << 32 | ~static_cast<uint32_t>(j + c);
-      if (j + c < n && key > best) best = key;
-    }
-  });
-  best = BlockReduce(best, Maximum(), uint64_t{0}, shared);
-  if (args.slices > 1) {
-    // IsLastBlock needs a barrier after the other threads' zeros. BlockReduce ended with one.
-    if (threadIdx.x == 0) args.largest[t * args.slices + rank] = best;
-    if (!IsLastBlock(args.finished + t, static_cast<unsigned>(args.slices)) || threadIdx.x >= kWarp) return;
-    best = 0;
-    for (int i = threadIdx.x; i < args.slices; i += kWarp)
-      best = Maximum()(best, __ldcg(args.largest + t * args.slices + i));
-    best = WarpReduce(best, Maximum());
-  }
-  if (threadIdx.x != 0) return;
-  const uint32_t token = ~static_cast<uint32_t>(best);
-  args.token[t] = static_cast<int32_t>(token);
-  y[token] = 1.0f;
-}
-
 constexpr int kMostThreads = 512;  // more would leave each thread too few registers
 
 struct SampleArgs {
@@ -91,10 +40,8 @@ struct SampleArgs {
   int32_t* token;
   float* probabilities;
   int size;
-  float inverse;  // 1 / temperature
-  int top_k;
-  double top_p;
-  float min_p;
+  const float* settings;  // or null: then `filters` hold
+  Filters filters;
   uint32_t stream;
   double* sums;       // [T,chunks]: sums of probabilities that Draw searches
   uint32_t* columns;  // FindCut's candidates, `columns_stride` words a block; null: in shared memory
@@ -126,7 +73,7 @@ __device__ __forceinline__ float Weight(float x, float largest, float inverse) {
 template <bool kCluster>
 __device__ __forceinline__ void SampleRow(const SampleArgs& args) {
   extern __shared__ __align__(16) unsigned char dynamic_shared[];
-  Team<kCluster> team(reinterpret_cast<NucleusShared*>(dynamic_shared));
+  ThreadGroup<kCluster> group(reinterpret_cast<NucleusShared*>(dynamic_shared));
   uint32_t* columns = StartRow<kCluster>(dynamic_shared, args.columns, args.columns_stride);
 
   const int n = args.size, t = blockIdx.x / group.kBlocks, warp = threadIdx.x / kWarp,
@@ -151,7 +98,7 @@ __device__ __forceinline__ void SampleRow(const SampleArgs& args) {
   const float largest = FromOrdered(most[0]);
   const Filters filters = args.settings ? FiltersOf(args.settings) : args.filters;
   if (filters.temperature == 0) {
-    // The one-hot of the first largest logit. Of an index j the search compares ~j, so that the first is the greatest.
+    // The one-hot of the first largest logit. The search compares complements of indices, of which the first index has the greatest.
     uint32_t first[2] = {0, 0};
     const float zeros[4] = {};
     ForEachVec4(logits, slice, [&](int j, const float(&x)[4]) {
@@ -189,7 +136,7 @@ __device__ __forceinline__ void SampleRow(const SampleArgs& args) {
   };
 
   // Summed as integers, so that the sum does not depend on the number of threads. The largest weight is 1.
-  const Units units = UnitsOf(__float_as_uint(1.0f), n, false);
+  const FixedPoint fixed_point = FixedPointFor(__float_as_uint(1.0f), n, false);
   uint64_t total[4] = {};
   ForEachVec4(weights, slice, [&](int j, const float(&w)[4]) {
 #pragma unroll
