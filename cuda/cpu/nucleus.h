@@ -175,8 +175,8 @@ inline Crossing FindCrossing(float* x, int64_t n, double target) {
     SumAbove<kCount>(x, n, thresholds, mass);
     int quarter = 3;
     while (quarter > 0 && above + mass[quarter - 1] < target) --quarter;
-    if (edges[quarter] == edges[quarter + 1])
-      break;  // by rounding, even all elements fell short of the target
+    // By rounding, even all elements may fall short of the target.
+    if (edges[quarter] == edges[quarter + 1]) break;
     if (quarter < 3) above += mass[quarter];
     n = Compact(x, n, FloatOfBits(edges[quarter]), FloatOfBits(edges[quarter + 1] - 1), x);
   }
