@@ -75,39 +75,39 @@ inline CaptureEntry* FindCapture(napi_env env, const Call& call, const char* wha
 inline napi_value AddOutput(napi_env env, napi_callback_info info) {
   Call call;
   if (!call.Parse(env, info)) return nullptr;
-  CaptureEntry* const recording = FindCapture(env, call, "addOutput");
-  if (!recording) return nullptr;
+  CaptureEntry* const entry = FindCapture(env, call, "addOutput");
+  if (!entry) return nullptr;
   CaptureEntry::Output output;
   output.handle = call.Id(1);
-  output.since = recording->replays;
+  output.since = entry->replays;
   output.data = call.self->allocator->Data(output.handle, &output.bytes);
   if (!output.data) return Throw(env, Error("[addOutput] no buffer has the handle %d", output.handle));
   for (std::unique_ptr<Readback>& values : output.values) {
     const Status status = call.self->device->NewReadback(output.bytes, &values);
     if (!status.ok()) return Throw(env, status);
   }
-  recording->outputs.push_back(std::move(output));
-  return Number(env, static_cast<double>(recording->outputs.size() - 1));
+  entry->outputs.push_back(std::move(output));
+  return Number(env, static_cast<double>(entry->outputs.size() - 1));
 }
 
 // replay(capture): queues the launches, then copies of the outputs.
 inline napi_value Replay(napi_env env, napi_callback_info info) {
   Call call;
   if (!call.Parse(env, info)) return nullptr;
-  CaptureEntry* const recording = FindCapture(env, call, "replay");
-  if (!recording) return nullptr;
+  CaptureEntry* const entry = FindCapture(env, call, "replay");
+  if (!entry) return nullptr;
   if (call.self->recording) return Throw(env, "[replay] no capture can run while launches are recorded");
-  Status status = recording->capture->Replay();
+  Status status = entry->capture->Replay();
   if (status.ok() && call.self->allocator->guards())
     status = call.self->allocator->CheckCapture("replay", static_cast<int>(call.numbers[0]));
   if (!status.ok()) return Throw(env, status);
-  ++recording->replays;
-  for (CaptureEntry::Output& output : recording->outputs) {
+  ++entry->replays;
+  for (CaptureEntry::Output& output : entry->outputs) {
     size_t bytes = 0;
     const void* const data = call.self->allocator->Data(output.handle, &bytes);
     if (data != output.data || bytes != output.bytes)
       return Throw(env, "[replay] an output's buffer was freed");
-    status = output.values[recording->replays % 2]->Start(data);
+    status = output.values[entry->replays % 2]->Start(data);
     if (!status.ok()) return Throw(env, status);
   }
   return nullptr;
@@ -115,9 +115,9 @@ inline napi_value Replay(napi_env env, napi_callback_info info) {
 
 // Whether the values of the replay that `back` names are kept: `back` must be 0 (the last replay) or 1 (the one before it), and
 // that replay must have come after the first `since`. Throws a JavaScript exception if not.
-inline bool IsKept(napi_env env, const CaptureEntry& recording, double back, const char* what,
+inline bool IsKept(napi_env env, const CaptureEntry& entry, double back, const char* what,
                    unsigned since = 0) {
-  const unsigned replays = recording.replays - since;
+  const unsigned replays = entry.replays - since;
   const bool kept = (back == 0 || back == 1) && back < replays;
   if (!kept) Throw(env, Error("[%s] of %u replays the one %g back is not kept", what, replays, back));
   return kept;
@@ -128,20 +128,20 @@ inline bool IsKept(napi_env env, const CaptureEntry& recording, double back, con
 inline napi_value ReadOutput(napi_env env, napi_callback_info info) {
   Call call;
   if (!call.Parse(env, info)) return nullptr;
-  CaptureEntry* const recording = FindCapture(env, call, "readOutput");
-  if (!recording) return nullptr;
+  CaptureEntry* const entry = FindCapture(env, call, "readOutput");
+  if (!entry) return nullptr;
   const int number = call.Id(1);
-  if (number < 0 || static_cast<size_t>(number) >= recording->outputs.size())
+  if (number < 0 || static_cast<size_t>(number) >= entry->outputs.size())
     return Throw(env, Error("[readOutput] the capture has no output %g", call.numbers[1]));
-  CaptureEntry::Output& output = recording->outputs[static_cast<size_t>(number)];
-  if (!IsKept(env, *recording, call.numbers[2], "readOutput", output.since)) return nullptr;
+  CaptureEntry::Output& output = entry->outputs[static_cast<size_t>(number)];
+  if (!IsKept(env, *entry, call.numbers[2], "readOutput", output.since)) return nullptr;
   void* host = nullptr;
   size_t bytes = 0;
   if (!Bytes(env, call.values[3], &host, &bytes)) return Throw(env, "[readOutput] expects a typed array");
   if (bytes != output.bytes)
     return Throw(env, Error("[readOutput] the output has %zu bytes but the array %zu", output.bytes, bytes));
   const unsigned back = static_cast<unsigned>(call.numbers[2]);
-  const Status status = output.values[(recording->replays + back) % 2]->Finish(host);
+  const Status status = output.values[(entry->replays + back) % 2]->Finish(host);
   return status.ok() ? nullptr : Throw(env, status);
 }
 
@@ -149,8 +149,8 @@ inline napi_value ReadOutput(napi_env env, napi_callback_info info) {
 inline napi_value Launches(napi_env env, napi_callback_info info) {
   Call call;
   if (!call.Parse(env, info)) return nullptr;
-  const CaptureEntry* recording = FindCapture(env, call, "launches");
-  return recording ? Number(env, recording->capture->Launches()) : nullptr;
+  const CaptureEntry* entry = FindCapture(env, call, "launches");
+  return entry ? Number(env, entry->capture->Launches()) : nullptr;
 }
 
 // times(capture, back): writes the milliseconds of each stretch of a replay to `descriptor` and returns how many there are. Waits
@@ -158,10 +158,10 @@ inline napi_value Launches(napi_env env, napi_callback_info info) {
 inline napi_value Times(napi_env env, napi_callback_info info) {
   Call call;
   if (!call.Parse(env, info)) return nullptr;
-  CaptureEntry* const recording = FindCapture(env, call, "times");
-  if (!recording || !IsKept(env, *recording, call.numbers[1], "times")) return nullptr;
+  CaptureEntry* const entry = FindCapture(env, call, "times");
+  if (!entry || !IsKept(env, *entry, call.numbers[1], "times")) return nullptr;
   const int back = static_cast<int>(call.numbers[1]);
-  return Number(env, recording->capture->Times(back, call.self->descriptor, kDescriptorLength));
+  return Number(env, entry->capture->Times(back, call.self->descriptor, kDescriptorLength));
 }
 
 }  // namespace specattn

@@ -116,7 +116,7 @@ inline int64_t Compact(const float* in, int64_t n, float low, float high, float*
 // mass[i] = the sum (with kCount, the number) of the elements that are at least thresholds[i]. After its n elements, x holds
 // zeros up to a multiple of kLanes.
 template <bool kCount>
-inline void MassAtThresholds(const float* x, int64_t n, const float (&thresholds)[3], double (&mass)[3]) {
+inline void SumAbove(const float* x, int64_t n, const float (&thresholds)[3], double (&mass)[3]) {
   const DVec t0 = DVec{} + thresholds[0], t1 = DVec{} + thresholds[1], t2 = DVec{} + thresholds[2];
   const DVec one = DVec{} + 1.0;
   DVec m0 = {}, m1 = {}, m2 = {};
@@ -172,11 +172,11 @@ inline Crossing FindCrossing(float* x, int64_t n, double target) {
       thresholds[i] = FloatOfBits(edges[i + 1]);
     }
     double mass[3];
-    MassAtThresholds<kCount>(x, n, thresholds, mass);
+    SumAbove<kCount>(x, n, thresholds, mass);
     int quarter = 3;
     while (quarter > 0 && above + mass[quarter - 1] < target) --quarter;
-    if (edges[quarter] == edges[quarter + 1])
-      break;  // by rounding, even all elements fell short of the target
+    // By rounding, even all elements may fall short of the target.
+    if (edges[quarter] == edges[quarter + 1]) break;
     if (quarter < 3) above += mass[quarter];
     n = Compact(x, n, FloatOfBits(edges[quarter]), FloatOfBits(edges[quarter + 1] - 1), x);
   }

@@ -39,8 +39,8 @@ inline int64_t Draw(int64_t n, double u, const Weight& weight) {
   for (int64_t j = c * size; j < n && j < (c + 1) * size; ++j) {
     const double w = static_cast<double>(weight(j));
     if (!(w > 0)) continue;
-    drawn =
-        j;  // if the running sum rounds to less than the chunk's, the chunk's last positive weight is drawn
+    // If the running sum rounds to less than the chunk's sum, the chunk's last positive weight is drawn.
+    drawn = j;
     sum += w;
     if (sum > u * total) break;
   }

@@ -38,6 +38,7 @@ class ThreadPool {
   // `state_` holds, in one word, the number of the current loop (in units of kEpoch), whether workers may join it (kOpen), and how
   // many have (in units of kJoined). A worker that wakes late finds the loop closed, so Run waits only for workers that joined.
   static constexpr uint64_t kOpen = 1, kJoined = 2, kJoinedMask = 0xfffe, kEpoch = 0x10000;
+  static_assert(uint64_t{kMaxThreads} * kJoined <= kJoinedMask, "");
 
   void Work();                // a worker's life: join loops, poll, sleep
   bool Join(uint64_t* seen);  // joins the current loop, if it is open and not the one numbered *seen

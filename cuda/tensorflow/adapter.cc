@@ -2,13 +2,14 @@
 // process. It is a Node-API addon of its own, whose failures are JavaScript exceptions. Its functions:
 //   open(devices)                    takes the main addon's `devices` and returns {version, gpuReason}
 //   define(kernel, inputs, outputs)  defines an op and returns its name (DefineOp in op.h)
-//   copies()                         how many donated buffers were copied so far (Copies in op.h)
+//   copies()                         how many donated buffers were copied so far (Copies in op_kernel.h)
 #include <node_api.h>
 
 #include <exception>
 
 #include "addon/napi_values.h"
 #include "tensorflow/op.h"
+#include "tensorflow/op_kernel.h"
 
 namespace specattn {
 namespace tensorflow {

@@ -12,9 +12,6 @@ namespace tensorflow {
 // addon was built with other kernels than the adapter.
 Status OpenDevices(const CApi& api, const Devices& devices);
 
-// How many donated inputs were copied so far, because TensorFlow did not forward their buffers to the outputs.
-int64_t Copies();
-
 // Why ops are not registered for TensorFlow's GPU; empty if they are.
 const char* GpuReason();
 
