@@ -72,7 +72,7 @@ class DraftPolicy implements Policy {
   readonly remember?: Policy['remember'];
   private readonly selection: SelectionTensors;
   /** The running average that sets look back at; of the window that this policy is for. */
-  private own: tf.Tensor2D | undefined;
+  private history: tf.Tensor2D | undefined;
 
   constructor(
     private readonly method: MethodOf<'specattn'>,
@@ -87,10 +87,10 @@ class DraftPolicy implements Policy {
     if (ownRows === undefined) return;
     this.remember = (setWeights) => {
       const rows = setWeights.shape[1]; // fewer at the window's end
-      const factors = tf.tensor2d(fading(ownRows, rows));
-      const next = lookBack(this.own!, setWeights, factors, tf.tensor1d([rows], 'int32'));
-      this.own!.dispose();
-      this.own = tf.keep(next);
+      const decay = tf.tensor2d(fading(ownRows, rows));
+      const next = lookBack(this.history!, setWeights, decay, tf.tensor1d([rows], 'int32'));
+      this.history!.dispose();
+      this.history = tf.keep(next);
     };
   }
 
@@ -100,12 +100,12 @@ class DraftPolicy implements Policy {
     // As in a round of the product, the last row has no step of its own.
     const steps = Array.from({length: Math.max(1, rows - 1)}, (_, i) => stepOf(draftAttention!, i));
     const start = tf.tensor1d([position], 'int32');
-    if (this.remember) this.own ??= tf.keep(tf.zeros<tf.Rank.R2>([this.plan.mix.length, capacity]));
-    return {listed: nucleusSelect(steps, mix, p, start, {sinks, recent, union, fixed: this.own})};
+    if (this.remember) this.history ??= tf.keep(tf.zeros<tf.Rank.R2>([this.plan.mix.length, capacity]));
+    return {listed: nucleusSelect(steps, mix, p, start, {sinks, recent, union, fixed: this.history})};
   }
 
   dispose(): void {
-    this.own?.dispose();
+    this.history?.dispose();
     this.selection.dispose();
   }
 }
@@ -119,14 +119,6 @@ function stepOf(attention: tf.Tensor[], i: number): tf.Tensor2D {
     return tf.reshape(row, [-1, capacity]) as tf.Tensor2D;
   });
   return tf.concat2d(rows, 0);
-}
-
-/** One set that all sparse layers share, or `setsPerLayer` of its own for each of them. */
-function planOf(verifier: LlamaConfig, denseLayers: number, shared: boolean, setsPerLayer = 1): SetsOfLayers {
-  const sets = Array.from({length: verifier.numHiddenLayers}, (_, layer) =>
-    layer < denseLayers ? -1 : shared ? 0 : (layer - denseLayers) * setsPerLayer,
-  );
-  return {sets, setsPerLayer};
 }
 
 /** The first keys and a window: what is left out never comes back. Keys keep the positions that they were rotated to. */
@@ -198,4 +190,12 @@ function quest({page, budget, denseLayers}: MethodOf<'quest'>, verifier: LlamaCo
       return {ofRows, ofBlock: Math.max(...ofRows)};
     },
   };
+}
+
+/** One set that all sparse layers share, or `setsPerLayer` of its own for each of them. */
+function planOf(verifier: LlamaConfig, denseLayers: number, shared: boolean, setsPerLayer = 1): SetsOfLayers {
+  const sets = Array.from({length: verifier.numHiddenLayers}, (_, layer) =>
+    layer < denseLayers ? -1 : shared ? 0 : (layer - denseLayers) * setsPerLayer,
+  );
+  return {sets, setsPerLayer};
 }

@@ -28,20 +28,20 @@ const run = defineOp<Required<QuestSelectOptions>>({
 
   composed([q, k, position]: [Tensor3D, Tensor3D, Tensor1D], {page, budget}) {
     const rows = q.shape[0];
-    const [groups, capacity] = k.shape;
+    const [kvHeads, capacity] = k.shape;
     const start = position.dataSync()[0];
     const pages = pageOf(start + rows - 1, page); // those before the last row's own: all of them are full
     const bounds = pages > 0 ? upperBounds(q, k, pages, page).dataSync() : [];
-    const mask = new KeyMask(groups, rows, capacity);
-    for (let group = 0; group < groups; group++) {
+    const mask = new KeyMask(kvHeads, rows, capacity);
+    for (let kvHead = 0; kvHead < kvHeads; kvHead++) {
       for (let t = 0; t < rows; t++) {
         const visible = start + t + 1;
         const own = pageOf(start + t, page);
         const wanted = questPages(start + t, page, budget);
-        const from = (group * rows + t) * pages;
+        const from = (kvHead * rows + t) * pages;
         const bound = (i: number) => bounds[from + i];
         const best = [...Array(own).keys()].sort((a, b) => bound(b) - bound(a) || a - b).slice(0, wanted);
-        const row = mask.row(group, t);
+        const row = mask.row(kvHead, t);
         for (const i of [...best, own]) row.fill(1, i * page, Math.min((i + 1) * page, visible));
       }
     }
@@ -65,15 +65,20 @@ export function questPages(position: number, page: number, budget: number): numb
 /** The most that a key between a page's minimum and maximum could score, [G,T,pages]; the highest of a group's query heads. */
 function upperBounds(q: Tensor3D, k: Tensor3D, pages: number, page: number): Tensor3D {
   const [rows, heads, size] = q.shape;
-  const groups = k.shape[0];
-  const paged = tf.reshape(tf.slice(k, [0, 0, 0], [groups, pages * page, size]), [groups, pages, page, size]);
-  const queries = tf.reshape(tf.transpose(q, [1, 0, 2]), [groups, (heads / groups) * rows, size]);
+  const kvHeads = k.shape[0];
+  const paged = tf.reshape(tf.slice(k, [0, 0, 0], [kvHeads, pages * page, size]), [
+    kvHeads,
+    pages,
+    page,
+    size,
+  ]);
+  const queries = tf.reshape(tf.transpose(q, [1, 0, 2]), [kvHeads, (heads / kvHeads) * rows, size]);
   const positive = tf.relu(queries);
   const bounds = tf.add(
     tf.matMul(positive, tf.max(paged, 2), false, true),
     tf.matMul(tf.sub(queries, positive), tf.min(paged, 2), false, true),
   );
-  return tf.max(tf.reshape(bounds, [groups, heads / groups, rows, pages]), 1);
+  return tf.max(tf.reshape(bounds, [kvHeads, heads / kvHeads, rows, pages]), 1);
 }
 
 /**
