@@ -1,4 +1,7 @@
-/** `calibrate`: compares the attention of a draft and a verifier over texts and finds the layer map, which sparse verification uses. */
+/**
+ * `calibrate`: compares the attention of a draft and a verifier over texts and finds the layer map, which sparse
+ * verification uses.
+ */
 import * as tf from '@tensorflow/tfjs-core';
 
 import {MAP_KINDS, type KlMap, type LayerMap} from '../../models/layer_map.js';
@@ -13,13 +16,19 @@ import {yieldToEventLoop} from '../decoding/yield_to_event_loop.js';
 
 export interface CalibrateOptions {
   /**
-   * `kl`: the paper's map, one draft layer for each verifier layer. `mixture`, the default: also combinations of the draft's heads and of
-   * the verifier's attention history.
+   * `kl`: the paper's map, one draft layer for each verifier layer. `mixture`, the default: also combinations of the
+   * draft's heads and of the verifier's attention history.
    */
   map?: LayerMap['kind'];
-  /** Whether a mixture may use the attention history, a running average of what the verifier attended to before. Default true. */
+  /**
+   * Whether a mixture may use the attention history, a running average of what the verifier attended to before.
+   * Default true.
+   */
   own?: boolean;
-  /** Whether a mixture has a layer budget, each layer's own p. Finding it takes several passes over the texts. Default true. */
+  /**
+   * Whether a mixture has a layer budget, which gives each layer its own p. Finding it decodes a few windows of the
+   * texts many times. Default true.
+   */
   slack?: boolean;
   /** Tokens of a window of text. Default 1024, or the shorter context of the two models. */
   window?: number;
@@ -39,24 +48,29 @@ const BYTES_AT_ONCE = 1 << 28;
 const MOST_ROWS_AT_ONCE = 128;
 
 type Models = Record<'draft' | 'verifier', Llama>;
-/** Takes rows of attention: one tensor [heads, rows, capacity] for each layer of each model. The last row sees `keys` keys. */
+/**
+ * Takes rows of attention: one tensor [heads, rows, capacity] for each layer of each model. The last row sees the
+ * first `keys` keys.
+ */
 type OnAttention = (verifierLayers: tf.Tensor3D[], draftLayers: tf.Tensor3D[], keys: number) => void;
 
 /**
- * Compares the attention of every verifier layer j with that of every draft layer i over texts, by the mean over rows of
+ * Compares the attention of every verifier layer j with that of every draft layer i over texts, by the mean over rows
+ * of
  *
  *     KL(A_j ‖ B_i) = Σ_key A_j[key] · (log A_j[key] − log B_i[key]),
  *
- * A and B being means over heads, and finds the monotone map with the least sum by dynamic programming. Within mapped layers, each
- * verifier head is given the draft head with the least divergence.
+ * A and B being means over heads, and finds the monotone map with the least sum by dynamic programming. Within mapped
+ * layers, each verifier head is given the draft head with the least divergence.
  *
- * A `mixture` map also holds, for each verifier layer and each of its KV heads, the convex combination with the least mean divergence:
- * of all the draft's heads and, unless `own` is false, of the attention history ({@link MixtureFit}). Unless `slack` is false or windows
- * are short, it holds the layer budget, too ({@link fitLayerBudget}).
+ * A `mixture` map also holds, for each verifier layer and each of its KV heads, the convex combination with the least
+ * mean divergence: of all the draft's heads and, unless `own` is false, of the attention history ({@link MixtureFit}).
+ * Unless `slack` is false or windows are short, it holds the layer budget, too ({@link fitLayerBudget}).
  *
  * Source: SpecAttn, arXiv 2510.27641, section 3; Figure 2 is {@link heatmap} of the result.
  *
- * @throws Error where the pair has no draft, an option does not fit, the texts are shorter than a window's beginning, or the signal fires
+ * @throws Error where the pair has no draft, an option does not fit, the texts are shorter than a window's beginning,
+ *     or the signal fires
  */
 export async function calibrate(
   {draft, verifier, tokenizer}: Pick<LanguageModel, 'draft' | 'verifier' | 'tokenizer'>,
@@ -120,7 +134,10 @@ function cut(tokens: number[], window: number): number[][] {
   return windows.filter(({length}) => length > FIRST_ROWS);
 }
 
-/** As many of the first windows as hold `most` rows to compare (all windows, if they hold fewer), and how many rows to compare in them. */
+/**
+ * As many of the first windows as hold `most` rows to compare (all windows, if they hold fewer), and how many rows to
+ * compare in them.
+ */
 function takeRows(windows: number[][], most: number): {windows: number[][]; total: number} {
   const taken: number[][] = [];
   let total = 0;
@@ -184,7 +201,7 @@ function rowsAtOnce({draft, verifier}: Models, window: number): number {
   return Math.min(MOST_ROWS_AT_ONCE, Math.max(1, Math.floor(BYTES_AT_ONCE / bytes)));
 }
 
-/** Runs both models over the tokens at position `from` and after, and hands their attention to `onAttention`. */
+/** Runs both models over tokens whose first position is `from`, and hands their attention to `onAttention`. */
 function forward(
   {draft, verifier}: Models,
   state: LoopState,

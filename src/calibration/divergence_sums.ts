@@ -1,4 +1,7 @@
-/** Kullback-Leibler divergences between the attention of two models, summed over rows, and the layer map that follows from them. */
+/**
+ * Kullback-Leibler divergences between the attention of two models, summed over rows, and the layer map that follows
+ * from them.
+ */
 import * as tf from '@tensorflow/tfjs-core';
 
 import type {LlamaConfig} from '../../models/hf/config.js';
@@ -35,8 +38,8 @@ export class DivergenceSums {
   }
 
   /**
-   * The paper's layer map: the monotone map with the least sum of divergences and, within mapped layers, the closest draft head of each
-   * verifier head.
+   * The paper's layer map: the monotone map with the least sum of divergences and, within mapped layers, the closest
+   * draft head of each verifier head.
    * @param rows how many rows were added
    */
   map(rows: number): Omit<KlMap, 'text'> {

@@ -1,9 +1,9 @@
 /**
- * The layer budget: how much of its attention each verifier layer leaves out. Layers differ in what leaving out the same share costs, so
- * a layer that costs little leaves out more and a layer that costs much leaves out less.
+ * The layer budget: how much of its attention each verifier layer leaves out. Layers differ in what leaving out the
+ * same share costs, so a layer that costs little leaves out more and a layer that costs much leaves out less.
  *
- * The budget is one factor a layer: a layer's own p is 1 - factor · (1 - p). Layer maps, the options of `calibrate` and the command line
- * call it `slack`.
+ * The budget is one factor a layer: a layer's own p is 1 - factor · (1 - p). Layer maps, the options of `calibrate` and
+ * the command line call it `slack`.
  */
 import type {MixtureMap} from '../../models/layer_map.js';
 import type {Llama} from '../../models/llama/llama.js';
@@ -24,7 +24,7 @@ const LARGEST_FACTOR = 3;
 const LEAST_DIVERGENCE = 1e-8;
 /** Tokens of the shortest window that is measured: in a shorter one there are few keys to leave out. */
 const LEAST_WINDOW = 256;
-/** How many windows are measured: the longest ones. */
+/** At most this many windows are measured, the longest ones. */
 const MOST_WINDOWS = 3;
 /** Share of a window that is read densely before rows are measured. */
 const PREFILL = 0.75;
@@ -50,10 +50,12 @@ export interface LayerCost {
 }
 
 /**
- * Finds the layer budget of a pair: decodes the longest windows with one layer sparse at a time, then solves for the budget.
+ * Finds the layer budget of a pair: decodes the longest windows with one layer sparse at a time, then solves for the
+ * budget.
  * @param map the mixture that chooses keys; its own budget is ignored
  * @param windows texts as tokens
- * @returns a factor for each verifier layer; undefined where no window has {@link LEAST_WINDOW} tokens or every layer is dense by default
+ * @returns a factor for each verifier layer; undefined where no window has {@link LEAST_WINDOW} tokens or every layer
+ *     is dense by default
  * @throws Error when the signal fires
  */
 export async function fitLayerBudget(
@@ -71,7 +73,10 @@ export async function fitLayerBudget(
   return solveLayerBudget(await measureLayers(models, map, longest, options), denseLayers);
 }
 
-/** @param windows the longest first */
+/**
+ * Decodes each window densely, then once for each layer and each share that it leaves out.
+ * @param windows the longest first
+ */
 async function measureLayers(
   {draft, verifier}: Models,
   map: MixtureMap,
@@ -133,11 +138,12 @@ async function measureLayers(
 }
 
 /**
- * The layer budget with the least total divergence among those that keep as many keys as a share of {@link REFERENCE} left out of every
- * layer.
+ * The layer budget with the least total divergence among those that keep as many keys as a share of {@link REFERENCE}
+ * left out of every layer.
  *
- * A layer that leaves out the share s is modelled by two power laws through its measured points: its divergence is a·s^α, and it keeps
- * b·s^-β of its keys. At the optimum one more key lowers the divergence by the same λ in every layer, which holds where
+ * A layer that leaves out the share s is modelled by two power laws through its measured points: its divergence is
+ * a·s^α, and it keeps b·s^-β of its keys. At the optimum one more key lowers the divergence by the same λ in every
+ * layer, which holds where
  *
  *     s^(α + β) = λ · bβ / aα
  *

@@ -1,6 +1,6 @@
 /**
- * The fit of a mixture map: each verifier layer's attention, and that of each of its KV heads, as a convex combination of the attention of
- * the draft's heads and of the attention history.
+ * The fit of a mixture map: each verifier layer's attention, and that of each of its KV heads, as a convex combination
+ * of the attention of the draft's heads and of the attention history.
  */
 import * as tf from '@tensorflow/tfjs-core';
 
@@ -12,16 +12,22 @@ import {divergenceOf, responsibilities, type Sample} from './mixture_steps.js';
 
 /** Bytes of attention rows that are kept for the fit. Of longer texts an even sample of rows is kept. */
 const SAMPLE_BYTES = 1 << 29;
-/** Smaller weights are left out: all of them together change little, and each head costs a row of attention in every step. */
+/**
+ * Smaller weights are left out: all of them together change little, and each head costs a row of attention in every
+ * step.
+ */
 const LEAST_WEIGHT = 0.01;
 /** The fit has converged when no weight changes by more. */
 const LEAST_CHANGE = 2e-4;
 const MOST_ITERATIONS = 200;
-/** Iterations that are kept for the second fit, without the small weights. */
+/** Iterations reserved for the second fit, without the small weights. */
 const REFIT_ITERATIONS = 20;
 /** Decimals of the weights in a map. */
 const DECIMALS = 4;
-/** Rows that the attention history averages over: of 4, 8, 16 and 32 the one with the least divergence on the embedded pair. */
+/**
+ * Rows that the attention history averages over: of 4, 8, 16 and 32 the one with the least divergence on the embedded
+ * pair.
+ */
 const HISTORY_ROWS = 8;
 /** Rows of a round. All of them read the attention history as it was before the round. */
 const ROUND_ROWS = 5;
@@ -30,7 +36,10 @@ export interface FitOptions {
   signal?: AbortSignal;
 }
 
-/** Collects rows of attention of both models on the device, then fits the mixture to them. The targets are the layers, then all KV heads. */
+/**
+ * Collects rows of attention of both models on the device, then fits the mixture to them. The targets are the layers,
+ * then all KV heads.
+ */
 export class MixtureFit {
   private readonly samples: Sample[] = [];
   /** Every `stride`-th row is kept. */
@@ -72,7 +81,7 @@ export class MixtureFit {
   /**
    * Offers rows of attention that follow those before.
    * @param verifierLayers float32 [heads, rows, capacity] for each layer
-   * @param draftLayers the same of the draft
+   * @param draftLayers float32 [heads, rows, capacity] for each layer
    * @param keys how many of the capacity's keys the last row sees
    */
   add(verifierLayers: tf.Tensor3D[], draftLayers: tf.Tensor3D[], keys: number): void {

@@ -1,7 +1,10 @@
 /** The arithmetic of fitting a mixture: one iteration of expectation maximisation, and the divergence that it lowers. */
 import * as tf from '@tensorflow/tfjs-core';
 
-/** Stands for a weight of 0 in quotients and logarithms, so that a key without weight costs 18.4 nats at most and not infinity. */
+/**
+ * Stands for a weight of 0 in quotients and logarithms, so that a key without weight costs 18.4 nats at most and not
+ * infinity.
+ */
 export const SMALLEST_WEIGHT = 1e-8;
 
 /** N rows of attention: T targets, and what they are combined from. Rows of `target` and `source` sum to 1. */
@@ -15,8 +18,8 @@ export interface Sample {
 }
 
 /**
- * One iteration of expectation maximisation on Σ_n KL(target[n,t] ‖ mixed[n,t]), where n runs over rows and mixed is the combination of
- * the sources and the history by the weights:
+ * One iteration of expectation maximisation on Σ_n KL(target[n,t] ‖ mixed[n,t]), where n runs over rows and mixed is
+ * the combination of the sources and the history by the weights:
  *
  *     weights'[t,s] = weights[t,s] / N · Σ_n Σ_key target[n,t,key] · source[n,s,key] / mixed[n,t,key]
  *

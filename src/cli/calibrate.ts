@@ -1,4 +1,4 @@
-/** `specattn calibrate` */
+/** The command `specattn calibrate`: finds the layer map of a pair and writes it to a file. */
 import {writeFileSync} from 'node:fs';
 import * as path from 'node:path';
 
@@ -9,7 +9,7 @@ import {heatmap} from '../report/heatmap.js';
 import {dim, printJson, say, withInterrupt, withProgress} from './terminal.js';
 import {readText, UsageError, wholeNumber} from './values.js';
 
-/** Of fewer a map is an accident of the text. */
+/** With fewer rows of attention the map is mostly chance, and the command warns. */
 const FEW_ROWS = 1000;
 
 interface Flags {

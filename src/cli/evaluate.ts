@@ -1,4 +1,4 @@
-/** `specattn evaluate` */
+/** The command `specattn evaluate`: compares methods of choosing keys over texts, by perplexity or by finding passkeys. */
 import {existsSync, readdirSync, statSync} from 'node:fs';
 import * as path from 'node:path';
 
@@ -12,7 +12,7 @@ import {passkeyTable, resultTable} from '../evaluate/tables.js';
 import {dim, printJson, say, withInterrupt, withProgress, type Step} from './terminal.js';
 import {number, readText, UsageError, wholeNumber} from './values.js';
 
-/** The paper's method beside those that it is usually compared with. */
+/** The method of SpecAttn and those that it is compared with. */
 const DEFAULT_METHODS = [
   'dense',
   'specattn:p=0.95',
@@ -22,7 +22,7 @@ const DEFAULT_METHODS = [
   'random:budget=256',
 ];
 
-/** The options that only one task has. */
+/** Options that belong to one task alone. */
 const OPTIONS_OF = {
   perplexity: ['window', 'prefill', 'windows'],
   passkey: ['keys', 'lengths', 'trials'],
@@ -118,10 +118,13 @@ async function evaluateTexts({texts, out, json, task, ...flags}: Flags): Promise
 
 type TaskFlags = Omit<Flags, 'texts' | 'out' | 'json' | 'task'>;
 
-/** What a task is to print. */
+/** What a task prints. */
 interface Told {
+  /** With --json: one object a line. */
   lines: readonly unknown[];
+  /** Without --json: a Markdown table. */
   table: string;
+  /** A closing message for people. */
   said: string;
 }
 
@@ -166,7 +169,7 @@ async function findPasskeys(
   return {lines: records, table: passkeyTable(records), said: `${keysOfEach} keys asked of each method`};
 }
 
-/** What takes minutes: with a progress bar and an end by Ctrl-C. */
+/** Runs work that takes minutes with a progress bar, and lets Ctrl-C end it. */
 function atWork<T>(
   work: (options: {onProgress: (step: Step) => void; signal: AbortSignal}) => Promise<T>,
 ): Promise<T> {
@@ -175,7 +178,7 @@ function atWork<T>(
   );
 }
 
-/** An option of the other task would do nothing. */
+/** Refuses an option of another task, which would do nothing. */
 function checkOptions(task: Flags['task'], flags: TaskFlags): void {
   for (const [other, names] of Object.entries(OPTIONS_OF))
     for (const name of names)
@@ -183,7 +186,7 @@ function checkOptions(task: Flags['task'], flags: TaskFlags): void {
         throw new UsageError(`--${name} is an option of --task ${other}, not of ${task}`);
 }
 
-/** A method that is not understood is told before anything is loaded. */
+/** Refuses a method that cannot be parsed before anything is loaded. */
 function checkMethods(methods: string[]): void {
   try {
     methods.forEach(parseMethod);
@@ -192,7 +195,7 @@ function checkMethods(methods: string[]): void {
   }
 }
 
-/** A file, or the .txt files of a folder. */
+/** Reads a file, or all .txt files of a folder. */
 function readTexts(source: string): EvaluationText[] {
   const folder = existsSync(source) && statSync(source).isDirectory();
   const names = folder

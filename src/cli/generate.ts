@@ -1,4 +1,4 @@
-/** `specattn generate` */
+/** The command `specattn generate`: continues a text or answers a message. */
 import {Command, Option} from 'commander';
 
 import type {ChatMessage, GenerateOptions, GenerateStats, LoadOptions} from '../index.js';
@@ -7,7 +7,7 @@ import {PASSAGE, PASSAGE_TEMPERATURE} from '../report/built_in_passage.js';
 import {dim, EXIT_INTERRUPTED, printJson, say, withInterrupt, withProgress} from './terminal.js';
 import {collect, gamma, number, readText, UsageError, wholeNumber} from './values.js';
 
-/** Characters of a long prompt that are shown before its continuation. */
+/** How many characters of a long prompt, its last ones, are shown before the continuation. */
 const SHOWN_PROMPT = 1200;
 
 type Flags = Omit<LoadOptions, 'draft'> &
@@ -130,7 +130,7 @@ async function generate(argument: string | undefined, flags: Flags): Promise<voi
     }),
   );
   try {
-    // With the first piece, so that a prompt that is refused is not shown first.
+    // The prompt is shown with the first piece, so that a prompt which is refused is not shown at all.
     let shown = false;
     const show = (piece: string) => {
       if (!shown) showPrompt(chat ? `${prompt}\n` : prompt);
@@ -153,13 +153,13 @@ async function generate(argument: string | undefined, flags: Flags): Promise<voi
   }
 }
 
-/** The text goes on where the prompt ends, on a terminal on the same line. */
+/** Shows the prompt on standard error. On a terminal the text continues on the same line. */
 function showPrompt(prompt: string): void {
   const shown = prompt.length > SHOWN_PROMPT ? `…${prompt.slice(-SHOWN_PROMPT)}` : prompt;
   process.stderr.write(dim(shown) + (process.stdout.isTTY && process.stderr.isTTY ? '' : '\n'));
 }
 
-/** A value out of range is told before any model is loaded. */
+/** Refuses values out of range before any model is loaded. */
 function checkOptions(options: GenerateOptions): void {
   try {
     resolveOptions(options);
@@ -170,7 +170,7 @@ function checkOptions(options: GenerateOptions): void {
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)}%`;
 
-/** The one line that closes a text. */
+/** The line that is printed after a text. */
 export function summary(stats: GenerateStats): string {
   const parts = [`${stats.newTokens} tokens`, `${stats.tokensPerSecond.toFixed(1)} tokens/s`];
   if (stats.drafted > 0) {

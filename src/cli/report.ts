@@ -1,4 +1,4 @@
-/** `specattn report` */
+/** The command `specattn report`: draws a folder of results as one page. */
 import {Command} from 'commander';
 
 import type {LoadOptions, ReportOptions} from '../index.js';

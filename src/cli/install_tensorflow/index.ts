@@ -1,4 +1,4 @@
-/** `specattn install-tensorflow` */
+/** The command `specattn install-tensorflow`: runs tfjs-node on the TensorFlow of an official Python wheel. */
 import {Command, Option} from 'commander';
 
 import {say} from '../terminal.js';
@@ -7,7 +7,7 @@ import {librariesOf, missingLibraries} from './cuda.js';
 import {type Installed, installTensorFlow, undoInstall} from './install.js';
 import {checkMachine, findTarget, machine} from './target.js';
 
-/** The newest TensorFlow that tfjs-node was seen to work with. */
+/** The newest TensorFlow version that tfjs-node is known to work with. */
 const VERSION = '2.21.0';
 
 interface Options {
@@ -64,12 +64,15 @@ export function installTensorFlowCommand(): Command {
     });
 }
 
-/** `tensorflow-cpu` is the smaller one, without CUDA; on arm64 there is `tensorflow` alone, which has none either. */
+/**
+ * The Python distribution to fetch. Without CUDA the smaller `tensorflow-cpu` is enough; arm64 has only `tensorflow`,
+ * without CUDA.
+ */
 function distribution(gpu: boolean): string {
   return gpu || machine() === 'aarch64' ? 'tensorflow' : 'tensorflow-cpu';
 }
 
-/** Whether ops run on a GPU, and if not what is missing. */
+/** Tells whether ops run on a GPU and, if they do not, which libraries are missing. */
 function sayWhatGpu({usesGpu, cuda, deps}: Installed): void {
   if (usesGpu) {
     say('specattn: ops run on the GPU');
