@@ -27,7 +27,7 @@ interface Report {
 
 export function doctorCommand(): Command {
   return new Command('doctor')
-    .summary('say what was found on this machine, and why the rest was not')
+    .summary('say which devices were found on this machine, and why the others were not')
     .description('Says which devices were found on this machine, and why the others were not.')
     .option('--json', 'print one JSON object')
     .action(async ({json}: {json?: boolean}) => {

@@ -45,13 +45,16 @@ interface Flags extends Pick<LoadOptions, 'verifier' | 'layerMap' | 'dtype' | 'b
 
 export function evaluateCommand(): Command {
   return new Command('evaluate')
-    .summary('compare what methods of choosing keys read with what they cost in perplexity')
+    .summary('compare methods of choosing keys, by perplexity and by what they read')
     .description(
-      'Decodes texts with each method and tells its perplexity, the keys and bytes that it reads, and how often it agrees with dense attention.',
+      'Decodes texts with each method of choosing keys and reports its perplexity, the keys and bytes that it reads, and how often it agrees with dense attention.',
     )
     .requiredOption('--texts <paths...>', 'folders of .txt files, or files')
     .addOption(
-      new Option('--task <task>', 'perplexity; or passkey: is a key found that the text told?')
+      new Option(
+        '--task <task>',
+        'perplexity; or passkey: whether a passkey that a text tells is found again',
+      )
         .choices(Object.keys(OPTIONS_OF))
         .default('perplexity'),
     )
@@ -63,16 +66,16 @@ export function evaluateCommand(): Command {
     .option('--window <n>', 'tokens of a window of text (default: 2048)', wholeNumber)
     .option('--prefill <share>', 'share of a window that is its prompt (default: 0.1)', number)
     .option('--windows <n>', 'windows of each text, evenly spread over it (default: 4)', wholeNumber)
-    .addOption(new Option('--keys <kinds...>', 'passkeys to be found (default: both)').choices(PASSKEYS))
+    .addOption(new Option('--keys <kinds...>', 'kinds of passkey (default: both)').choices(PASSKEYS))
     .option(
       '--lengths <n...>',
       'tokens of text, question and answer (default: 512 1024 2048)',
       (text: string, before: number[] = []) => [...before, wholeNumber(text)],
     )
     .option('--trials <n>', 'passkeys at each length and depth (default: 10)', wholeNumber)
-    .option('--out <dir>', 'where results go; a run that was ended goes on from what is there')
+    .option('--out <dir>', 'folder for results; a run that was stopped continues from what is in it')
     .option('--draft <dir>', 'Hugging Face folder of the draft (default: the embedded one)')
-    .option('--no-draft', 'the verifier alone: no specattn, no acceptance')
+    .option('--no-draft', 'load the verifier alone: without the method specattn, without acceptance')
     .option('--verifier <dir>', 'Hugging Face folder of the verifier (default: the embedded one)')
     .option('--layer-map <file>', 'the map that specattn uses (default: beside the verifier)')
     .addOption(
@@ -84,7 +87,7 @@ export function evaluateCommand(): Command {
       ]),
     )
     .option('--backend <name>', 'TensorFlow.js backend (default: specattn where it is built)')
-    .option('--json', 'print one JSON object a method and line')
+    .option('--json', 'print results as JSON objects, one a line')
     .action(evaluateTexts);
 }
 
@@ -109,7 +112,7 @@ async function evaluateTexts({texts, out, json, task, ...flags}: Flags): Promise
     say(dim(`${said}${out ? `: ${out} written` : ''}`));
   } catch (error) {
     if (out && (error as Error).name === 'AbortError')
-      say(dim(`what is done is in ${out}: the same command goes on from there`));
+      say(dim(`finished work is in ${out}: the same command continues from there`));
     throw error;
   } finally {
     lm.dispose();

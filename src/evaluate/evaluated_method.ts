@@ -16,12 +16,12 @@ export type EvaluatedPair = Pick<LanguageModel, 'verifier' | 'draft' | 'layerMap
 /**
  * The layer map that a method asks for with its option `map`.
  * @param map '': the pair's own map; 'kl' or 'mixture': that part of the pair's own map; else a file
- * @param own the pair's own map
+ * @param pairMap the pair's own map
  * @throws Error where there is no such map, or the file is not a map of this pair
  */
-function layerMapOf(map: string, draft: LlamaConfig, verifier: LlamaConfig, own?: LayerMap): LayerMap {
+function layerMapOf(map: string, draft: LlamaConfig, verifier: LlamaConfig, pairMap?: LayerMap): LayerMap {
   const isPart = map === '' || map === 'kl' || map === 'mixture';
-  const found = isPart ? own : readLayerMap(map, draft, verifier);
+  const found = isPart ? pairMap : readLayerMap(map, draft, verifier);
   if (!found)
     throw new Error(
       "[evaluate] specattn needs a layer map: run 'specattn calibrate' for this pair, or give one as map=FILE",

@@ -104,7 +104,7 @@ export async function keptKeys(
     const blocks = decoder.decode(ids, read, {policy: watched, gamma, refreshEvery: 0, reads});
     let loaded = 0;
     for (const {rows} of blocks) {
-      onProgress?.({what: 'passage', loaded: (loaded += rows), total: ids.length - read});
+      onProgress?.({what: 'decoding', loaded: (loaded += rows), total: ids.length - read});
       await yieldToEventLoop(signal);
     }
   } finally {

@@ -75,17 +75,17 @@ export class WindowScores {
     for (let row = 0; row < rows; row++) {
       const at = position + row;
       const slice = [row * this.vocabulary, (row + 1) * this.vocabulary] as const;
-      const own = softmax(verifier.subarray(...slice), p);
+      const ofVerifier = softmax(verifier.subarray(...slice), p);
       const bucket = bucketOf(at + 1, this.prompt, text.length);
-      sums.nll[bucket] += own.logSum - verifier[slice[0] + text[at + 1]];
+      sums.nll[bucket] += ofVerifier.logSum - verifier[slice[0] + text[at + 1]];
       sums.tokens[bucket]++;
-      this.likeliest[at] = own.likeliest;
-      if (own.likeliest === (this.dense ?? this.likeliest)[at]) sums.agreed++;
+      this.likeliest[at] = ofVerifier.likeliest;
+      if (ofVerifier.likeliest === (this.dense ?? this.likeliest)[at]) sums.agreed++;
       if (!draft) continue;
-      const drafts = softmax(draft.subarray(...slice), q);
+      const ofDraft = softmax(draft.subarray(...slice), q);
       let overlap = 0;
-      for (let x = 0; x < p.length; x++) overlap += Math.min(p[x] / own.sum, q[x] / drafts.sum);
-      const greedy = own.likeliest === drafts.likeliest ? 1 : 0;
+      for (let x = 0; x < p.length; x++) overlap += Math.min(p[x] / ofVerifier.sum, q[x] / ofDraft.sum);
+      const greedy = ofVerifier.likeliest === ofDraft.likeliest ? 1 : 0;
       sums.drafted++;
       sums.overlap += overlap;
       sums.greedyOverlap += greedy;

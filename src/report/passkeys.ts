@@ -30,7 +30,7 @@ export async function drawPasskeys(all: readonly Run[]): Promise<Drawn> {
     id: 'passkeys',
     title: 'Keys found again in long texts',
     notes: [
-      'A text tells a key at a depth and asks for it at its end; the text is read densely, question and answer are decoded with each method. Of so many keys, how many were found: every token of the answer was the likeliest.',
+      'A text tells a passkey at some depth and asks for it at its end. The text is read densely; question and answer are decoded with each method. A cell shows how many of the passkeys were found: a passkey is found if every token of the answer was the likeliest.',
     ],
     panels,
     tables: runs.map(({name, passkeys}) => tableOf(name || 'passkey.jsonl', passkeys)),

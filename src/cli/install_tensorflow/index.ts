@@ -24,15 +24,15 @@ export function installTensorFlowCommand(): Command {
     .summary('put the TensorFlow of a Python wheel under @tensorflow/tfjs-node')
     .description(
       'Puts the libtensorflow of an official Python wheel under the @tensorflow/tfjs-node that is installed in this folder, ' +
-        'compiles its binding, and runs an op. Says so and changes nothing where that fails; a run that was stopped goes on.',
+        'compiles its binding, and runs an op. Where that fails it says why and changes nothing. After a run that was stopped, the same command continues.',
     )
-    .option('--gpu', 'under @tensorflow/tfjs-node-gpu, a TensorFlow with CUDA', false)
+    .option('--gpu', 'install a TensorFlow with CUDA under @tensorflow/tfjs-node-gpu', false)
     .addOption(new Option('--version <version>', "TensorFlow's version, fetched with pip").default(VERSION))
-    .addOption(new Option('--from <wheel>', 'a wheel that is here already').conflicts('version'))
+    .addOption(new Option('--from <wheel>', 'path of a wheel, instead of fetching one').conflicts('version'))
     .option('--sha256 <digits>', 'what the SHA-256 of the wheel must be', sha256Digits)
     .option(
       '--with-cuda',
-      "also CUDA's libraries, from the wheels that TensorFlow's names (with --gpu)",
+      "also install CUDA's libraries, from the wheels that TensorFlow's wheel names (with --gpu)",
       false,
     )
     .addOption(
