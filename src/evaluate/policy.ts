@@ -43,9 +43,9 @@ export interface Policy {
    */
   remember?(setWeights: tf.Tensor3D): void;
   /**
-   * What choosing the keys of a block reads of the caches in each KV head of each sparse layer, for each row by itself
-   * and for the whole block, in pairs of vectors as large as a key and its value (for Quest, a page's minimum and
-   * maximum).
+   * Counts what choosing a block's keys reads of the caches in each KV head of each sparse layer: `ofRows` for each row
+   * by itself, `ofBlock` for all rows together. The unit is a pair of vectors as large as a key and its value; for
+   * Quest it is a page's minimum and maximum.
    */
   metadata?: (block: Block) => {ofRows: number[]; ofBlock: number};
   dispose?(): void;
@@ -111,7 +111,7 @@ class DraftPolicy implements Policy {
   select({position, rows, capacity, draftAttention}: Block): SelectionInput {
     const {mix, p} = this.selection;
     const {sinks, recent, union} = this.method;
-    // As in a round of `generate`, the draft takes no step for the last row. A block of one row uses the row's own.
+    // As in a round of `generate`, the draft takes no step for the last row. A block of one row uses the step of that row.
     const steps = Array.from({length: Math.max(1, rows - 1)}, (_, i) => stepOf(draftAttention!, i));
     const start = tf.tensor1d([position], 'int32');
     if (this.remember) this.history ??= tf.keep(tf.zeros<tf.Rank.R2>([this.plan.mix.length, capacity]));

@@ -63,7 +63,7 @@ export function missingLibraries(libraries: string[], deps: string): {name: stri
     file:
       folders.map((each) => path.join(nvidia, each, 'lib', name)).find((file) => fs.existsSync(file)) ?? name,
   }));
-  // process.dlopen opens a library and only then finds that it is no addon. Opening one runs its code, hence a child process.
+  // process.dlopen opens a library before it finds that it is no addon. That runs the library's code, hence a child process.
   const program = `
     for (const {name, file} of JSON.parse(process.argv[1])) {
       let reason = '';

@@ -190,7 +190,7 @@ async function unpackTensorFlow(wheel: Wheel, binding: string, deps: string): Pr
     fs.rmSync(path.join(lib, link), {force: true});
     fs.symlinkSync(library, path.join(lib, link));
   }
-  // The wheel has 13,000 headers. Only those are unpacked that the binding includes, directly or through others: some dozen.
+  // The wheel has 13,000 headers. Only the few that the binding includes, directly or through others, are unpacked.
   const headers = new Set(fs.readdirSync(binding).flatMap((file) => includes(path.join(binding, file))));
   for (const header of headers) {
     const file = `tensorflow/include/${header}`;
