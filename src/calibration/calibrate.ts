@@ -1,53 +1,76 @@
-/** Calibration: which attention of the draft stands for each verifier layer's. */
+/**
+ * `calibrate`: compares the attention of a draft and a verifier over texts and finds the layer map, which sparse
+ * verification uses.
+ */
 import * as tf from '@tensorflow/tfjs-core';
 
-import {MAP_KINDS, monotoneMap, type KlMap, type LayerMap, type MixtureMap} from '../../models/layer_map.js';
+import {MAP_KINDS, type KlMap, type LayerMap} from '../../models/layer_map.js';
 import {longestContext, newCaches, type Llama} from '../../models/llama/llama.js';
 import type {LanguageModel} from '../language_model.js';
-import {MixtureFit, SMALLEST_WEIGHT} from './mixture.js';
+import {DivergenceSums} from './divergence_sums.js';
+import {MixtureFit} from './mixture.js';
 import {checkList, checkNames, describe} from '../options.js';
 import {LoopState} from '../decoding/record.js';
-import {fitSlack} from './layer_budget.js';
+import {fitLayerBudget} from './layer_budget.js';
 import {yieldToEventLoop} from '../decoding/yield_to_event_loop.js';
 
 export interface CalibrateOptions {
-  /** `kl`: the paper's map, one draft layer a verifier layer; `mixture`, the default: also combinations of the draft's heads. */
+  /**
+   * `kl`: the paper's map, one draft layer for each verifier layer. `mixture`, the default: also combinations of the
+   * draft's heads and of the verifier's attention history.
+   */
   map?: LayerMap['kind'];
-  /** Whether a mixture may look back at the verifier's own attention in the rows before. Default true. */
+  /**
+   * Whether a mixture may use the attention history, a running average of what the verifier attended to before.
+   * Default true.
+   */
   own?: boolean;
-  /** Whether each layer of a mixture has a p of its own, for which the texts are decoded some times. Default true. */
+  /**
+   * Whether a mixture has a layer budget, which gives each layer its own p. Finding it decodes a few windows of the
+   * texts many times. Default true.
+   */
   slack?: boolean;
   /** Tokens of a window of text. Default 1024, or the shorter context of the two models. */
   window?: number;
   /** Most rows (tokens) to compare in all. Default: every row of the texts. */
   rows?: number;
+  /** `what` is `calibrating` (rows are counted), `fitting` (iterations) or `layer budget` (measurements). */
   onProgress?: (progress: {what: string; loaded: number; total: number}) => void;
   /** Ends the work with an error. */
   signal?: AbortSignal;
 }
 
 const OPTIONS = ['map', 'own', 'slack', 'window', 'rows', 'onProgress', 'signal'];
-/** The first rows of a window see so few keys that every layer attends alike. */
+/** The first rows of a window are not compared: they see so few keys that every layer attends alike. */
 const FIRST_ROWS = 16;
-/** Of attention rows held at a time. */
+/** Bytes of attention rows that may be held at a time. */
 const BYTES_AT_ONCE = 1 << 28;
 const MOST_ROWS_AT_ONCE = 128;
 
+type Models = Record<'draft' | 'verifier', Llama>;
 /**
- * Compares the attention of every verifier layer j with that of every draft layer i over texts, by the mean over rows of
+ * Takes rows of attention: one tensor [heads, rows, capacity] for each layer of each model. The last row sees the
+ * first `keys` keys.
+ */
+type OnAttention = (verifierLayers: tf.Tensor3D[], draftLayers: tf.Tensor3D[], keys: number) => void;
+
+/**
+ * Compares the attention of every verifier layer j with that of every draft layer i over texts, by the mean over rows
+ * of
  *
  *     KL(A_j ‖ B_i) = Σ_key A_j[key] · (log A_j[key] − log B_i[key]),
  *
- * A and B being means over heads, and finds the monotone map with the least sum by dynamic programming. Within mapped layers, each
- * verifier head is given the draft head with the least divergence.
+ * A and B being means over heads, and finds the monotone map with the least sum by dynamic programming. Within mapped
+ * layers, each verifier head is given the draft head with the least divergence.
  *
- * A `mixture` map also holds, for each verifier layer and each of its key/value heads, the convex combination of all the draft's heads
- * and, unless `own` is false, of the verifier's own attention in the rows before with the least mean divergence, found by expectation
- * maximisation ({@link MixtureFit}); and, unless `slack` is false or windows are short, how much each layer may leave out ({@link fitSlack}).
+ * A `mixture` map also holds, for each verifier layer and each of its KV heads, the convex combination with the least
+ * mean divergence: of all the draft's heads and, unless `own` is false, of the attention history ({@link MixtureFit}).
+ * Unless `slack` is false or windows are short, it holds the layer budget, too ({@link fitLayerBudget}).
  *
  * Source: SpecAttn, arXiv 2510.27641, section 3; Figure 2 is {@link heatmap} of the result.
  *
- * @throws Error where the pair has no draft, an option does not fit, the texts are shorter than a window's beginning, or the signal fires
+ * @throws Error where the pair has no draft, an option does not fit, the texts are shorter than a window's beginning,
+ *     or the signal fires
  */
 export async function calibrate(
   {draft, verifier, tokenizer}: Pick<LanguageModel, 'draft' | 'verifier' | 'tokenizer'>,
@@ -55,9 +78,32 @@ export async function calibrate(
   options: CalibrateOptions = {},
 ): Promise<LayerMap> {
   if (!draft) throw new Error('[calibrate] the pair must have a draft but has none');
-  const context = longestContext({verifier, draft});
+  const models = {draft, verifier};
+  const settings = resolveSettings(texts, options, longestContext(models));
+  const {window, rows, slack, onProgress, signal} = settings;
+
+  const {windows, total} = takeRows(
+    texts.flatMap((text) => cut(tokenizer.encode(text), window)),
+    rows,
+  );
+  if (total <= 0) throw new Error(`[calibrate] the texts must have more than ${FIRST_ROWS} tokens`);
+
+  const map = await compareAttention(models, windows, total, settings);
+  if (map.kind === 'kl' || !slack) return map;
+  const layerBudget = await fitLayerBudget(models, map, windows, {
+    onProgress: (loaded, most) => onProgress?.({what: 'layer budget', loaded, total: most}),
+    signal,
+  });
+  return layerBudget ? {...map, mixture: {...map.mixture, slack: layerBudget}} : map;
+}
+
+type Settings = Required<Omit<CalibrateOptions, 'onProgress' | 'signal'>> &
+  Pick<CalibrateOptions, 'onProgress' | 'signal'>;
+
+function resolveSettings(texts: readonly string[], options: CalibrateOptions, context: number): Settings {
+  checkNames('calibrate', options, OPTIONS);
   const {
-    map: kind = 'mixture',
+    map = 'mixture',
     own = true,
     slack = true,
     window = Math.min(1024, context),
@@ -65,44 +111,73 @@ export async function calibrate(
     onProgress,
     signal,
   } = options;
-  checkNames('calibrate', options, OPTIONS);
   checkList('calibrate', 'texts', texts, [(text: unknown) => typeof text === 'string', 'a text']);
-  checkOptions(kind, window, rows, context);
+  if (!MAP_KINDS.includes(map))
+    throw new Error(`[calibrate] map must be one of ${MAP_KINDS.join(', ')} but is ${describe(map)}`);
+  if (!Number.isInteger(window) || window <= FIRST_ROWS || window > context)
+    throw new Error(
+      `[calibrate] window must be a whole number from ${FIRST_ROWS + 1} to ${context} but is ${describe(window)}`,
+    );
+  if (rows !== Infinity && !(Number.isInteger(rows) && rows > 0))
+    throw new Error(`[calibrate] rows must be a whole number >= 1 but is ${describe(rows)}`);
   for (const [name, value] of Object.entries({own, slack}))
     if (typeof value !== 'boolean')
       throw new Error(`[calibrate] ${name} must be true or false but is ${describe(value)}`);
-  const windows = texts.flatMap((text) => cut(tokenizer.encode(text), window));
-  const total = Math.min(
-    rows,
-    windows.reduce((sum, tokens) => sum + tokens.length - FIRST_ROWS, 0),
-  );
-  if (total <= 0) throw new Error(`[calibrate] the texts must have more than ${FIRST_ROWS} tokens`);
+  return {map, own, slack, window, rows, onProgress, signal};
+}
 
-  const sums = new DivergenceSums(draft, verifier);
-  const state = new LoopState(newCaches({verifier, draft}, window));
+/** Cuts a text into windows that each begin with the text's first token, on which models rest much of their attention. */
+function cut(tokens: number[], window: number): number[][] {
+  const windows: number[][] = [];
+  for (let from = 1; from < tokens.length; from += window - 1)
+    windows.push([tokens[0], ...tokens.slice(from, from + window - 1)]);
+  return windows.filter(({length}) => length > FIRST_ROWS);
+}
+
+/**
+ * As many of the first windows as hold `most` rows to compare (all windows, if they hold fewer), and how many rows to
+ * compare in them.
+ */
+function takeRows(windows: number[][], most: number): {windows: number[][]; total: number} {
+  const taken: number[][] = [];
+  let total = 0;
+  for (const tokens of windows) {
+    if (total >= most) break;
+    taken.push(tokens);
+    total += tokens.length - FIRST_ROWS;
+  }
+  return {windows: taken, total: Math.min(most, total)};
+}
+
+/** Runs both models over the windows, compares `total` rows of their attention, and fits a mixture if one is wanted. */
+async function compareAttention(
+  models: Models,
+  windows: readonly number[][],
+  total: number,
+  {map: kind, own, window, onProgress, signal}: Settings,
+): Promise<LayerMap> {
+  const {draft, verifier} = models;
+  const sums = new DivergenceSums(draft.config, verifier.config);
+  const state = new LoopState(newCaches(models, window));
   const fit =
     kind === 'mixture' ? new MixtureFit(draft.config, verifier.config, total, window, own) : undefined;
-  const step = Math.min(
-    MOST_ROWS_AT_ONCE,
-    Math.max(1, Math.floor(BYTES_AT_ONCE / (4 * window * sums.sources))),
-  );
-  const add = (ofVerifier: tf.Tensor3D[], ofDraft: tf.Tensor3D[], keys: number) => {
-    sums.add(ofVerifier, ofDraft);
-    fit?.add(ofVerifier, ofDraft, keys);
+  const add: OnAttention = (verifierLayers, draftLayers, keys) => {
+    sums.add(verifierLayers, draftLayers);
+    fit?.add(verifierLayers, draftLayers, keys);
   };
+  const step = rowsAtOnce(models, window);
   let done = 0;
-  let map: MixtureMap;
-  const compared: number[][] = [];
   try {
     for (const tokens of windows) {
-      fit?.begin();
-      if (done < total) compared.push(tokens);
-      for (let from = 0; from < tokens.length && done < total;) {
+      await yieldToEventLoop(signal);
+      fit?.beginWindow();
+      forward(models, state, tokens.slice(0, FIRST_ROWS), 0);
+      for (let from = FIRST_ROWS; from < tokens.length && done < total;) {
         await yieldToEventLoop(signal);
-        const count = from === 0 ? FIRST_ROWS : Math.min(step, tokens.length - from, total - done);
-        advance(state, draft, verifier, tokens.slice(from, from + count), from, from === 0 ? undefined : add);
-        if (from > 0) done += count;
+        const count = Math.min(step, tokens.length - from, total - done);
+        forward(models, state, tokens.slice(from, from + count), from, add);
         from += count;
+        done += count;
         onProgress?.({what: 'calibrating', loaded: done, total});
       }
     }
@@ -112,49 +187,29 @@ export async function calibrate(
       onProgress: (loaded, most) => onProgress?.({what: 'fitting', loaded, total: most}),
       signal,
     });
-    map = {...kl, kind: 'mixture', mixture};
+    return {...kl, kind: 'mixture', mixture};
   } finally {
     fit?.dispose();
     state.dispose();
   }
-  const ofLayers =
-    slack &&
-    (await fitSlack({draft, verifier}, map, compared, {
-      onProgress: (loaded, most) => onProgress?.({what: 'sharing', loaded, total: most}),
-      signal,
-    }));
-  return ofLayers ? {...map, mixture: {...map.mixture, slack: ofLayers}} : map;
 }
 
-function checkOptions(kind: LayerMap['kind'], window: number, rows: number, context: number): void {
-  if (!MAP_KINDS.includes(kind))
-    throw new Error(`[calibrate] map must be one of ${MAP_KINDS.join(', ')} but is ${describe(kind)}`);
-  if (!Number.isInteger(window) || window <= FIRST_ROWS || window > context)
-    throw new Error(
-      `[calibrate] window must be a whole number from ${FIRST_ROWS + 1} to ${context} but is ${describe(window)}`,
-    );
-  if (rows !== Infinity && !(Number.isInteger(rows) && rows > 0))
-    throw new Error(`[calibrate] rows must be a whole number >= 1 but is ${describe(rows)}`);
+/** Each row holds the attention of every head of both models, and three more tensors as large while they are compared. */
+function rowsAtOnce({draft, verifier}: Models, window: number): number {
+  const heads = ({config}: Llama) => config.numHiddenLayers * config.numAttentionHeads;
+  const bytes = 4 * window * 4 * (heads(draft) + heads(verifier));
+  return Math.min(MOST_ROWS_AT_ONCE, Math.max(1, Math.floor(BYTES_AT_ONCE / bytes)));
 }
 
-/** Windows that each begin as the text does: with the token that begins a text, which attention rests on. */
-function cut(tokens: number[], window: number): number[][] {
-  const windows: number[][] = [];
-  for (let from = 1; from < tokens.length; from += window - 1)
-    windows.push([tokens[0], ...tokens.slice(from, from + window - 1)]);
-  return windows.filter(({length}) => length > FIRST_ROWS);
-}
-
-/** Takes both models over these tokens; their attention goes to `add`, with how many keys the last row sees. */
-function advance(
+/** Runs both models over tokens whose first position is `from`, and hands their attention to `onAttention`. */
+function forward(
+  {draft, verifier}: Models,
   state: LoopState,
-  draft: Llama,
-  verifier: Llama,
   tokens: number[],
   from: number,
-  add: ((ofVerifier: tf.Tensor3D[], ofDraft: tf.Tensor3D[], keys: number) => void) | undefined,
+  onAttention?: OnAttention,
 ): void {
-  const split = 2 * verifier.config.numHiddenLayers;
+  const verifierCaches = 2 * verifier.config.numHiddenLayers;
   state.advance((caches) => {
     const input = {tokens: tf.tensor1d(tokens, 'int32'), position: tf.tensor1d([from], 'int32')};
     const run = (model: Llama, cache: tf.Tensor[]) => {
@@ -162,107 +217,17 @@ function advance(
       return model.forward({
         ...input,
         cache: cache as tf.Tensor3D[],
-        outputs: add ? ['attentionRows'] : [],
-        attention: add && {granularity: 'head', layers},
+        outputs: onAttention ? ['attentionRows'] : [],
+        attention: onAttention && {granularity: 'head', layers},
       });
     };
-    const ofVerifier = run(verifier, caches.slice(0, split));
-    const ofDraft = run(draft, caches.slice(split));
-    add?.(
-      ofVerifier.attentionRows as tf.Tensor3D[],
-      ofDraft.attentionRows as tf.Tensor3D[],
+    const verified = run(verifier, caches.slice(0, verifierCaches));
+    const drafted = run(draft, caches.slice(verifierCaches));
+    onAttention?.(
+      verified.attentionRows as tf.Tensor3D[],
+      drafted.attentionRows as tf.Tensor3D[],
       from + tokens.length,
     );
-    return [...ofVerifier.cache, ...ofDraft.cache];
-  });
-}
-
-/** Divergences summed over rows, in float64, of all pairs of layers and of all pairs of heads. */
-class DivergenceSums {
-  private readonly ofLayers: Float64Array;
-  private readonly ofHeads: Float64Array;
-
-  constructor(
-    private readonly draft: Llama,
-    private readonly verifier: Llama,
-  ) {
-    const [v, d] = [verifier.config, draft.config];
-    this.ofLayers = new Float64Array(v.numHiddenLayers * d.numHiddenLayers);
-    this.ofHeads = new Float64Array(this.ofLayers.length * v.numAttentionHeads * d.numAttentionHeads);
-  }
-
-  /** Attention rows held for one token: those of every head of both models, and three more of each while they are compared. */
-  get sources(): number {
-    const heads = ({config}: Llama) => config.numHiddenLayers * config.numAttentionHeads;
-    return 4 * (heads(this.draft) + heads(this.verifier));
-  }
-
-  /** Adds rows of attention: a tensor [heads, rows, keys] for each layer of each model. */
-  add(ofVerifier: tf.Tensor3D[], ofDraft: tf.Tensor3D[]): void {
-    tf.tidy(() => {
-      const flat = (x: tf.Tensor) =>
-        tf.reshape(x, [-1, ofDraft[0].shape[1] * ofDraft[0].shape[2]]) as tf.Tensor2D;
-      const byHead = (layers: tf.Tensor3D[]) => flat(tf.concat(layers, 0));
-      const byLayer = (layers: tf.Tensor3D[]) => flat(tf.stack(layers.map((layer) => tf.mean(layer, 0))));
-      addTo(this.ofHeads, divergenceSums(byHead(ofVerifier), byHead(ofDraft)));
-      addTo(this.ofLayers, divergenceSums(byLayer(ofVerifier), byLayer(ofDraft)));
-    });
-  }
-
-  /** The map that the sums over `rows` rows give. */
-  map(rows: number): Omit<KlMap, 'text'> {
-    const [v, d] = [this.verifier.config, this.draft.config];
-    const kl = Array.from({length: v.numHiddenLayers}, (_, j) =>
-      Array.from(this.ofLayers.subarray(j * d.numHiddenLayers, (j + 1) * d.numHiddenLayers), (sum) =>
-        round(sum / rows),
-      ),
-    );
-    const layers = monotoneMap(kl);
-    const heads = layers.map((layer, j) =>
-      Array.from({length: v.numAttentionHeads}, (_, head) => {
-        const row = (j * v.numAttentionHeads + head) * d.numHiddenLayers * d.numAttentionHeads;
-        const from = row + layer * d.numAttentionHeads;
-        return indexOfLeast(this.ofHeads.subarray(from, from + d.numAttentionHeads));
-      }),
-    );
-    return {
-      version: 1,
-      kind: 'kl',
-      draft: {config: d.sha256},
-      verifier: {config: v.sha256},
-      layers,
-      heads,
-      kl,
-    };
-  }
-}
-
-/** To a millionth of a nat: more than the texts tell. */
-function round(divergence: number): number {
-  return Math.round(divergence * 1e6) / 1e6;
-}
-
-function indexOfLeast(values: Float64Array): number {
-  return values.reduce((least, value, i) => (value < values[least] ? i : least), 0);
-}
-
-function addTo(sums: Float64Array, values: tf.Tensor): void {
-  const numbers = values.dataSync();
-  for (let i = 0; i < sums.length; i++) sums[i] += numbers[i];
-}
-
-/**
- * Sums over rows of the divergences of all pairs of sources (layers or heads), as one matrix product:
- * `out[j, i] = Σ_n v[j, n] · log v[j, n] − (v · (log d)ᵀ)[j, i]`, n running over rows and keys.
- *
- * @param verifier float32 [sources, rows · keys], each row's weights summing to 1
- * @param draft the same
- * @returns float32 [verifier's sources, draft's sources], in nats
- */
-export function divergenceSums(verifier: tf.Tensor2D, draft: tf.Tensor2D): tf.Tensor2D {
-  return tf.tidy(() => {
-    const log = (x: tf.Tensor2D): tf.Tensor2D => tf.log(tf.maximum<tf.Tensor2D>(x, SMALLEST_WEIGHT));
-    const own = tf.sum(tf.mul(verifier, log(verifier)), 1, true) as tf.Tensor2D;
-    return tf.sub(own, tf.matMul(verifier, log(draft), false, true));
+    return [...verified.cache, ...drafted.cache];
   });
 }

@@ -1,105 +1,70 @@
-/** The fit of the mixture map: each verifier layer's attention as a convex combination of the draft's heads' and its own before. */
+/**
+ * The fit of a mixture map: each verifier layer's attention, and that of each of its KV heads, as a convex combination
+ * of the attention of the draft's heads and of the attention history.
+ */
 import * as tf from '@tensorflow/tfjs-core';
 
 import type {LlamaConfig} from '../../models/hf/config.js';
 import type {Combination, Mixture, WeightedHead} from '../../models/layer_map.js';
 import {fading} from '../selection/selection.js';
 import {yieldToEventLoop} from '../decoding/yield_to_event_loop.js';
+import {divergenceOf, responsibilities, type Sample} from './mixture_steps.js';
 
-/** Attention rows that are kept for the fit, in bytes; of longer texts an even sample of rows is. */
+/** Bytes of attention rows that are kept for the fit. Of longer texts an even sample of rows is kept. */
 const SAMPLE_BYTES = 1 << 29;
-/** Sources with less weight are left out: all of them together change little, and each head costs a row of attention a step. */
+/**
+ * Smaller weights are left out: all of them together change little, and each head costs a row of attention in every
+ * step.
+ */
 const LEAST_WEIGHT = 0.01;
-/** The fit has converged when no weight moved by more. */
+/** The fit has converged when no weight changes by more. */
 const LEAST_CHANGE = 2e-4;
 const MOST_ITERATIONS = 200;
+/** Iterations reserved for the second fit, without the small weights. */
+const REFIT_ITERATIONS = 20;
+/** Decimals of the weights in a map. */
 const DECIMALS = 4;
-/** Over how many rows own attention is averaged: of 4, 8, 16 and 32 the one with the least divergence on the embedded pair. */
-const OWN_ROWS = 8;
-/** A round decodes about so many rows, all with the average as it was before it. */
-const ROUND_ROWS = 5;
-/** What a weight of 0 counts as where it is divided by or its logarithm is taken: a key costs 18.4 nats then, not infinity. */
-export const SMALLEST_WEIGHT = 1e-8;
-
-/** N rows of attention. */
-export interface Sample {
-  /** float32 [N,T,keys], what is to be combined; rows sum to 1. */
-  target: tf.Tensor3D;
-  /** float32 [N,S,keys]: what all targets are combined from. */
-  source: tf.Tensor3D;
-  /** float32 [N,T,keys]: and each from its own attention before. */
-  own?: tf.Tensor3D;
-}
-
 /**
- * One iteration of expectation maximisation on Σ_n KL(target[n,t] ‖ mixed[n,t]), mixed being the combination of sources and own by the
- * weights, n running over rows:
- *
- *     weights'[t,s] = weights[t,s] / N · Σ_n Σ_key target[n,t,key] · source[n,s,key] / mixed[n,t,key]
- *
- * and the same for own. The divergence never rises and weights stay a convex combination: those of each target sum to 1.
- *
- * @param weights float32 [T,S + 1], own's last
- * @returns responsibilities: N times the new weights, float32 [T,S + 1]
+ * Rows that the attention history averages over: of 4, 8, 16 and 32 the one with the least divergence on the embedded
+ * pair.
  */
-export function responsibilities(sample: Sample, weights: tf.Tensor2D): tf.Tensor2D {
-  return tf.tidy(() => {
-    const {target, source, own} = sample;
-    const share = tf.div<tf.Tensor3D>(target, combine(sample, weights));
-    const ofSources = tf.sum<tf.Tensor2D>(tf.matMul(share, source, false, true), 0);
-    const ofOwn = own ? tf.sum(tf.mul(share, own), [0, 2]) : tf.zeros([target.shape[1]]);
-    return tf.mul(weights, tf.concat2d([ofSources, tf.expandDims<tf.Tensor2D>(ofOwn, 1)], 1));
-  });
-}
-
-/** Σ_n KL(target[n,t] ‖ mixed[n,t]), in nats: [T]. */
-export function divergenceOf(sample: Sample, weights: tf.Tensor2D): tf.Tensor1D {
-  return tf.tidy(() => {
-    const {target} = sample;
-    const log = tf.log(tf.maximum(target, SMALLEST_WEIGHT));
-    return tf.sum(tf.mul(target, tf.sub(log, tf.log(combine(sample, weights)))), [0, 2]);
-  });
-}
-
-/** The combinations [N,T,keys], at least {@link SMALLEST_WEIGHT}. */
-function combine({source, own}: Sample, weights: tf.Tensor2D): tf.Tensor3D {
-  const [targets, columns] = weights.shape;
-  const ofSources = tf.slice(weights, [0, 0], [targets, columns - 1]);
-  const mixed = tf.matMul(tf.expandDims<tf.Tensor3D>(ofSources, 0), source);
-  const ofOwn = tf.slice(weights, [0, columns - 1], [targets, 1]);
-  return tf.maximum(own ? tf.add(mixed, tf.mul(own, ofOwn)) : mixed, SMALLEST_WEIGHT);
-}
-
+const HISTORY_ROWS = 8;
+/** Rows of a round. All of them read the attention history as it was before the round. */
+const ROUND_ROWS = 5;
 export interface FitOptions {
   onProgress?: (iteration: number, most: number) => void;
   signal?: AbortSignal;
 }
 
-/** Rows of attention of both models, kept on the device: the targets and the sources of a fit. */
+/**
+ * Collects rows of attention of both models on the device, then fits the mixture to them. The targets are the layers,
+ * then all KV heads.
+ */
 export class MixtureFit {
   private readonly samples: Sample[] = [];
+  /** Every `stride`-th row is kept. */
   private readonly stride: number;
   private offered = 0;
-  private rows = 0;
-  /** The running average of the targets' rows so far, [T,1,capacity]. */
-  private average: tf.Tensor3D | undefined;
+  private kept = 0;
+  /** The attention history after the rows so far, [T,1,capacity]; undefined at a window's beginning. */
+  private history: tf.Tensor3D | undefined;
 
   /**
-   * @param rows how many rows will be offered at most, of at most `keys` keys each
-   * @param withOwn whether targets may be combined from their own attention before, too
+   * @param rows how many rows will be offered at most
+   * @param keys how many keys a row has at most
+   * @param withHistory whether targets may be combined from their attention history, too
    */
   constructor(
     private readonly draft: LlamaConfig,
     private readonly verifier: LlamaConfig,
     rows: number,
     keys: number,
-    private readonly withOwn = true,
+    private readonly withHistory = true,
   ) {
-    const sources = (withOwn ? 2 : 1) * this.targets + this.sources;
-    this.stride = Math.ceil((rows * keys * 4 * sources) / SAMPLE_BYTES);
+    const held = (withHistory ? 2 : 1) * this.targets + this.sources;
+    this.stride = Math.ceil((rows * keys * 4 * held) / SAMPLE_BYTES);
   }
 
-  /** The layers, then all their key/value heads. */
   private get targets(): number {
     return this.verifier.numHiddenLayers * (1 + this.verifier.numKeyValueHeads);
   }
@@ -107,103 +72,114 @@ export class MixtureFit {
     return this.draft.numHiddenLayers * this.draft.numAttentionHeads;
   }
 
-  /** The rows to come do not follow those before: own attention begins anew. */
-  begin(): void {
-    this.average?.dispose();
-    this.average = undefined;
+  /** The next rows begin a new window: the attention history is empty. */
+  beginWindow(): void {
+    this.history?.dispose();
+    this.history = undefined;
   }
 
   /**
-   * Offers rows of attention, of which every `stride`-th is kept: a tensor [heads, rows, capacity] for each layer of each model.
+   * Offers rows of attention that follow those before.
+   * @param verifierLayers float32 [heads, rows, capacity] for each layer
+   * @param draftLayers float32 [heads, rows, capacity] for each layer
    * @param keys how many of the capacity's keys the last row sees
    */
-  add(ofVerifier: tf.Tensor3D[], ofDraft: tf.Tensor3D[], keys: number): void {
-    const [, rows, capacity] = ofDraft[0].shape;
+  add(verifierLayers: tf.Tensor3D[], draftLayers: tf.Tensor3D[], keys: number): void {
+    const [, rows, capacity] = draftLayers[0].shape;
     const first = (this.stride - (this.offered % this.stride)) % this.stride;
     this.offered += rows;
-    const {sample, average} = tf.tidy(() => {
-      const groups = ofVerifier.map((layer): tf.Tensor3D => {
-        const byGroup = tf.reshape(layer, [this.verifier.numKeyValueHeads, -1, rows, capacity]);
-        return tf.mean(byGroup, 1);
+    const {sample, after} = tf.tidy(() => {
+      const layers = verifierLayers.map((layer): tf.Tensor3D => tf.mean(layer, 0, true));
+      const kvHeads = verifierLayers.map((layer): tf.Tensor3D => {
+        const byKvHead = tf.reshape(layer, [this.verifier.numKeyValueHeads, -1, rows, capacity]);
+        return tf.mean(byKvHead, 1);
       });
-      const layers = ofVerifier.map((layer): tf.Tensor3D => tf.mean(layer, 0, true));
-      const target = tf.concat([...layers, ...groups], 0);
-      const {own, average} = this.withOwn ? this.lookBack(target) : {};
+      const target = tf.concat([...layers, ...kvHeads], 0);
+      const {history, after} = this.withHistory ? this.historyOf(target) : {};
       const sampled = (x: tf.Tensor3D): tf.Tensor3D => {
         const picked = tf.stridedSlice(x, [0, first, 0], [x.shape[0], rows, keys], [1, this.stride, 1]);
         return tf.transpose(picked, [1, 0, 2]) as tf.Tensor3D;
       };
       const sample =
         first < rows
-          ? {target: sampled(target), source: sampled(tf.concat(ofDraft, 0)), own: own && sampled(own)}
+          ? {
+              target: sampled(target),
+              source: sampled(tf.concat(draftLayers, 0)),
+              history: history && sampled(history),
+            }
           : undefined;
-      return {sample, average};
+      return {sample, after};
     });
-    this.average?.dispose();
-    this.average = average && tf.keep(average);
+    this.history?.dispose();
+    this.history = after && tf.keep(after);
     if (!sample) return;
     this.samples.push(sample);
     for (const x of tensorsOf(sample)) tf.keep(x);
-    this.rows += sample.target.shape[0];
+    this.kept += sample.target.shape[0];
   }
 
-  /** What each of these rows [T,rows,capacity] looks back at, and the average after them. */
-  private lookBack(target: tf.Tensor3D): {own: tf.Tensor3D; average: tf.Tensor3D} {
+  /**
+   * The attention history of rows.
+   * @param target [T,rows,capacity]
+   * @returns `history` [T,rows,capacity], which each row reads, and `after` [T,1,capacity], the history after the last row
+   */
+  private historyOf(target: tf.Tensor3D): {history: tf.Tensor3D; after: tf.Tensor3D} {
     const [targets, rows, capacity] = target.shape;
-    const before = this.average ?? tf.zeros([targets, 1, capacity]);
-    const factors = fading(OWN_ROWS, rows);
-    const ofRows = Array.from({length: rows}, (_, i) => factors[i - (i % ROUND_ROWS)]);
+    const before = this.history ?? tf.zeros([targets, 1, capacity]);
+    const decay = fading(HISTORY_ROWS, rows);
+    const ofRows = Array.from({length: rows}, (_, i) => decay[i - (i % ROUND_ROWS)]);
     const averages = tf.matMul(
-      tf.tensor3d([[...ofRows, factors[rows]]]),
+      tf.tensor3d([[...ofRows, decay[rows]]]),
       tf.concat3d([before, target], 1),
     ) as tf.Tensor3D;
     return {
-      own: tf.slice(averages, [0, 0, 0], [targets, rows, capacity]),
-      average: tf.slice(averages, [0, rows, 0], [targets, 1, capacity]),
+      history: tf.slice(averages, [0, 0, 0], [targets, rows, capacity]),
+      after: tf.slice(averages, [0, rows, 0], [targets, 1, capacity]),
     };
   }
 
-  /** The combinations with the least divergence. */
-  async fit({onProgress, signal}: FitOptions = {}): Promise<Mixture> {
+  /**
+   * The combinations with the least mean divergence from the targets.
+   * @throws Error when the signal fires
+   */
+  async fit(options: FitOptions = {}): Promise<Mixture> {
     const {targets} = this;
     const columns = this.sources + 1;
-    let weights: Float32Array = new Float32Array(targets * columns).fill(1 / columns);
-    let done = 0;
-    const converge = async () => {
-      for (let change = Infinity; change > LEAST_CHANGE && done < MOST_ITERATIONS; done++) {
-        await yieldToEventLoop(signal);
-        const next = this.sum([targets, columns], weights, responsibilities);
-        normalise(next, columns);
-        change = next.reduce((most, weight, i) => Math.max(most, Math.abs(weight - weights[i])), 0);
-        weights = next;
-        onProgress?.(done + 1, MOST_ITERATIONS);
-      }
-    };
-    await converge();
-    // Without the small ones the others take up what they gave.
-    weights = weights.map((weight) => (weight < LEAST_WEIGHT ? 0 : weight));
-    normalise(weights, columns);
-    done = Math.min(done, MOST_ITERATIONS - 20);
-    await converge();
-    onProgress?.(MOST_ITERATIONS, MOST_ITERATIONS);
-
-    const {numHiddenLayers: layers, numKeyValueHeads: groups} = this.verifier;
-    const combinations = Array.from({length: targets}, (_, t) =>
-      this.combination(weights.subarray(t * columns, (t + 1) * columns)),
-    );
-    const divergence = this.sum([targets], weights, divergenceOf);
-    return {
-      layers: combinations.slice(0, layers),
-      groups: Array.from({length: layers}, (_, j) =>
-        combinations.slice(layers + j * groups, layers + (j + 1) * groups),
-      ),
-      ownRows: OWN_ROWS,
-      kl: Array.from(divergence.subarray(0, layers), (sum) => round(sum / this.rows, 6)),
-    };
+    const even: Float32Array = new Float32Array(targets * columns).fill(1 / columns);
+    const first = await this.converge(even, 0, options);
+    // A second fit without the small weights shares out what they held.
+    const large = first.weights.map((weight) => (weight < LEAST_WEIGHT ? 0 : weight));
+    normalise(large, columns);
+    const from = Math.min(first.iterations, MOST_ITERATIONS - REFIT_ITERATIONS);
+    const {weights} = await this.converge(large, from, options);
+    options.onProgress?.(MOST_ITERATIONS, MOST_ITERATIONS);
+    return this.mixtureOf(weights);
   }
 
-  /** What `of` gives for each block, summed in float64. */
-  private sum(
+  /**
+   * Iterates until the weights have converged.
+   * @param weights [T,S + 1], the weight of the history last
+   * @param iterations how many were done before
+   */
+  private async converge(
+    weights: Float32Array,
+    iterations: number,
+    {onProgress, signal}: FitOptions,
+  ): Promise<{weights: Float32Array; iterations: number}> {
+    const columns = this.sources + 1;
+    for (let change = Infinity; change > LEAST_CHANGE && iterations < MOST_ITERATIONS; iterations++) {
+      await yieldToEventLoop(signal);
+      const next = this.sumOverSamples([this.targets, columns], weights, responsibilities);
+      normalise(next, columns);
+      change = next.reduce((most, weight, i) => Math.max(most, Math.abs(weight - weights[i])), 0);
+      weights = next;
+      onProgress?.(iterations + 1, MOST_ITERATIONS);
+    }
+    return {weights, iterations};
+  }
+
+  /** Sums `of` over all samples in float64. */
+  private sumOverSamples(
     shape: number[],
     weights: Float32Array,
     of: (sample: Sample, weights: tf.Tensor2D) => tf.Tensor,
@@ -219,30 +195,51 @@ export class MixtureFit {
     return Float32Array.from(sums);
   }
 
-  private combination(weights: Float32Array): Combination {
+  /** Weights [T,S + 1] in the form of a layer map. */
+  private mixtureOf(weights: Float32Array): Mixture {
+    const {numHiddenLayers: layers, numKeyValueHeads: kvHeads} = this.verifier;
+    const columns = this.sources + 1;
+    const combinations = Array.from({length: this.targets}, (_, t) =>
+      this.combinationOf(weights.subarray(t * columns, (t + 1) * columns)),
+    );
+    const divergence = this.sumOverSamples([this.targets], weights, divergenceOf);
+    return {
+      layers: combinations.slice(0, layers),
+      groups: Array.from({length: layers}, (_, layer) =>
+        combinations.slice(layers + layer * kvHeads, layers + (layer + 1) * kvHeads),
+      ),
+      ownRows: HISTORY_ROWS,
+      kl: Array.from(divergence.subarray(0, layers), (sum) => round(sum / this.kept, 6)),
+    };
+  }
+
+  private combinationOf(weights: Float32Array): Combination {
     const {numAttentionHeads} = this.draft;
     const rounded = Array.from(weights, (weight) => round(weight, DECIMALS));
-    const own = rounded.pop()!;
+    const history = rounded.pop()!;
     const heads = rounded.map((weight, i): WeightedHead => [
       Math.floor(i / numAttentionHeads),
       i % numAttentionHeads,
       weight,
     ]);
-    return {heads: heads.filter(([, , weight]) => weight > 0).sort(([, , a], [, , b]) => b - a), own};
+    return {
+      heads: heads.filter(([, , weight]) => weight > 0).sort(([, , a], [, , b]) => b - a),
+      own: history,
+    };
   }
 
   dispose(): void {
     tf.dispose(this.samples.flatMap(tensorsOf));
     this.samples.length = 0;
-    this.begin();
+    this.beginWindow();
   }
 }
 
-function tensorsOf({target, source, own}: Sample): tf.Tensor[] {
-  return own ? [target, source, own] : [target, source];
+function tensorsOf({target, source, history}: Sample): tf.Tensor[] {
+  return history ? [target, source, history] : [target, source];
 }
 
-/** Makes every `columns` weights sum to 1, in place. */
+/** Scales each row of `columns` weights to a sum of 1, in place. */
 function normalise(weights: Float32Array, columns: number): void {
   for (let from = 0; from < weights.length; from += columns) {
     const row = weights.subarray(from, from + columns);

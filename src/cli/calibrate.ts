@@ -1,4 +1,4 @@
-/** `specattn calibrate` */
+/** The command `specattn calibrate`: finds the layer map of a pair and writes it to a file. */
 import {writeFileSync} from 'node:fs';
 import * as path from 'node:path';
 
@@ -9,7 +9,7 @@ import {heatmap} from '../report/heatmap.js';
 import {dim, printJson, say, withInterrupt, withProgress} from './terminal.js';
 import {readText, UsageError, wholeNumber} from './values.js';
 
-/** Of fewer a map is an accident of the text. */
+/** With fewer rows of attention the map is mostly chance, and the command warns. */
 const FEW_ROWS = 1000;
 
 interface Flags {
@@ -28,7 +28,7 @@ interface Flags {
 
 export function calibrateCommand(): Command {
   return new Command('calibrate')
-    .summary('find which attention of the draft serves each verifier layer')
+    .summary('find which attention of the draft selects keys for each verifier layer')
     .description(
       'Runs both models over texts, compares the attention of every pair of layers and writes the layer map that sparse verification uses.',
     )
@@ -38,11 +38,11 @@ export function calibrateCommand(): Command {
     .addOption(
       new Option(
         '--map <kind>',
-        "kl: one draft layer for each verifier layer, as in the paper; mixture: also weights of all the draft's heads and of the verifier's own attention before (default: mixture)",
+        "kl: one draft layer for each verifier layer, as in the paper; mixture: also a combination of all the draft's heads and the verifier's attention history (default: mixture)",
       ).choices(['kl', 'mixture']),
     )
-    .option('--no-own', "a mixture of the draft's heads alone")
-    .option('--no-slack', 'the same p for all layers of a mixture')
+    .option('--no-own', "leave the verifier's attention history out of a mixture")
+    .option('--no-slack', 'leave the layer budget out of a mixture: all layers have the same p')
     .option('--window <n>', 'tokens of a window of text (default: 1024)', wholeNumber)
     .option('--rows <n>', 'most rows of attention to compare in all (default: the whole texts)', wholeNumber)
     .option('--out <file>', 'where to write the map (default: layer_map.json beside the verifier)')

@@ -1,4 +1,4 @@
-/** `specattn doctor` */
+/** The command `specattn doctor`: reports which devices and backends work on this machine, and why the others do not. */
 import {existsSync, readFileSync} from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
@@ -13,20 +13,21 @@ interface Report {
   node: string;
   platform: string;
   cpu: string;
-  /** What runs the models: a native device, or tfjs-backend-cpu. */
+  /** What runs the models: a native device, tfjs-backend-cpu, or nothing and why. */
   runsOn: string;
   devices: {name: string; available: boolean; description: string; reason: string}[];
-  /** The backend `tensorflow`: whether our kernels run in @tensorflow/tfjs-node or -gpu, if that is installed. */
+  /** Whether the native kernels run in @tensorflow/tfjs-node or tfjs-node-gpu (the backend `tensorflow`), in words. */
   tensorflow: string;
-  /** Why there is no native device, and what to do. */
+  /** Why there is no native device. */
   reason?: string;
+  /** What to do about it. */
   solutions: string[];
   pretrained: {folder: string; found: boolean};
 }
 
 export function doctorCommand(): Command {
   return new Command('doctor')
-    .summary('say what was found on this machine, and why the rest was not')
+    .summary('say which devices were found on this machine, and why the others were not')
     .description('Says which devices were found on this machine, and why the others were not.')
     .option('--json', 'print one JSON object')
     .action(async ({json}: {json?: boolean}) => {
@@ -40,7 +41,7 @@ export function doctorCommand(): Command {
 async function examine(): Promise<Report> {
   const {BACKEND, describeDevices} = await import('../../backend/index.js');
   const tf = await import('@tensorflow/tfjs-core');
-  // A device that was found may still not open.
+  // Only opening a device shows whether it works; describeDevices below reports it if it does not.
   if (describeDevices().device) await tf.setBackend(BACKEND);
   const manifest = JSON.parse(readFileSync(path.join(packageRoot, 'package.json'), 'utf8')) as {
     version: string;
@@ -52,7 +53,7 @@ async function examine(): Promise<Report> {
     node: process.version,
     platform: `${process.platform} ${process.arch}`,
     cpu: `${os.cpus()[0]?.model.trim() ?? 'unknown'}, ${os.availableParallelism()} threads`,
-    // As load has it: a device that was asked for and isn't there is refused, not replaced.
+    // `load` refuses a device that was asked for and is missing, so nothing replaces it here either.
     runsOn:
       device ?? (tf.findBackendFactory(BACKEND) ? `nothing: ${reason}` : 'tfjs-backend-cpu (composed ops)'),
     devices,
@@ -73,7 +74,10 @@ async function examineTensorFlow(): Promise<string> {
   return `TensorFlow ${version}; ${gpuReason ? `not on its GPU: ${gpuReason}` : 'on its GPU too'}`;
 }
 
-/** @param built whether there is a device that would run */
+/**
+ * What may bring a native device.
+ * @param built whether there is one that would run
+ */
 function solutions(built: boolean): string[] {
   const log = path.join(packageRoot, 'build', 'build.log');
   return [

@@ -1,4 +1,4 @@
-/** `specattn evaluate` */
+/** The command `specattn evaluate`: compares methods of choosing keys over texts, by perplexity or by finding passkeys. */
 import {existsSync, readdirSync, statSync} from 'node:fs';
 import * as path from 'node:path';
 
@@ -12,7 +12,7 @@ import {passkeyTable, resultTable} from '../evaluate/tables.js';
 import {dim, printJson, say, withInterrupt, withProgress, type Step} from './terminal.js';
 import {number, readText, UsageError, wholeNumber} from './values.js';
 
-/** The paper's method beside those that it is usually compared with. */
+/** The method of SpecAttn and those that it is compared with. */
 const DEFAULT_METHODS = [
   'dense',
   'specattn:p=0.95',
@@ -22,7 +22,7 @@ const DEFAULT_METHODS = [
   'random:budget=256',
 ];
 
-/** The options that only one task has. */
+/** Options that belong to one task alone. */
 const OPTIONS_OF = {
   perplexity: ['window', 'prefill', 'windows'],
   passkey: ['keys', 'lengths', 'trials'],
@@ -45,13 +45,16 @@ interface Flags extends Pick<LoadOptions, 'verifier' | 'layerMap' | 'dtype' | 'b
 
 export function evaluateCommand(): Command {
   return new Command('evaluate')
-    .summary('compare what methods of choosing keys read with what they cost in perplexity')
+    .summary('compare methods of choosing keys, by perplexity and by what they read')
     .description(
-      'Decodes texts with each method and tells its perplexity, the keys and bytes that it reads, and how often it agrees with dense attention.',
+      'Decodes texts with each method of choosing keys and reports its perplexity, the keys and bytes that it reads, and how often it agrees with dense attention.',
     )
     .requiredOption('--texts <paths...>', 'folders of .txt files, or files')
     .addOption(
-      new Option('--task <task>', 'perplexity; or passkey: is a key found that the text told?')
+      new Option(
+        '--task <task>',
+        'perplexity; or passkey: whether a passkey that a text tells is found again',
+      )
         .choices(Object.keys(OPTIONS_OF))
         .default('perplexity'),
     )
@@ -63,16 +66,16 @@ export function evaluateCommand(): Command {
     .option('--window <n>', 'tokens of a window of text (default: 2048)', wholeNumber)
     .option('--prefill <share>', 'share of a window that is its prompt (default: 0.1)', number)
     .option('--windows <n>', 'windows of each text, evenly spread over it (default: 4)', wholeNumber)
-    .addOption(new Option('--keys <kinds...>', 'passkeys to be found (default: both)').choices(PASSKEYS))
+    .addOption(new Option('--keys <kinds...>', 'kinds of passkey (default: both)').choices(PASSKEYS))
     .option(
       '--lengths <n...>',
       'tokens of text, question and answer (default: 512 1024 2048)',
       (text: string, before: number[] = []) => [...before, wholeNumber(text)],
     )
     .option('--trials <n>', 'passkeys at each length and depth (default: 10)', wholeNumber)
-    .option('--out <dir>', 'where results go; a run that was ended goes on from what is there')
+    .option('--out <dir>', 'folder for results; a run that was stopped continues from what is in it')
     .option('--draft <dir>', 'Hugging Face folder of the draft (default: the embedded one)')
-    .option('--no-draft', 'the verifier alone: no specattn, no acceptance')
+    .option('--no-draft', 'load the verifier alone: without the method specattn, without acceptance')
     .option('--verifier <dir>', 'Hugging Face folder of the verifier (default: the embedded one)')
     .option('--layer-map <file>', 'the map that specattn uses (default: beside the verifier)')
     .addOption(
@@ -84,7 +87,7 @@ export function evaluateCommand(): Command {
       ]),
     )
     .option('--backend <name>', 'TensorFlow.js backend (default: specattn where it is built)')
-    .option('--json', 'print one JSON object a method and line')
+    .option('--json', 'print results as JSON objects, one a line')
     .action(evaluateTexts);
 }
 
@@ -109,7 +112,7 @@ async function evaluateTexts({texts, out, json, task, ...flags}: Flags): Promise
     say(dim(`${said}${out ? `: ${out} written` : ''}`));
   } catch (error) {
     if (out && (error as Error).name === 'AbortError')
-      say(dim(`what is done is in ${out}: the same command goes on from there`));
+      say(dim(`finished work is in ${out}: the same command continues from there`));
     throw error;
   } finally {
     lm.dispose();
@@ -118,10 +121,13 @@ async function evaluateTexts({texts, out, json, task, ...flags}: Flags): Promise
 
 type TaskFlags = Omit<Flags, 'texts' | 'out' | 'json' | 'task'>;
 
-/** What a task is to print. */
+/** What a task prints. */
 interface Told {
+  /** With --json: one object a line. */
   lines: readonly unknown[];
+  /** Without --json: a Markdown table. */
   table: string;
+  /** A closing message for people. */
   said: string;
 }
 
@@ -166,7 +172,7 @@ async function findPasskeys(
   return {lines: records, table: passkeyTable(records), said: `${keysOfEach} keys asked of each method`};
 }
 
-/** What takes minutes: with a progress bar and an end by Ctrl-C. */
+/** Runs work that takes minutes with a progress bar, and lets Ctrl-C end it. */
 function atWork<T>(
   work: (options: {onProgress: (step: Step) => void; signal: AbortSignal}) => Promise<T>,
 ): Promise<T> {
@@ -175,7 +181,7 @@ function atWork<T>(
   );
 }
 
-/** An option of the other task would do nothing. */
+/** Refuses an option of another task, which would do nothing. */
 function checkOptions(task: Flags['task'], flags: TaskFlags): void {
   for (const [other, names] of Object.entries(OPTIONS_OF))
     for (const name of names)
@@ -183,7 +189,7 @@ function checkOptions(task: Flags['task'], flags: TaskFlags): void {
         throw new UsageError(`--${name} is an option of --task ${other}, not of ${task}`);
 }
 
-/** A method that is not understood is told before anything is loaded. */
+/** Refuses a method that cannot be parsed before anything is loaded. */
 function checkMethods(methods: string[]): void {
   try {
     methods.forEach(parseMethod);
@@ -192,7 +198,7 @@ function checkMethods(methods: string[]): void {
   }
 }
 
-/** A file, or the .txt files of a folder. */
+/** Reads a file, or all .txt files of a folder. */
 function readTexts(source: string): EvaluationText[] {
   const folder = existsSync(source) && statSync(source).isDirectory();
   const names = folder

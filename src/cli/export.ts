@@ -1,4 +1,4 @@
-/** `specattn export` */
+/** The command `specattn export`: writes a model as a TensorFlow.js GraphModel. */
 import {Command} from 'commander';
 
 import {say} from './terminal.js';

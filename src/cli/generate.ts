@@ -1,4 +1,4 @@
-/** `specattn generate` */
+/** The command `specattn generate`: continues a text or answers a message. */
 import {Command, Option} from 'commander';
 
 import type {ChatMessage, GenerateOptions, GenerateStats, LoadOptions} from '../index.js';
@@ -7,7 +7,7 @@ import {PASSAGE, PASSAGE_TEMPERATURE} from '../report/built_in_passage.js';
 import {dim, EXIT_INTERRUPTED, printJson, say, withInterrupt, withProgress} from './terminal.js';
 import {collect, gamma, number, readText, UsageError, wholeNumber} from './values.js';
 
-/** Characters of a long prompt that are shown before its continuation. */
+/** How many characters of a long prompt, its last ones, are shown before the continuation. */
 const SHOWN_PROMPT = 1200;
 
 type Flags = Omit<LoadOptions, 'draft'> &
@@ -30,7 +30,7 @@ export function generateCommand(): Command {
       new Option('--verifier <dir>', 'Hugging Face folder of the verifier (default: the embedded one)'),
       new Option(
         '--layer-map <file>',
-        "which of the draft's attention selects keys for each verifier layer (default: beside the verifier)",
+        'layer map: which attention of the draft selects keys for each verifier layer (default: beside the verifier)',
       ),
       new Option('--dtype <type>', 'storage of weights and caches (default: auto, as in the file)').choices([
         'auto',
@@ -40,7 +40,7 @@ export function generateCommand(): Command {
       ]),
       new Option(
         '--context-length <n>',
-        'positions that the caches hold: tokens of prompt and text together, but for the last',
+        'positions that the caches hold: the tokens of prompt and text together, minus one',
       ).argParser(wholeNumber),
       new Option(
         '--backend <name>',
@@ -57,12 +57,20 @@ export function generateCommand(): Command {
         number,
       ),
       new Option('--gamma <n>', 'drafted tokens a round, or `adaptive`').argParser(gamma),
-      new Option('--refresh-every <n>', 'rounds between dense passes, with `refresh`').argParser(wholeNumber),
+      new Option('--refresh-every <n>', 'rounds between dense passes, with --verification refresh').argParser(
+        wholeNumber,
+      ),
       new Option('--sinks <n>', 'first keys that are always kept').argParser(wholeNumber),
       new Option('--recent <n>', 'last keys that are always kept').argParser(wholeNumber),
       new Option('--dense-layers <n>', 'first verifier layers that read every key').argParser(wholeNumber),
-      new Option('--union <rows>', "whose keys a block's row sees").choices(['causal', 'row', 'full']),
-      new Option('--granularity <unit>', 'one choice of keys a layer or a head').choices(['layer', 'head']),
+      new Option(
+        '--union <rows>',
+        'which keys a row of the block sees: those chosen in the steps up to its own, in its own step, or in all steps',
+      ).choices(['causal', 'row', 'full']),
+      new Option('--granularity <unit>', 'choose keys for each layer, or for each key/value head').choices([
+        'layer',
+        'head',
+      ]),
     ],
     'Sampling:': [
       new Option('--temperature <t>', '0 takes the likeliest token').argParser(number),
@@ -76,8 +84,8 @@ export function generateCommand(): Command {
     'Text:': [
       new Option('--file <file>', 'read the prompt from a file; -: standard input'),
       new Option('--chat', 'the prompt is a message to a chat model: its chat template is used'),
-      new Option('--system <text>', 'with --chat: a system message before it'),
-      new Option('--max-new-tokens <n>', 'stop after so many tokens').argParser(wholeNumber),
+      new Option('--system <text>', 'with --chat: a system message before the prompt'),
+      new Option('--max-new-tokens <n>', 'stop after this many tokens').argParser(wholeNumber),
       new Option('--stop <text>', 'stop before this text; may be given again').argParser(collect),
       new Option('--json', 'print one JSON object: text, tokens, finishReason, stats'),
     ],
@@ -130,7 +138,7 @@ async function generate(argument: string | undefined, flags: Flags): Promise<voi
     }),
   );
   try {
-    // With the first piece, so that a prompt that is refused is not shown first.
+    // The prompt is shown with the first piece, so that a prompt which is refused is not shown at all.
     let shown = false;
     const show = (piece: string) => {
       if (!shown) showPrompt(chat ? `${prompt}\n` : prompt);
@@ -153,13 +161,13 @@ async function generate(argument: string | undefined, flags: Flags): Promise<voi
   }
 }
 
-/** The text goes on where the prompt ends, on a terminal on the same line. */
+/** Shows the prompt on standard error. On a terminal the text continues on the same line. */
 function showPrompt(prompt: string): void {
   const shown = prompt.length > SHOWN_PROMPT ? `…${prompt.slice(-SHOWN_PROMPT)}` : prompt;
   process.stderr.write(dim(shown) + (process.stdout.isTTY && process.stderr.isTTY ? '' : '\n'));
 }
 
-/** A value out of range is told before any model is loaded. */
+/** Refuses values out of range before any model is loaded. */
 function checkOptions(options: GenerateOptions): void {
   try {
     resolveOptions(options);
@@ -170,7 +178,7 @@ function checkOptions(options: GenerateOptions): void {
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)}%`;
 
-/** The one line that closes a text. */
+/** The line that is printed after a text. */
 export function summary(stats: GenerateStats): string {
   const parts = [`${stats.newTokens} tokens`, `${stats.tokensPerSecond.toFixed(1)} tokens/s`];
   if (stats.drafted > 0) {

@@ -1,4 +1,4 @@
-/** `specattn`, the command. What it prints for programs goes to standard output, what it says to people to standard error. */
+/** The command line of `specattn`. Results go to standard output, messages for people to standard error. */
 import {readFileSync} from 'node:fs';
 import * as path from 'node:path';
 
@@ -18,7 +18,6 @@ import {UsageError} from './values.js';
 const EXIT_RUNTIME = 1;
 const EXIT_USAGE = 2;
 
-/** This package's version. */
 function version(): string {
   const manifest = readFileSync(path.join(packageRoot, 'package.json'), 'utf8');
   return (JSON.parse(manifest) as {version: string}).version;
@@ -29,7 +28,7 @@ function program(): Command {
     .description('Speculative decoding with sparse verification for TensorFlow.js.')
     .version(version(), '-V, --version')
     .showHelpAfterError('(try `specattn --help`)')
-    .enablePositionalOptions() // after a command's name, --version is that command's
+    .enablePositionalOptions() // options after a command's name, --version among them, belong to that command
     .exitOverride();
   const commands = [
     generateCommand(),
@@ -48,14 +47,18 @@ function program(): Command {
   return program;
 }
 
-/** Runs one command line (without `node specattn`) and sets the exit code: 1 where the work failed, 2 where it was not understood. */
+/**
+ * Runs one command line and sets the exit code: 1 where the work failed, 2 where the command line is wrong, 130 after
+ * Ctrl-C.
+ * @param args the arguments after `specattn`
+ */
 export async function main(args: string[]): Promise<void> {
   ignoreBrokenPipes();
   try {
     await program().parseAsync(args, {from: 'user'});
   } catch (error) {
     if (error instanceof CommanderError) {
-      // Commander has printed its message, or the help that was asked for.
+      // Commander has already printed its message or the help.
       process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE;
       return;
     }

@@ -1,4 +1,4 @@
-/** `specattn report` */
+/** The command `specattn report`: draws a folder of results as one page. */
 import {Command} from 'commander';
 
 import type {LoadOptions, ReportOptions} from '../index.js';
@@ -16,7 +16,7 @@ export function reportCommand(): Command {
   return new Command('report')
     .summary('draw the results of a folder as one page')
     .description(
-      'Draws what other commands left in a folder (results.jsonl of evaluate, bench.json, bench-gpu.json, layer_map.json) and what the verifier reads of a passage, as report.html and figures/*.svg.',
+      'Draws what other commands left in a folder (results.jsonl and passkey.jsonl of evaluate, bench.json, bench-gpu.json, layer_map.json) and which keys of a passage the verifier reads, as report.html and figures/*.svg.',
     )
     .argument('<dir>', 'the folder')
     .option('--out <dir>', 'where the page and its pictures go (default: the folder)')
@@ -26,8 +26,12 @@ export function reportCommand(): Command {
       '--layer-map <file>',
       'the map to draw and to choose keys by (default: in the folder, or beside the verifier)',
     )
-    .option('--text <file>', 'the passage whose kept keys are drawn (default: one of the package)')
-    .option('--p <share>', 'share of the draft attention that its kept keys hold (default: 0.95)', number)
+    .option('--text <file>', 'the passage whose kept keys are drawn (default: a passage of the package)')
+    .option(
+      '--p <share>',
+      "share of the draft's attention that the passage's kept keys hold (default: 0.95)",
+      number,
+    )
     .option('--backend <name>', 'TensorFlow.js backend (default: specattn where it is built)')
     .option('--json', 'print the names of the files, and what is missing, as one JSON object')
     .action(drawReport);

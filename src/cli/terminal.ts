@@ -1,27 +1,30 @@
-/** What people see: messages and progress on standard error, and a quiet end when a reader goes away. */
+/**
+ * Output of the commands: messages and progress bars on standard error, JSON on standard output, and how pipes and
+ * Ctrl-C end a command.
+ */
 import {styleText} from 'node:util';
 
 import {Presets, SingleBar} from 'cli-progress';
 
-/** What a shell reports of a program that Ctrl-C ended. */
+/** The exit code of a program that Ctrl-C ended, as shells report it. */
 export const EXIT_INTERRUPTED = 130;
 
-/** A message for people. */
+/** Prints a message for people to standard error. */
 export function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-/** For what is said beside the text itself; plain where standard error is not a terminal. */
+/** Dims a message on a terminal; elsewhere returns it as it is. */
 export function dim(text: string): string {
   return process.stderr.isTTY ? styleText('dim', text) : text;
 }
 
-/** One JSON value on standard output, and nothing else there. */
+/** Prints a JSON value as one line on standard output. */
 export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value)}\n`);
 }
 
-/** `specattn generate | head -1`: when the reader has what it wants, there is nothing left to do or to say. */
+/** Ends the process quietly when the reader of its output goes away, as in `specattn generate | head -1`. */
 export function ignoreBrokenPipes(): void {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
@@ -38,7 +41,10 @@ export interface Step {
   total: number;
 }
 
-/** Runs `work` with a progress bar on standard error while that is a terminal; `timeLeft`: for work of minutes. */
+/**
+ * Runs `work` with a progress bar on standard error, where that is a terminal.
+ * @param timeLeft whether the bar estimates the remaining time
+ */
 export async function withProgress<T>(
   work: (onProgress: (step: Step) => void) => Promise<T> | T,
   {timeLeft = false}: {timeLeft?: boolean} = {},
@@ -65,7 +71,7 @@ export async function withProgress<T>(
   }
 }
 
-/** Runs `work` with a signal that the first Ctrl-C aborts; the second one ends the process as ever. */
+/** Runs `work` with a signal that the first Ctrl-C aborts. A second Ctrl-C ends the process. */
 export async function withInterrupt<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();
   const interrupt = () => controller.abort();

@@ -1,9 +1,9 @@
-/** How the values of options are read. Their ranges are the library's to check. */
+/** Parsers for the values of command-line options. The library checks their ranges. */
 import {readFileSync} from 'node:fs';
 
 import {InvalidArgumentError} from 'commander';
 
-/** The command line asks for what cannot be: exit code 2. */
+/** The command line is wrong; the command ends with exit code 2. */
 export class UsageError extends Error {}
 
 export function number(text: string): number {
@@ -27,18 +27,21 @@ export function gamma(text: string): number | 'adaptive' {
   return value;
 }
 
-/** A SHA-256 as it is usually written. */
+/** A SHA-256 as 64 hexadecimal digits, returned in lower case. */
 export function sha256(text: string): string {
   if (!/^[0-9a-f]{64}$/i.test(text)) throw new InvalidArgumentError('It must be 64 hexadecimal digits.');
   return text.toLowerCase();
 }
 
-/** For options that may be given again and again. */
+/** Collects the values of an option that may be given several times. */
 export function collect(text: string, before: string[] = []): string[] {
   return [...before, text];
 }
 
-/** A file's text; `-` is standard input. */
+/**
+ * Reads a file's text; `-` is standard input.
+ * @throws Error naming the file where it cannot be read
+ */
 export function readText(file: string): string {
   try {
     return readFileSync(file === '-' ? 0 : file, 'utf8');

@@ -1,4 +1,7 @@
-/** Decoding a known text in blocks, as rounds whose drafts are the text itself and are all accepted. */
+/**
+ * Teacher-forced decoding: a known text is decoded block by block as in speculative decoding, but the drafted tokens
+ * are the text's own and all of them count as accepted.
+ */
 import * as tf from '@tensorflow/tfjs-core';
 
 import {newCaches, type Llama, type LlamaResult} from '../../models/llama/llama.js';
@@ -8,30 +11,35 @@ import {LoopState} from '../decoding/record.js';
 import {prefillRows} from '../decoding/session.js';
 import type {Block, Policy} from './policy.js';
 
-/** What both models said of a block. */
+/** The logits of both models for one block. */
 export interface BlockLogits {
+  /** Position of the first row. */
   position: number;
   rows: number;
-  /** [rows,V]: of the token after each row. */
+  /** [rows,V]: each row predicts the token after it. */
   verifier: Float32Array;
+  /** The same shape; undefined without a draft. */
   draft?: Float32Array;
 }
 
 export interface DecodeOptions {
-  /** How keys are chosen; undefined: the verifier sees them all. */
+  /** Chooses the keys that the verifier sees; undefined: it sees every key. */
   policy?: Policy;
-  /** Rows of a block but one. */
+  /** Tokens that a draft would propose for a block: a block has gamma + 1 rows. */
   gamma: number;
-  /** Blocks between dense passes that renew keys and values; 0: none. */
+  /**
+   * Blocks between two dense passes, which recompute the verifier's keys and values since the last one. 0: no dense
+   * passes.
+   */
   refreshEvery: number;
-  /** Counts what is read. */
+  /** Counts the keys and bytes that the verifier reads. */
   reads: KeyReads;
 }
 
-/** Caches of a pair for windows of `capacity` tokens, used again and again. */
+/** Decodes texts of up to `capacity` tokens, one after another, in one set of caches. */
 export class TeacherForced {
   private readonly state: LoopState;
-  /** Whose prompt the caches hold. */
+  /** The prompt that the caches hold: the first `prompt` of these tokens. */
   private prompted: {tokens: readonly number[]; prompt: number} | undefined;
 
   constructor(
@@ -43,8 +51,9 @@ export class TeacherForced {
   }
 
   /**
-   * Takes the first `prompt` tokens but the last one densely, as a prompt is, then every row that has a token after it, block by block. The
-   * prompt's rows stay as they are: where the same array's prompt was the last one it is not read again.
+   * Reads the first `prompt` tokens but the last one densely, then decodes every row that has a token after it, block
+   * by block. The prompt is not read again where the call before had the same array and the same prompt, since decoding
+   * leaves the prompt's rows as they are.
    */
   *decode(
     tokens: readonly number[],
@@ -68,7 +77,7 @@ export class TeacherForced {
     }
   }
 
-  /** Keys and values of the rows from `from` up to `to`, every key seen. */
+  /** Computes keys and values of the rows `from` to `to` - 1 with every key visible. */
   private dense(tokens: readonly number[], from: number, to: number, withDraft: boolean): void {
     const step = prefillRows();
     for (; from < to; from += step) {

@@ -1,6 +1,6 @@
-/** Draws that a seed repeats. */
+/** Pseudo-random numbers that follow from a seed alone, so that an evaluation can be repeated. */
 
-/** Numbers in [0, 1), the same for the same arguments: SplitMix32. */
+/** A generator (SplitMix32) of numbers in [0, 1); the same arguments give the same numbers. */
 export function draws(seed: number, position: number, layer: number): () => number {
   let state =
     (Math.imul(seed, 0x9e3779b1) ^ Math.imul(position, 0x85ebca6b) ^ Math.imul(layer + 1, 0xc2b2ae35)) | 0;

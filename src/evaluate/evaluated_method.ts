@@ -1,4 +1,4 @@
-/** A method of an evaluation at work on a pair. */
+/** A method of choosing keys, checked against the pair of models that it is evaluated on. */
 import {createHash} from 'node:crypto';
 
 import type {LlamaConfig} from '../../models/hf/config.js';
@@ -7,16 +7,21 @@ import type {LanguageModel} from '../language_model.js';
 import {parseMethod, type Method} from './methods.js';
 import {policyOf, type Policy} from './policy.js';
 
-/** A loaded pair, or a verifier alone: what {@link LanguageModel} holds. */
+/**
+ * What an evaluation needs of a {@link LanguageModel}: the models (the draft may be missing), their layer map and their
+ * tokenizer.
+ */
 export type EvaluatedPair = Pick<LanguageModel, 'verifier' | 'draft' | 'layerMap' | 'tokenizer'>;
 
 /**
- * The layer map that a method asks for.
- * @param own the pair's
+ * The layer map that a method asks for with its option `map`.
+ * @param map '': the pair's own map; 'kl' or 'mixture': that part of the pair's own map; else a file
+ * @param pairMap the pair's own map
+ * @throws Error where there is no such map, or the file is not a map of this pair
  */
-function layerMapOf(map: string, draft: LlamaConfig, verifier: LlamaConfig, own?: LayerMap): LayerMap {
+function layerMapOf(map: string, draft: LlamaConfig, verifier: LlamaConfig, pairMap?: LayerMap): LayerMap {
   const isPart = map === '' || map === 'kl' || map === 'mixture';
-  const found = isPart ? own : readLayerMap(map, draft, verifier);
+  const found = isPart ? pairMap : readLayerMap(map, draft, verifier);
   if (!found)
     throw new Error(
       "[evaluate] specattn needs a layer map: run 'specattn calibrate' for this pair, or give one as map=FILE",
@@ -30,15 +35,15 @@ function layerMapOf(map: string, draft: LlamaConfig, verifier: LlamaConfig, own?
   return {...rest, kind: 'kl'};
 }
 
-/** A method for a pair: checked before anything is computed. */
+/** Everything that can be refused is refused by the constructor, before anything is computed. */
 export class EvaluatedMethod {
   readonly method: Method;
   private readonly layerMap?: LayerMap;
   private readonly identity: string;
 
-  /** @param setting what else tells its records from others */
+  /** @param setting all other settings that the results depend on; records are told apart by it */
   constructor(
-    /** As it was asked for. */
+    /** The method as the user wrote it: 'specattn:p=0.95'. */
     readonly text: string,
     private readonly pair: EvaluatedPair,
     setting: unknown,
@@ -63,12 +68,12 @@ export class EvaluatedMethod {
     return this.method.kind === 'specattn' ? this.method.refreshEvery : 0;
   }
 
-  /** To be disposed of; undefined where every layer sees every key. */
+  /** A new policy, which the caller disposes of; undefined where every layer sees every key. */
   policy(): Policy | undefined {
     return policyOf(this.method, this.pair.verifier.config, this.pair.draft?.config, this.layerMap);
   }
 
-  /** Of its record of what has this hash. */
+  /** The key under which the result of this method on a piece of work is recorded. */
   key({hash}: {hash: string}): string {
     return createHash('sha256').update(this.identity).update(hash).digest('hex').slice(0, 24);
   }

@@ -1,4 +1,4 @@
-/** Perplexity against what is read, for methods of choosing the keys that the verifier sees. */
+/** `evaluate`: compares methods of choosing the keys that the verifier reads, by perplexity and by what they read. */
 import {longestContext} from '../../models/llama/llama.js';
 import {checkList, checkNames, describe} from '../options.js';
 import {KeyReads} from '../selection/key_reads.js';
@@ -21,19 +21,22 @@ export type {EvaluationText} from './windows.js';
 const OPTIONS = ['methods', 'window', 'prefill', 'windows', 'records', 'onRecord', 'onProgress', 'signal'];
 
 export interface EvaluateOptions {
-  /** As in `['dense', 'specattn:p=0.95,gamma=4', 'quest:budget=256']`; docs/evaluate.md lists methods and their options. */
+  /**
+   * For example `['dense', 'specattn:p=0.95,gamma=4', 'quest:budget=256']`; docs/evaluate.md lists the methods and
+   * their options.
+   */
   methods: readonly string[];
   /** Tokens of a window of text. Default 2048, or the context of the models where it is shorter. */
   window?: number;
-  /** Share of a window that is read as a prompt, densely; the rest is decoded. Default 0.1. */
+  /** Share of a window that is read densely, as a prompt; the rest is decoded. Default 0.1. */
   prefill?: number;
-  /** Windows of each text, evenly spread over it. Default 4. */
+  /** Number of windows of each text, evenly spread over it. Default 4. */
   windows?: number;
-  /** Of an earlier run: what is in them is not computed again. */
+  /** Records of an earlier run; what they hold is not computed again. */
   records?: readonly WindowRecord[];
-  /** Called with each window of each method as it is done. */
+  /** Called with the record of each window and method when it is done. */
   onRecord?: (record: WindowRecord) => void;
-  /** Tokens decoded so far and in all. */
+  /** Called with the tokens decoded so far and in all; `what` is the method. */
   onProgress?: (progress: {what: string; loaded: number; total: number}) => void;
   /** Ends the work with an error. */
   signal?: AbortSignal;
@@ -42,9 +45,10 @@ export interface EvaluateOptions {
 /**
  * Teacher-forced perplexity of the verifier over texts, for each method of choosing the keys that it sees.
  *
- * A window's first tokens are its prompt, read densely. The rest is decoded in blocks of gamma + 1 rows, as rounds whose drafts are the text
- * itself and are all accepted, through the same graph, selection and sparse attention as in `generate`; keys and values that were computed under
- * sparse attention stay. Each window is also decoded densely, to compare with.
+ * The first tokens of a window are its prompt, which is read densely. The rest is decoded in blocks of gamma + 1 rows:
+ * each block is a round whose drafts are the text itself and are all accepted. Graph, selection and sparse attention
+ * are those of `generate`, and keys and values that sparse attention computed stay in the caches. Each window is also
+ * decoded densely, as the baseline.
  *
  * ```ts
  * const lm = await load();
@@ -52,9 +56,9 @@ export interface EvaluateOptions {
  * const [dense, sparse] = await evaluate(lm, texts, {methods: ['dense', 'specattn:p=0.95'], window: 1024});
  * ```
  *
- * @returns a result for each method, in their order
- * @throws Error on an option that does not fit, a method without its draft or layer map, texts shorter than a window, or when the signal
- *     fires
+ * @returns a result for each method, in the order of `methods`
+ * @throws Error on an option that does not fit, a method that lacks its draft or layer map, texts that are all shorter
+ *     than a window, or when the signal fires
  */
 export async function evaluate(
   pair: EvaluatedPair,
@@ -79,7 +83,10 @@ export async function evaluate(
   const known = new Map(options.records?.map((record) => [record.key, record]));
   const all = [...new Set([baseline, ...methods])];
   const missing = (piece: Window) => all.filter((method) => !known.has(method.key(piece)));
-  /** Dense attention goes first wherever something is missing: the others are compared with it. */
+  /**
+   * Dense attention runs first wherever a record is missing, even if its own is known: the other methods are compared
+   * with it.
+   */
   const toRun = (piece: Window) => [
     ...new Set(missing(piece).length > 0 ? [baseline, ...missing(piece)] : []),
   ];

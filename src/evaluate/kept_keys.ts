@@ -1,4 +1,4 @@
-/** Which keys of a text the verifier reads while it decodes it. */
+/** `keptKeys`: decodes a text and reports which keys the verifier reads for every row. */
 import {longestContext} from '../../models/llama/llama.js';
 import {KeyReads, readReductions} from '../selection/key_reads.js';
 import type {LanguageModel} from '../language_model.js';
@@ -13,31 +13,35 @@ export interface KeptKeysOptions {
   p?: number;
   /** Tokens drafted a round. Default 4. */
   gamma?: number;
-  /** First tokens that are read densely, as a prompt. Default: a tenth of the text's. */
+  /** How many tokens are read densely, as a prompt. Default: a tenth of the text. */
   prompt?: number;
-  /** Rows decoded so far and in all. */
+  /** Called with the rows decoded so far and in all. */
   onProgress?: (progress: {what: string; loaded: number; total: number}) => void;
   /** Ends the work with an error. */
   signal?: AbortSignal;
 }
 
-/** Layers that read the same keys. */
+/** The layers of the verifier that read the same keys, and these keys. */
 export interface KeptSet {
-  /** Of the verifier. */
+  /** Layers of the verifier. */
   layers: number[];
-  /** For each decoded row a number a key: 1 where the row read it, else 0. Row r stands at position `first + r`, and keys after it are 0. */
+  /**
+   * For each decoded row, one number a key: 1 where the row read it, else 0. Row r is at position `first + r` and reads
+   * no later key.
+   */
   rows: Uint8Array[];
 }
 
 export interface KeptKeys {
-  /** The text's tokens, each as the text that it stands for. */
+  /** The text that each token adds. */
   tokens: string[];
   /** Position of the first decoded row. */
   first: number;
   p: number;
   gamma: number;
-  /** First and most recent keys that every row reads. */
+  /** Number of first keys that every row reads. */
   sinks: number;
+  /** Number of most recent keys that every row reads. */
   recent: number;
   /** Layers of the verifier that read every key. */
   denseLayers: number[];
@@ -47,8 +51,9 @@ export interface KeptKeys {
 }
 
 /**
- * Decodes a text as `evaluate` does, in rounds whose drafts are the text itself, and says which keys the draft's attention chose for every
- * row in every sparse layer of the verifier.
+ * Decodes a text as `evaluate` does, in rounds whose drafts are the text itself, and reports which keys the verifier
+ * read for every row in every sparse layer: those that the draft's attention chose, the first ones and the most recent
+ * ones.
  *
  * ```ts
  * const lm = await load();
@@ -57,8 +62,8 @@ export interface KeptKeys {
  * console.log(tokens.filter((_, key) => last[key])); // what the last row read
  * ```
  *
- * @throws Error where an option does not fit, the pair has no draft or no layer map, the text is shorter than two tokens or longer than the
- *     context, or the signal fires
+ * @throws Error where an option does not fit, the pair has no draft or no layer map, the text is shorter than two
+ *     tokens or longer than the context, or the signal fires
  */
 export async function keptKeys(
   {
@@ -99,7 +104,7 @@ export async function keptKeys(
     const blocks = decoder.decode(ids, read, {policy: watched, gamma, refreshEvery: 0, reads});
     let loaded = 0;
     for (const {rows} of blocks) {
-      onProgress?.({what: 'passage', loaded: (loaded += rows), total: ids.length - read});
+      onProgress?.({what: 'decoding', loaded: (loaded += rows), total: ids.length - read});
       await yieldToEventLoop(signal);
     }
   } finally {
@@ -117,7 +122,10 @@ export async function keptKeys(
   };
 }
 
-/** The policy, with what it lists for each row written down. The sets are those of its lists, in order. */
+/**
+ * Wraps a policy so that the keys it lists are appended to `sets`, row by row.
+ * @param sets one entry for each key set of the policy, in the policy's order
+ */
 function watch(policy: Policy, sets: KeptSet[]): Policy {
   return {
     plan: policy.plan,

@@ -1,13 +1,14 @@
-/** Sets of keys as SparseAttention reads them, from a mask of what each row sees. */
+/** Turns a mask of which rows see which keys into the lists of keys that SparseAttention reads. */
 import * as tf from '@tensorflow/tfjs-core';
 
 import type {Selection} from '../../ops/index.js';
 
-/** A selection, and how many keys each row sees: what NucleusSelect gives. */
+/** A selection of keys, and how many of them each row sees: the outputs of NucleusSelect. */
 export type ListedKeys = Selection & {kept: tf.Tensor2D};
 
-/** Who sees what: 1 at [set, row, key] where it does. */
+/** Which keys the rows of each set see. */
 export class KeyMask {
+  /** [sets,rows,capacity]: 1 where the row sees the key, else 0. */
   readonly seen: Uint8Array;
 
   constructor(
@@ -18,13 +19,13 @@ export class KeyMask {
     this.seen = new Uint8Array(sets * rows * capacity);
   }
 
-  /** What a row of a set sees, to be filled in. */
+  /** The keys of one row as a view into the mask, for the caller to fill in. */
   row(set: number, row: number): Uint8Array {
     const from = (set * this.rows + row) * this.capacity;
     return this.seen.subarray(from, from + this.capacity);
   }
 
-  /** Keys and bits int32 [S,C], counts int32 [S], kept int32 [S,T]. */
+  /** The mask as tensors: keys and bits int32 [S,C], counts int32 [S], kept int32 [S,T]; T is at most 31. */
   list(): ListedKeys {
     const {sets, rows, capacity} = this;
     const keys = new Int32Array(sets * capacity);
@@ -54,7 +55,7 @@ export class KeyMask {
   }
 }
 
-/** Shows a row that could see `visible` keys the first and the last of them. */
+/** Marks the first `sinks` and the last `recent` of the `visible` keys of a row as seen. */
 export function seeEnds(row: Uint8Array, visible: number, sinks: number, recent: number): void {
   row.fill(1, 0, Math.min(sinks, visible));
   row.fill(1, Math.max(0, visible - recent), visible);

@@ -1,10 +1,10 @@
-/** What `evaluate` compares: methods of choosing the keys that the verifier reads, by name and options. */
+/** The methods of choosing keys that `evaluate` compares: their names, their options, and how both are read from a text. */
 import {MAX_GAMMA, MOST_COUNT, describe, oneOf, real, resolveOptions, whole, type Check} from '../options.js';
 
 const PRODUCT = resolveOptions();
 
 const p: Check = real((value) => value > 0 && value <= 1, 'a number in (0, 1]');
-/** Keys that a row sees: a number of them, or below 1 a share of those that it could see. */
+/** How many keys a row sees: a number from 1 on, or a share below 1 of the keys that it could see. */
 const budget: Check = real(
   (value) => value > 0 && (value < 1 || Number.isInteger(value)),
   'a whole number of keys, or a share of the visible ones in (0, 1)',
@@ -25,7 +25,7 @@ const OPTIONS = {
 } satisfies Record<string, [number | string, Check]>;
 type OptionName = keyof typeof OPTIONS;
 
-/** The options of each method. */
+/** Which options each method has. */
 const METHODS = {
   dense: ['gamma'],
   specattn: ['p', 'gamma', 'union', 'sinks', 'recent', 'denseLayers', 'granularity', 'refreshEvery', 'map'],
@@ -37,31 +37,33 @@ const METHODS = {
 export type MethodKind = keyof typeof METHODS;
 
 interface OptionValues {
-  /** Rows of a block but one: those that a draft would propose. 0: a row at a time. Default 4. */
+  /** Tokens that a draft would propose a round: a block has gamma + 1 rows. Default 4. */
   gamma: number;
-  /** First layers that see every key. Default 2. */
+  /** How many layers, the first ones, see every key. Default 2. */
   denseLayers: number;
-  /** Mass of attention that the kept keys hold, in (0, 1]. Default 0.95. */
+  /** Share of the attention that the kept keys hold, in (0, 1]. Default 0.95. */
   p: number;
+  /** Which steps' nuclei a row of a block sees: its own, those up to its own, or all. Default `causal`. */
   union: 'row' | 'causal' | 'full';
+  /** One choice of keys a layer or a KV head. Default `layer`. */
   granularity: 'layer' | 'head';
-  /** First keys that every row sees. Default 4. */
+  /** How many of the first keys every row sees. Default 4. */
   sinks: number;
-  /** Last keys that every row sees, its own one of them. Default 16. */
+  /** How many of the most recent keys every row sees, its own key included. Default 16. */
   recent: number;
-  /** Blocks between two dense passes that renew the rows' keys and values; 0, the default: none. */
+  /** Blocks between two dense passes, which recompute the rows' keys and values. Default 0: no dense passes. */
   refreshEvery: number;
-  /** A layer map's file, or of the pair's own the part `kl` or `mixture`; '', the default: the pair's own as it is. */
+  /** A layer map's file; or `kl` or `mixture`, that part of the pair's own map. Default '': the pair's own map. */
   map: string;
-  /** Keys that a row sees; below 1 a share of those up to it. Default 256. */
+  /** How many keys a row sees; below 1, a share of the keys up to the row. Default 256. */
   budget: number;
   /** Keys of a page. Default 16. */
   page: number;
-  /** Of the draws. Default 0. */
+  /** Seed of the random choice, a whole number below 2^32. Default 0. */
   seed: number;
 }
 
-/** A method with all its options; {@link parseMethod} reads the short form. */
+/** A method with all its options. */
 export type Method = {
   [Kind in MethodKind]: {kind: Kind} & Pick<OptionValues, (typeof METHODS)[Kind][number]>;
 }[MethodKind];
@@ -73,7 +75,7 @@ export const IS_METHOD: Check = [
 ];
 
 /**
- * Reads `specattn:p=0.95,gamma=4`; what is left out has its default.
+ * Reads a method from a text such as `specattn:p=0.95,gamma=4`; options that are left out have their defaults.
  * @throws Error naming the method, the option, what it may be and what came
  */
 export function parseMethod(text: string): Method {
@@ -98,8 +100,8 @@ export function parseMethod(text: string): Method {
 }
 
 /**
- * A method with these options and defaults for the others.
- * @param caller whose errors they are
+ * Makes a method from some of its options, with defaults for the others.
+ * @param caller the function that error messages name
  * @throws Error naming the option, what it may be and what came
  */
 export function makeMethod(
@@ -137,7 +139,7 @@ function checkTogether(caller: string, method: Method): void {
     fail('budget', `at least a page of ${method.page}`, method.budget);
 }
 
-/** Keys of `budget` for a row that could see `visible`. */
+/** How many keys a budget gives to a row that could see `visible` keys. */
 export function keysOf(budget: number, visible: number): number {
   return Math.min(visible, budget < 1 ? Math.ceil(budget * visible) : budget);
 }

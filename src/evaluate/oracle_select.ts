@@ -1,3 +1,7 @@
+/**
+ * The op OracleSelect, an upper bound for methods that choose keys: it chooses by the verifier's own attention over all
+ * keys.
+ */
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor2D, Tensor3D} from '@tensorflow/tfjs-core';
 
@@ -9,13 +13,16 @@ import {KeyMask, seeEnds, type ListedKeys} from './list_keys.js';
 const name = 'OracleSelect';
 
 export interface OracleSelectOptions {
-  /** Share of a row's attention that its keys hold, in (0, 1]; 1 by default: every key. */
+  /** Share of a row's attention that its keys hold, in (0, 1]. Default 1: every key. */
   p?: number;
-  /** Every row sees the first keys, as many as this; 0 by default. */
+  /** How many of the first keys every row sees. Default 0. */
   sinks?: number;
-  /** Every row sees as many keys up to its own; 0 by default. */
+  /** How many keys up to its own every row sees. Default 0. */
   recent?: number;
-  /** 1, the default: the mean over all heads chooses; G: each key/value head's own. */
+  /**
+   * 1, the default: one set, chosen by the mean over all heads. G: a set for each KV head, chosen by the mean over its
+   * query heads.
+   */
   sets?: number;
 }
 
@@ -57,13 +64,13 @@ const run = defineOp<Required<OracleSelectOptions>>({
 });
 
 /**
- * The keys that hold a share p of each row's own attention, which is computed over all keys to find out: what any method that
- * chooses keys by a guess of the attention is measured against. Row t sees the nucleus of its weights, the sinks, and the recent
- * keys (position + t − recent < key ≤ position + t); p = 1 keeps every visible key.
+ * Chooses the keys that hold a share p of each row's own attention. To find them the attention is computed over all
+ * keys, so this is no method but the bound for methods that guess the attention. Row t sees the nucleus of its weights,
+ * the sinks, and the recent keys (position + t − recent < key ≤ position + t); p = 1 keeps every visible key.
  *
  * @param q float32 [T,H,D]
  * @param k float32 [G,C,D], H a multiple of G
- * @param position int32 [1]: of row 0
+ * @param position int32 [1]: the position of row 0
  * @returns keys and bits int32 [S,C], counts int32 [S], kept int32 [S,T]; S is `sets`
  * @throws Error where a shape, a dtype or an option does not fit
  */

@@ -1,4 +1,7 @@
-/** Retrieval: whether a key that a long text told once, somewhere, is found again by what each method lets the verifier read. */
+/**
+ * `evaluatePasskey`: hides a passkey in a long text and tests whether the verifier still finds it with the keys that a
+ * method lets it read.
+ */
 import {createHash} from 'node:crypto';
 
 import {longestContext} from '../../models/llama/llama.js';
@@ -14,19 +17,25 @@ import {likeliest} from './scores.js';
 import {IS_TEXT, excerpt, type EvaluationText} from './windows.js';
 
 export interface PasskeyOptions {
-  /** As in `evaluate`. */
+  /** Methods as in `evaluate`. */
   methods: readonly string[];
-  /** What is to be found: `digits`, as is usual, or a `name` whose first part the question tells. Default both. */
+  /**
+   * Kinds of passkey: `digits`, as is usual, or `name`, a two-part name of which the question gives the first part.
+   * Default both.
+   */
   keys?: readonly PasskeyKind[];
-  /** Tokens of text, question and answer. Default 512, 1024 and 2048, as far as the models' context goes. */
+  /**
+   * Tokens of text, question and answer together. Default 512, 1024 and 2048, as far as they fit into the models'
+   * context.
+   */
   lengths?: readonly number[];
-  /** Keys to be found at each length and depth. Default 10. */
+  /** Number of passkeys at each length and depth. Default 10. */
   trials?: number;
-  /** Of an earlier run: what is in them is not computed again. */
+  /** Records of an earlier run; what they hold is not computed again. */
   records?: readonly PasskeyRecord[];
-  /** Called with each method's result at a length and depth as it is done. */
+  /** Called with the record of each method at each length and depth when it is done. */
   onRecord?: (record: PasskeyRecord) => void;
-  /** Answers so far and in all. */
+  /** Called with the answers given so far and in all; `what` is the method. */
   onProgress?: (progress: {what: string; loaded: number; total: number}) => void;
   /** Ends the work with an error. */
   signal?: AbortSignal;
@@ -35,19 +44,21 @@ export interface PasskeyOptions {
 /** A method's result at one length and depth: a line of `passkey.jsonl`. */
 export interface PasskeyRecord {
   task: 'passkey';
-  /** Tells method, models, layer map, texts and trials from all others. */
+  /** A hash of the method, the models, the layer map, the texts and the number of trials. */
   id: string;
-  /** As it was asked for. */
+  /** The method as the user wrote it. */
   method: string;
   key: PasskeyKind;
   length: number;
-  /** Where the key is told: 0 at the text's beginning, 1 at its end. */
+  /** Where the text tells the passkey: 0 at its beginning, 1 at its end. */
   depth: number;
-  /** Keys every token of which was the likeliest, of so many. */
+  /** Passkeys found: every token of the answer was the likeliest. */
   correct: number;
+  /** Passkeys asked for. */
   total: number;
-  /** The same of their tokens, each after the right ones before it. */
+  /** Answer tokens that were the likeliest after the right tokens before them. */
   correctTokens: number;
+  /** Answer tokens in all. */
   totalTokens: number;
   /** 1 - kept keys / visible keys, over the rows of question and answer in sparse layers. */
   kvReduction: number;
@@ -58,15 +69,17 @@ const DEPTHS = [0, 0.25, 0.5, 0.75, 1];
 const LENGTHS = [512, 1024, 2048];
 
 /**
- * Retrieval by length of text and depth of the key in it, for each method of choosing the keys that the verifier sees.
+ * Retrieval of a passkey, by length of the text and depth of the passkey in it, for each method of choosing the keys
+ * that the verifier sees.
  *
- * A trial is an excerpt of a text with a paragraph put in that tells a key, then a question. The text is read densely, as a prompt is;
- * question and answer are decoded in blocks under the method, the answer being given: the key is found if each of its tokens is the likeliest
- * after those before it. All methods have the same trials.
+ * A trial is an excerpt of a text, with a paragraph inserted that tells the passkey, and a question at the end. The
+ * text is read densely, as a prompt is. Question and answer are known and decoded in blocks under the method; the
+ * passkey is found if each token of the answer is the likeliest after those before it. All methods have the same
+ * trials.
  *
  * Source of the task: Mohtashami and Jaggi, Landmark Attention, arXiv 2305.16300.
  *
- * @returns a record for each length, key, depth and method, in this order
+ * @returns a record for each length, kind of passkey, depth and method, in this order
  * @throws Error on an option that does not fit, a text shorter than a length, or when the signal fires
  */
 export async function evaluatePasskey(
@@ -136,7 +149,10 @@ export async function evaluatePasskey(
   return cells.flatMap((cell) => methods.map((method) => known.get(method.key(cell))!));
 }
 
-/** How many of the answer's tokens, the last ones, this block's rows find. */
+/**
+ * How many of the answer's tokens the rows of a block predict as the likeliest.
+ * @param answer tokens of the answer, which are the last of `tokens`
+ */
 function countFound(
   {position, rows, verifier}: BlockLogits,
   tokens: readonly number[],
@@ -157,7 +173,7 @@ interface Cell {
   depth: number;
 }
 
-/** `length` tokens, the last of them a question and its answer. */
+/** `length` tokens: a text that tells a passkey, then `asked` tokens of the question, then `answer` tokens of the answer. */
 function makeTrial(
   text: EvaluationText,
   tokenizer: LlamaTokenizer,
@@ -171,7 +187,7 @@ function makeTrial(
   };
   const needle = plain(told);
   const end = plain(question + answer);
-  // Where a token spans their border it counts as the answer's.
+  // A token that holds the end of the question and the beginning of the answer counts as the answer's.
   const asked = plain(question).findIndex((token, i) => token !== end[i]);
   const before = asked < 0 ? plain(question).length : asked;
   const hay = excerpt(text, tokenizer, length - needle.length - end.length, place);
@@ -180,7 +196,7 @@ function makeTrial(
   return {tokens, asked: before, answer: end.length - before};
 }
 
-/** A question, an answer and the paragraph that tells it are shorter. */
+/** The shortest length: question, answer and the paragraph that tells the passkey always fit into it. */
 const LEAST_LENGTH = 128;
 
 function checkOptions(

@@ -1,22 +1,22 @@
-/** Keys to be told, asked for and found. */
+/** The passkeys of `evaluatePasskey`: the paragraph that tells one, the question for it and the answer. */
 import {draws} from './draws.js';
 
 export const PASSKEYS = ['digits', 'name'] as const;
 export type PasskeyKind = (typeof PASSKEYS)[number];
 
 export interface Passkey {
-  /** The paragraph that tells the key. */
+  /** The paragraph that tells the passkey. */
   told: string;
   question: string;
   answer: string;
-  /** In [0, 1): which part of a text it is put into. */
+  /** Where in the whole text the trial's excerpt begins, in [0, 1). */
   place: number;
 }
 
 const CONSONANTS = 'bdfgklmnprstvz';
 const VOWELS = 'aeiou';
 
-/** The key of a trial: the same at every length and depth. */
+/** The passkey of a trial, which is the same at every length and depth. */
 export function passkeyOf(kind: PasskeyKind, trial: number): Passkey {
   const next = draws(trial, PASSKEYS.indexOf(kind), 0);
   const place = next();

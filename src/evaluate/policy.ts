@@ -1,4 +1,7 @@
-/** A method at work: which keys the verifier reads in each block, handed to the sparse graph in the product's own form. */
+/**
+ * Policies: what a method of choosing keys does in each block of an evaluation. A policy hands its keys to the
+ * verifier's sparse graph in the same form as `generate` does.
+ */
 import * as tf from '@tensorflow/tfjs-core';
 
 import type {LlamaConfig} from '../../models/hf/config.js';
@@ -13,36 +16,44 @@ import {keysOf, type Method, type MethodOf} from './methods.js';
 import './oracle_select.js'; // registers the graph's op
 import {pageOf, questPages} from './quest_select.js';
 
-/** Rows of the text at `position` and after. */
+/** Consecutive rows of the text that the verifier decodes at once. */
 export interface Block {
+  /** Position of the first row. */
   position: number;
   rows: number;
-  /** Positions that the caches hold. */
+  /** Number of positions that the caches hold. */
   capacity: number;
-  /** The draft's attention of these rows, where the policy asks for it. */
+  /** The draft's attention rows for this block, where the policy asks for them: [T,C] a layer, or [R,T,C] of R heads. */
   draftAttention?: tf.Tensor[];
 }
 
-/** What the verifier is given: lists made beforehand, or an op that makes them in each layer. */
+/** What the verifier is given: lists of keys made beforehand, or the name of an op that lists them in each layer. */
 export type SelectionInput = {listed: ListedKeys} | {selector: NonNullable<LlamaInput['select']>['selector']};
 
 export interface Policy {
   /** Which layers read which sets. */
   readonly plan: SetsOfLayers;
-  /** The draft's attention that it chooses by. */
+  /** Which attention of the draft the policy needs. */
   readonly attention?: LlamaInput['attention'];
-  /** Inside a tidy. */
+  /** Chooses the keys of a block. Called inside `tf.tidy`. */
   select(block: Block): SelectionInput;
-  /** Where it looks back: takes the block's `setWeights` of the verifier, all of whose rows were accepted. Inside a tidy. */
+  /**
+   * Adds a block to the attention history, where the policy uses it. Called inside `tf.tidy`.
+   * @param setWeights the verifier's attention weights of each set, float32 [S,T,C]; all T rows count as accepted
+   */
   remember?(setWeights: tf.Tensor3D): void;
-  /** What choosing read of the caches, for each row and for all of them: vectors of a minimum and a maximum, in each layer and head. */
+  /**
+   * Counts what choosing a block's keys reads of the caches in each KV head of each sparse layer: `ofRows` for each row
+   * by itself, `ofBlock` for all rows together. The unit is a pair of vectors as large as a key and its value; for
+   * Quest it is a page's minimum and maximum.
+   */
   metadata?: (block: Block) => {ofRows: number[]; ofBlock: number};
   dispose?(): void;
 }
 
 /**
  * The policy of a method; undefined where every layer sees every key.
- * @throws Error where the method needs a draft and its layer map
+ * @param draft required by the method `specattn`, as is `layerMap`
  */
 export function policyOf(
   method: Method,
@@ -65,14 +76,17 @@ export function policyOf(
   }
 }
 
-/** The product's method: nuclei of the draft's attention, by the layer map. */
+/** The method of `generate`: the layer map combines the draft's attention rows, and their nuclei are the keys. */
 class DraftPolicy implements Policy {
   readonly plan;
   readonly attention;
   readonly remember?: Policy['remember'];
   private readonly selection: SelectionTensors;
-  /** The running average that sets look back at; of the window that this policy is for. */
-  private own: tf.Tensor2D | undefined;
+  /**
+   * The attention history of the window that this policy decodes, [S,C]; undefined before the first block and where it
+   * is not used.
+   */
+  private history: tf.Tensor2D | undefined;
 
   constructor(
     private readonly method: MethodOf<'specattn'>,
@@ -86,31 +100,34 @@ class DraftPolicy implements Policy {
     const {ownRows} = this.plan;
     if (ownRows === undefined) return;
     this.remember = (setWeights) => {
-      const rows = setWeights.shape[1]; // fewer at the window's end
-      const factors = tf.tensor2d(fading(ownRows, rows));
-      const next = lookBack(this.own!, setWeights, factors, tf.tensor1d([rows], 'int32'));
-      this.own!.dispose();
-      this.own = tf.keep(next);
+      const rows = setWeights.shape[1]; // the last block of a window may be shorter
+      const decay = tf.tensor2d(fading(ownRows, rows));
+      const next = lookBack(this.history!, setWeights, decay, tf.tensor1d([rows], 'int32'));
+      this.history!.dispose();
+      this.history = tf.keep(next);
     };
   }
 
   select({position, rows, capacity, draftAttention}: Block): SelectionInput {
     const {mix, p} = this.selection;
     const {sinks, recent, union} = this.method;
-    // As in a round of the product, the last row has no step of its own.
+    // As in a round of `generate`, the draft takes no step for the last row. A block of one row uses the step of that row.
     const steps = Array.from({length: Math.max(1, rows - 1)}, (_, i) => stepOf(draftAttention!, i));
     const start = tf.tensor1d([position], 'int32');
-    if (this.remember) this.own ??= tf.keep(tf.zeros<tf.Rank.R2>([this.plan.mix.length, capacity]));
-    return {listed: nucleusSelect(steps, mix, p, start, {sinks, recent, union, fixed: this.own})};
+    if (this.remember) this.history ??= tf.keep(tf.zeros<tf.Rank.R2>([this.plan.mix.length, capacity]));
+    return {listed: nucleusSelect(steps, mix, p, start, {sinks, recent, union, fixed: this.history})};
   }
 
   dispose(): void {
-    this.own?.dispose();
+    this.history?.dispose();
     this.selection.dispose();
   }
 }
 
-/** Row i of every source, [R,C], from the rows of all layers: [T,C], or [R,T,C] of R heads. */
+/**
+ * The attention rows of step i, [R,C].
+ * @param attention for each layer the attention of all T rows: [T,C], or [R,T,C] of R heads
+ */
 function stepOf(attention: tf.Tensor[], i: number): tf.Tensor2D {
   const rows = attention.map((layer) => {
     const [capacity] = layer.shape.slice(-1);
@@ -121,15 +138,10 @@ function stepOf(attention: tf.Tensor[], i: number): tf.Tensor2D {
   return tf.concat2d(rows, 0);
 }
 
-/** One set that all sparse layers share, or `setsPerLayer` of its own for each of them. */
-function planOf(verifier: LlamaConfig, denseLayers: number, shared: boolean, setsPerLayer = 1): SetsOfLayers {
-  const sets = Array.from({length: verifier.numHiddenLayers}, (_, layer) =>
-    layer < denseLayers ? -1 : shared ? 0 : (layer - denseLayers) * setsPerLayer,
-  );
-  return {sets, setsPerLayer};
-}
-
-/** The first keys and a window: what is left out never comes back. Keys keep the positions that they were rotated to. */
+/**
+ * StreamingLLM (arXiv 2309.17453): the first keys and the most recent ones. Unlike there, keys keep the positions that
+ * they were rotated to.
+ */
 function streaming({budget, sinks, denseLayers}: MethodOf<'streaming'>, verifier: LlamaConfig): Policy {
   return {
     plan: planOf(verifier, denseLayers, true),
@@ -144,7 +156,7 @@ function streaming({budget, sinks, denseLayers}: MethodOf<'streaming'>, verifier
   };
 }
 
-/** Sinks and recent keys, and the rest of the budget drawn from all others: for every layer and row anew. */
+/** The sinks, the recent keys, and random other keys up to the budget, drawn anew for every layer and row. */
 function random(
   {budget, sinks, recent, seed, denseLayers}: MethodOf<'random'>,
   verifier: LlamaConfig,
@@ -174,7 +186,7 @@ function random(
   };
 }
 
-/** The nucleus of the verifier's own attention. */
+/** The nucleus of the verifier's own attention, found by OracleSelect in each layer. */
 function oracle(
   {p, granularity, sinks, recent, denseLayers}: MethodOf<'oracle'>,
   verifier: LlamaConfig,
@@ -184,12 +196,12 @@ function oracle(
   return {plan, select: () => ({selector: {op: 'OracleSelect', attrs: {p, sinks, recent, sets}}})};
 }
 
-/** Pages by the bounds of their scores. */
+/** Quest: the pages of keys with the highest bounds of their scores, found by QuestSelect in each layer. */
 function quest({page, budget, denseLayers}: MethodOf<'quest'>, verifier: LlamaConfig): Policy {
   return {
     plan: planOf(verifier, denseLayers, false, verifier.numKeyValueHeads),
     select: () => ({selector: {op: 'QuestSelect', attrs: {page, budget}}}),
-    // The bounds of all full pages before a row's own; a row that sees them all need not choose.
+    // A row reads the bounds of all full pages before its own page, unless it sees all of them anyway.
     metadata({position, rows}) {
       const ofRows = Array.from({length: rows}, (_, t) => {
         const pages = pageOf(position + t, page);
@@ -198,4 +210,12 @@ function quest({page, budget, denseLayers}: MethodOf<'quest'>, verifier: LlamaCo
       return {ofRows, ofBlock: Math.max(...ofRows)};
     },
   };
+}
+
+/** @param shared whether all sparse layers read the same set; else each has `setsPerLayer` sets of its own */
+function planOf(verifier: LlamaConfig, denseLayers: number, shared: boolean, setsPerLayer = 1): SetsOfLayers {
+  const sets = Array.from({length: verifier.numHiddenLayers}, (_, layer) =>
+    layer < denseLayers ? -1 : shared ? 0 : (layer - denseLayers) * setsPerLayer,
+  );
+  return {sets, setsPerLayer};
 }

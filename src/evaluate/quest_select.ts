@@ -1,3 +1,4 @@
+/** The op QuestSelect, the method Quest (arXiv 2406.10774): it chooses pages of keys by bounds of their scores. */
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor3D} from '@tensorflow/tfjs-core';
 
@@ -9,9 +10,9 @@ import {keysOf} from './methods.js';
 const name = 'QuestSelect';
 
 export interface QuestSelectOptions {
-  /** Keys of a page; 16 by default. */
+  /** Keys of a page. Default 16. */
   page?: number;
-  /** Keys that a row sees at most, in whole pages; below 1 a share of the keys up to it. 256 by default. */
+  /** How many keys a row sees at most, in whole pages; below 1, a share of the keys up to the row. Default 256. */
   budget?: number;
 }
 
@@ -28,20 +29,20 @@ const run = defineOp<Required<QuestSelectOptions>>({
 
   composed([q, k, position]: [Tensor3D, Tensor3D, Tensor1D], {page, budget}) {
     const rows = q.shape[0];
-    const [groups, capacity] = k.shape;
+    const [kvHeads, capacity] = k.shape;
     const start = position.dataSync()[0];
-    const pages = pageOf(start + rows - 1, page); // those before the last row's own: all of them are full
+    const pages = pageOf(start + rows - 1, page); // the pages before the last row's own; all of them are full
     const bounds = pages > 0 ? upperBounds(q, k, pages, page).dataSync() : [];
-    const mask = new KeyMask(groups, rows, capacity);
-    for (let group = 0; group < groups; group++) {
+    const mask = new KeyMask(kvHeads, rows, capacity);
+    for (let kvHead = 0; kvHead < kvHeads; kvHead++) {
       for (let t = 0; t < rows; t++) {
         const visible = start + t + 1;
         const own = pageOf(start + t, page);
         const wanted = questPages(start + t, page, budget);
-        const from = (group * rows + t) * pages;
+        const from = (kvHead * rows + t) * pages;
         const bound = (i: number) => bounds[from + i];
         const best = [...Array(own).keys()].sort((a, b) => bound(b) - bound(a) || a - b).slice(0, wanted);
-        const row = mask.row(group, t);
+        const row = mask.row(kvHead, t);
         for (const i of [...best, own]) row.fill(1, i * page, Math.min((i + 1) * page, visible));
       }
     }
@@ -50,45 +51,53 @@ const run = defineOp<Required<QuestSelectOptions>>({
   },
 });
 
-/** The page that a position is on. */
+/** The index of the page that holds a position. */
 export function pageOf(position: number, page: number): number {
   return Math.floor(position / page);
 }
 
-/** How many of the full pages before its own a row sees. */
+/** How many of the full pages before its own page the row at `position` sees. */
 export function questPages(position: number, page: number, budget: number): number {
   const own = pageOf(position, page);
   const keys = keysOf(budget, position + 1);
   return keys > position ? own : Math.min(own, Math.max(0, Math.floor(keys / page) - 1));
 }
 
-/** The most that a key between a page's minimum and maximum could score, [G,T,pages]; the highest of a group's query heads. */
+/**
+ * Each page's bound for each row, [G,T,pages]: the highest score that a key of the page could have with any query head
+ * of the KV head.
+ */
 function upperBounds(q: Tensor3D, k: Tensor3D, pages: number, page: number): Tensor3D {
   const [rows, heads, size] = q.shape;
-  const groups = k.shape[0];
-  const paged = tf.reshape(tf.slice(k, [0, 0, 0], [groups, pages * page, size]), [groups, pages, page, size]);
-  const queries = tf.reshape(tf.transpose(q, [1, 0, 2]), [groups, (heads / groups) * rows, size]);
+  const kvHeads = k.shape[0];
+  const paged = tf.reshape(tf.slice(k, [0, 0, 0], [kvHeads, pages * page, size]), [
+    kvHeads,
+    pages,
+    page,
+    size,
+  ]);
+  const queries = tf.reshape(tf.transpose(q, [1, 0, 2]), [kvHeads, (heads / kvHeads) * rows, size]);
   const positive = tf.relu(queries);
   const bounds = tf.add(
     tf.matMul(positive, tf.max(paged, 2), false, true),
     tf.matMul(tf.sub(queries, positive), tf.min(paged, 2), false, true),
   );
-  return tf.max(tf.reshape(bounds, [groups, heads / groups, rows, pages]), 1);
+  return tf.max(tf.reshape(bounds, [kvHeads, heads / kvHeads, rows, pages]), 1);
 }
 
 /**
- * The keys that Quest lets each row read: whole pages, those that could hold the highest scores.
+ * Chooses keys as Quest does: whole pages, those that could hold the highest scores.
  *
- * A page's bound for a query is Σ_d max(q_d · min_d, q_d · max_d), min and max being taken over the page's keys. A row sees the page
- * that it is on itself, and of the full pages before it the floor(budget / page) − 1 with the highest bounds, ties to the lower
- * index. Each key/value head chooses for itself, by the highest bound of its query heads.
+ * A page's bound for a query is Σ_d max(q_d · min_d, q_d · max_d), where min and max are taken over the page's keys. A
+ * row sees its own page and, of the full pages before it, the floor(budget / page) − 1 with the highest bounds; ties go
+ * to the lower index. Each KV head chooses for itself, by the highest bound of its query heads.
  *
- * Source: Quest, arXiv 2406.10774, whose kernels read the current page always.
+ * Source: Quest, arXiv 2406.10774. Its kernels, too, always read the current page.
  *
  * @param q float32 [T,H,D]
  * @param k float32 [G,C,D], H a multiple of G
- * @param position int32 [1]: of row 0
- * @returns keys and bits int32 [G,C], counts int32 [G], kept int32 [G,T]: a set for each key/value head
+ * @param position int32 [1]: the position of row 0
+ * @returns keys and bits int32 [G,C], counts int32 [G], kept int32 [G,T]: a set for each KV head
  * @throws Error where a shape, a dtype or an option does not fit
  */
 export function questSelect(

@@ -1,4 +1,7 @@
-/** An evaluation's folder: files of JSON lines to which every piece of work is appended when it is done, and what they came to. */
+/**
+ * The folders that evaluations write. Every finished piece of work is appended to a file of JSON lines at once, so that
+ * a run which was ended can go on from there; the results are written when all is done.
+ */
 import {appendFileSync, existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync} from 'node:fs';
 import * as path from 'node:path';
 
@@ -6,9 +9,9 @@ import type {PasskeyRecord} from './passkey.js';
 import type {MethodResult, WindowRecord} from './result.js';
 import {passkeyTable, resultTable} from './tables.js';
 
-/** `windows.jsonl`, `results.jsonl` and the table `results.md`. */
+/** The folder of a perplexity evaluation: `windows.jsonl`, `results.jsonl` and the table `results.md`. */
 export class EvaluationFolder {
-  /** Of earlier runs. */
+  /** The records of earlier runs. */
   readonly records: WindowRecord[];
   private readonly file: string;
 
@@ -33,9 +36,9 @@ export class EvaluationFolder {
   }
 }
 
-/** `passkey.jsonl` and the table `passkey.md`. */
+/** The folder of a passkey evaluation: `passkey.jsonl` and the table `passkey.md`. */
 export class PasskeyFolder {
-  /** Of earlier runs. */
+  /** The records of earlier runs. */
   readonly records: PasskeyRecord[];
   private readonly file: string;
 
@@ -62,7 +65,12 @@ function appendLine(file: string, record: unknown): void {
   appendFileSync(file, `${JSON.stringify(record)}\n`);
 }
 
-/** What a file holds, which need not exist; its folder is made. A last line without its end was cut off by a crash: it is taken away. */
+/**
+ * Reads the records of a file and makes its folder; a file that does not exist has none. A last line without a newline
+ * was cut off when the run before crashed, so it is removed from the file.
+ * @param what names a record in the error message
+ * @throws Error where the folder cannot be made or a line is no record
+ */
 function readRecords<T>(file: string, what: string, isRecord: (value: T) => boolean): T[] {
   mkdirSync(path.dirname(file), {recursive: true});
   if (!existsSync(file)) return [];
@@ -75,7 +83,7 @@ function readRecords<T>(file: string, what: string, isRecord: (value: T) => bool
       const record = JSON.parse(line) as T;
       if (isRecord(record)) return record;
     } catch {
-      // Told below.
+      // The error below tells of it.
     }
     throw new Error(`${file}: line ${i + 1} must be ${what} as JSON but is '${line.slice(0, 40)}'`);
   });

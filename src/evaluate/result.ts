@@ -1,13 +1,20 @@
-/** What a method's windows come to. */
+/** The records of windows, and the results of a method that are computed from them. */
 import {readReductions, type ReadSums} from '../selection/key_reads.js';
 import {BUCKETS, bucketStart, type ScoreSums} from './scores.js';
 
-/** One method on one window: a line of `windows.jsonl`. All numbers are sums, so that windows add up. */
+/**
+ * One method on one window: a line of `windows.jsonl`. Scores and reads are sums, so that the records of windows can be
+ * added.
+ */
 export interface WindowRecord {
-  /** Tells method, models, layer map, prompt and tokens from all others: a run that goes on skips what has its key. */
+  /**
+   * A hash of the method, the models, the layer map, the prompt's length and the tokens. A run that goes on skips what
+   * has a record.
+   */
   key: string;
-  /** As it was asked for. */
+  /** The method as the user wrote it. */
   method: string;
+  /** Name of the text. */
   text: string;
   /** Character of the text at which the window begins. */
   from: number;
@@ -17,39 +24,43 @@ export interface WindowRecord {
 }
 
 export interface MethodResult {
-  /** As it was asked for. */
+  /** The method as the user wrote it. */
   method: string;
-  /** Of a decoded token. */
+  /** Perplexity of the decoded tokens. */
   perplexity: number;
-  /** Perplexity against dense attention's on the same windows, less 1; and its standard error over windows, where there are several. */
+  /** Perplexity divided by that of dense attention on the same windows, minus 1. */
   change: number;
+  /** Standard error of `change` over windows; undefined for a single window. */
   changeError?: number;
   /** 1 - kept keys / visible keys, over the decoded rows of the sparse layers; 0 where there are none. */
   kvReduction: number;
-  /** The same over all layers, the dense ones with every key kept. */
+  /** The same over all layers; dense layers keep every key. */
   kvReductionAll: number;
-  /** `kvReduction` with what the method reads of the cache to choose (Quest's pages) counted as keys. */
+  /** `kvReduction` where what the method reads of the cache to choose keys (Quest's bounds of pages) counts as keys, too. */
   readReduction: number;
   /**
-   * Bytes that verification moves for a decoded token: keys and values (a block's union once in a sparse layer, every key in a dense one), lists
-   * of keys, and what choosing reads; for blocks that are accepted whole.
+   * Bytes that verification moves for a decoded token, where every block is accepted whole: keys and values (in a
+   * sparse layer the union of a block's keys once, in a dense layer every key), lists of keys, and what choosing keys
+   * reads.
    */
   bytesPerToken: number;
-  /** 1 - that / the same with every key read. */
+  /** 1 - bytes moved / bytes that dense attention would read. */
   bytesReduction: number;
-  /** Share of positions whose likeliest token is dense attention's. */
+  /** Share of positions whose likeliest token is also the likeliest under dense attention. */
   agreement: number;
-  /** How the draft would fare; undefined without one. */
+  /** How many drafted tokens would be accepted; undefined without a draft. */
   acceptance?: {
-    /** Share of drafted tokens that are accepted at temperature 1 (the mean of Σ min(p, q)), and at temperature 0. */
+    /** Share of drafted tokens accepted at temperature 1: the mean of Σ min(p, q) over positions. */
     sampled: number;
+    /** Share of drafted tokens accepted at temperature 0. */
     greedy: number;
-    /** Drafted tokens accepted a block of `gamma`, expected. */
+    /** Expected number of accepted tokens of a round of `gamma` drafted tokens, at temperature 1. */
     sampledLength: number;
+    /** The same at temperature 0. */
     greedyLength: number;
     gamma: number;
   };
-  /** Perplexity by position of the token, `from` up to and without `to`. */
+  /** Perplexity by position of the token, from `from` to `to` - 1. */
   positions: {from: number; to: number; perplexity: number}[];
   windows: number;
   /** Decoded tokens in all. */
@@ -59,13 +70,14 @@ export interface MethodResult {
 
 const sum = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b, 0);
 
-/** A window's mean log-loss. */
+/** Mean negative log-likelihood of a window's tokens, in nats. */
 const loss = ({scores}: WindowRecord) => sum(scores.nll) / sum(scores.tokens);
 
 /**
- * @param records the method's, a window each
- * @param dense those of dense attention on the same windows, in the same order
- * @param gamma tokens that a full block drafts
+ * Adds up the records of a method.
+ * @param records one record for each window
+ * @param dense the records of dense attention on the same windows, in the same order
+ * @param gamma drafted tokens of a full block
  */
 export function summarise(
   method: string,
@@ -121,7 +133,7 @@ function addUp(all: readonly ReadSums[]): ReadSums {
   return total;
 }
 
-/** Of the mean. */
+/** The standard error of the mean. */
 function standardError(values: readonly number[]): number {
   const mean = sum(values) / values.length;
   const variance = sum(values.map((value) => (value - mean) ** 2)) / (values.length - 1);

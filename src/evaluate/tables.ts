@@ -1,4 +1,4 @@
-/** Results as Markdown tables that are also to be read as they are. */
+/** Results of evaluations as Markdown tables, padded so that they are readable in a terminal, too. */
 import type {PasskeyRecord} from './passkey.js';
 import type {MethodResult} from './result.js';
 
@@ -24,7 +24,10 @@ export function resultTable(results: readonly MethodResult[]): string {
   return table(head, rows);
 }
 
-/** A row for each method, key and length: found keys by depth, of all depths, and of all their tokens. */
+/**
+ * A row for each kind of passkey, length and method: the share of passkeys found at each depth and at all depths, and
+ * of answer tokens found.
+ */
 export function passkeyTable(records: readonly PasskeyRecord[]): string {
   const depths = [...new Set(records.map(({depth}) => depth))];
   const head = ['method', 'key', 'length', ...depths.map((depth) => `at ${percent(depth, 0)}`)];

@@ -1,11 +1,11 @@
-/** The pieces of texts that are decoded. */
+/** Cuts the pieces out of texts that evaluations decode. */
 import {createHash} from 'node:crypto';
 
 import type {LlamaTokenizer} from '../../models/hf/tokenizer.js';
 import type {Check} from '../options.js';
 
 export interface EvaluationText {
-  /** What it is called in the results. */
+  /** The text's name in the results. */
   name: string;
   text: string;
 }
@@ -17,21 +17,22 @@ export const IS_TEXT: Check = [
 ];
 
 export interface Window {
+  /** Name of the text. */
   text: string;
-  /** Character of the text at which it begins. */
+  /** Character of the text at which the window begins. */
   from: number;
-  /** `length` of them; the first is the token that begins a text, which attention rests on. */
+  /** The first one is the token that begins a text, on which models rest much of their attention. */
   tokens: number[];
-  /** SHA-256 of the tokens, shortened: what tells it from others. */
+  /** SHA-256 of the tokens, shortened; identifies the window. */
   hash: string;
 }
 
-/** Characters that are tokenised for each token wanted; more where they were not enough. */
+/** Characters that are tokenised for each token wanted, at first; if they give too few tokens, twice as many are tried. */
 const CHARACTERS = 6;
 
 /**
- * `count` windows of a text, evenly spread over it; fewer where they would overlap, none where it is shorter than one. Each begins at a
- * word's beginning.
+ * Cuts `count` windows of `length` tokens out of a text, evenly spread over it: fewer where they would overlap, none
+ * where the text is shorter than a window. Each begins at the beginning of a word.
  */
 export function cutWindows(
   {name, text}: EvaluationText,
@@ -53,7 +54,8 @@ export function cutWindows(
 }
 
 /**
- * `length` tokens of a text from a word's beginning, `place` of the way (in [0, 1)) to the last that is far enough from its end.
+ * Cuts `length` tokens out of a text, from the beginning of a word.
+ * @param place where to begin, in [0, 1): 0 is the text's beginning, 1 the last place with enough text after it
  * @throws Error where the text is shorter
  */
 export function excerpt(
@@ -75,7 +77,10 @@ function wordAfter(text: string, from: number): number {
   return word < 0 ? text.length : from + space + word;
 }
 
-/** The first `length` tokens of the text from `begin`, and the character before which they end, at the latest. */
+/**
+ * The first `length` tokens of the text from `begin`, and the character at or before which they end; undefined where
+ * the text is too short.
+ */
 function encodeAtLeast(
   text: string,
   begin: number,
@@ -85,7 +90,7 @@ function encodeAtLeast(
   for (let characters = CHARACTERS * length; ; characters *= 2) {
     const end = Math.min(text.length, begin + characters);
     const tokens = tokenizer.encode(text.slice(begin, end));
-    // Where the piece was cut its last tokens may not be the text's.
+    // Cutting the piece may have changed its last tokens, so more than `length` are wanted unless the text ends here.
     if (tokens.length > length + CHARACTERS || (end === text.length && tokens.length >= length)) {
       const used = tokens.slice(0, length);
       return {tokens: used, end: begin + tokenizer.decode(used).length};

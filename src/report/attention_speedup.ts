@@ -1,4 +1,4 @@
-/** Attention over chosen keys against attention over all of them: Figure 4 of the paper. */
+/** The figure that compares the time of attention over chosen keys with that over all keys: Figure 4 of the paper. */
 import {byDevice} from './devices.js';
 import {COLOURS} from './draw.js';
 import {
@@ -16,14 +16,17 @@ import type {CpuBench, GpuBench} from './read.js';
 
 const TITLE = 'Attention over chosen keys (Figure 4)';
 
+/** One measurement of both kinds of attention. */
 interface Measured {
-  /** A model's shape; one panel each. */
+  /** The model shape that was measured; each has a panel. */
   shape: string;
   rows: number;
   keys: number;
-  /** Of the keys, that are read. */
+  /** Share of the keys that is read. */
   share: number;
+  /** Microseconds of SparseAttention. */
   us: number;
+  /** Microseconds of CausalAttention. */
   denseUs: number;
 }
 
@@ -65,7 +68,7 @@ export async function drawAttentionSpeedup(
   return {figure, missing};
 }
 
-/** Blocks of several rows: what verification runs. */
+/** Measurements of blocks of several rows, as verification has them. */
 function cpuRows({kernels}: CpuBench): Measured[] {
   const dense = new Map<string, number>();
   for (const {kernel, shape, us} of kernels) if (kernel === 'CausalAttention') dense.set(shape, us);
@@ -91,7 +94,7 @@ function gpuRows({rows}: GpuBench): Measured[] {
   });
 }
 
-/** Of the plot, whatever is measured. */
+/** Ends of the vertical axis; the lower end moves down where something is slower. */
 const [SLOWEST, FASTEST] = [0.5, 20];
 
 async function panel(device: string, shape: string, measured: Measured[]): Promise<Panel> {

@@ -1,17 +1,17 @@
-/** What the benches measured on the CPU and on a GPU, for figures that show both. */
+/** Collects the measurements of a CPU and of a GPU for figures that show both. */
 import type {Missing} from './figure.js';
 import type {CpuBench, GpuBench} from './read.js';
 
 export interface Measurements<T> {
   device: 'CPU' | 'GPU';
   machine: string;
-  /** One or more. */
+  /** At least one measurement. */
   measured: T[];
 }
 
 /**
- * The devices with measurements of a kernel, and what is missing of the others.
- * @param title the figure's
+ * Returns the devices that have measurements of a kernel, and what is missing for the others.
+ * @param title the figure's title
  */
 export function byDevice<T>(
   {title, kernel}: {title: string; kernel: string},

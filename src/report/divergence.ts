@@ -1,4 +1,4 @@
-/** Which draft layer stands for each verifier layer: Figure 2 of the paper. */
+/** The figure of the layer map: how far the attention of draft and verifier layers is apart. Figure 2 of the paper. */
 import {drawHeatmap} from './heatmap.js';
 import {fixed, grouped, type Drawn, type Figure, type Table} from './figure.js';
 import type {DrawnMap} from './read.js';
@@ -18,7 +18,7 @@ export async function drawDivergence(map: DrawnMap | undefined): Promise<Drawn> 
       `Kullback-Leibler divergence in nats of the attention of each verifier layer from that of each draft layer, means over heads and over ${grouped(map.text.rows)} rows of text in windows of ${grouped(map.text.window)} tokens. Boxed: the draft layer that each verifier layer is mapped to, the map that never decreases with the least sum.`,
       ...(map.mixture
         ? [
-            'The map in use is a mixture: weights of all the draft’s heads and of the verifier’s own attention before; the table has what that leaves.',
+            'The map in use is a mixture of all the draft’s heads and the verifier’s attention history; the table has the divergence that it leaves.',
           ]
         : []),
     ],

@@ -1,18 +1,22 @@
-/** How every picture is drawn: Vega or Vega-Lite to SVG text, without a browser, in one style. */
+/** Draws pictures from Vega or Vega-Lite specifications as SVG text, without a browser and all in one style. */
 import type {Config, Spec} from 'vega';
 import type {TopLevelSpec} from 'vega-lite';
 
-/** A picture as SVG text. Its ink is `currentColor`, so that a page's light or dark ink is the picture's. */
+/**
+ * A picture as SVG text. It is drawn in `currentColor`, so that it takes the text colour of the page around it, light
+ * or dark.
+ */
 export type Svg = string;
 
+/** What a screen reader says of a picture. */
 export interface Words {
-  /** In a few words. */
+  /** A few words. */
   title: string;
-  /** What there is to see, for those who do not see it. */
+  /** What there is to see, for readers who do not see it. */
   description: string;
 }
 
-/** Of Okabe and Ito: told apart by all kinds of colour vision, on white and on black. */
+/** The palette of Okabe and Ito, which people with any colour vision can tell apart, on white and on black. */
 export const COLOURS = {
   blue: '#0072b2',
   vermilion: '#d55e00',
@@ -28,6 +32,7 @@ export const FONT = 'Helvetica, Arial, sans-serif';
 export const FONT_SIZE = 12;
 /** Titles are bold. */
 export const TITLE_SIZE = 13;
+/** How much wider bold text is. */
 const BOLD = 1.15;
 
 const axis = {
@@ -46,11 +51,13 @@ const STYLE: Config = {
   },
 };
 
-/** Vega-Lite; all of it drawn in one style. */
+/**
+ * Draws a Vega-Lite specification in the style of the reports.
+ * @throws Error where Vega-Lite warns, since it then ignores a part of the specification
+ */
 export async function drawLite(spec: TopLevelSpec, words: Words): Promise<Svg> {
   const lite = await import('vega-lite');
   const {logger} = await import('vega');
-  // What Vega-Lite does not draw as it was told is not drawn at all.
   const strict = Object.assign(logger(), {
     warn: (...problems: unknown[]) => {
       throw new Error(`[report] '${words.title}' cannot be drawn: ${problems.join(' ')}`);
@@ -60,7 +67,10 @@ export async function drawLite(spec: TopLevelSpec, words: Words): Promise<Svg> {
   return draw(lite.compile({...spec, config} as TopLevelSpec, {logger: strict}).spec, words);
 }
 
-/** Vega; both libraries are ES modules, loaded when something is to be drawn. */
+/**
+ * Draws a Vega specification in the style of the reports. Vega and Vega-Lite are ES modules, so they are imported when
+ * needed.
+ */
 export async function draw(spec: Spec, {title, description}: Words): Promise<Svg> {
   const vega = await import('vega');
   const {textMetrics} = vega as unknown as {textMetrics: TextMetrics};
@@ -82,12 +92,12 @@ export async function draw(spec: Spec, {title, description}: Words): Promise<Svg
   }
 }
 
-/** The picture as a file of its own, which has no page to take ink and paper from. */
+/** Gives the picture dark ink on a white ground, for a file that no page surrounds. */
 export function standalone(svg: Svg): string {
   return svg.replace(/^<svg /, '<svg style="color:#1c1c1c;background:#fff" ');
 }
 
-/** For text and quoted attributes of HTML and of SVG. */
+/** Escapes a text for the content and the quoted attributes of HTML and SVG elements. */
 export function escape(text: string): string {
   const entities: Record<string, string> = {
     '&': '&amp;',
@@ -99,7 +109,7 @@ export function escape(text: string): string {
   return printable(text).replace(/[&<>"']/g, (character) => entities[character]);
 }
 
-/** What XML has no place for, escaped or not, is shown as unknown. */
+/** Replaces characters that XML does not allow, even escaped, by the replacement character U+FFFD. */
 function printable(text: string): string {
   // eslint-disable-next-line no-control-regex
   return text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, '\ufffd');
@@ -109,11 +119,16 @@ interface TextMetrics {
   width: (item: {fontSize?: number; fontWeight?: string | number}, text: unknown) => number;
 }
 
-/** Pictures being drawn, and what measured text before the first of them. */
+/** How many pictures are being drawn. */
 let drawing = 0;
+/** Vega's own measure of text, to be restored when all pictures are drawn. */
 let before: TextMetrics['width'];
 
-/** Vega's own estimate, where there is no canvas, is a third too wide: pictures would have empty margins. */
+/**
+ * Makes Vega measure text by {@link textWidth}. Without a canvas its own estimate is a third too wide and leaves empty
+ * margins.
+ * @returns a function to call when the picture is drawn; the last such call restores Vega's measure
+ */
 function measureBy(metrics: TextMetrics): () => void {
   if (drawing++ === 0) before = metrics.width;
   metrics.width = ({fontSize = 11, fontWeight}, text) =>
@@ -124,7 +139,10 @@ function measureBy(metrics: TextMetrics): () => void {
   };
 }
 
-/** Of the longest line, in pixels, on the safe side: the page's reader may have another font. */
+/**
+ * Estimates the width of the longest line in pixels, rather too wide than too narrow, since a reader may have another
+ * font.
+ */
 export function textWidth(text: string, fontSize: number = FONT_SIZE): number {
   const em = (letter: string) => {
     if (/[ilj.,:;'| ]/.test(letter)) return 0.34;
@@ -134,7 +152,7 @@ export function textWidth(text: string, fontSize: number = FONT_SIZE): number {
   return fontSize * Math.max(...text.split('\n').map(ems));
 }
 
-/** In one line, and its beginning alone where that is wider than so many pixels. */
+/** Puts a text on one line and cuts its end off with an ellipsis where it is wider than `width` pixels. */
 export function shorten(words: string, width: number, fontSize: number = FONT_SIZE): string {
   const text = words.replace(/\s+/g, ' ');
   if (textWidth(text, fontSize) <= width) return text;
@@ -143,7 +161,7 @@ export function shorten(words: string, width: number, fontSize: number = FONT_SI
   return `${letters.join('')}…`;
 }
 
-/** The same for a picture's title. */
+/** Shortens the title of a picture, which is bold and larger than other text. */
 export function shortenTitle(words: string, width: number): string {
   return shorten(words, width, BOLD * TITLE_SIZE);
 }

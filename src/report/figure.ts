@@ -1,15 +1,15 @@
-/** What a figure is made of, and the numbers' forms. */
+/** The parts of a report's figures, and the formats of their numbers. */
 import type {Svg} from './draw.js';
 
 export interface Panel {
-  /** Of its file in `figures/`, without the ending. */
+  /** Name of the picture's file in `figures/`, without the ending. */
   name: string;
   svg: Svg;
 }
 
 export interface Table {
   title: string;
-  /** The first column is words, the others are numbers. */
+  /** Column titles. The first column holds words, the others numbers. */
   head: string[];
   rows: string[][];
 }
@@ -17,25 +17,25 @@ export interface Table {
 export interface Figure {
   id: string;
   title: string;
-  /** What is to be seen and how it was made; a paragraph each. */
+  /** Paragraphs that say what the figure shows and how it was measured. */
   notes: string[];
   panels: Panel[];
   tables: Table[];
-  /** A text whose words are shaded: how much, from 0 to 1; undefined: not at all. */
+  /** A text whose words are shaded, from 0 to 1; undefined: not shaded. */
   passage?: {note: string; words: {text: string; shade?: number}[]};
 }
 
-/** What could not be drawn. */
+/** A figure that could not be drawn. */
 export interface Missing {
-  /** The figure, or a part of it. */
+  /** Title of the figure, or of a part of it. */
   figure: string;
-  /** Why. */
+  /** Why it could not be drawn. */
   reason: string;
-  /** What makes the data. */
+  /** The command that makes the missing data. */
   command: string;
 }
 
-/** Figures have parts of their own data: some may be there and some not. */
+/** The outcome of drawing one figure. Parts of it may be drawn while the data of other parts are missing. */
 export interface Drawn {
   figure?: Figure;
   missing: Missing[];
@@ -54,24 +54,24 @@ export function fixed(value: number | undefined, digits: number): string {
   return value === undefined ? '' : value.toFixed(digits);
 }
 
-/** To so many significant digits, without an exponent. */
+/** The value with `digits` significant digits, without an exponent. */
 export function significant(value: number | undefined, digits = 3): string {
   if (value === undefined) return '';
   const rounded = Number(value.toPrecision(digits));
   return Math.abs(rounded) >= 1000 ? grouped(rounded) : String(rounded);
 }
 
-/** 12,345 */
+/** The value with commas between thousands: 12,345. */
 export function grouped(value: number): string {
   return value.toLocaleString('en-US', {maximumFractionDigits: 0});
 }
 
-/** 2048 as 2K, as the axes have it. */
+/** Multiples of 1024 with a K: 2048 is 2K. */
 export function binary(value: number): string {
   return value >= 1024 && value % 1024 === 0 ? `${value / 1024}K` : grouped(value);
 }
 
-/** A part of a file's name. */
+/** Makes a name fit for a part of a file's name. */
 export function fileName(name: string): string {
   return (
     name

@@ -1,21 +1,22 @@
-/** The layer map as a picture: Figure 2 of the paper. */
+/** `heatmap`: draws a layer map and the divergences behind it, as in Figure 2 of the paper. */
 import type {Spec} from 'vega';
 
 import {draw, standalone, type Svg} from './draw.js';
 
 /**
- * A heatmap of the divergences between the attention of every verifier layer and every draft layer, with the cells of the
- * layer map boxed, as SVG text. Drawn by Vega, without a browser.
+ * Draws a heatmap of the divergences between the attention of every verifier layer and every draft layer, with the
+ * cells of the layer map boxed. Vega draws it, without a browser.
  *
- * @param divergence `[verifier layers][draft layers]`: KL(verifier ‖ draft), in nats.
- * @param layers For every verifier layer the draft layer that it is mapped to.
- * @throws If the rows' lengths differ or a layer is out of range.
+ * @param divergence [verifier layers][draft layers], KL(verifier ‖ draft) in nats
+ * @param layers the draft layer that each verifier layer is mapped to
+ * @returns SVG text
+ * @throws Error where the rows differ in length, there are none, or a layer is out of range
  */
 export async function heatmap(divergence: number[][], layers: number[]): Promise<string> {
   return standalone(await drawHeatmap(divergence, layers));
 }
 
-/** The same for a page, which gives it ink and ground. */
+/** Draws the same for a page, which gives it ink and ground. */
 export async function drawHeatmap(divergence: number[][], layers: number[]): Promise<Svg> {
   checkShapes(divergence, layers);
   return draw(heatmapSpec(divergence, layers), {
@@ -50,7 +51,7 @@ function heatmapSpec(divergence: number[][], layers: number[]): Spec {
   );
   const rows = divergence.length;
   const columns = divergence[0].length;
-  // Numbers are written into the cells while there is room for them.
+  // The numbers are written into the cells where there is room for them.
   const side = Math.max(20, Math.min(52, Math.floor(720 / Math.max(rows, columns))));
   const cell = {
     x: {scale: 'draft', field: 'draft'},
@@ -97,7 +98,7 @@ function heatmapSpec(divergence: number[][], layers: number[]): Spec {
         type: 'rect',
         name: 'map',
         from: {data: 'chosen'},
-        // Inset by half the stroke, so that the boxes of neighbouring rows stay apart.
+        // The boxes are inset, so that those of neighbouring rows stay apart.
         encode: {
           enter: {
             x: {scale: 'draft', field: 'draft', offset: 2},
@@ -113,7 +114,7 @@ function heatmapSpec(divergence: number[][], layers: number[]): Spec {
   };
 }
 
-/** A cell's number, white on the dark colours of a large divergence and black on the light ones of a small one. */
+/** Writes each cell's number, in white on the dark colours of large divergences and in black on light colours. */
 function label(): NonNullable<Spec['marks']>[number] {
   return {
     type: 'text',

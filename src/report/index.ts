@@ -1,4 +1,4 @@
-/** A folder of results as one page of figures. */
+/** `report`: draws a folder of results as one HTML page of figures. */
 import {existsSync, mkdirSync, writeFileSync} from 'node:fs';
 import * as path from 'node:path';
 
@@ -28,9 +28,9 @@ export interface ReportOptions extends Pick<
 > {
   /** Where `report.html` and `figures/` go. Default: the folder itself. */
   out?: string;
-  /** What the pair decodes for the picture of kept keys. Default: a passage of the package's. */
+  /** The text that the pair decodes for the picture of kept keys. Default: a passage of the package. */
   text?: string;
-  /** Of that picture: share of the draft's attention that the kept keys hold, in (0, 1]. Default 0.95. */
+  /** Share of the draft's attention that the kept keys hold in that picture, in (0, 1]. Default 0.95. */
   p?: number;
   /** Ends the work with an error. */
   signal?: AbortSignal;
@@ -41,20 +41,24 @@ export interface Report {
   page: string;
   /** The pictures' files. */
   figures: string[];
-  /** What could not be drawn, and what would make its data. */
+  /** Figures that could not be drawn, and the commands that make their data. */
   missing: Missing[];
 }
 
 /**
- * Draws what is in a folder: `results.jsonl` and `passkey.jsonl` of `evaluate` (there, or in folders in it), `bench.json` and `bench-gpu.json` (what
- * the benches printed), and `layer_map.json`; without that one the map beside the verifier. The pair decodes a passage for a picture of what it reads.
+ * Draws the results in a folder:
+ * - `results.jsonl` and `passkey.jsonl` of `evaluate`, in the folder or in folders directly inside it,
+ * - `bench.json` and `bench-gpu.json`, which hold what the benches printed,
+ * - `layer_map.json`, or else the layer map beside the verifier.
+ *
+ * The pair also decodes a passage for a picture of the keys that it reads.
  *
  * ```ts
  * const {page, missing} = await report('results');
  * ```
  *
- * @returns the files that were written, and what is missing
- * @throws Error where a file is not what its command writes, an option does not fit, or the signal fires
+ * @returns the files that were written, and the figures that are missing
+ * @throws Error where a file does not have its command's format, an option does not fit, or the signal fires
  */
 export async function report(dir: string, options: ReportOptions = {}): Promise<Report> {
   const {runs, bench, gpu} = readFiles(dir);
@@ -85,7 +89,7 @@ export async function report(dir: string, options: ReportOptions = {}): Promise<
   return {page, figures: files, missing};
 }
 
-/** The map that was asked for, or the one that stands with the results. */
+/** The layer map that was asked for, or the one in the folder of results. */
 function mapOf(dir: string, {layerMap}: ReportOptions): string | LayerMap | undefined {
   const file = path.join(dir, 'layer_map.json');
   return layerMap ?? (existsSync(file) ? file : undefined);
@@ -97,7 +101,10 @@ async function drawMap(dir: string, options: ReportOptions): Promise<Drawn> {
   return drawDivergence(source === undefined ? undefined : readMap(source));
 }
 
-/** The pair that is there without being asked for may be no pair, or another one than the map's: then its picture is left out. */
+/**
+ * Draws the kept keys of a passage. A default pair that cannot be loaded or does not fit the map is reported as
+ * missing, not as an error.
+ */
 async function drawPassage(dir: string, options: ReportOptions): Promise<Drawn> {
   const {draft, verifier, backend, onProgress, text = LONG_PASSAGE, p, signal} = options;
   const isAskedFor = draft !== undefined || verifier !== undefined || options.layerMap !== undefined;

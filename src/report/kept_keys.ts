@@ -1,4 +1,7 @@
-/** What the verifier read of one passage: a picture over layers and positions, one over rows and positions, and the passage itself. */
+/**
+ * Draws which keys of a passage the verifier read: a picture over layers and positions, pictures over rows and
+ * positions, and the passage with its words shaded.
+ */
 import type {Spec} from 'vega';
 
 import type {KeptKeys, KeptSet} from '../evaluate/kept_keys.js';
@@ -7,17 +10,17 @@ import {grouped, percent, type Figure, type Panel, type Table} from './figure.js
 
 export const KEPT_KEYS_TITLE = 'What the verifier reads of a passage';
 
-/** Pictures of rows and positions are drawn of so many sets of layers at most. */
+/** At most this many sets have a picture over rows and positions. */
 const MOST_SETS = 6;
-/** Columns of the picture over layers, at most. */
+/** Most columns of the picture over layers. */
 const MOST_COLUMNS = 160;
 const STRIP_WIDTH = 640;
 const ROWS_SIDE = 300;
 
 export interface KeptKeysPictures {
-  /** Layers over positions: the share of later rows that read a key. */
+  /** Layers over positions: the share of later rows that read the key. */
   layers: Svg;
-  /** Rows over positions, for each set of layers that reads the same keys, the first six of them. */
+  /** Rows over positions, one picture for each of the first six sets of layers that read the same keys. */
   rows: Svg[];
 }
 
@@ -34,14 +37,17 @@ export async function drawKeptKeys(kept: KeptKeys): Promise<KeptKeysPictures> {
   return {layers: standalone(layers), rows: rows.map(standalone)};
 }
 
-/** The same for a page, which gives them ink and ground. */
+/** Draws the same for a page, which gives them ink and ground. */
 async function drawPictures(kept: KeptKeys): Promise<KeptKeysPictures> {
   const rows: Svg[] = [];
   for (const set of kept.sets.slice(0, MOST_SETS)) rows.push(await rowsPicture(kept, set));
   return {layers: await layersPicture(kept), rows};
 }
 
-/** @param pair the models' names */
+/**
+ * The figure of a report.
+ * @param pair the models' names in words
+ */
 export async function drawKeptKeysFigure(kept: KeptKeys, pair: string): Promise<Figure> {
   const {layers, rows} = await drawPictures(kept);
   const {tokens, first, p, gamma, sinks, recent, sets, kvReduction} = kept;
@@ -81,7 +87,7 @@ function reduction({first}: KeptKeys, {rows}: KeptSet): number {
   return 1 - sum(rows.map((row) => sum([...row]))) / sum(rows.map((_, r) => first + r + 1));
 }
 
-/** Of the rows that come `recent` tokens or more after the key, the share that reads it; undefined where there are none. */
+/** The share of rows `recent` tokens or more after the key that read it; undefined where there are no such rows. */
 function laterShare({first, recent}: KeptKeys, {rows}: KeptSet, key: number): number | undefined {
   const later = rows.slice(Math.max(0, key + recent - first));
   if (later.length === 0) return undefined;
@@ -96,13 +102,13 @@ function meanShare(kept: KeptKeys, key: number): number | undefined {
   return shares.reduce<number>((sum, share, i) => sum + share! * weights[i], 0) / total;
 }
 
-/** Vega's own scheme `viridis`, with the dark end for much. */
+/** Vega's colour scheme `viridis`; scales reverse it so that dark stands for much. */
 const RAMP = {scheme: 'viridis'};
 
 function layersPicture(kept: KeptKeys): Promise<Svg> {
   const {tokens, recent, denseLayers, sets} = kept;
   const layers = [...denseLayers, ...sets.flatMap((set) => set.layers)].sort((a, b) => a - b);
-  const step = Math.ceil(tokens.length / MOST_COLUMNS); // positions of a column
+  const step = Math.ceil(tokens.length / MOST_COLUMNS); // positions in a column
   const columns = Math.ceil(tokens.length / step);
   const side = Math.floor(STRIP_WIDTH / columns);
   const cells = Array.from({length: columns}, (_, column) => {
@@ -151,7 +157,7 @@ function layersPicture(kept: KeptKeys): Promise<Svg> {
         encode: {
           enter: {
             x: {scale: 'column', field: 'column'},
-            width: {value: side + 0.4}, // so that no ground shows between two of them where a page scales the picture
+            width: {value: side + 0.4}, // wider than a column, so that no gaps show where a page scales the picture
             y: {scale: 'layer', field: 'layer'},
             height: {scale: 'layer', band: 1},
             fill: {scale: 'share', field: 'share'},
@@ -205,7 +211,7 @@ function rowsPicture({tokens, first, sinks, recent}: KeptKeys, {layers, rows}: K
       {orient: 'left', scale: 'row', title: 'position of the row, tokens', tickCount: 5},
     ],
     marks: [
-      // What a row could see: all that is not past it.
+      // The keys that each row could see: those up to its own position.
       {
         type: 'path',
         encode: {
@@ -228,7 +234,7 @@ function rowsPicture({tokens, first, sinks, recent}: KeptKeys, {layers, rows}: K
   });
 }
 
-/** One path of unit squares, those of a column that follow one another joined. */
+/** An SVG path of unit squares where `test` holds. Consecutive squares of a column are joined. */
 function runs(rowCount: number, keys: number, test: (row: number, key: number) => boolean): string {
   let path = '';
   for (let key = 0; key < keys; key++) {

@@ -1,19 +1,23 @@
-/** Where the words of a chart go, so that none covers another. */
+/** Places the labels of a chart so that none covers another. */
 import {FONT_SIZE, textWidth} from './draw.js';
 
-/** A point or a place on a line, in pixels from the plot's upper left corner. */
+/** A place in pixels from the plot's upper left corner. */
 export interface Place {
   x: number;
   y: number;
 }
 
+/** A label of the point at (x, y). */
 export interface Label extends Place {
-  /** The point that it speaks of. */
   text: string;
-  /** A series' name is always told, beside its last point; a point's own where there is room for it. */
+  /**
+   * Whether the label must be shown, as the name of a series beside its last point; others are shown where there is
+   * room.
+   */
   required: boolean;
 }
 
+/** A label at its final place. */
 export interface PlacedLabel extends Place {
   text: string;
   align: 'left' | 'center' | 'right';
@@ -27,18 +31,19 @@ interface Box {
 }
 
 const HEIGHT = FONT_SIZE;
-/** From a point to its label. */
+/** Pixels from a point to its label. */
 const GAP = 7;
-/** What it costs to cover a label, a point, a piece of a line: the first is never done. */
+/** Costs of covering a label, a point or a piece of a line, and of leaving the room. Covering a label is the last resort. */
 const COST = {label: 1000, point: 10, line: 1, outside: 1000};
 
 /**
- * Tries places round each point, the names of series first, and takes the one that covers least. A name that would cover another is moved
- * up or down until it does not.
+ * Tries places around the point of each label, required labels first, and takes the place with the least cost. Required
+ * labels are tried at several heights; other labels are dropped where every place would cover a label or leave the
+ * room.
  *
- * @param points of all series
+ * @param points the points of all series
  * @param lines places along the lines, a few pixels apart
- * @param room labels stay in it
+ * @param room the box that labels should stay in
  */
 export function placeLabels(
   labels: readonly Label[],

@@ -1,4 +1,4 @@
-/** A chart of lines whose names stand beside them. */
+/** Line charts in which the name of each line stands beside its last point. */
 import type {TopLevelSpec} from 'vega-lite';
 
 import {FONT, FONT_SIZE, INK, drawLite, shorten, shortenTitle, type Svg, type Words} from './draw.js';
@@ -7,9 +7,9 @@ import {placeLabels, type Label, type Place} from './labels.js';
 export interface Point {
   x: number;
   y: number;
-  /** Written beside it where there is room. */
+  /** Written beside the point where there is room. */
   label?: string;
-  /** Half the length of its error bar, in units of y. */
+  /** Half the length of the point's error bar, in units of y. */
   error?: number;
 }
 
@@ -17,20 +17,20 @@ export interface Series {
   name: string;
   colour: string;
   dashed?: boolean;
-  /** A line without dots: a bound, not a measurement. */
+  /** Whether the line has no dots, as a bound, which is no measurement. */
   bare?: boolean;
-  /** In the order of the line. */
+  /** Points in the order in which the line joins them. */
   points: Point[];
 }
 
 export interface Axis {
-  /** With its unit. */
+  /** The title with the unit. */
   title: string;
   scale: 'linear' | 'log';
   domain: [number, number];
-  /** Default: chosen by Vega. */
+  /** Default: Vega chooses. */
   ticks?: number[];
-  /** Numbers as they are, shares as percent, 2048 as 2K, or factors as 2×. */
+  /** `number`: as it is; `percent`: 0.2 as 20%; `binary`: 2048 as 2K; `times`: 2 as 2 ×. Default `number`. */
   format?: 'number' | 'percent' | 'binary' | 'times';
 }
 
@@ -42,7 +42,7 @@ export interface Chart extends Words {
   reference?: {y: number; name: string};
   /** Pixels right of the plot for the names of the lines. */
   margin: number;
-  /** Of the plot, in pixels. */
+  /** Size of the plot in pixels. */
   size?: Size;
 }
 
@@ -86,7 +86,7 @@ function check({title, series}: Chart): void {
       throw new Error(`[report] '${title}' must have finite points in '${name}'`);
 }
 
-/** Where a value lies between the axis' ends. */
+/** Where a value lies between the ends of the axis: 0 at the lower end, 1 at the upper end. */
 function share(value: number, {scale, domain}: Axis): number {
   const f = scale === 'log' ? Math.log : (v: number) => v;
   return (f(value) - f(domain[0])) / (f(domain[1]) - f(domain[0]));
@@ -142,7 +142,7 @@ function dots({colour, points}: Series): Layer {
   };
 }
 
-/** Clipped to the plot, which a log axis cannot leave. */
+/** Error bars. They are clipped to the plot, since a logarithmic axis cannot show values below its lower end. */
 function errors({colour, points}: Series, {domain: [low, high]}: Axis): Layer {
   const values = points
     .filter(({error}) => error)
@@ -162,7 +162,7 @@ function rule(at: number): Layer {
   };
 }
 
-/** Names of lines, of points, and of the reference. */
+/** The labels of lines, points and the reference line. */
 function words(
   {series, reference, margin}: Chart,
   {width, height}: Size,
@@ -200,7 +200,7 @@ function words(
   };
 }
 
-/** Places on a line, 6 pixels apart. */
+/** Places along a line, about 6 pixels apart. */
 function along(points: Place[]): Place[] {
   return points.slice(1).flatMap((to, i) => {
     const from = points[i];
@@ -212,7 +212,7 @@ function along(points: Place[]): Place[] {
   });
 }
 
-/** A linear axis round the values, between round numbers. */
+/** The ends of a linear axis that holds the values: round numbers a little outside them. */
 export function around(values: readonly number[]): [number, number] {
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const span = Math.max(high - low, 1e-3 * Math.max(Math.abs(low), Math.abs(high))) || 1;
@@ -220,7 +220,7 @@ export function around(values: readonly number[]): [number, number] {
   return [Math.floor((low - 0.05 * span) / unit) * unit, Math.ceil((high + 0.05 * span) / unit) * unit];
 }
 
-/** An axis from 0 to a round number a little above. */
+/** The ends of a linear axis from 0 to a round number a little above the values. */
 export function fromZero(values: readonly number[]): [number, number] {
   const most = Math.max(...values);
   if (!(most > 0)) return [0, 1];
@@ -229,7 +229,11 @@ export function fromZero(values: readonly number[]): [number, number] {
   return [0, round * unit];
 }
 
-/** A logarithmic axis round the values, and its ticks: 1, 2 and 5 of each decade, or powers of ten where those are many. */
+/**
+ * A logarithmic axis that holds the values. Its ticks are 1, 2 and 5 times powers of ten; over more than three decades
+ * only the powers of ten, over a short range also numbers between.
+ * @param wider how far the axis goes beyond the values, as a factor
+ */
 export function logarithmic(
   values: readonly number[],
   wider = 1.15,

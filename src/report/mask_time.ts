@@ -1,4 +1,4 @@
-/** The time to find a nucleus, beside that of a sort: Figure 3 of the paper. */
+/** The figure of the time to find a nucleus, beside the time of a sort: Figure 3 of the paper. */
 import {byDevice} from './devices.js';
 import {COLOURS} from './draw.js';
 import {binary, significant, type Drawn, type Figure, type Panel, type Table} from './figure.js';
@@ -8,6 +8,7 @@ import type {CpuBench, GpuBench} from './read.js';
 const TITLE = 'Time to choose keys (Figure 3)';
 
 interface Timed {
+  /** The kernel, or the peer that others measured. */
   who: string;
   rows: number;
   keys: number;
@@ -71,7 +72,7 @@ function panel(device: string, rows: number, times: Timed[]): Promise<Panel> {
   const colours = [COLOURS.blue, COLOURS.vermilion, COLOURS.green, COLOURS.pink];
   const names = [...new Set(times.map(({who}) => who))];
   const series: Series[] = names.map((name, i) => ({
-    // A peer's name is `what in a context`: the first word is enough beside its line.
+    // A peer's name is like `torch.sort in a CUDA graph`; its first word is enough beside the line.
     name: name.split(' ')[0],
     colour: colours[i % colours.length],
     points: times

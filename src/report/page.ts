@@ -1,9 +1,9 @@
-/** The page: one HTML file with its pictures and its style in it, without scripts. */
+/** Renders the report as one HTML file that contains its pictures and its style and has no scripts. */
 import {escape} from './draw.js';
 import type {Figure, Missing, Table} from './figure.js';
 import {STYLE} from './style.js';
 
-/** @param title of the page, plain text */
+/** @param title title of the page as plain text */
 export function renderPage(title: string, figures: readonly Figure[], missing: readonly Missing[]): string {
   const contents = figures.map(({id, title}) => `<li><a href="#${id}">${escape(title)}</a></li>`);
   if (missing.length > 0) contents.push('<li><a href="#missing">Not drawn</a></li>');

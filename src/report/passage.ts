@@ -1,4 +1,7 @@
-/** What `report` shows kept keys of: long enough for the keys that are read to be few. */
+/**
+ * The passage whose kept keys `report` shows by default. It is long enough that the verifier reads only a few of its
+ * keys.
+ */
 import {PASSAGE} from './built_in_passage.js';
 
 export const LONG_PASSAGE = `${PASSAGE} she saw the ship: a dark hull, very low in the water, and two masts where there should have been three. The \

@@ -1,18 +1,18 @@
-/** How many keys each method found again, by the length of the text and the place in it. */
+/** The figure of passkeys found with each method, by the length of the text and the depth of the passkey in it. */
 import type {TopLevelSpec} from 'vega-lite';
 
 import {FONT_SIZE, drawLite, shorten, shortenTitle} from './draw.js';
 import {fileName, grouped, percent, type Drawn, type Figure, type Panel, type Table} from './figure.js';
 import type {Passkey, Run} from './read.js';
 
-/** Of a cell, in pixels. */
+/** Size of a cell in pixels. */
 const [WIDTH, HEIGHT] = [58, 24];
-/** A picture's name may be as wide as this at least. */
+/** Pixels that a picture's title may take even where the picture is narrower. */
 const LEAST_WIDTH = 230;
-/** From this share on a cell is dark. */
+/** Cells with a greater share are so dark that their text is white. */
 const DARK = 0.55;
 
-/** One method and kind of key. */
+/** The results of one method with one kind of passkey. */
 interface Group {
   method: string;
   key: string;
@@ -30,7 +30,7 @@ export async function drawPasskeys(all: readonly Run[]): Promise<Drawn> {
     id: 'passkeys',
     title: 'Keys found again in long texts',
     notes: [
-      'A text tells a key at a depth and asks for it at its end; the text is read densely, question and answer are decoded with each method. Of so many keys, how many were found: every token of the answer was the likeliest.',
+      'A text tells a passkey at some depth and asks for it at its end. The text is read densely; question and answer are decoded with each method. A cell shows how many of the passkeys were found: a passkey is found if every token of the answer was the likeliest.',
     ],
     panels,
     tables: runs.map(({name, passkeys}) => tableOf(name || 'passkey.jsonl', passkeys)),
@@ -45,7 +45,7 @@ function groupsOf(passkeys: readonly Passkey[]): Group[] {
     const name = JSON.stringify([key, method]);
     const group = groups.get(name) ?? {method, key, passkeys: []};
     groups.set(name, group);
-    // Of a cell that was filled twice, the later one counts.
+    // Where there are several results for a cell, the last one counts.
     const before = group.passkeys.findIndex(
       ({length, depth}) => length === passkey.length && depth === passkey.depth,
     );

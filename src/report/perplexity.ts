@@ -1,4 +1,4 @@
-/** Perplexity by method against the keys that are not read: Figure 5 of the paper, and its table. */
+/** The figure of perplexity against the share of keys that a method does not read: Figure 5 of the paper, and its table. */
 import {COLOURS} from './draw.js';
 import {
   fileName,
@@ -24,9 +24,9 @@ const METHOD_COLOURS: Record<string, string> = {
   random: COLOURS.pink,
   oracle: COLOURS.grey,
 };
-/** What a method's points differ in, which makes a line of them. */
+/** The options that are swept: results of a method that differ only in these are joined to a line. */
 const SWEPT = ['p', 'budget'];
-/** Perplexities that are further apart than this need a logarithmic axis. */
+/** Where the largest perplexity is more than this many times the smallest, the axis is logarithmic. */
 const WIDE = 2.5;
 
 export async function drawPerplexity(all: readonly Run[]): Promise<Drawn> {
@@ -49,7 +49,7 @@ export async function drawPerplexity(all: readonly Run[]): Promise<Drawn> {
   return {figure, missing: []};
 }
 
-/** `specattn:p=0.9,map=kl` as the method, what it is swept over, and the other options. */
+/** Splits a method: `specattn:p=0.9,map=kl` is of kind `specattn`, swept to `p 0.9`, with other options `map=kl`. */
 function parse(method: string): {kind: string; swept: string; others: string} {
   const colon = method.indexOf(':');
   const kind = colon < 0 ? method : method.slice(0, colon);
@@ -116,7 +116,7 @@ function seriesOf(results: readonly Result[], dense: number | undefined): Series
     const times = taken.get(one.colour) ?? 0;
     taken.set(one.colour, times + 1);
     const points = one.points.sort((a, b) => a.x - b.x);
-    // A method with other options is told from itself by its line.
+    // Lines of the same method with other options have the same colour; every second one is dashed.
     return {...one, points, dashed: one.dashed || times % 2 === 1};
   });
 }

@@ -1,4 +1,4 @@
-/** What a report is made of: the files that other commands left in a folder. */
+/** Reads and checks the files of a report: what `evaluate`, `calibrate` and the benches left in a folder. */
 import {existsSync, readFileSync, readdirSync, statSync} from 'node:fs';
 import * as path from 'node:path';
 
@@ -6,31 +6,31 @@ import {Fields} from '../../models/hf/json_file.js';
 import type {KlMap, LayerMap, Mixture} from '../../models/layer_map.js';
 import type {MethodResult} from '../evaluate/result.js';
 
-/** What a chart needs of a line of `results.jsonl`; the rest is there if that command wrote it. */
+/** A line of `results.jsonl`. Charts need the required fields; lines of older or other programs may lack the rest. */
 export type Result = Pick<MethodResult, 'method' | 'perplexity' | 'kvReduction'> & Partial<MethodResult>;
 
-/** One run of `evaluate`. */
+/** The results of one run of `evaluate`. */
 export interface Run {
-  /** Its folder within the report's; '' for the report's own. */
+  /** Name of the run's folder inside the report's folder; '' for the report's folder itself. */
   name: string;
   results: Result[];
   passkeys: Passkey[];
 }
 
-/** A line of `passkey.jsonl`: keys that a method found again in texts of a length. */
+/** A line of `passkey.jsonl`: how many passkeys a method found in texts of one length. */
 export interface Passkey {
   method: string;
-  /** What kind of key. */
+  /** Kind of passkey. */
   key: string;
-  /** Tokens. */
+  /** Tokens of the text. */
   length: number;
-  /** Where the key was told: 0 at the text's beginning, 1 at its end. */
+  /** Where the text tells the passkey: 0 at its beginning, 1 at its end. */
   depth: number;
   correct: number;
   total: number;
 }
 
-/** A line of the table `decode` of `npm run bench`. */
+/** One measurement of decoding by `npm run bench`. */
 export interface Decoded {
   mode: string;
   /** Tokens of the prompt. */
@@ -41,31 +41,33 @@ export interface Decoded {
   kvReduction?: number;
 }
 
-/** `bench.json`: what `npm run bench` printed. */
+/** The contents of `bench.json`, which `npm run bench` prints. */
 export interface CpuBench {
   machine: string;
   kernels: {kernel: string; shape: string; us: number}[];
   decode: Decoded[];
 }
 
+/** One measurement by `npm run bench:gpu`. */
 export interface GpuRow {
   id: string;
+  /** Microseconds. */
   us: number;
-  /** Others' microseconds, by their names. */
+  /** Microseconds that others report for the same work, by name. */
   peerUs?: Record<string, number>;
   [extra: string]: unknown;
 }
 
-/** `bench-gpu.json`: what `npm run bench:gpu` printed. */
+/** The contents of `bench-gpu.json`, which `npm run bench:gpu` prints. */
 export interface GpuBench {
   machine: string;
-  /** Where others' figures are from. */
+  /** Where the figures of others are from, in words. */
   peers: string;
-  /** All sections' rows. */
+  /** The measurements of all sections. */
   rows: GpuRow[];
 }
 
-/** What a picture needs of a layer map, whose models need not be here. */
+/** The part of a layer map that is drawn. It can be read without the models of the map. */
 export type DrawnMap = Pick<KlMap, 'layers' | 'kl' | 'text'> & {mixture?: Pick<Mixture, 'kl'>};
 
 export interface Files {
@@ -84,9 +86,9 @@ const listOf = (value: unknown): Json[] => (Array.isArray(value) ? value.filter(
 const text = (value: unknown): string => (typeof value === 'string' ? value : '');
 
 /**
- * Reads the folder: `results.jsonl` and `passkey.jsonl` in it and in the folders in it, `bench.json`, `bench-gpu.json`. What is not there is left out, and so are
- * lines of kinds that are not known here.
- * @throws Error naming the file where it is not what its command writes
+ * Reads `results.jsonl` and `passkey.jsonl` in a folder and in the folders inside it, and its `bench.json` and
+ * `bench-gpu.json`. Missing files and lines of unknown kinds are left out.
+ * @throws Error naming the file where it does not have its command's format
  */
 export function readFiles(dir: string): Files {
   if (!existsSync(dir) || !statSync(dir).isDirectory())
@@ -110,7 +112,7 @@ export function readFiles(dir: string): Files {
   };
 }
 
-/** A line without a perplexity is of another task, and not for these charts. */
+/** Lines without a perplexity belong to another task and are left out. */
 function isResult({method, perplexity, kvReduction}: Json): boolean {
   return typeof method === 'string' && isPositive(perplexity) && isNumber(kvReduction);
 }
@@ -121,7 +123,7 @@ function isPasskey({method, key, length, depth, correct, total}: Json): boolean 
   return typeof method === 'string' && typeof key === 'string' && isPositive(length) && isShare && isCount;
 }
 
-/** The JSON objects of a file, a line each; none where there is no file. */
+/** Reads a file of JSON objects, one a line; none where there is no file. */
 function readLines(file: string): Json[] {
   if (!existsSync(file)) return [];
   const lines = readFileSync(file, 'utf8').split('\n');
@@ -138,7 +140,7 @@ function readLines(file: string): Json[] {
   });
 }
 
-/** npm's own lines before the JSON object are passed over. */
+/** Reads a file with one JSON object; lines that npm printed before it are skipped. */
 function readJson<T>(file: string, read: (value: Json) => T): T | undefined {
   if (!existsSync(file)) return undefined;
   const content = readFileSync(file, 'utf8');
@@ -186,7 +188,7 @@ function machineInWords(machine: unknown): string {
 }
 
 /**
- * A layer map of any pair.
+ * Reads a layer map of any pair, or takes one as it is.
  * @throws Error naming the file, the field, what was expected and what came
  */
 export function readMap(source: string | LayerMap): DrawnMap {

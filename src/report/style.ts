@@ -1,4 +1,4 @@
-/** The page's style. Nothing in it is fetched. */
+/** The style sheet of the report's page. It loads nothing from elsewhere. */
 export const STYLE = `
 :root { color-scheme: light dark; --ink: #1c1c1c; --paper: #fff; --line: #d4d4d4; --soft: #5a5a5a; --link: #00598c; --read: 0, 114, 178; }
 @media (prefers-color-scheme: dark) {

@@ -1,4 +1,4 @@
-/** End to end: tokens a second by context, plain, with dense speculation and with sparse verification; rounds on a GPU. */
+/** The figure of speed end to end: tokens a second by context on a CPU, and milliseconds a round by context on a GPU. */
 import {COLOURS} from './draw.js';
 import {
   binary,
@@ -24,10 +24,11 @@ const COMMANDS = {
 const PHASES = ['draft', 'select', 'verify', 'accept'] as const;
 
 interface Round {
+  /** How the verifier reads its cache, such as `dense`. */
   kind: string;
   context: number;
   ms: number;
-  /** As far as the bench told them. */
+  /** Milliseconds of each phase that the bench measured. */
   phases: Partial<Record<(typeof PHASES)[number], number>>;
 }
 
@@ -74,7 +75,7 @@ const MODE_COLOURS = [
   COLOURS.orange,
 ];
 
-/** One choice of gamma is enough for a picture. */
+/** Whether a measurement is drawn: those with a gamma other than 4 are only in the table. */
 function isDrawn({mode}: Decoded): boolean {
   return !/gamma (?!4$)/.test(mode);
 }

@@ -1,8 +1,13 @@
-/** How layers share a budget of keys. */
+/** The layer budget: how much of its attention each layer leaves out. */
 import {expect} from 'chai';
 
 import type {MixtureMap} from '../../models/layer_map.js';
-import {divergence, fitSlack, shareBudget, type LayerCost} from '../../src/calibration/layer_budget.js';
+import {
+  divergence,
+  fitLayerBudget,
+  solveLayerBudget,
+  type LayerCost,
+} from '../../src/calibration/layer_budget.js';
 import {onBackend} from '../backends.js';
 import {Random} from '../random.js';
 import {passage, withModel} from '../decoding/models.js';
@@ -17,51 +22,51 @@ const costs = (laws: Law[]) =>
   laws.map((of): LayerCost => ({divergence: [0.2, 0.05].map(of.divergence), kept: [0.2, 0.05].map(of.kept)}));
 const sum = (numbers: number[]) => numbers.reduce((a, b) => a + b, 0);
 
-describe('shareBudget', () => {
+describe('solveLayerBudget', () => {
   const laws = [
     law(1, 1.8, 0.02, 1),
     law(0.2, 1.8, 0.03, 0.8),
     law(0.5, 1.5, 0.02, 0.9),
     law(0.3, 2, 0.01, 1.1),
   ];
-  const divergenceAt = (slack: number[]) => sum(laws.map((of, i) => of.divergence(0.1 * slack[i])));
-  const keptAt = (slack: number[]) => sum(laws.map((of, i) => of.kept(0.1 * slack[i])));
+  const divergenceAt = (budget: number[]) => sum(laws.map((of, i) => of.divergence(0.1 * budget[i])));
+  const keptAt = (budget: number[]) => sum(laws.map((of, i) => of.kept(0.1 * budget[i])));
 
-  it('keeps as many keys as without slack, at less divergence than any other way near it', () => {
-    const slack = shareBudget(costs(laws), 0);
-    const [budget, before] = [keptAt([1, 1, 1, 1]), divergenceAt([1, 1, 1, 1])];
-    expect(keptAt(slack) / budget).to.be.closeTo(1, 0.01);
-    expect(divergenceAt(slack)).to.be.lessThan(0.95 * before);
+  it('keeps as many keys as one p for all layers, at less divergence than any budget near it', () => {
+    const budget = solveLayerBudget(costs(laws), 0);
+    const [wanted, before] = [keptAt([1, 1, 1, 1]), divergenceAt([1, 1, 1, 1])];
+    expect(keptAt(budget) / wanted).to.be.closeTo(1, 0.01);
+    expect(divergenceAt(budget)).to.be.lessThan(0.95 * before);
     for (let i = 0; i < laws.length; i++) {
       for (let j = 0; j < laws.length; j++) {
         if (i === j) continue;
-        // Layer i leaves out more, layer j as much less as keeps the budget.
-        const other = slack.map((x, k) => (k === i ? 1.1 * x : x));
-        let [low, high] = [0.2 * slack[j], slack[j]];
+        // Layer i leaves out more, layer j as much less as keeps the number of keys.
+        const other = budget.map((x, k) => (k === i ? 1.1 * x : x));
+        let [low, high] = [0.2 * budget[j], budget[j]];
         for (let n = 0; n < 50; n++) {
           other[j] = (low + high) / 2;
-          if (keptAt(other) > keptAt(slack)) low = other[j];
+          if (keptAt(other) > keptAt(budget)) low = other[j];
           else high = other[j];
         }
-        expect(divergenceAt(other)).to.be.greaterThan(divergenceAt(slack));
+        expect(divergenceAt(other)).to.be.greaterThan(divergenceAt(budget));
       }
     }
   });
 
-  it('is 1 for layers that are alike, and for first layers what they would have among the others', () => {
+  it('is 1 for layers that are alike, and gives layers that do not take part what they would have among the others', () => {
     const same = law(0.4, 1.7, 0.02, 0.9);
-    expect(shareBudget(costs([same, same, same]), 0)).to.deep.equal([1, 1, 1]);
-    expect(shareBudget(costs([law(40, 1.7, 0.02, 0.9), same, same]), 1).slice(1)).to.deep.equal([1, 1]);
-    expect(shareBudget(costs([law(1.2, 1.7, 0.02, 0.9), same, same]), 1)[0]).to.be.within(0.5, 0.9);
+    expect(solveLayerBudget(costs([same, same, same]), 0)).to.deep.equal([1, 1, 1]);
+    expect(solveLayerBudget(costs([law(40, 1.7, 0.02, 0.9), same, same]), 1).slice(1)).to.deep.equal([1, 1]);
+    expect(solveLayerBudget(costs([law(1.2, 1.7, 0.02, 0.9), same, same]), 1)[0]).to.be.within(0.5, 0.9);
   });
 
   it('goes no further than a third and three times', () => {
     const [dear, cheap] = [law(100, 2, 0.02, 1), law(0.001, 2, 0.02, 1)];
-    expect(shareBudget(costs([dear, cheap, cheap]), 0)).to.satisfy((slack: number[]) =>
-      slack.every((x) => x >= 0.33 && x <= 3),
+    expect(solveLayerBudget(costs([dear, cheap, cheap]), 0)).to.satisfy((budget: number[]) =>
+      budget.every((x) => x >= 0.33 && x <= 3),
     );
     const none = {divergence: [0, 0], kept: [1, 1]};
-    expect(shareBudget([none, none], 0)).to.satisfy((slack: number[]) => slack.every(Number.isFinite));
+    expect(solveLayerBudget([none, none], 0)).to.satisfy((budget: number[]) => budget.every(Number.isFinite));
   });
 });
 
@@ -85,13 +90,13 @@ describe('divergence', () => {
   });
 });
 
-onBackend('specattn', 'fitSlack on the embedded pair', () => {
+onBackend('specattn', 'fitLayerBudget on the embedded pair', () => {
   it('measures windows that are long enough', () =>
     withModel({}, async ({draft, verifier, tokenizer, layerMap}) => {
       const models = {draft: draft!, verifier};
       const tokens = tokenizer.encode(passage(2));
       const seen: string[] = [];
-      const slack = await fitSlack(
+      const budget = await fitLayerBudget(
         models,
         layerMap as MixtureMap,
         [tokens.slice(0, 40), tokens.slice(0, 320)],
@@ -101,14 +106,14 @@ onBackend('specattn', 'fitSlack on the embedded pair', () => {
       );
       expect(seen).to.have.length(16);
       expect(seen.at(-1)).to.equal('16/16');
-      expect(slack).to.have.length(8);
-      for (const x of slack!) expect(x).to.be.within(0.33, 3);
-      expect(new Set(slack).size).to.be.greaterThan(4);
-      expect(await fitSlack(models, layerMap as MixtureMap, [tokens.slice(0, 40)])).to.equal(undefined);
+      expect(budget).to.have.length(8);
+      for (const x of budget!) expect(x).to.be.within(0.33, 3);
+      expect(new Set(budget).size).to.be.greaterThan(4);
+      expect(await fitLayerBudget(models, layerMap as MixtureMap, [tokens.slice(0, 40)])).to.equal(undefined);
       const signal = AbortSignal.abort();
-      const ended = await fitSlack(models, layerMap as MixtureMap, [tokens.slice(0, 320)], {signal}).catch(
-        (error: Error) => error.name,
-      );
+      const ended = await fitLayerBudget(models, layerMap as MixtureMap, [tokens.slice(0, 320)], {
+        signal,
+      }).catch((error: Error) => error.name);
       expect(ended).to.equal('AbortError');
     }));
 });

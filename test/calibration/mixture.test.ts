@@ -3,7 +3,8 @@ import {expect} from 'chai';
 
 import type {LlamaConfig} from '../../models/hf/config.js';
 import type {Combination} from '../../models/layer_map.js';
-import {MixtureFit, divergenceOf, responsibilities} from '../../src/calibration/mixture.js';
+import {MixtureFit} from '../../src/calibration/mixture.js';
+import {divergenceOf, responsibilities} from '../../src/calibration/mixture_steps.js';
 import {forEachBackend} from '../backends.js';
 import {expectClose} from '../compare.js';
 import {Random} from '../random.js';
@@ -38,10 +39,10 @@ forEachBackend('the steps of the fit', () => {
   const random = new Random('mixture steps');
   const target = attention(random, targets, rows, keys);
   const source = attention(random, sources, rows, keys);
-  const own = attention(random, targets, rows, keys);
-  /** Those of a target: every source's, and its own. */
-  const sourcesOf = (t: number) => [...source, own[t]];
-  const sample = () => ({target: byRow(target), source: byRow(source), own: byRow(own)});
+  const history = attention(random, targets, rows, keys);
+  /** What a target is combined from: every source, and the target's history. */
+  const sourcesOf = (t: number) => [...source, history[t]];
+  const sample = () => ({target: byRow(target), source: byRow(source), history: byRow(history)});
   const weights = Array.from({length: targets}, () => {
     const row = Array.from({length: sources + 1}, (_, s) => (s === 1 ? 0 : random.next()));
     const sum = row.reduce((a, b) => a + b);
@@ -69,7 +70,7 @@ forEachBackend('the steps of the fit', () => {
     const expected = weights.map((row, t) => {
       const mixed = mix(sourcesOf(t), row);
       return target[t].reduce(
-        (sum, own, n) => sum + own.reduce((inner, a, j) => inner + a * (log(a) - log(mixed[n][j])), 0),
+        (sum, row, n) => sum + row.reduce((inner, a, j) => inner + a * (log(a) - log(mixed[n][j])), 0),
         0,
       );
     });
@@ -78,13 +79,13 @@ forEachBackend('the steps of the fit', () => {
 });
 
 forEachBackend('MixtureFit', () => {
-  /** 2 layers of 3 draft heads, and 2 layers of 4 verifier heads on 2 key/value heads. */
+  /** The draft has 2 layers of 3 heads, the verifier 2 layers of 4 heads on 2 KV heads. */
   const draft = {numHiddenLayers: 2, numAttentionHeads: 3} as LlamaConfig;
   const verifier = {numHiddenLayers: 2, numAttentionHeads: 4, numKeyValueHeads: 2} as LlamaConfig;
   const [rows, keys] = [24, 64];
   const random = new Random('MixtureFit');
   const source = attention(random, 6, rows, keys);
-  // Of each verifier head the weights of the draft's heads.
+  // For each verifier head, the weights of the draft's heads.
   const made = [
     [1, 0, 0, 0, 0, 0],
     [0.5, 0.5, 0, 0, 0, 0],
@@ -151,9 +152,9 @@ forEachBackend('MixtureFit', () => {
     }
   });
 
-  it('finds what layers look back at: the running average before each round of 5 rows', async function () {
+  it('finds the weight of the attention history, the running average before each round of 5 rows', async function () {
     this.timeout(120_000);
-    // Rows of 2 verifier layers of one key/value head each: 3/4 of their own average before and 1/4 of a draft head.
+    // 2 verifier layers of one KV head each. Their rows are 3/4 of their running average and 1/4 of a draft head.
     const [of, columns] = [{...verifier, numAttentionHeads: 1, numKeyValueHeads: 1}, 40];
     const [drafted, start] = [attention(random, 6, columns, columns), attention(random, 2, 1, columns)];
     const made = [0, 1].map((layer) => {
@@ -185,7 +186,7 @@ forEachBackend('MixtureFit', () => {
         [1, [1, 1]],
       ] as const) {
         for (const {heads, own} of [layers[layer], groups[layer][0]]) {
-          expect(own).to.be.within(0.55, 0.8); // the average is not whole at first
+          expect(own).to.be.within(0.55, 0.8); // the average begins at zero, so its first rows sum to less than 1
           expect(heads[0].slice(0, 2)).to.deep.equal(expected);
         }
       }

@@ -7,7 +7,8 @@ import {monotoneMap, readLayerMap} from '../../models/layer_map.js';
 import {Llama} from '../../models/llama/llama.js';
 import {LlamaTokenizer} from '../../models/hf/tokenizer.js';
 import {packageRoot} from '../../backend/addon.js';
-import {calibrate, divergenceSums} from '../../src/calibration/calibrate.js';
+import {calibrate} from '../../src/calibration/calibrate.js';
+import {divergenceSums} from '../../src/calibration/divergence_sums.js';
 import {PASSAGE} from '../../src/report/built_in_passage.js';
 import {SAME_BITS_ROWS, forEachBackend} from '../backends.js';
 

@@ -1,11 +1,11 @@
-/** tfjs-node's binding: compiled against the headers of a TensorFlow, and tried by running an op. */
+/** Compiles the native binding of tfjs-node against a TensorFlow, and tries the result by running an op. */
 import {spawnSync} from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 
 import type {Target} from './target.js';
 
-// The package has no declarations.
+// The package node-api-headers has no type declarations.
 // eslint-disable-next-line @typescript-eslint/no-require-imports
 const nodeApiHeaders = (require('node-api-headers') as {include_dir: string}).include_dir;
 
@@ -14,8 +14,9 @@ const COMPILERS = ['c++', 'g++', 'clang++'];
 /**
  * Compiles the sources in `folder`/binding against `folder`/deps, unless that was done before.
  *
- * Not by node-gyp: that wants Python and the headers of this Node, which it downloads from nodejs.org. The binding
- * needs those of Node-API alone, which are a package of npm's.
+ * It does not use node-gyp, which needs Python and downloads this Node's headers from nodejs.org. The binding includes
+ * only the headers of Node-API, which an npm package holds.
+ * @throws Error where there is no compiler, or compiling fails; the compiler's output is in `folder`/build.log
  */
 export function compileBinding(folder: string, target: Target): void {
   const binding = path.join(folder, target.binding);
@@ -51,18 +52,23 @@ function findCompiler(): string[] {
   throw new Error(`no C++ compiler found: tried ${tried}. Install g++, then run the same command again`);
 }
 
-/** What a trial of tfjs-node found. */
+/** What running an op in tfjs-node showed. */
 export interface Trial {
+  /** TensorFlow's version. */
   tensorflow: string;
   usesGpu: boolean;
 }
 
-/** Loads the package in `folder` in a process of its own and multiplies two matrices. */
+/**
+ * Loads the package in `folder` in a child process and multiplies two matrices.
+ * @param name the package's name in the error message
+ * @throws Error with the child's reason where that fails
+ */
 export function tryPackage(folder: string, name: string): Trial {
   const program = path.join(__dirname, 'trial.js');
   const {status, signal, stdout, stderr} = spawnSync(process.execPath, [program, folder], {
     encoding: 'utf8',
-    // TensorFlow tells of the processor and of the GPUs it did not find; its errors remain.
+    // Silences TensorFlow's notes on the processor and on missing GPUs, but not its errors.
     env: {TF_CPP_MIN_LOG_LEVEL: '2', ...process.env},
   });
   const answer = /^\{.*\}$/m.exec(stdout)?.[0];

@@ -1,6 +1,7 @@
 /**
- * The CUDA libraries that TensorFlow opens when it finds a GPU. Its wheel has none of them: it names the wheels that
- * do in its extra `and-cuda`, and its own libraries look for them in `../nvidia/NAME/lib`, then where the dynamic linker does.
+ * The CUDA libraries that TensorFlow opens when it finds a GPU. Its wheel does not contain them; its extra `and-cuda`
+ * names the wheels that do. TensorFlow looks for them in `../nvidia/NAME/lib`, relative to its own libraries, and then
+ * where the dynamic linker looks.
  */
 import {spawnSync} from 'node:child_process';
 import * as fs from 'node:fs';
@@ -10,7 +11,7 @@ import {withProgress} from '../terminal.js';
 import {fetchWheel} from './pip.js';
 import {Wheel} from './wheel.js';
 
-/** Libraries without which TensorFlow leaves a GPU alone, by the wheel (`nvidia-NAME-cu12`) that holds them. */
+/** The libraries that TensorFlow needs to use a GPU, by the NAME of the wheel (`nvidia-NAME-cu12`) that holds them. */
 const LIBRARIES: Record<string, string[]> = {
   'cuda-runtime': ['cudart'],
   cublas: ['cublasLt', 'cublas'],
@@ -21,14 +22,17 @@ const LIBRARIES: Record<string, string[]> = {
   cudnn: ['cudnn'],
 };
 
-/** The requirements of the extra `and-cuda` of a TensorFlow wheel: `nvidia-cublas-cu12<13.0,>=12.5.3.2`, ... */
+/** The requirements in the extra `and-cuda` of a TensorFlow wheel, such as `nvidia-cublas-cu12<13.0,>=12.5.3.2`. */
 export async function cudaRequirements(tensorflow: Wheel): Promise<string[]> {
   return (await tensorflow.headers('METADATA', 'Requires-Dist'))
     .map((line) => /^(nvidia-\S+?)\s*;.*\bextra\s*==\s*["']and-cuda["']/.exec(line)?.[1])
     .filter((requirement) => requirement !== undefined);
 }
 
-/** File names such as `libcudnn.so.9`: the oldest version that is asked for says the major one. */
+/**
+ * The file names of the libraries in these wheels, such as `libcudnn.so.9`. The lower bound of a requirement gives the
+ * major version.
+ */
 export function librariesOf(requirements: string[]): string[] {
   return requirements.flatMap((requirement) => {
     const [, name, major] = /^nvidia-([a-z-]+?)(?:-cu\d+)?(?=[<>=!~]).*?[>=~]=(\d+)/.exec(requirement) ?? [];
@@ -36,7 +40,7 @@ export function librariesOf(requirements: string[]): string[] {
   });
 }
 
-/** Puts the wheels of `requirements` under `deps`, where TensorFlow's libraries look first. */
+/** Fetches the wheels of `requirements` and unpacks them under `deps`, where TensorFlow's libraries look first. */
 export async function unpackCuda(requirements: string[], deps: string): Promise<void> {
   for (const requirement of requirements) {
     const wheel = await Wheel.open(await fetchWheel(requirement));
@@ -50,7 +54,7 @@ export async function unpackCuda(requirements: string[], deps: string): Promise<
   }
 }
 
-/** Which of `libraries`, and of the driver's, cannot be opened, and why. */
+/** Which of `libraries` and of the driver's `libcuda.so.1` cannot be opened, and why. */
 export function missingLibraries(libraries: string[], deps: string): {name: string; reason: string}[] {
   const nvidia = path.join(deps, 'nvidia');
   const folders = fs.existsSync(nvidia) ? fs.readdirSync(nvidia) : [];
@@ -59,7 +63,7 @@ export function missingLibraries(libraries: string[], deps: string): {name: stri
     file:
       folders.map((each) => path.join(nvidia, each, 'lib', name)).find((file) => fs.existsSync(file)) ?? name,
   }));
-  // process.dlopen opens a library before it finds that it is no addon. A process of its own: theirs runs code.
+  // process.dlopen opens a library before it finds that it is no addon. That runs the library's code, hence a child process.
   const program = `
     for (const {name, file} of JSON.parse(process.argv[1])) {
       let reason = '';

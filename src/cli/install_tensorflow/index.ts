@@ -1,4 +1,4 @@
-/** `specattn install-tensorflow` */
+/** The command `specattn install-tensorflow`: runs tfjs-node on the TensorFlow of an official Python wheel. */
 import {Command, Option} from 'commander';
 
 import {say} from '../terminal.js';
@@ -7,7 +7,7 @@ import {librariesOf, missingLibraries} from './cuda.js';
 import {type Installed, installTensorFlow, undoInstall} from './install.js';
 import {checkMachine, findTarget, machine} from './target.js';
 
-/** The newest TensorFlow that tfjs-node was seen to work with. */
+/** The newest TensorFlow version that tfjs-node is known to work with. */
 const VERSION = '2.21.0';
 
 interface Options {
@@ -24,15 +24,15 @@ export function installTensorFlowCommand(): Command {
     .summary('put the TensorFlow of a Python wheel under @tensorflow/tfjs-node')
     .description(
       'Puts the libtensorflow of an official Python wheel under the @tensorflow/tfjs-node that is installed in this folder, ' +
-        'compiles its binding, and runs an op. Says so and changes nothing where that fails; a run that was stopped goes on.',
+        'compiles its binding, and runs an op. Where that fails it says why and changes nothing. After a run that was stopped, the same command continues.',
     )
-    .option('--gpu', 'under @tensorflow/tfjs-node-gpu, a TensorFlow with CUDA', false)
+    .option('--gpu', 'install a TensorFlow with CUDA under @tensorflow/tfjs-node-gpu', false)
     .addOption(new Option('--version <version>', "TensorFlow's version, fetched with pip").default(VERSION))
-    .addOption(new Option('--from <wheel>', 'a wheel that is here already').conflicts('version'))
+    .addOption(new Option('--from <wheel>', 'path of a wheel, instead of fetching one').conflicts('version'))
     .option('--sha256 <digits>', 'what the SHA-256 of the wheel must be', sha256Digits)
     .option(
       '--with-cuda',
-      "also CUDA's libraries, from the wheels that TensorFlow's names (with --gpu)",
+      "also install CUDA's libraries, from the wheels that TensorFlow's wheel names (with --gpu)",
       false,
     )
     .addOption(
@@ -64,12 +64,15 @@ export function installTensorFlowCommand(): Command {
     });
 }
 
-/** `tensorflow-cpu` is the smaller one, without CUDA; on arm64 there is `tensorflow` alone, which has none either. */
+/**
+ * The Python distribution to fetch. Without CUDA the smaller `tensorflow-cpu` is enough; arm64 has only `tensorflow`,
+ * without CUDA.
+ */
 function distribution(gpu: boolean): string {
   return gpu || machine() === 'aarch64' ? 'tensorflow' : 'tensorflow-cpu';
 }
 
-/** Whether ops run on a GPU, and if not what is missing. */
+/** Tells whether ops run on a GPU and, if they do not, which libraries are missing. */
 function sayWhatGpu({usesGpu, cuda, deps}: Installed): void {
   if (usesGpu) {
     say('specattn: ops run on the GPU');

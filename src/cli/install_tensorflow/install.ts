@@ -1,15 +1,15 @@
 /**
- * The libtensorflow of a Python wheel under an installed tfjs-node(-gpu).
+ * Puts the libtensorflow of a Python wheel under an installed tfjs-node or tfjs-node-gpu.
  *
- * All of it lives in the package's folder `.specattn`, one folder a wheel, beside what was there before:
+ * Everything lives in the folder `.specattn` of that package, in one folder for each wheel:
  *
- *     .specattn/2f1c…/deps, lib     libtensorflow with its headers, the binding
- *     .specattn/2f1c…/dist, …       the rest of the package, so that the folder runs before it is put in place
- *     .specattn/previous/deps, lib  what tfjs-node's own installer had put there, if it had
- *     deps, lib                     links to those of the wheel in use
+ *     .specattn/2f1c…/deps, lib     libtensorflow with its headers; the compiled binding
+ *     .specattn/2f1c…/dist, …       a copy of the rest of the package, so that this folder can be tried before it is put in place
+ *     .specattn/previous/deps, lib  what tfjs-node's own installer had installed, if anything
+ *     deps, lib                     links to the folders of the wheel in use
  *
- * Every stage finds what an earlier run has finished, so that one that was stopped goes on; the package changes
- * last, by renames, when the new folder has run an op.
+ * Each stage skips what an earlier run has finished, so a run that was stopped can be repeated. The package itself
+ * changes last, by renames, after the new folder has run an op.
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
@@ -22,40 +22,46 @@ import {fetchWheel} from './pip.js';
 import {machine, type Target} from './target.js';
 import {sha256, Wheel} from './wheel.js';
 
-/** The folders that a TensorFlow of ours takes the place of. */
+/** The folders of the package that are replaced by links. */
 const PARTS = ['deps', 'lib'];
 const LIBRARIES = ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2'];
-/** What the binding is linked with. */
+/** The names under which the linker looks for the libraries, and the libraries' files. */
 const LINKS = {
   'libtensorflow.so': 'libtensorflow_cc.so.2',
   'libtensorflow_framework.so': 'libtensorflow_framework.so.2',
 };
 
+/** Where the wheel comes from: either `requirement` or `file` is set. */
 export interface Source {
-  /** What pip is asked for: `tensorflow-cpu==2.21.0`. */
+  /** A requirement for pip, such as `tensorflow-cpu==2.21.0`. */
   requirement?: string;
-  /** Or a wheel's file. */
+  /** The path of a wheel. */
   file?: string;
   /** The SHA-256 that the wheel must have. */
   sha256?: string;
-  /** Whether it must be a TensorFlow with CUDA, and whether CUDA's libraries are to be put beside it. */
+  /** Whether the wheel must be a TensorFlow with CUDA. */
   gpu: boolean;
+  /** Whether CUDA's libraries are fetched, too. */
   withCuda: boolean;
 }
 
-/** What is known of an unpacked wheel; written when all of it is there. */
+/** The contents of `wheel.json`, which is written after a wheel has been unpacked completely. */
 interface Unpacked {
   requirement?: string;
   sha256: string;
-  /** The wheels of CUDA that this TensorFlow names. */
+  /** The requirements of the CUDA wheels that this TensorFlow names. */
   cuda: string[];
 }
 
 export interface Installed extends Unpacked, Trial {
-  /** libtensorflow and, if asked for, CUDA's libraries. */
+  /** The folder of libtensorflow and, if they were asked for, CUDA's libraries. */
   deps: string;
 }
 
+/**
+ * Installs the wheel under `target` and tries it.
+ * @throws Error where a stage fails; the package is then as it was before
+ */
 export async function installTensorFlow(target: Target, source: Source): Promise<Installed> {
   const folder = await unpackedFolder(target, source);
   const unpacked = describe(folder)!;
@@ -69,7 +75,7 @@ export async function installTensorFlow(target: Target, source: Source): Promise
   return {...unpacked, ...trial, deps: path.join(target.root, 'deps')};
 }
 
-/** Puts back what was there before; false where there is nothing of ours. */
+/** Restores what was there before the first install; returns false where nothing was installed. */
 export function undoInstall(target: Target): boolean {
   const state = stateFolder(target);
   if (!fs.existsSync(state)) return false;
@@ -92,14 +98,14 @@ function isOurs(place: string): boolean {
   return link?.isSymbolicLink() === true && fs.readlinkSync(place).startsWith(`.specattn${path.sep}`);
 }
 
-/** Makes `deps` and `lib` of the package links into `folder`. What others had put there is kept. */
+/** Makes `deps` and `lib` of the package links into `folder`, and keeps what other installers had put there. */
 function putInPlace(target: Target, folder: string): void {
   const state = stateFolder(target);
   for (const part of PARTS) {
     const place = path.join(target.root, part);
     const previous = path.join(state, 'previous', part);
     if (fs.existsSync(place) && !isOurs(place)) {
-      fs.rmSync(previous, {recursive: true, force: true}); // older than what is there now
+      fs.rmSync(previous, {recursive: true, force: true}); // an older one than `place`
       fs.mkdirSync(path.dirname(previous), {recursive: true});
       fs.renameSync(place, previous);
     }
@@ -119,7 +125,7 @@ function describe(folder: string): Unpacked | undefined {
   return fs.existsSync(file) ? (JSON.parse(fs.readFileSync(file, 'utf8')) as Unpacked) : undefined;
 }
 
-/** The folder in which the wheel is unpacked, now or by an earlier run. */
+/** The folder of the unpacked wheel. Unpacks it unless an earlier run has done so. */
 async function unpackedFolder(target: Target, source: Source): Promise<string> {
   const state = stateFolder(target);
   const {requirement, sha256: expected} = source;
@@ -157,7 +163,7 @@ async function unpackedFolder(target: Target, source: Source): Promise<string> {
   return folder;
 }
 
-/** Refuses what is no TensorFlow, or none for this machine. */
+/** @throws Error where the wheel is no TensorFlow, or none for this machine */
 async function checkWheel(wheel: Wheel, {gpu}: Source): Promise<void> {
   const name = path.basename(wheel.file);
   for (const library of LIBRARIES) {
@@ -175,7 +181,7 @@ async function checkWheel(wheel: Wheel, {gpu}: Source): Promise<void> {
     throw new Error(`${name} has no CUDA: with --gpu expected a wheel of tensorflow, not of ${distribution}`);
 }
 
-/** Unpacks libtensorflow and the headers that the binding includes. */
+/** Unpacks libtensorflow and the headers that the binding's sources need. */
 async function unpackTensorFlow(wheel: Wheel, binding: string, deps: string): Promise<void> {
   const lib = path.join(deps, 'lib');
   const libraries = new Map(LIBRARIES.map((library) => [`tensorflow/${library}`, path.join(lib, library)]));
@@ -184,11 +190,11 @@ async function unpackTensorFlow(wheel: Wheel, binding: string, deps: string): Pr
     fs.rmSync(path.join(lib, link), {force: true});
     fs.symlinkSync(library, path.join(lib, link));
   }
-  // Of the wheel's 13,000 headers some dozen are wanted: those the binding includes, and those these include in turn.
+  // The wheel has 13,000 headers. Only the few that the binding includes, directly or through others, are unpacked.
   const headers = new Set(fs.readdirSync(binding).flatMap((file) => includes(path.join(binding, file))));
   for (const header of headers) {
     const file = `tensorflow/include/${header}`;
-    if (!wheel.has(file)) continue; // the binding's own
+    if (!wheel.has(file)) continue; // a header of the binding itself, or of the system
     const place = path.join(deps, 'include', header);
     await wheel.unpack(new Map([[file, place]]));
     for (const included of includes(place)) headers.add(included);

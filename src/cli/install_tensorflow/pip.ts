@@ -1,4 +1,7 @@
-/** Wheels from a package index: pip finds them, verifies their checksums, and knows this machine's mirrors and proxies. */
+/**
+ * Downloads wheels with pip, which verifies their checksums and knows the mirrors and proxies of this machine, and
+ * caches them.
+ */
 import {spawn, spawnSync} from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
@@ -10,16 +13,22 @@ import {sha256} from './wheel.js';
 
 const PIPS = [['python3', '-m', 'pip'], ['python', '-m', 'pip'], ['pip3'], ['pip']];
 
-/** Wheels carry the same libraries for every Python: which one is asked for need not be installed here. */
+/**
+ * The Python version whose wheel is fetched. Every version's wheel has the same libraries, so this Python need not be
+ * installed.
+ */
 const PYTHON_VERSION = '3.12';
 
-/** Where downloaded wheels are kept. */
+/** The folder in which downloaded wheels are kept. */
 export function cacheFolder(): string {
   const base = process.env.XDG_CACHE_HOME;
   return path.join(base ? base : path.join(os.homedir(), '.cache'), 'specattn', 'wheels');
 }
 
-/** The wheel of a requirement such as `tensorflow-cpu==2.21.0`: the one in the cache, or downloaded now. */
+/**
+ * The file of the wheel for a requirement such as `tensorflow-cpu==2.21.0`, from the cache or downloaded.
+ * @throws Error where pip is missing or cannot download it
+ */
 export async function fetchWheel(requirement: string): Promise<string> {
   const folder = path.join(cacheFolder(), `${requirement.replace(/[^\w.-]+/g, '_')}-${machine()}`);
   const cached = await fromCache(folder);
@@ -27,7 +36,7 @@ export async function fetchWheel(requirement: string): Promise<string> {
     say(`specattn: ${path.basename(cached)} is in the cache`);
     return cached;
   }
-  // A folder is given its name when all is in it, so that a stopped download leaves none.
+  // The folder gets its name only when it is complete, so a stopped download leaves no incomplete entry in the cache.
   const partial = `${folder}.partial`;
   for (const leftover of [partial, folder]) fs.rmSync(leftover, {recursive: true, force: true});
   fs.mkdirSync(partial, {recursive: true});
@@ -39,7 +48,7 @@ export async function fetchWheel(requirement: string): Promise<string> {
   return path.join(folder, wheel);
 }
 
-/** The wheel in a folder of the cache, if it is still what was downloaded. */
+/** The wheel in a folder of the cache, if its SHA-256 is still that of the download. */
 async function fromCache(folder: string): Promise<string | undefined> {
   if (!fs.existsSync(folder)) return undefined;
   const name = fs.readdirSync(folder).find((file) => file.endsWith('.whl'));
@@ -64,7 +73,7 @@ async function download(requirement: string, folder: string): Promise<void> {
     ...platformTags().flatMap((tag) => ['--platform', tag]),
     ...(process.stderr.isTTY ? [] : ['--quiet']),
   ];
-  // What pip says is for people: its standard output goes to ours of errors.
+  // pip's messages are for people, so both of its outputs go to standard error.
   const child = spawn(command, args, {stdio: ['ignore', 2, 2]});
   const status = await new Promise((resolve, reject) => child.on('error', reject).on('close', resolve));
   if (status !== 0) {

@@ -1,4 +1,7 @@
-/** The installed tfjs-node(-gpu) package, and whether this machine can run what is to be put under it. */
+/**
+ * Finds the installed tfjs-node or tfjs-node-gpu package and checks that this machine can run it on the TensorFlow of a
+ * Python wheel.
+ */
 import {existsSync, readFileSync} from 'node:fs';
 import {createRequire} from 'node:module';
 import * as path from 'node:path';
@@ -10,9 +13,9 @@ export interface Target {
   version: string;
   /** The package's folder. */
   root: string;
-  /** The version of Node-API that its binding is built for here. */
+  /** The version of Node-API that the binding is built for. */
   napi: number;
-  /** Where it looks for its binding, relative to its folder: `lib/napi-v8/tfjs_binding.node`. */
+  /** Where the package looks for its binding, relative to `root`, such as `lib/napi-v8/tfjs_binding.node`. */
   binding: string;
 }
 
@@ -21,7 +24,10 @@ interface Manifest {
   binary: {module_name: string; module_path: string; napi_versions: number[]};
 }
 
-/** The package `name` as a program in `folder` would find it. */
+/**
+ * Finds the package `name` as a program in `folder` would.
+ * @throws Error where it is not installed
+ */
 export function findTarget(name: string, folder: string): Target {
   let manifestFile: string;
   try {
@@ -44,7 +50,7 @@ export function findTarget(name: string, folder: string): Target {
   };
 }
 
-/** Refuses a machine, or a Node, on which the result could not run. */
+/** @throws Error where the result could not run on this machine or this Node */
 export function checkMachine(target: Target): void {
   const {platform, arch} = process;
   if (platform !== 'linux' || !['x64', 'arm64'].includes(arch)) {
@@ -68,19 +74,19 @@ export function checkMachine(target: Target): void {
   }
 }
 
-/** The version of the C library, such as [2, 35]; undefined where it is another one than glibc. */
+/** The version of glibc, such as [2, 35]; undefined where the C library is another one. */
 function glibc(): [number, number] | undefined {
   const {header} = process.report.getReport() as unknown as {header: {glibcVersionRuntime?: string}};
   const version = /^(\d+)\.(\d+)/.exec(header.glibcVersionRuntime ?? '');
   return version ? [Number(version[1]), Number(version[2])] : undefined;
 }
 
-/** What wheels call this processor. */
+/** The name of this processor's architecture in wheels. */
 export function machine(): string {
   return process.arch === 'arm64' ? 'aarch64' : 'x86_64';
 }
 
-/** The platform tags of wheels that run here, the newest first: `manylinux_2_27_x86_64`, ... */
+/** The platform tags of wheels that run here, such as `manylinux_2_27_x86_64`, the newest first. */
 export function platformTags(): string[] {
   const [, minor] = glibc() ?? [2, 17];
   const versions = Array.from({length: Math.max(1, minor - 16)}, (_, older) => minor - older);

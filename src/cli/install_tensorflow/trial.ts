@@ -1,4 +1,4 @@
-/** A program of its own: `node trial.js FOLDER` loads tfjs-node from FOLDER, runs an op and prints a `Trial`. */
+/** A separate program: `node trial.js FOLDER` loads tfjs-node from FOLDER, runs an op and prints a `Trial` as JSON. */
 import type * as tfjs from '@tensorflow/tfjs-core';
 
 import type {Trial} from './binding.js';
@@ -8,7 +8,7 @@ interface NodeBackend {
   isUsingGpuDevice: boolean;
 }
 
-// eslint-disable-next-line @typescript-eslint/no-require-imports -- a folder, known when it runs
+// eslint-disable-next-line @typescript-eslint/no-require-imports -- the folder is known only at run time
 const tf = require(process.argv[2]) as typeof tfjs;
 const product = tf.matMul(tf.tensor2d([[1, 2, 3]]), tf.tensor2d([[4], [5], [6]])).dataSync()[0];
 if (tf.getBackend() !== 'tensorflow' || product !== 32)

@@ -1,4 +1,4 @@
-/** A Python wheel: a zip archive whose RECORD lists the SHA-256 of every file. */
+/** Reads Python wheels. A wheel is a zip archive with a file RECORD that lists the SHA-256 of every other file. */
 import {createHash} from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
@@ -8,19 +8,22 @@ import * as yauzl from 'yauzl';
 
 import type {Step} from '../terminal.js';
 
-/** Hears of every chunk of bytes. */
+/** Called with the size of every chunk that was read. */
 type OnBytes = (bytes: number) => void;
 
+/** An open wheel; `close` closes its file. */
 export class Wheel {
   private constructor(
     readonly file: string,
     private readonly zip: yauzl.ZipFile,
     private readonly entries: Map<string, yauzl.Entry>,
-    /** SHA-256 of each file, as RECORD spells it: base64url without padding. */
+    /** SHA-256 of each file as base64url without padding, the form that RECORD has. */
     private readonly record: Map<string, string>,
+    /** Name of the folder that holds RECORD, METADATA and WHEEL. */
     private readonly distInfo: string,
   ) {}
 
+  /** @throws Error where the file is no wheel */
   static async open(file: string): Promise<Wheel> {
     const name = path.basename(file);
     let zip: yauzl.ZipFile;
@@ -59,7 +62,7 @@ export class Wheel {
     return [...this.entries.keys()].filter((file) => !file.endsWith('/'));
   }
 
-  /** The values of a header such as `Requires-Dist` of METADATA, or `Tag` of WHEEL. */
+  /** All values of a header, such as `Requires-Dist` in METADATA or `Tag` in WHEEL. */
   async headers(file: 'METADATA' | 'WHEEL', header: string): Promise<string[]> {
     const entry = this.entries.get(`${this.distInfo}/${file}`);
     if (!entry) throw new Error(`${path.basename(this.file)} is not a wheel: it holds no ${file}`);
@@ -72,8 +75,10 @@ export class Wheel {
   }
 
   /**
-   * Unpacks files to where `places` says, each checked against RECORD and put there whole or not at all; one
-   * that is there already is left.
+   * Unpacks files, checks them against RECORD, and puts each in its place by a rename, so that no incomplete file
+   * appears there. Files that are in their place already are skipped.
+   * @param places from names in the wheel to paths
+   * @throws Error where a file is missing from the wheel or its SHA-256 is wrong
    */
   async unpack(places: Map<string, string>, onProgress: (step: Step) => void = () => {}): Promise<void> {
     const sizeOf = (file: string) => this.entry(file).uncompressedSize;
@@ -116,7 +121,7 @@ export class Wheel {
   }
 }
 
-/** SHA-256 of a file in hexadecimal digits, as package indexes write it. */
+/** The SHA-256 of a file in hexadecimal digits. */
 export async function sha256(file: string, onProgress: (step: Step) => void = () => {}): Promise<string> {
   const total = fs.statSync(file).size;
   let loaded = 0;
