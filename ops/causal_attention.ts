@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor2D, Tensor3D} from '@tensorflow/tfjs-core';
 
-import {ANY, checkAttention, checkAttr, checkPosition, checkTensor} from './check.js';
+import {checkValue, refuse} from '../backend/check.js';
+import {ANY, checkAttention, checkPosition, checkTensor, FINITE, oneOfNames} from './check.js';
 import {defineOp, launch} from './define_op.js';
 import {maskedAttention, sliceKeys} from './masked_attention.js';
 
@@ -10,6 +11,7 @@ const name = 'CausalAttention';
 /** Which weights to return: none, their mean over heads, or heads' own. In the order of the native attribute. */
 const WEIGHTS = ['none', 'layer', 'head'] as const;
 export type AttentionWeights = (typeof WEIGHTS)[number];
+const IS_WEIGHTS = oneOfNames(WEIGHTS);
 
 export interface CausalAttentionOptions {
   /** Of the scores; 0, the default, means 1/√D. */
@@ -28,12 +30,12 @@ const run = defineOp<Attrs>({
   check([q, k, v, position, heads], {scale, weights}) {
     checkAttention(name, q, k, v);
     checkPosition(name, position);
-    checkAttr(name, 'scale', Number.isFinite(scale), 'a finite number', scale);
-    checkAttr(name, 'weights', WEIGHTS.includes(weights), `one of ${WEIGHTS.join(', ')}`, weights);
+    checkValue(name, 'scale', scale, FINITE);
+    checkValue(name, 'weights', weights, IS_WEIGHTS);
     if (!heads) return;
     checkTensor(name, 'heads', heads, 'int32', [ANY]);
     if (heads.shape[0] === 0) throw new Error(`[${name}] heads must name one or more but has none`);
-    checkAttr(name, 'weights', weights === 'head', "'head' where heads are named", weights);
+    if (weights !== 'head') refuse(name, 'weights', "'head' where heads are named", weights);
   },
 
   native(backend, inputs, {scale, weights}) {

@@ -1,6 +1,8 @@
 /** What the ops validate their arguments with. Cheap where all is well: it runs at every call. */
 import type {DataType, TensorInfo} from '@tensorflow/tfjs-core';
 
+import {real, refuse, show, type Check} from '../backend/check.js';
+
 /** A dimension of any size. */
 export const ANY = -1;
 
@@ -12,7 +14,7 @@ export function checkTensor(
   dtype: DataType,
   shape: readonly number[],
 ): void {
-  if (x?.shape === undefined) throw new Error(`[${op}] ${name} must be a tensor but is ${describe(x)}`);
+  if (x?.shape === undefined) throw new Error(`[${op}] ${name} must be a tensor but is ${kindOf(x)}`);
   if (x.dtype !== dtype) throw new Error(`[${op}] ${name} must be ${dtype} but is ${x.dtype}`);
   let fits = x.shape.length === shape.length;
   for (let i = 0; fits && i < shape.length; i++) fits = shape[i] === ANY || shape[i] === x.shape[i];
@@ -40,18 +42,34 @@ export function checkAttention(op: string, q: TensorInfo, k: TensorInfo, v: Tens
   checkTensor(op, 'q', q, 'float32', [ANY, ANY, ANY]);
   const [, heads, headSize] = q.shape;
   checkTensor(op, 'k', k, 'float32', [ANY, ANY, headSize]);
-  const [groups, capacity] = k.shape;
-  checkTensor(op, 'v', v, 'float32', [groups, capacity, headSize]);
-  if (groups === 0 || heads % groups !== 0)
-    throw new Error(`[${op}] q must have a multiple of k's ${groups} heads but has ${heads}`);
+  const [kvHeads, capacity] = k.shape;
+  checkTensor(op, 'v', v, 'float32', [kvHeads, capacity, headSize]);
+  if (kvHeads === 0 || heads % kvHeads !== 0)
+    throw new Error(`[${op}] q must have a multiple of k's ${kvHeads} heads but has ${heads}`);
 }
 
-/** `[NucleusMask] p must be in (0, 1] but is 2`: an attribute for which `valid` does not hold. */
-export function checkAttr(op: string, name: string, valid: boolean, expected: string, value: unknown): void {
-  if (!valid) throw new Error(`[${op}] ${name} must be ${expected} but is ${describe(value)}`);
+export const FINITE: Check = real(() => true, 'a finite number');
+
+/** Added to a mean square before its root is taken. */
+export const EPSILON: Check = real((value) => value >= 0, '0 or more');
+
+/** A mass of probability or attention. */
+export const MASS: Check = real((value) => value > 0 && value <= 1, 'in (0, 1]');
+
+export const COUNT: Check = real((value) => value >= 0 && Number.isInteger(value), 'an integer of 0 or more');
+
+/** One of the names of an enumerated attribute. */
+export const oneOfNames = (names: readonly string[]): Check => [
+  (value) => names.includes(value as string),
+  `one of ${names.join(', ')}`,
+];
+
+/** `sets`: one key set for all heads, or one for each of the G KV heads. */
+export function checkSets(op: string, sets: number, kvHeads: number): void {
+  if (sets !== 1 && sets !== kvHeads) refuse(op, 'sets', `1 or ${kvHeads}`, sets);
 }
 
-function describe(value: unknown): string {
-  if (typeof value === 'number' || value === undefined) return String(value);
-  return typeof value === 'object' && value !== null ? value.constructor.name : JSON.stringify(value);
+/** What came instead of a tensor: an object's class, or the value. */
+function kindOf(value: unknown): string {
+  return typeof value === 'object' && value !== null ? value.constructor.name : show(value);
 }

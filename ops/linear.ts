@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor2D, TensorInfo} from '@tensorflow/tfjs-core';
 
-import {ANY, checkAttr, checkTensor} from './check.js';
+import {checkValue} from '../backend/check.js';
+import {ANY, checkTensor, EPSILON} from './check.js';
 import {defineOp, launch} from './define_op.js';
 import {rmsNorm} from './rms_norm.js';
 import {swiGLU} from './swiglu.js';
@@ -47,8 +48,7 @@ const run = defineOp({
     if (attrs.residual) checkTensor(name, 'residual', residual!, 'float32', outputShape(x, weight, attrs));
     if (inputs.length !== count)
       throw new Error(`[${name}] takes ${count} inputs with these attributes but got ${inputs.length}`);
-    const {epsilon} = attrs;
-    checkAttr(name, 'epsilon', epsilon >= 0 && epsilon < Infinity, '0 or more', epsilon);
+    checkValue(name, 'epsilon', attrs.epsilon, EPSILON);
   },
 
   native(backend, inputs, attrs) {

@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor2D} from '@tensorflow/tfjs-core';
 
-import {ANY, checkAttr, checkPosition, checkTensor} from './check.js';
+import {checkValue} from '../backend/check.js';
+import {ANY, checkPosition, checkTensor, MASS} from './check.js';
 import {defineOp, launch} from './define_op.js';
 import {nucleusOf} from './nucleus.js';
 
@@ -14,7 +15,7 @@ const run = defineOp({
   check([weights, position], {p}) {
     checkTensor(name, 'weights', weights, 'float32', [ANY, ANY]);
     checkPosition(name, position);
-    checkAttr(name, 'p', p > 0 && p <= 1, 'in (0, 1]', p);
+    checkValue(name, 'p', p, MASS);
   },
 
   native(backend, inputs, {p}) {

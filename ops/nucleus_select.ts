@@ -1,17 +1,20 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor2D} from '@tensorflow/tfjs-core';
 
-import {ANY, checkAttr, checkPosition, checkTensor} from './check.js';
+import {checkValue, type Check} from '../backend/check.js';
+import {ANY, checkPosition, checkTensor, COUNT, oneOfNames} from './check.js';
 import {defineOp, launch} from './define_op.js';
 import {nucleusOf} from './nucleus.js';
 
 const name = 'NucleusSelect';
 /** A row of the block has one bit of an int32, the sign's apart. */
 const MAX_STEPS = 30;
+const STEPS: Check = [(n) => (n as number) >= 1 && (n as number) <= MAX_STEPS, `1 to ${MAX_STEPS}`];
 
 /** Whose nuclei a row sees: its own step's, those of steps up to its own, or all. In the order of the native attribute. */
 const UNIONS = ['row', 'causal', 'full'] as const;
 export type NucleusUnion = (typeof UNIONS)[number];
+const IS_UNION = oneOfNames(UNIONS);
 
 export interface NucleusSelectOptions {
   /** Every row sees the first keys, as many as this; 0 by default. */
@@ -49,7 +52,7 @@ const run = defineOp<Attrs>({
     const [mix, p, position] = inputs;
     const first = firstStep(attrs);
     const steps = inputs.length - first;
-    checkAttr(name, 'the number of steps', steps >= 1 && steps <= MAX_STEPS, `1 to ${MAX_STEPS}`, steps);
+    checkValue(name, 'the number of steps', steps, STEPS);
     checkTensor(name, 'mix', mix, 'float32', [ANY, ANY]);
     checkTensor(name, 'p', p, 'float32', [mix.shape[0]]);
     checkPosition(name, position);
@@ -57,9 +60,9 @@ const run = defineOp<Attrs>({
     if (attrs.fixed) checkTensor(name, 'fixed', inputs[3], 'float32', [ANY, capacity]);
     const shape = [mix.shape[1] - (attrs.fixed ? inputs[3].shape[0] : 0), capacity];
     for (let i = first; i < inputs.length; i++) checkTensor(name, 'step', inputs[i], 'float32', shape);
-    checkAttr(name, 'sinks', sinks >= 0 && Number.isInteger(sinks), 'an integer of 0 or more', sinks);
-    checkAttr(name, 'recent', recent >= 0 && Number.isInteger(recent), 'an integer of 0 or more', recent);
-    checkAttr(name, 'union', UNIONS.includes(union), `one of ${UNIONS.join(', ')}`, union);
+    checkValue(name, 'sinks', sinks, COUNT);
+    checkValue(name, 'recent', recent, COUNT);
+    checkValue(name, 'union', union, IS_UNION);
   },
 
   native(backend, inputs, attrs) {

@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor2D} from '@tensorflow/tfjs-core';
 
-import {ANY, checkAttr, checkTensor} from './check.js';
+import {checkValue} from '../backend/check.js';
+import {ANY, checkTensor, EPSILON} from './check.js';
 import {defineOp, launch} from './define_op.js';
 
 const name = 'RMSNorm';
@@ -13,7 +14,7 @@ const run = defineOp({
   check([x, weight], {epsilon}) {
     checkTensor(name, 'x', x, 'float32', [ANY, ANY]);
     checkTensor(name, 'weight', weight, 'float32', [x.shape[1]]);
-    checkAttr(name, 'epsilon', epsilon >= 0 && epsilon < Infinity, '0 or more', epsilon);
+    checkValue(name, 'epsilon', epsilon, EPSILON);
   },
 
   native(backend, inputs, {epsilon}) {

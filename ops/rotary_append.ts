@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor2D, Tensor3D, TensorInfo} from '@tensorflow/tfjs-core';
 
-import {ANY, checkAttr, checkPosition, checkTensor} from './check.js';
+import {checkValue} from '../backend/check.js';
+import {ANY, checkPosition, checkTensor, FINITE} from './check.js';
 import {defineOp} from './define_op.js';
 import {kvCacheAppend} from './kv_cache_append.js';
 import {rotaryEmbedding} from './rotary_embedding.js';
@@ -30,7 +31,7 @@ const run = defineOp({
       );
     checkPosition(name, position);
     checkTensor(name, 'frequencies', frequencies, 'float32', [headSize / 2]);
-    checkAttr(name, 'scale', Number.isFinite(scale), 'a finite number', scale);
+    checkValue(name, 'scale', scale, FINITE);
   },
 
   native(backend, inputs, {scale}) {

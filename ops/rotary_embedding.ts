@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor3D} from '@tensorflow/tfjs-core';
 
-import {ANY, checkAttr, checkPosition, checkTensor} from './check.js';
+import {checkValue} from '../backend/check.js';
+import {ANY, checkPosition, checkTensor, FINITE} from './check.js';
 import {defineOp, launch} from './define_op.js';
 
 const name = 'RotaryEmbedding';
@@ -16,7 +17,7 @@ const run = defineOp({
     if (headSize % 2 !== 0) throw new Error(`[${name}] x must have an even head size but has ${headSize}`);
     checkPosition(name, position);
     checkTensor(name, 'frequencies', frequencies, 'float32', [headSize / 2]);
-    checkAttr(name, 'scale', Number.isFinite(scale), 'a finite number', scale);
+    checkValue(name, 'scale', scale, FINITE);
   },
 
   native(backend, inputs, {scale}) {

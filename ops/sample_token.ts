@@ -1,12 +1,16 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor2D} from '@tensorflow/tfjs-core';
 
-import {ANY, checkAttr, checkPosition, checkSeed, checkTensor} from './check.js';
+import {checkValue, real, type Check} from '../backend/check.js';
+import {ANY, checkPosition, checkSeed, checkTensor, COUNT, MASS} from './check.js';
 import {defineOp, launch} from './define_op.js';
 import {nucleusOf} from './nucleus.js';
 import {draw, RandomStream, uniform} from './random.js';
 
 const name = 'SampleToken';
+const TEMPERATURE = real((value) => value >= 0 && value <= 3.4e38, '0 to 3.4e38');
+const MIN_P = real((value) => value >= 0 && value <= 1, 'in [0, 1]');
+const STREAM: Check = [(value) => [0, 1, 2, 3].includes(value as number), '0, 1, 2 or 3'];
 
 export interface SampleTokenOptions {
   /** Divides the logits; 0 means the most likely token, always. 1 by default. */
@@ -32,11 +36,11 @@ const run = defineOp<Attrs>({
     if (logits.shape[1] === 0) throw new Error(`[${name}] logits must have at least one column but has none`);
     checkSeed(name, seed);
     checkPosition(name, position);
-    checkAttr(name, 'temperature', temperature >= 0 && temperature <= 3.4e38, '0 to 3.4e38', temperature);
-    checkAttr(name, 'topK', topK >= 0 && Number.isInteger(topK), 'an integer of 0 or more', topK);
-    checkAttr(name, 'topP', topP > 0 && topP <= 1, 'in (0, 1]', topP);
-    checkAttr(name, 'minP', minP >= 0 && minP <= 1, 'in [0, 1]', minP);
-    checkAttr(name, 'stream', stream >= 0 && stream <= 3 && Number.isInteger(stream), '0, 1, 2 or 3', stream);
+    checkValue(name, 'temperature', temperature, TEMPERATURE);
+    checkValue(name, 'topK', topK, COUNT);
+    checkValue(name, 'topP', topP, MASS);
+    checkValue(name, 'minP', minP, MIN_P);
+    checkValue(name, 'stream', stream, STREAM);
   },
 
   native(backend, inputs, {temperature, topK, topP, minP, stream}) {

@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor2D, Tensor3D} from '@tensorflow/tfjs-core';
 
-import {ANY, checkAttention, checkAttr, checkTensor} from './check.js';
+import {checkValue, refuse} from '../backend/check.js';
+import {ANY, checkAttention, checkSets, checkTensor, FINITE} from './check.js';
 import {defineOp, launch} from './define_op.js';
 import {maskedAttention} from './masked_attention.js';
 import type {Selection} from './nucleus_select.js';
@@ -27,20 +28,15 @@ const run = defineOp<Required<SparseAttentionOptions>>({
 
   check([q, k, v, keys, bits, counts], {scale, set, sets}) {
     checkAttention(name, q, k, v);
-    checkAttr(name, 'the number of rows', q.shape[0] <= MAX_ROWS, `at most ${MAX_ROWS}`, q.shape[0]);
+    if (q.shape[0] > MAX_ROWS) refuse(name, 'the number of rows', `at most ${MAX_ROWS}`, q.shape[0]);
     checkTensor(name, 'keys', keys, 'int32', [ANY, ANY]);
     checkTensor(name, 'bits', bits, 'int32', keys.shape);
     checkTensor(name, 'counts', counts, 'int32', [keys.shape[0]]);
-    checkAttr(name, 'scale', Number.isFinite(scale), 'a finite number', scale);
-    checkAttr(name, 'sets', sets === 1 || sets === k.shape[0], `1 or ${k.shape[0]}`, sets);
+    checkValue(name, 'scale', scale, FINITE);
+    checkSets(name, sets, k.shape[0]);
     const last = keys.shape[0] - sets;
-    checkAttr(
-      name,
-      'set',
-      Number.isInteger(set) && set >= 0 && set <= last,
-      `an integer from 0 to ${last}`,
-      set,
-    );
+    if (!(Number.isInteger(set) && set >= 0 && set <= last))
+      refuse(name, 'set', `an integer from 0 to ${last}`, set);
   },
 
   native(backend, inputs, {scale, set, sets, weights}) {

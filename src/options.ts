@@ -1,5 +1,5 @@
 /** Options of `generate`: their defaults, and what they may be. */
-import {show} from '../models/hf/json_file.js';
+import {checkNames, checkValue, FLAG, MOST_COUNT, oneOf, real, whole, type Check} from '../backend/check.js';
 
 /** How the verifier reads its cache while it verifies drafted tokens. */
 export type Verification =
@@ -57,9 +57,6 @@ export type ResolvedOptions = Required<Omit<GenerateOptions, 'onText' | 'signal'
 /** The longest block is 31 rows (a bit each in NucleusSelect); longer drafts than 16 never paid. */
 export const MAX_GAMMA = 16;
 
-/** What kernels count with is int32. */
-export const MOST_COUNT = 2 ** 31 - 1;
-
 const DEFAULTS: Omit<ResolvedOptions, 'seed'> = {
   maxNewTokens: 128,
   draft: true,
@@ -81,32 +78,15 @@ const DEFAULTS: Omit<ResolvedOptions, 'seed'> = {
   signal: undefined,
 };
 
-/** What a value may be: a test of it, and the same in words. */
-export type Check = [holds: (value: never) => boolean, expected: string];
-
-export const whole = (least: number, most = Number.MAX_SAFE_INTEGER): Check => [
-  (value: unknown) => Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most,
-  most === Number.MAX_SAFE_INTEGER ? `a whole number >= ${least}` : `a whole number from ${least} to ${most}`,
-];
-export const oneOf = (...names: string[]): Check => [
-  (value: unknown) => names.includes(value as string),
-  `one of ${names.map((name) => `'${name}'`).join(', ')}`,
-];
-export const real = (holds: (value: number) => boolean, expected: string): Check => [
-  (value: unknown) => typeof value === 'number' && Number.isFinite(value) && holds(value),
-  expected,
-];
+const GAMMA = whole(1, MAX_GAMMA);
+const MASS = real((value) => value > 0 && value <= 1, 'a number in (0, 1]');
 
 const CHECKS: Record<keyof ResolvedOptions, Check> = {
   maxNewTokens: whole(0),
-  draft: [(value: unknown) => typeof value === 'boolean', 'true or false'],
+  draft: FLAG,
   verification: oneOf('dense', 'sparse', 'refresh'),
-  p: real((value) => value > 0 && value <= 1, 'a number in (0, 1]'),
-  gamma: [
-    (value: unknown) =>
-      value === 'adaptive' || (whole(1, MAX_GAMMA)[0] as (value: unknown) => boolean)(value),
-    `a whole number from 1 to ${MAX_GAMMA}, or 'adaptive'`,
-  ],
+  p: MASS,
+  gamma: [(value) => value === 'adaptive' || GAMMA[0](value), `${GAMMA[1]}, or 'adaptive'`],
   refreshEvery: whole(1),
   sinks: whole(0, MOST_COUNT),
   recent: whole(0, MOST_COUNT),
@@ -115,16 +95,15 @@ const CHECKS: Record<keyof ResolvedOptions, Check> = {
   granularity: oneOf('layer', 'head'),
   temperature: real((value) => value >= 0 && value <= 3.4e38, 'a number from 0 to 3.4e38'),
   topK: whole(0, MOST_COUNT),
-  topP: real((value) => value > 0 && value <= 1, 'a number in (0, 1]'),
+  topP: MASS,
   minP: real((value) => value >= 0 && value <= 1, 'a number in [0, 1]'),
   seed: whole(0),
   stop: [
-    (value: unknown) =>
-      Array.isArray(value) && value.every((text) => typeof text === 'string' && text.length > 0),
+    (value) => Array.isArray(value) && value.every((text) => typeof text === 'string' && text.length > 0),
     'a text or a list of texts, none of them empty',
   ],
-  onText: [(value: unknown) => value === undefined || typeof value === 'function', 'a function'],
-  signal: [(value: unknown) => value === undefined || value instanceof AbortSignal, 'an AbortSignal'],
+  onText: [(value) => value === undefined || typeof value === 'function', 'a function'],
+  signal: [(value) => value === undefined || value instanceof AbortSignal, 'an AbortSignal'],
 };
 
 /**
@@ -140,34 +119,7 @@ export function resolveOptions(options: GenerateOptions = {}): ResolvedOptions {
     ...given,
     ...(typeof given.stop === 'string' ? {stop: [given.stop]} : {}),
   } as ResolvedOptions;
-  for (const [name, [holds, expected]] of Object.entries(CHECKS)) {
-    const value = resolved[name as keyof ResolvedOptions];
-    if (!(holds as (value: unknown) => boolean)(value))
-      throw new Error(`[generate] ${name} must be ${expected} but is ${describe(value)}`);
-  }
+  for (const [name, rule] of Object.entries(CHECKS))
+    checkValue('generate', name, resolved[name as keyof ResolvedOptions], rule);
   return resolved;
-}
-
-/** @throws Error where `options` is no object, or has an option that does not exist */
-export function checkNames(caller: string, options: object, names: readonly string[]): void {
-  if (typeof options !== 'object' || options === null)
-    throw new Error(`[${caller}] options must be an object but are ${describe(options)}`);
-  const unknown = Object.keys(options).find((name) => !names.includes(name));
-  if (unknown !== undefined)
-    throw new Error(`[${caller}] there is no option '${unknown}'; the options are ${names.join(', ')}`);
-}
-
-/** @throws Error where `values` is no list, is empty, or holds what it may not */
-export function checkList(caller: string, what: string, values: unknown, [holds, expected]: Check): void {
-  const fail = (received: string): never => {
-    throw new Error(`[${caller}] ${what} must be a list of one or more, each ${expected}, but ${received}`);
-  };
-  if (!Array.isArray(values) || values.length === 0) return fail(`is ${describe(values)}`);
-  const wrong = values.findIndex((value) => !(holds as (value: unknown) => boolean)(value));
-  if (wrong >= 0) fail(`one is ${describe(values[wrong])}`);
-}
-
-/** A value in an error, whatever it is. */
-export function describe(value: unknown): string {
-  return typeof value === 'number' || value === undefined ? String(value) : show(value);
 }

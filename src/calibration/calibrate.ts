@@ -5,7 +5,7 @@ import {MAP_KINDS, monotoneMap, type KlMap, type LayerMap, type MixtureMap} from
 import {longestContext, newCaches, type Llama} from '../../models/llama/llama.js';
 import type {LanguageModel} from '../language_model.js';
 import {MixtureFit, SMALLEST_WEIGHT} from './mixture.js';
-import {checkList, checkNames, describe} from '../options.js';
+import {checkList, checkNames, checkValue, FLAG, refuse, TEXT} from '../../backend/check.js';
 import {LoopState} from '../decoding/record.js';
 import {fitSlack} from './layer_budget.js';
 import {yieldToEventLoop} from '../decoding/yield_to_event_loop.js';
@@ -66,11 +66,9 @@ export async function calibrate(
     signal,
   } = options;
   checkNames('calibrate', options, OPTIONS);
-  checkList('calibrate', 'texts', texts, [(text: unknown) => typeof text === 'string', 'a text']);
+  checkList('calibrate', 'texts', texts, TEXT);
   checkOptions(kind, window, rows, context);
-  for (const [name, value] of Object.entries({own, slack}))
-    if (typeof value !== 'boolean')
-      throw new Error(`[calibrate] ${name} must be true or false but is ${describe(value)}`);
+  for (const [name, value] of Object.entries({own, slack})) checkValue('calibrate', name, value, FLAG);
   const windows = texts.flatMap((text) => cut(tokenizer.encode(text), window));
   const total = Math.min(
     rows,
@@ -127,14 +125,11 @@ export async function calibrate(
 }
 
 function checkOptions(kind: LayerMap['kind'], window: number, rows: number, context: number): void {
-  if (!MAP_KINDS.includes(kind))
-    throw new Error(`[calibrate] map must be one of ${MAP_KINDS.join(', ')} but is ${describe(kind)}`);
+  if (!MAP_KINDS.includes(kind)) refuse('calibrate', 'map', `one of ${MAP_KINDS.join(', ')}`, kind);
   if (!Number.isInteger(window) || window <= FIRST_ROWS || window > context)
-    throw new Error(
-      `[calibrate] window must be a whole number from ${FIRST_ROWS + 1} to ${context} but is ${describe(window)}`,
-    );
+    refuse('calibrate', 'window', `a whole number from ${FIRST_ROWS + 1} to ${context}`, window);
   if (rows !== Infinity && !(Number.isInteger(rows) && rows > 0))
-    throw new Error(`[calibrate] rows must be a whole number >= 1 but is ${describe(rows)}`);
+    refuse('calibrate', 'rows', 'a whole number >= 1', rows);
 }
 
 /** Windows that each begin as the text does: with the token that begins a text, which attention rests on. */

@@ -1,9 +1,10 @@
 /** The loop: prompt → rounds → text. */
+import {checkList} from '../../backend/check.js';
 import type {LlamaConfig} from '../../models/hf/config.js';
 import {CHAT_TEMPLATES, type ChatMessage} from '../../models/hf/chat_template.js';
 import type {LlamaTokenizer} from '../../models/hf/tokenizer.js';
 import {AdaptiveGamma} from './gamma.js';
-import {checkList, resolveOptions, type GenerateOptions, type ResolvedOptions} from '../options.js';
+import {resolveOptions, type GenerateOptions, type ResolvedOptions} from '../options.js';
 import {runsAhead} from './record.js';
 import {launchRound, readRound, type Round} from './rounds.js';
 import {sessionPlan, type Pair, type Session} from './session.js';
