@@ -25,12 +25,12 @@ const run = defineOp({
 
   // Copies the cache, as functional backends must; waits for `position`.
   composed([cache, rows, position]: [Tensor3D, Tensor3D, Tensor1D]) {
-    const [groups, capacity, headSize] = cache.shape;
+    const [kvHeads, capacity, headSize] = cache.shape;
     const start = position.dataSync()[0];
     const first = Math.max(0, -start); // rows [first, end) have a place
     const end = Math.min(rows.shape[0], capacity - start);
     if (end <= first) return cache.clone();
-    const kept = tf.slice(rows, [first, 0, 0], [end - first, groups, headSize]);
+    const kept = tf.slice(rows, [first, 0, 0], [end - first, kvHeads, headSize]);
     const before = sliceKeys(cache, 0, start + first);
     const after = sliceKeys(cache, start + end, capacity);
     return tf.concat([before, tf.transpose(kept, [1, 0, 2]), after], 1);

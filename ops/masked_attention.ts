@@ -20,21 +20,21 @@ export function maskedAttention(
   scale: number,
 ): {out: Tensor3D; weights: Tensor3D} {
   const [rows, heads, headSize] = q.shape;
-  const [groups, keys] = k.shape;
-  const byGroup = [groups, (heads / groups) * rows];
-  const queries = tf.reshape(tf.transpose(tf.mul(q, scale), [1, 0, 2]), [...byGroup, headSize]);
+  const [kvHeads, keys] = k.shape;
+  const byKVHead = [kvHeads, (heads / kvHeads) * rows];
+  const queries = tf.reshape(tf.transpose(tf.mul(q, scale), [1, 0, 2]), [...byKVHead, headSize]);
   const scores = tf.reshape(tf.matMul(queries, k, false, true), [heads, rows, keys]);
   const weights = tf.where(visible, tf.softmax(tf.where(visible, scores, -Infinity)), 0) as Tensor3D;
-  const out = tf.matMul(tf.reshape(weights, [...byGroup, keys]), v);
+  const out = tf.matMul(tf.reshape(weights, [...byKVHead, keys]), v);
   return {out: tf.transpose(tf.reshape(out, [heads, rows, headSize]), [1, 0, 2]), weights};
 }
 
 /**
  * x[:, from:to, :] of a cache [G,C,D]. Slices of one group each are contiguous, which tfjs-backend-cpu copies at once; a slice over
- * all groups it copies element by element, a hundred times slower.
+ * all KV heads tfjs-backend-cpu copies element by element, a hundred times slower.
  */
 export function sliceKeys(x: Tensor3D, from: number, to: number): Tensor3D {
-  const [groups, , headSize] = x.shape;
-  const parts = Array.from({length: groups}, (_, g) => tf.slice(x, [g, from, 0], [1, to - from, headSize]));
+  const [kvHeads, , headSize] = x.shape;
+  const parts = Array.from({length: kvHeads}, (_, g) => tf.slice(x, [g, from, 0], [1, to - from, headSize]));
   return tf.concat(parts, 0);
 }

@@ -10,8 +10,8 @@ import {rotaryEmbedding} from './rotary_embedding.js';
 const name = 'RotaryAppend';
 
 /** Query heads of a row of `qkv`: what its key and value heads leave. */
-const queryHeads = (qkv: TensorInfo, [groups, , headSize]: number[]): number =>
-  qkv.shape[1] / headSize - 2 * groups;
+const queryHeads = (qkv: TensorInfo, [kvHeads, , headSize]: number[]): number =>
+  qkv.shape[1] / headSize - 2 * kvHeads;
 
 const run = defineOp({
   name,
@@ -19,7 +19,7 @@ const run = defineOp({
 
   check([qkv, position, frequencies, kCache, vCache], {scale}) {
     checkTensor(name, 'kCache', kCache, 'float32', [ANY, ANY, ANY]);
-    const [groups, , headSize] = kCache.shape;
+    const [kvHeads, , headSize] = kCache.shape;
     if (headSize === 0 || headSize % 2 !== 0)
       throw new Error(`[${name}] kCache must have an even, positive head size but has ${headSize}`);
     checkTensor(name, 'vCache', vCache, 'float32', kCache.shape);
@@ -27,7 +27,7 @@ const run = defineOp({
     const heads = queryHeads(qkv, kCache.shape);
     if (heads < 0 || !Number.isInteger(heads))
       throw new Error(
-        `[${name}] qkv must hold ${2 * groups} key and value heads, and query heads, of size ${headSize} a row but has width ${qkv.shape[1]}`,
+        `[${name}] qkv must hold ${2 * kvHeads} key and value heads, and query heads, of size ${headSize} a row but has width ${qkv.shape[1]}`,
       );
     checkPosition(name, position);
     checkTensor(name, 'frequencies', frequencies, 'float32', [headSize / 2]);
@@ -50,10 +50,10 @@ const run = defineOp({
     [qkv, position, frequencies, kCache, vCache]: [Tensor2D, Tensor1D, Tensor1D, Tensor3D, Tensor3D],
     {scale},
   ) {
-    const [groups, , headSize] = kCache.shape;
+    const [kvHeads, , headSize] = kCache.shape;
     const heads = queryHeads(qkv, kCache.shape);
-    const byHead = tf.reshape(qkv, [qkv.shape[0], heads + 2 * groups, headSize]);
-    const [q, k, v] = tf.split(byHead, [heads, groups, groups], 1);
+    const byHead = tf.reshape(qkv, [qkv.shape[0], heads + 2 * kvHeads, headSize]);
+    const [q, k, v] = tf.split(byHead, [heads, kvHeads, kvHeads], 1);
     return [
       rotaryEmbedding(q, position, frequencies, scale),
       kvCacheAppend(kCache, rotaryEmbedding(k, position, frequencies, scale), position),

@@ -62,7 +62,7 @@ const run = defineOp<Required<SparseAttentionOptions>>({
     {scale, set, sets, weights},
   ) {
     const [rows, heads, headSize] = q.shape;
-    const groups = k.shape[0];
+    const kvHeads = k.shape[0];
     const [listed, seen, listedCounts] = [keys.dataSync(), bits.dataSync(), counts.dataSync()];
     const outs: Tensor3D[] = [];
     const setWeights: Tensor2D[] = [];
@@ -79,7 +79,7 @@ const run = defineOp<Required<SparseAttentionOptions>>({
       for (let i = 0; i < visible.length; i++)
         visible[i] = (seen[places[i % places.length]] >> Math.floor(i / places.length)) & 1;
       const pick = (x: Tensor3D): Tensor3D =>
-        tf.gather(tf.slice(x, [(s * groups) / sets, 0, 0], [groups / sets, -1, -1]), index, 1);
+        tf.gather(tf.slice(x, [(s * kvHeads) / sets, 0, 0], [kvHeads / sets, -1, -1]), index, 1);
       const attended = maskedAttention(
         tf.slice(q, [0, (s * heads) / sets, 0], [rows, heads / sets, headSize]),
         pick(k),
