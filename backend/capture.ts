@@ -24,7 +24,7 @@ export interface CapturingBackend extends NativeBackend {
   /** The number of the native buffer that holds `x`. */
   handleOf(x: tf.TensorInfo): number;
   /** A copy of a float32 tensor in another storage. */
-  restored(x: tf.TensorInfo, storage: Storage): tf.TensorInfo;
+  converted(x: tf.TensorInfo, storage: Storage): tf.TensorInfo;
 }
 
 /**
@@ -114,5 +114,5 @@ export class Capture {
 /** A tensor of the same values, whose bytes the host can read as they are. */
 function readable(backend: CapturingBackend, x: tf.Tensor): tf.Tensor {
   if (!isHalf(backend.storageOf(x))) return x.clone();
-  return tf.engine().makeTensorFromTensorInfo(backend.restored(x, 'float32'));
+  return tf.engine().makeTensorFromTensorInfo(backend.converted(x, 'float32'));
 }

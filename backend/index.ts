@@ -78,7 +78,8 @@ if ('addon' in loaded) {
   }
 }
 
-export {SpecAttnBackend, type SpecAttnMemoryInfo} from './backend.js';
+export {SpecAttnBackend} from './backend.js';
+export type {SpecAttnMemoryInfo} from './tensors.js';
 export {Capture, type CaptureStep} from './capture.js';
 export {BACKEND, type NativeBackend, type Storage} from './types.js';
 export type {DeviceProbe} from './addon.js';
