@@ -8,7 +8,15 @@ import {
 } from '@tensorflow/tfjs-core';
 
 import type {NativeBackend} from '../types.js';
-import {compute, createKernel, fallback, sameShape, withTemporaries, type Keep} from './kernel.js';
+import {
+  areFloat32,
+  compute,
+  createKernel,
+  fallback,
+  sameShape,
+  withTemporaries,
+  type Keep,
+} from './kernel.js';
 import {denseStrides, stridedCopy} from './stridedCopy.js';
 
 export interface MatMul extends BatchMatMulAttrs {
@@ -87,8 +95,6 @@ export const batchMatMulConfig = createKernel<{a: TensorInfo; b: TensorInfo}, Ba
       attrs,
       backend,
     } = args;
-    return a.dtype === 'float32' && b.dtype === 'float32'
-      ? matMul(backend, a, b, attrs)
-      : fallback(BatchMatMul, args);
+    return areFloat32(a, b) ? matMul(backend, a, b, attrs) : fallback(BatchMatMul, args);
   },
 );

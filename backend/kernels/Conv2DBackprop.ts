@@ -3,7 +3,6 @@
  * too. Each is one product of windows side by side.
  */
 import {
-  backend_util,
   Conv2DBackpropFilter,
   Conv2DBackpropInput,
   util,
@@ -14,12 +13,11 @@ import {
 
 import type {NativeBackend} from '../types.js';
 import {matMul} from './BatchMatMul.js';
-import {createKernel, fallback, sameShape, withTemporaries} from './kernel.js';
+import {convolutionSizes, pixelsOf} from './convolution.js';
+import {areFloat32, createKernel, fallback, sameShape, withTemporaries} from './kernel.js';
 import {pad} from './PadV2.js';
 import {stridedCopy} from './stridedCopy.js';
 import {windows, type Sizes} from './windows.js';
-
-type Shape4 = [number, number, number, number];
 
 /** The windows that the filter saw, times what came of them. */
 export const conv2DBackpropFilterConfig = createKernel<
@@ -28,22 +26,15 @@ export const conv2DBackpropFilterConfig = createKernel<
 >(Conv2DBackpropFilter, (args) => {
   const {
     inputs: {x, dy},
-    attrs: {strides, pad, dataFormat, dimRoundingMode, filterShape},
+    attrs,
     backend,
   } = args;
-  const sizes = backend_util.computeConv2DInfo(
-    x.shape as Shape4,
-    filterShape,
-    strides,
-    1,
-    pad,
-    dimRoundingMode,
-  );
+  const {filterShape, dataFormat} = attrs;
+  if (dataFormat !== 'NHWC' || !areFloat32(x, dy)) return fallback(Conv2DBackpropFilter, args);
+  const sizes = convolutionSizes(x.shape, filterShape, attrs);
   const {outShape, outChannels} = sizes;
-  const fits = sameShape(dy.shape, outShape);
-  if (dataFormat !== 'NHWC' || !fits || x.dtype !== 'float32' || dy.dtype !== 'float32')
-    return fallback(Conv2DBackpropFilter, args);
-  const pixels = util.sizeFromShape(outShape) / outChannels;
+  if (!sameShape(dy.shape, outShape)) return fallback(Conv2DBackpropFilter, args);
+  const pixels = pixelsOf(sizes);
   return withTemporaries(backend, (keep) => {
     const unfolded = keep(windows(backend, x, sizes));
     const rows = keep(backend.alias(unfolded, [pixels, util.sizeFromShape(filterShape) / outChannels]));
@@ -60,25 +51,17 @@ export const conv2DBackpropInputConfig = createKernel<
 >(Conv2DBackpropInput, (args) => {
   const {
     inputs: {dy, filter},
-    attrs: {strides, pad, dataFormat, dimRoundingMode, inputShape},
+    attrs,
     backend,
   } = args;
-  const sizes = backend_util.computeConv2DInfo(
-    inputShape,
-    filter.shape as Shape4,
-    strides,
-    1,
-    pad,
-    dimRoundingMode,
-    false,
-    dataFormat === 'NCHW' ? 'channelsFirst' : 'channelsLast',
-  );
+  const {inputShape, dataFormat} = attrs;
+  if (dataFormat !== 'NHWC' || !areFloat32(dy, filter)) return fallback(Conv2DBackpropInput, args);
+  const sizes = convolutionSizes(inputShape, filter.shape, attrs);
   const {inHeight, inWidth, inChannels, outChannels, filterHeight, filterWidth, padInfo} = sizes;
   const [top, left] = [filterHeight - 1 - padInfo.top, filterWidth - 1 - padInfo.left];
   // Padding that is wider than the filter would have to be cut off, as would a larger dy.
   const fits = top >= 0 && left >= 0 && sameShape(dy.shape, sizes.outShape);
-  if (dataFormat !== 'NHWC' || !fits || dy.dtype !== 'float32' || filter.dtype !== 'float32')
-    return fallback(Conv2DBackpropInput, args);
+  if (!fits) return fallback(Conv2DBackpropInput, args);
   return withTemporaries(backend, (keep) => {
     const spread = keep(withZerosBetween(backend, dy, sizes));
     const unfolded = keep(

@@ -14,7 +14,7 @@ import {
 import type {NativeBackend} from '../types.js';
 import {matMul} from './BatchMatMul.js';
 import {binary} from './binary.js';
-import {createKernel, fallback, withTemporaries, type Keep} from './kernel.js';
+import {areFloat32, createKernel, fallback, withTemporaries, type Keep} from './kernel.js';
 import {reduce} from './reduce.js';
 import {movesNothing, permute} from './stridedCopy.js';
 
@@ -98,7 +98,7 @@ export const einsumConfig = createKernel<TensorInfo[], EinsumAttrs>(Einsum, (arg
   const {inputs, attrs, backend} = args;
   const {allDims, summedDims, idDims} = backend_util.decodeEinsumEquation(attrs.equation, inputs.length);
   backend_util.checkEinsumDimSizes(allDims.length, idDims, inputs as Tensor[]);
-  if (inputs.some(({dtype}) => dtype !== 'float32')) return fallback(Einsum, args);
+  if (!areFloat32(...inputs)) return fallback(Einsum, args);
   const outputs = allDims.length - summedDims.length; // the output's axes come first, in its order
   return withTemporaries(backend, (keep) => {
     const [a, b] = inputs.map((x, i): Named => {

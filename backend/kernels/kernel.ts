@@ -67,6 +67,11 @@ export function isNativeDType(dtype: string): dtype is NativeDType {
   return dtype === 'float32' || dtype === 'int32' || dtype === 'bool';
 }
 
+/** Whether all inputs that are there are float32. */
+export function areFloat32(...inputs: readonly (TensorInfo | undefined)[]): boolean {
+  return inputs.every((x) => !x || x.dtype === 'float32');
+}
+
 // Called on every kernel call: `for in` serves lists of inputs too, and makes nothing.
 function hasNativeDTypes(inputs: NamedTensorInfoMap): boolean {
   for (const name in inputs) {

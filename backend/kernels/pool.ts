@@ -7,6 +7,7 @@ import {
   backend_util,
   MaxPool,
   type AvgPoolAttrs,
+  type KernelConfig,
   type MaxPoolAttrs,
   type TensorInfo,
 } from '@tensorflow/tfjs-core';
@@ -14,7 +15,7 @@ import {
 import type {NativeBackend} from '../types.js';
 import {binary} from './binary.js';
 import {scalar} from './Fill.js';
-import {compute, createKernel, fallback, sameShape, withTemporaries} from './kernel.js';
+import {compute, createKernel, fallback, sameShape, withTemporaries, type Keep} from './kernel.js';
 import {reduce} from './reduce.js';
 import {unary} from './unary.js';
 import {windows, type Sizes} from './windows.js';
@@ -22,7 +23,10 @@ import {windows, type Sizes} from './windows.js';
 /** Below every number of a dtype. */
 const LOWEST = {float32: -Infinity, int32: -(2 ** 31)};
 
-function sizesOf(x: TensorInfo, {filterSize, strides, pad, dimRoundingMode}: MaxPoolAttrs): Sizes {
+function sizesOf(
+  x: TensorInfo,
+  {filterSize, strides, pad, dimRoundingMode}: MaxPoolAttrs | AvgPoolAttrs,
+): Sizes {
   const shape = x.shape as [number, number, number, number];
   return backend_util.computePool2DInfo(shape, filterSize, strides, 1, pad, dimRoundingMode);
 }
@@ -32,20 +36,29 @@ function keepsPixels({filterHeight, filterWidth, inShape, outShape}: Sizes): boo
   return filterHeight * filterWidth === 1 && sameShape(inShape, outShape);
 }
 
-export const maxPoolConfig = createKernel<{x: TensorInfo}, MaxPoolAttrs>(MaxPool, (args) => {
-  const {
-    inputs: {x},
-    attrs,
-    backend,
-  } = args;
-  if (x.dtype === 'bool') return fallback(MaxPool, args);
-  const sizes = sizesOf(x, attrs);
-  if (keepsPixels(sizes)) return backend.alias(x);
-  return withTemporaries(backend, (keep) => {
-    const lowest = LOWEST[x.dtype as keyof typeof LOWEST];
-    const numbers = x.dtype === 'float32' ? keep(withoutNaN(backend, x, lowest)) : x;
-    return reduce(backend, 'Max', keep(windows(backend, numbers, sizes, lowest)), [3]);
+/** A pooling of `dtypes`, on tfjs-backend-cpu of others; `pool` is its work where it is any. */
+function createPool(
+  kernelName: string,
+  dtypes: readonly string[],
+  pool: (backend: NativeBackend, x: TensorInfo, sizes: Sizes, keep: Keep) => TensorInfo,
+): KernelConfig {
+  return createKernel<{x: TensorInfo}, MaxPoolAttrs | AvgPoolAttrs>(kernelName, (args) => {
+    const {
+      inputs: {x},
+      attrs,
+      backend,
+    } = args;
+    if (!dtypes.includes(x.dtype)) return fallback(kernelName, args);
+    const sizes = sizesOf(x, attrs);
+    if (keepsPixels(sizes)) return backend.alias(x);
+    return withTemporaries(backend, (keep) => pool(backend, x, sizes, keep));
   });
+}
+
+export const maxPoolConfig = createPool(MaxPool, ['float32', 'int32'], (backend, x, sizes, keep) => {
+  const lowest = LOWEST[x.dtype as keyof typeof LOWEST];
+  const numbers = x.dtype === 'float32' ? keep(withoutNaN(backend, x, lowest)) : x;
+  return reduce(backend, 'Max', keep(windows(backend, numbers, sizes, lowest)), [3]);
 });
 
 /** `x` with another number where it has NaN. */
@@ -57,19 +70,9 @@ function withoutNaN(backend: NativeBackend, x: TensorInfo, instead: number): Ten
   });
 }
 
-export const avgPoolConfig = createKernel<{x: TensorInfo}, AvgPoolAttrs>(AvgPool, (args) => {
-  const {
-    inputs: {x},
-    attrs,
-    backend,
-  } = args;
-  if (x.dtype !== 'float32') return fallback(AvgPool, args);
-  const sizes = sizesOf(x, attrs);
-  if (keepsPixels(sizes)) return backend.alias(x);
-  return withTemporaries(backend, (keep) => {
-    const sums = keep(reduce(backend, 'Sum', keep(windows(backend, x, sizes)), [3]));
-    return binary(backend, 'RealDiv', sums, keep(counts(backend, x, sizes)));
-  });
+export const avgPoolConfig = createPool(AvgPool, ['float32'], (backend, x, sizes, keep) => {
+  const sums = keep(reduce(backend, 'Sum', keep(windows(backend, x, sizes)), [3]));
+  return binary(backend, 'RealDiv', sums, keep(counts(backend, x, sizes)));
 });
 
 /** How many elements of an image are in each window: [1, outHeight, outWidth, 1]. */
