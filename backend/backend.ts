@@ -49,7 +49,9 @@ export class SpecAttnBackend extends NativeTensors implements NativeBackend {
     return this.made(x.shape, storage, 'Copy', [x], []);
   }
 
-  /** A new float32 tensor, stored as `storage`, that one launch writes. The tensor is freed if the launch is refused. */
+  /**
+   * A new float32 tensor, stored as `storage`, that one launch writes. The tensor is freed if the launch is refused.
+   */
   private made(
     shape: number[],
     storage: Storage,
@@ -71,7 +73,8 @@ export class SpecAttnBackend extends NativeTensors implements NativeBackend {
 
   /**
    * A float32 tensor from raw little-endian bytes.
-   * @param parts the tensor's bytes, row by row, in one or more parts; {@link writeParts} says how long a part must stay valid
+   * @param parts the tensor's bytes, row by row, in one or more parts; {@link writeParts} says how long a part must
+   *     stay valid
    * @param from the type of the bytes
    * @param storage how the tensor is stored
    * @throws Error where the parts have more or fewer bytes than the tensor, or a file cannot be read
@@ -111,8 +114,8 @@ export class SpecAttnBackend extends NativeTensors implements NativeBackend {
   }
 
   /**
-   * Records the launches of `step(state)` over the buffers of `state`; see {@link Capture}. Where memory runs short, `step` is called a
-   * second time.
+   * Records the launches of `step(state)` over the buffers of `state`; see {@link Capture}. Where memory runs short,
+   * `step` is called a second time.
    */
   capture(state: tf.Tensor[], step: CaptureStep): Capture {
     try {

@@ -1,6 +1,7 @@
 /**
- * How every argument is checked: rules that a value must hold, and errors of one form, `[caller] name must be EXPECTED but is VALUE`.
- * The ops' tensor checks, the options of `generate` and its like, and the fields of JSON files build on this file.
+ * How every argument is checked: rules that a value must hold, and errors of one form, `[caller] name must be EXPECTED
+ * but is VALUE`. The ops' tensor checks, the options of `generate` and its like, and the fields of JSON files build on
+ * this file.
  */
 
 /** What a value may be: a test of the value, and the same in words that follow "must be". */

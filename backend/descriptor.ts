@@ -1,4 +1,7 @@
-/** Writes launch descriptors: the numbers by which JavaScript tells native code what to launch. C++ reads and checks them. */
+/**
+ * Writes launch descriptors: the numbers by which JavaScript tells native code what to launch. C++ reads and checks
+ * them.
+ */
 import type {TensorInfo} from '@tensorflow/tfjs-core';
 
 import type {Storage} from './types.js';
@@ -11,8 +14,8 @@ const STORAGES: readonly Storage[] = ['float32', 'bfloat16', 'float16', 'int32',
 const STORAGE_NUMBER = Object.fromEntries(STORAGES.map((name, i) => [name, i])) as Record<Storage, number>;
 
 /**
- * Writes one launch into `descriptor`: kernel, numbers of inputs, outputs and attributes, then handle, storage, rank and dimensions of
- * each tensor, then the attributes.
+ * Writes one launch into `descriptor`: kernel, numbers of inputs, outputs and attributes, then handle, storage, rank
+ * and dimensions of each tensor, then the attributes.
  * @param dataOf gives a tensor's native buffer and how its elements are stored
  * @throws Error where the launch takes more numbers than the descriptor holds
  */

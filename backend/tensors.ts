@@ -1,6 +1,6 @@
 /**
- * The tensors of the backend `specattn`: what tfjs-core asks of a backend (to store, read, count and free data), with every tensor's
- * elements in a native buffer of one device. `backend.ts` adds what kernels and models need.
+ * The tensors of the backend `specattn`: what tfjs-core asks of a backend (to store, read, count and free data), with
+ * every tensor's elements in a native buffer of one device. `backend.ts` adds what kernels and models need.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import {

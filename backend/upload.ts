@@ -1,10 +1,14 @@
-/** Fills a native buffer with raw bytes that come in parts, from host memory or from open files: how weights reach the device. */
+/**
+ * Fills a native buffer with raw bytes that come in parts, from host memory or from open files: how weights reach the
+ * device.
+ */
 import type {NativeDevice} from './addon.js';
 import type {FilePart} from './types.js';
 
 /**
- * Writes the parts one after the other into the buffer `handle`. A part in host memory need only be valid until the next one is asked
- * for, so that a file can be read through one small buffer. Native code reads a part of a file itself, straight to the device.
+ * Writes the parts one after the other into the buffer `handle`. A part in host memory need only be valid until the
+ * next one is asked for, so that a file can be read through one small buffer. Native code reads a part of a file
+ * itself, straight to the device.
  * @returns the bytes of all parts; parts past `capacity` bytes are counted but not written
  */
 export function writeParts(
