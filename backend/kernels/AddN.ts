@@ -1,4 +1,4 @@
-/** The sum of tensors of one shape: tf.addN, two tensors a launch. */
+/** tf.addN: the sum of tensors of one shape. Each launch adds one tensor to the sum so far. */
 import {AddN, type TensorInfo} from '@tensorflow/tfjs-core';
 
 import {binary} from './binary.js';

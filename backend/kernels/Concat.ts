@@ -1,17 +1,17 @@
-/** Tensors side by side along an axis, all in the first one's dtype: tf.concat. */
+/** tf.concat: tensors side by side along an axis, all converted to the first tensor's dtype. */
 import {backend_util, Concat, util, type ConcatAttrs, type TensorInfo} from '@tensorflow/tfjs-core';
 
 import {MOST_TENSORS} from '../descriptor.js';
 import type {NativeBackend, NativeDType} from '../types.js';
 import {cast, compute, createKernel, nativeDType, withTemporaries} from './kernel.js';
 
-/** The most inputs of one launch, which has one output. */
+/** The most inputs of one launch: it has one output. */
 const MOST_INPUTS = MOST_TENSORS - 1;
 
 /**
  * Joins any number of tensors.
  * @param shape of the result
- * @param outer product of the dimensions before the axis: every input is seen as a matrix of so many rows
+ * @param outer product of the dimensions before the axis; every input is read as a matrix of that many rows
  */
 export function concat(
   backend: NativeBackend,
@@ -26,7 +26,10 @@ export function concat(
   });
 }
 
-/** One launch; or, for more inputs than a launch takes, a launch for each part of them and a join of the parts. */
+/**
+ * Joins inputs of one dtype, in one launch if it takes them all. Otherwise parts of the list are joined first, then
+ * their results.
+ */
 function join(
   backend: NativeBackend,
   inputs: TensorInfo[],

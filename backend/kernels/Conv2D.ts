@@ -1,4 +1,4 @@
-/** tf.conv2d and tf.fused.conv2d: the windows side by side, times the filter. */
+/** tf.conv2d and tf.fused.conv2d: one product of matrices, the windows of all pixels times the filter. */
 import {Conv2D, FusedConv2D} from '@tensorflow/tfjs-core';
 
 import {activatedMatMul} from './activation.js';

@@ -1,6 +1,7 @@
 /**
- * The gradients of Conv2D, of images [batch, height, width, channels] and without dilation; that of the images is tf.conv2dTranspose
- * too. Each is one product of windows side by side.
+ * The gradients of Conv2D with respect to its filter and to its images, for images [batch, height, width, channels] and
+ * without dilation. tf.conv2dTranspose is the gradient with respect to the images. Each gradient is one product of
+ * matrices.
  */
 import {
   Conv2DBackpropFilter,
@@ -19,7 +20,7 @@ import {pad} from './PadV2.js';
 import {stridedCopy} from './stridedCopy.js';
 import {windows, type Sizes} from './windows.js';
 
-/** The windows that the filter saw, times what came of them. */
+/** The gradient of the filter: the windows that the filter was applied to, transposed, times dy. */
 export const conv2DBackpropFilterConfig = createKernel<
   Record<'x' | 'dy', TensorInfo>,
   Conv2DBackpropFilterAttrs
@@ -44,7 +45,10 @@ export const conv2DBackpropFilterConfig = createKernel<
   });
 });
 
-/** A convolution of dy, with zeros between its pixels where there were strides, by the filter turned round. */
+/**
+ * The gradient of the images: dy, with zeros between its pixels for strides above 1, convolved with the reversed
+ * filter.
+ */
 export const conv2DBackpropInputConfig = createKernel<
   Record<'dy' | 'filter', TensorInfo>,
   Conv2DBackpropInputAttrs
@@ -59,7 +63,7 @@ export const conv2DBackpropInputConfig = createKernel<
   const sizes = convolutionSizes(inputShape, filter.shape, attrs);
   const {inHeight, inWidth, inChannels, outChannels, filterHeight, filterWidth, padInfo} = sizes;
   const [top, left] = [filterHeight - 1 - padInfo.top, filterWidth - 1 - padInfo.left];
-  // Padding that is wider than the filter would have to be cut off, as would a larger dy.
+  // `windows` takes no negative margins, which a padding wider than the filter would need.
   const fits = top >= 0 && left >= 0 && sameShape(dy.shape, sizes.outShape);
   if (!fits) return fallback(Conv2DBackpropInput, args);
   return withTemporaries(backend, (keep) => {
@@ -78,7 +82,7 @@ export const conv2DBackpropInputConfig = createKernel<
   });
 });
 
-/** strideHeight − 1 rows of zeros after each row, strideWidth − 1 columns after each column. */
+/** `dy` with strideHeight − 1 rows of zeros after each row and strideWidth − 1 columns of zeros after each column. */
 function withZerosBetween(
   backend: NativeBackend,
   dy: TensorInfo,
@@ -101,7 +105,10 @@ function withZerosBetween(
   });
 }
 
-/** [height · width · outChannels, inChannels] of a filter [height, width, inChannels, outChannels], read from its end. */
+/**
+ * A filter [height, width, inChannels, outChannels] with its places reversed, as a matrix [height · width ·
+ * outChannels, inChannels].
+ */
 function turnedFilter(backend: NativeBackend, filter: TensorInfo): TensorInfo {
   const [height, width, inputs, outputs] = filter.shape;
   const place = inputs * outputs;

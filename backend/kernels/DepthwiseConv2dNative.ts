@@ -1,4 +1,4 @@
-/** tf.depthwiseConv2d and its fused form: each channel's windows, times its filter, summed. */
+/** tf.depthwiseConv2d and its fused form: each channel's windows are multiplied by that channel's filter and summed. */
 import {DepthwiseConv2dNative, FusedDepthwiseConv2D} from '@tensorflow/tfjs-core';
 
 import {activate} from './activation.js';

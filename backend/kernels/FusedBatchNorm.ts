@@ -1,4 +1,4 @@
-/** (x − mean) · scale / √(variance + epsilon) + offset: tf.batchNorm. */
+/** tf.batchNorm: (x − mean) · scale / √(variance + epsilon) + offset. */
 import {FusedBatchNorm, type FusedBatchNormAttrs, type TensorInfo} from '@tensorflow/tfjs-core';
 
 import {binary} from './binary.js';

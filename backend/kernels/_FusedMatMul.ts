@@ -1,4 +1,4 @@
-/** activation(op(a) · op(b) + bias) in one launch: tf.fused.matMul. */
+/** tf.fused.matMul: activation(op(a) · op(b) + bias), in one launch (two with prelu). */
 import {_FusedMatMul, type _FusedMatMulAttrs, type TensorInfo} from '@tensorflow/tfjs-core';
 
 import {activatedMatMul} from './activation.js';

@@ -1,6 +1,6 @@
 /**
- * What the convolutions of images [batch, height, width, channels] share: the sizes of the problem, and the steps of Conv2D and
- * DepthwiseConv2dNative before and after the product of windows and filter.
+ * What the convolutions of images [batch, height, width, channels] share: the sizes of the problem, and the steps of
+ * Conv2D and DepthwiseConv2dNative before and after the product of windows and filter.
  */
 import {
   backend_util,
@@ -22,7 +22,11 @@ export type ConvolutionAttrs = Pick<Conv2DAttrs, 'strides' | 'pad' | 'dimRoundin
   dilations?: Conv2DAttrs['dilations'];
 };
 
-/** Sizes of the convolution of images of the shape `images`. */
+/**
+ * The sizes of a convolution.
+ * @param images shape of the images
+ * @param filter shape of the filter [height, width, channels, outputs]
+ */
 export function convolutionSizes(
   images: number[],
   filter: number[],
@@ -40,7 +44,7 @@ export function convolutionSizes(
   );
 }
 
-/** Pixels of all output images. */
+/** Number of pixels of all output images together. */
 export function pixelsOf({outShape, outChannels}: Sizes): number {
   return util.sizeFromShape(outShape) / outChannels;
 }
@@ -54,9 +58,12 @@ interface Inputs {
 
 export interface Convolution {
   depthwise: boolean;
-  /** Whether the native product takes this bias. */
+  /** Whether `product` can add this bias. */
   takesBias: (bias: TensorInfo) => boolean;
-  /** Multiplies windows [batch, outHeight, outWidth, places, channels] with the filter, then adds the bias and activates. */
+  /**
+   * Multiplies windows [batch, outHeight, outWidth, filterHeight · filterWidth, channels] by the filter, then adds the
+   * bias and applies the activation.
+   */
   product: (
     backend: NativeBackend,
     unfolded: TensorInfo,
@@ -67,7 +74,10 @@ export interface Convolution {
   ) => TensorInfo;
 }
 
-/** The kernel `kernelName`, plain or fused with bias and activation. Other layouts and dtypes run on tfjs-backend-cpu. */
+/**
+ * A convolution kernel, plain or fused with bias and activation. Layouts other than NHWC and other dtypes run on
+ * tfjs-backend-cpu.
+ */
 export function createConvolution(
   kernelName: string,
   {depthwise, takesBias, product}: Convolution,

@@ -1,6 +1,6 @@
 /**
- * The largest element, or the mean, of the windows of images [batch, height, width, channels]. What lies outside of an image is left
- * out of both, NaN out of the largest.
+ * tf.maxPool and tf.avgPool: the largest element, or the mean, of each window of images [batch, height, width,
+ * channels]. Places outside of an image count in neither. NaN does not count in the largest.
  */
 import {
   AvgPool,
@@ -20,7 +20,7 @@ import {reduce} from './reduce.js';
 import {unary} from './unary.js';
 import {windows, type Sizes} from './windows.js';
 
-/** Below every number of a dtype. */
+/** A number that is not above any number of the dtype. */
 const LOWEST = {float32: -Infinity, int32: -(2 ** 31)};
 
 function sizesOf(
@@ -31,12 +31,15 @@ function sizesOf(
   return backend_util.computePool2DInfo(shape, filterSize, strides, 1, pad, dimRoundingMode);
 }
 
-/** Windows of a pixel and as many as there are pixels: x itself, in TensorFlow.js also where strides and padding would say otherwise. */
+/**
+ * Whether each window is one pixel and the output has the images' shape. TensorFlow.js then returns the images, even
+ * where strides and padding would give something else.
+ */
 function keepsPixels({filterHeight, filterWidth, inShape, outShape}: Sizes): boolean {
   return filterHeight * filterWidth === 1 && sameShape(inShape, outShape);
 }
 
-/** A pooling of `dtypes`, on tfjs-backend-cpu of others; `pool` is its work where it is any. */
+/** A pooling kernel. Images of dtypes that are not in the list run on tfjs-backend-cpu. */
 function createPool(
   kernelName: string,
   dtypes: readonly string[],
@@ -61,7 +64,7 @@ export const maxPoolConfig = createPool(MaxPool, ['float32', 'int32'], (backend,
   return reduce(backend, 'Max', keep(windows(backend, numbers, sizes, lowest)), [3]);
 });
 
-/** `x` with another number where it has NaN. */
+/** `x` with the number `instead` in place of NaN. */
 function withoutNaN(backend: NativeBackend, x: TensorInfo, instead: number): TensorInfo {
   return withTemporaries(backend, (keep) => {
     const $instead = keep(scalar(backend, instead, 'float32'));
@@ -75,7 +78,7 @@ export const avgPoolConfig = createPool(AvgPool, ['float32'], (backend, x, sizes
   return binary(backend, 'RealDiv', sums, keep(counts(backend, x, sizes)));
 });
 
-/** How many elements of an image are in each window: [1, outHeight, outWidth, 1]. */
+/** How many pixels of the image each window holds: [1, outHeight, outWidth, 1]. */
 function counts(backend: NativeBackend, x: TensorInfo, sizes: Sizes): TensorInfo {
   return withTemporaries(backend, (keep) => {
     const [, height, width] = x.shape;
