@@ -9,7 +9,7 @@ import {rotaryEmbedding} from './rotary_embedding.js';
 
 const name = 'RotaryAppend';
 
-/** Query heads of a row of `qkv`: what its key and value heads leave. */
+/** Number of query heads in a row of `qkv`: the heads that are not key or value heads. */
 const queryHeads = (qkv: TensorInfo, [kvHeads, , headSize]: number[]): number =>
   qkv.shape[1] / headSize - 2 * kvHeads;
 
@@ -63,18 +63,19 @@ const run = defineOp({
 });
 
 /**
- * What a layer does between its product of queries, keys and values and its attention. With row t of `qkv` read as H query heads,
- * G key heads and G value heads,
+ * The steps of a layer between the projection to queries, keys and values and the attention, in one launch: it rotates
+ * queries and keys, and appends keys and values to their caches. Row t of `qkv` holds H query heads, then G key heads,
+ * then G value heads:
  *
  *     q[t,h,:]                   = rotaryEmbedding of query head h at position + t
  *     kCache[g, position + t, :] = rotaryEmbedding of key head g at position + t
  *     vCache[g, position + t, :] = value head g
  *
- * Rows whose place is outside [0, C) are dropped from the caches. The caches are DONATED, as `kvCacheAppend`'s is: use the results
- * and dispose of the inputs. They are two buffers, never one.
+ * Rows whose place is outside [0, C) are not written to the caches. The caches are DONATED, as in `kvCacheAppend`: use
+ * the results and dispose of the inputs. kCache and vCache must be different buffers.
  *
  * ```ts
- * const qkv = tf.tensor2d([[1, 0, 2, 0, 3, 4]]); // one head each
+ * const qkv = tf.tensor2d([[1, 0, 2, 0, 3, 4]]); // one query, one key and one value head
  * const caches = [tf.zeros<tf.Rank.R3>([1, 2, 2]), tf.zeros<tf.Rank.R3>([1, 2, 2])];
  * const quarterTurn = tf.tensor1d([Math.PI / 2]);
  * const [q, kCache, vCache] = rotaryAppend(qkv, tf.tensor1d([1], 'int32'), quarterTurn, caches[0], caches[1]);
@@ -84,16 +85,16 @@ const run = defineOp({
  * vCache.print(); // [[[0, 0], [3, 4]]]
  * ```
  *
- * Source: as `rotaryEmbedding`; one launch where the graph of a Llama would have seven nodes.
+ * Source: that of `rotaryEmbedding`.
  *
- * @param qkv float32 [T,(H+2G)·D]: of each row the query heads, the key heads, the value heads; D even
- * @param position int32 [1]: of row 0
- * @param frequencies float32 [D/2], radians a position: `inv_freq`
+ * @param qkv float32 [T,(H+2G)·D], D even
+ * @param position int32 [1]: the position of row 0 in the sequence
+ * @param frequencies float32 [D/2], in radians per position; Hugging Face's `inv_freq`
  * @param kCache float32 [G,C,D]
  * @param vCache float32 [G,C,D]
- * @param scale factor of cos and sin; YaRN's attention factor, else 1
+ * @param scale factor of cos and sin, 1 by default; YaRN's attention factor
  * @returns q float32 [T,H,D], kCache and vCache float32 [G,C,D]
- * @throws Error where a shape or dtype does not fit
+ * @throws Error naming the op and the argument, if a shape or dtype does not fit
  */
 export function rotaryAppend(
   qkv: Tensor,

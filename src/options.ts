@@ -1,60 +1,78 @@
-/** Options of `generate`: their defaults, and what they may be. */
+/** The options of `generate`: what each means, its default, and what values it may have. */
 import {checkNames, checkValue, FLAG, MOST_COUNT, oneOf, real, whole, type Check} from '../backend/check.js';
 
 /** How the verifier reads its cache while it verifies drafted tokens. */
 export type Verification =
-  /** every key: the output is distributed exactly as the verifier's own */
+  /** reads every key: the output is distributed exactly as the verifier's own */
   | 'dense'
-  /** the keys that the draft's attention selects (the paper's method) */
+  /** reads the keys that the draft's attention selects, as in SpecAttn (arXiv 2510.27641) */
   | 'sparse'
-  /** `sparse`, and every `refreshEvery` rounds a dense pass over the rows since the last one renews their keys and values */
+  /**
+   * as `sparse`; every `refreshEvery` rounds a dense pass recomputes the keys and values of the rows since the last
+   * dense pass
+   */
   | 'refresh';
 
 export interface GenerateOptions {
-  /** Tokens to write at most. Default 128. */
+  /** The most tokens to write. Default 128. */
   maxNewTokens?: number;
-  /** False decodes plainly, one token a step, though a draft is loaded. Default true where one is. */
+  /** Whether to use the draft model. False decodes one token a step, even if a draft is loaded. Default true. */
   draft?: boolean;
-  /** Default `sparse`; `dense` is exact. */
+  /** How the verifier reads its cache. Default `sparse`; `dense` is exact. */
   verification?: Verification;
-  /** Share of the draft's attention that the selected keys hold, in (0, 1]; 1 keeps every key. Default 0.95. */
+  /** Share of the draft's attention that each nucleus of keys holds, in (0, 1]; 1 keeps every key. Default 0.95. */
   p?: number;
-  /** Tokens drafted a round, 1 to 16, or `adaptive`: as many as the acceptance so far makes worth it. Default `adaptive`. */
+  /**
+   * Tokens that the draft proposes in a round, 1 to 16, or `adaptive`, which follows the acceptance so far. Default
+   * `adaptive`.
+   */
   gamma?: number | 'adaptive';
-  /** Rounds between two dense passes of `refresh`. Default 8. */
+  /** Rounds between two dense passes of the verification `refresh`. Default 8. */
   refreshEvery?: number;
-  /** First keys of the sequence that are always kept. Default 4. */
+  /** Number of first keys of the sequence that every row sees. Default 4. */
   sinks?: number;
-  /** Most recent keys that are always kept. Default 16. */
+  /** Number of most recent keys that every row sees. Default 16. */
   recent?: number;
-  /** First layers of the verifier that stay dense. Default 2. */
+  /** Number of first layers of the verifier that read every key. Default 2. */
   denseLayers?: number;
-  /** Which steps' nuclei a row of the block sees: those up to its own, its own alone, or all. Default `causal`. */
+  /**
+   * Which steps' nuclei a row of the block sees: `causal` those up to its own, `row` its own, `full` all. Default
+   * `causal`.
+   */
   union?: 'row' | 'causal' | 'full';
-  /** One selection a layer, or one a key/value head. Default `layer`. */
+  /** One key set for each sparse layer, or one for each of its KV heads. Default `layer`. */
   granularity?: 'layer' | 'head';
-  /** 0 takes the likeliest token. Default 0. */
+  /** Divides the logits before sampling; 0 always takes the most likely token. Default 0. */
   temperature?: number;
-  /** Only the k likeliest tokens; 0 keeps all. Default 0. */
+  /** Keeps the k most likely tokens; 0 keeps all tokens. Default 0. */
   topK?: number;
-  /** The smallest set of tokens with this mass; 1 keeps all. Default 1. */
+  /**
+   * Keeps the smallest set of tokens whose probabilities sum to at least this, in (0, 1]; 1 keeps all tokens. Default
+   * 1.
+   */
   topP?: number;
-  /** Only tokens at least this share as likely as the likeliest; 0 keeps all. Default 0. */
+  /**
+   * Keeps tokens whose probability is at least this times that of the most likely token, in [0, 1]; 0 keeps all tokens.
+   * Default 0.
+   */
   minP?: number;
-  /** Any whole number from 0 to 2^53 - 1; the same seed gives the same text again, on the same device. Default: drawn at random. */
+  /**
+   * A whole number from 0 to 2^53 − 1. A seed gives the same text again on the same device. Default: a random number.
+   */
   seed?: number;
-  /** Texts that end the answer; they are not part of it. */
+  /** A text, or texts, at which the answer ends. The answer does not contain it. Default: none. */
   stop?: string | readonly string[];
   /** Called with each piece of text as it is written. */
   onText?: (piece: string) => void;
-  /** Ends the answer between two rounds, with `finishReason: 'aborted'`. */
+  /** Ends the answer between two rounds when it aborts; the result then has `finishReason: 'aborted'`. */
   signal?: AbortSignal;
 }
 
+/** All options with their defaults filled in. */
 export type ResolvedOptions = Required<Omit<GenerateOptions, 'onText' | 'signal' | 'stop'>> &
   Pick<GenerateOptions, 'onText' | 'signal'> & {stop: string[]};
 
-/** The longest block is 31 rows (a bit each in NucleusSelect); longer drafts than 16 never paid. */
+/** The most tokens drafted in a round. Row masks allow 30, but more than 16 have never made decoding faster. */
 export const MAX_GAMMA = 16;
 
 const DEFAULTS: Omit<ResolvedOptions, 'seed'> = {
@@ -107,8 +125,8 @@ const CHECKS: Record<keyof ResolvedOptions, Check> = {
 };
 
 /**
- * The options with defaults for what is missing or undefined.
- * @throws Error naming the option, what it may be and what came; also for an option that does not exist.
+ * The options, with defaults for those that are missing or undefined.
+ * @throws Error naming the option, what it must be and what it is; also for an option that does not exist
  */
 export function resolveOptions(options: GenerateOptions = {}): ResolvedOptions {
   checkNames('generate', options, Object.keys(CHECKS));
