@@ -16,7 +16,7 @@ export type Verification =
 export interface GenerateOptions {
   /** The most tokens to write. Default 128. */
   maxNewTokens?: number;
-  /** Whether to use the draft model. False decodes one token a step, even if a draft is loaded. Default true. */
+  /** Whether to use the draft, if one is loaded. False decodes one token a step. Default true. */
   draft?: boolean;
   /** How the verifier reads its cache. Default `sparse`; `dense` is exact. */
   verification?: Verification;
