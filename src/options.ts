@@ -40,7 +40,7 @@ export interface GenerateOptions {
    * `causal`.
    */
   union?: 'row' | 'causal' | 'full';
-  /** One key set for each sparse layer, or one for each of its KV heads. Default `layer`. */
+  /** One key set for all heads of a sparse layer, or one for each of its KV heads. Default `layer`. */
   granularity?: 'layer' | 'head';
   /** Divides the logits before sampling; 0 always takes the most likely token. Default 0. */
   temperature?: number;

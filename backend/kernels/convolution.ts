@@ -16,7 +16,7 @@ import type {Activation} from './activation.js';
 import {areFloat32, createKernel, fallback, withTemporaries, type Keep} from './kernel.js';
 import {windows, type Sizes} from './windows.js';
 
-export type Shape4 = [number, number, number, number];
+type Shape4 = [number, number, number, number];
 
 export type ConvolutionAttrs = Pick<Conv2DAttrs, 'strides' | 'pad' | 'dimRoundingMode'> & {
   dilations?: Conv2DAttrs['dilations'];
