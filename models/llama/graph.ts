@@ -24,7 +24,6 @@
  * | gate_up | Linear | norm, product, bias, gate |
  * | down | Linear | product, bias, residual |
  */
-import {refuse} from '../../backend/check.js';
 import type {LlamaConfig} from '../hf/config.js';
 import {EMBEDDING, FINAL_NORM, headParameter, layerParameters, parameters} from './parameters.js';
 import {ropeFrequencies} from './rope.js';
@@ -287,8 +286,9 @@ function addAttention(g: GraphBuilder, attention: 'layer' | 'head', layers: numb
 
 function checkOptions({numHiddenLayers, numKeyValueHeads}: LlamaConfig, options: GraphOptions): void {
   const {attention = 'none', attentionLayers = [], attentionHeads, sparse} = options;
-  const fail = (what: string, expected: string, received: unknown): never =>
-    refuse('Llama', what, expected, received);
+  const fail = (what: string, expected: string, received: unknown): never => {
+    throw new Error(`[Llama] ${what} must be ${expected} but is ${JSON.stringify(received)}`);
+  };
   if (!['none', 'layer', 'head'].includes(attention)) fail('attention', 'none, layer or head', attention);
   const isLayer = (i: number) => Number.isInteger(i) && i >= 0 && i < numHiddenLayers;
   if (new Set(attentionLayers).size !== attentionLayers.length || !attentionLayers.every(isLayer))
