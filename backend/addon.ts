@@ -1,65 +1,86 @@
-/** Finds and loads the native addon; keeps the reasons when there is none. */
+/** Finds and loads the native addon, or says why it cannot be used. Its interface is declared here. */
 import {existsSync} from 'node:fs';
 import {createRequire} from 'node:module';
 import * as path from 'node:path';
 
-/** One native device: buffers by handle, launches, captures. See `cuda/addon/addon.cc`. */
+/**
+ * One native device, implemented by `cuda/addon/`. Buffers and captures are named by numbers. Every method throws an
+ * Error if it fails.
+ */
 export interface NativeDevice {
   readonly name: string;
+  /** The hardware, for people. */
   readonly description: string;
-  /** Whether launches return before they have run. */
+  /** Whether a launch returns before it has run. */
   readonly asynchronous: boolean;
-  /** The next launch: kernel, inputs, outputs, attrs, {handle, dtype, rank, dims...}..., attrs... */
+  /** Memory shared with C++. `launch` reads the next launch from it; see `descriptor.ts`. */
   readonly descriptor: Float64Array;
+  /** Queues the launch that `descriptor` describes; between `beginCapture` and `endCapture` it is recorded instead. */
   launch(): void;
+  /** Returns the new buffer's handle. */
   allocate(bytes: number): number;
   free(handle: number): void;
   write(handle: number, byteOffset: number, from: ArrayBufferView): void;
-  /** Bytes of an open file; an error's text is to follow the file's name. */
+  /**
+   * Writes `bytes` of an open file from `position` on. An error's message does not name the file: the caller puts its
+   * name first.
+   */
   writeFromFile(handle: number, byteOffset: number, fd: number, position: number, bytes: number): void;
   read(handle: number, byteOffset: number, into: ArrayBufferView): void;
+  /** Waits until everything that was queued has run. */
   synchronize(): void;
   beginCapture(): void;
+  /** Returns the capture's number. */
   endCapture(): number;
-  /** Ends a stretch of the recording that is timed on its own. */
+  /** Ends a stretch of the capture. Each stretch is timed on its own. */
   mark(): void;
-  /** What the buffer holds after every replay from now on can be read; returns the output's number. */
+  /** Makes each later replay copy the buffer to the host. Returns the output's number. */
   addOutput(capture: number, handle: number): number;
-  /** Queues the launches, then copies of the outputs. */
+  /** Queues the captured launches, then the copies of the outputs. */
   replay(capture: number): void;
-  /** An output's values after the last replay (`back` 0) or the one before it (1), for which it waits. */
+  /**
+   * Waits for the last replay (`back` 0) or the one before it (`back` 1), then writes the output's values after it to
+   * `into`.
+   */
   readOutput(capture: number, output: number, back: number, into: ArrayBufferView): void;
-  /** The same replay's milliseconds, stretch by stretch, in `descriptor`; returns how many. When the outputs were read. */
+  /**
+   * Writes the milliseconds of each stretch of that replay to `descriptor` and returns the number of stretches. Its
+   * outputs must have been read.
+   */
   times(capture: number, back: number): number;
-  /** Kernels that a replay runs. */
+  /** Number of kernels that a replay runs. */
   launches(capture: number): number;
   freeCapture(capture: number): void;
   memory(): {bytesInUse: number; bytesReserved: number; bytesFree: number; buffers: number};
+  /** Frees the memory that the allocator keeps for later buffers. */
   trim(): void;
 }
 
-/** What a look at the machine found of one device. */
+/** Whether this machine has a device that the addon can use. */
 export interface DeviceProbe {
   name: string;
   available: boolean;
-  /** The hardware, in words; empty where there is none. */
+  /** The hardware, for people; empty where there is none. */
   description: string;
-  /** Why the device can't be used; empty where it can. */
+  /** Why the device can't be used; empty if it can. */
   reason: string;
 }
 
 export interface Addon {
   Device: new (name: string) => NativeDevice;
   probe(): DeviceProbe[];
-  /** By number; bit i of `half`: reads input i stored as bfloat16 or float16. */
+  /** A kernel's number is its place here. Bit i of `half` says that the kernel reads input i as bfloat16 or float16. */
   kernels: {name: string; half: number}[];
   /** The most threads that `SPECATTN_THREADS` may ask for. */
   maxThreads: number;
-  /** For the TensorFlow adapter. */
+  /** A pointer to the native devices, which the TensorFlow adapter takes. */
   devices: unknown;
 }
 
-/** The package's folder: the one with package.json above this file, in the sources as in dist/. Without one (a bundle), this file's own. */
+/**
+ * The package's folder: the nearest folder above this file, in the sources or in dist/, with a package.json. A bundle
+ * may have none: then this file's folder.
+ */
 export const packageRoot = (() => {
   for (let folder = __dirname; ; folder = path.dirname(folder)) {
     if (existsSync(path.join(folder, 'package.json'))) return folder;
@@ -67,12 +88,12 @@ export const packageRoot = (() => {
   }
 })();
 
-/** The addon's file; `SPECATTN_ADDON` names another one. */
+/** The addon's file. The environment variable `SPECATTN_ADDON` names another file. */
 export function addonFile(): string {
   return process.env.SPECATTN_ADDON ?? path.join(packageRoot, 'build', 'Release', 'specattn.node');
 }
 
-/** The addon, or why there is none. `SPECATTN_DEVICE=none` goes without. */
+/** The addon, or the reason why there is none. `SPECATTN_DEVICE=none` asks for none. */
 export function loadAddon(): {addon: Addon} | {reason: string} {
   if (process.env.SPECATTN_DEVICE === 'none')
     return {reason: 'SPECATTN_DEVICE=none asks for no native device'};

@@ -1,38 +1,45 @@
-/** A recorded step: the launches of one function call, run again with one native call. */
+/**
+ * Captures: the launches of one function call, recorded once and replayed with one native call, which saves the host's
+ * work per launch.
+ */
 import * as tf from '@tensorflow/tfjs-core';
 
 import type {NativeDevice} from './addon.js';
 import {hostArray, isHalf, type NativeBackend, type Storage} from './types.js';
 
 /**
- * One step of a loop: from the state's tensors to their next values and to what the host reads. It may only run kernels:
- * nothing in it may read a tensor's data.
+ * One step of a loop. It takes the state's tensors and returns their next values and the outputs that the host reads.
+ * It may only run kernels: it must not read a tensor's data, nor make a tensor from JavaScript values.
  */
 export type CaptureStep = (state: tf.Tensor[]) => {state: tf.Tensor[]; outputs: tf.Tensor[]};
 
-/** A replay that was queued: it can be read until the second replay after it. */
+/** A queued replay. Its outputs and times can be read until the second replay after it is queued. */
 export interface Replay {
-  /** Waits for the replay, not for later ones: what the outputs hold after it. */
+  /** Waits for this replay, not for later ones, and returns the values of the outputs after it. */
   read(): (Float32Array | Int32Array | Uint8Array)[];
-  /** Milliseconds of each stretch that ended with `backend.device.mark()`; to be asked for when the outputs were read. */
+  /** Milliseconds of each stretch that ended with `backend.device.mark()`. The outputs must have been read before. */
   times(): Float64Array;
 }
 
-/** What a capture needs of its backend. */
+/** The part of the backend that a capture uses. */
 export interface CapturingBackend extends NativeBackend {
   readonly device: NativeDevice;
   /** The number of the native buffer that holds `x`. */
   handleOf(x: tf.TensorInfo): number;
   /** A copy of a float32 tensor in another storage. */
-  restored(x: tf.TensorInfo, storage: Storage): tf.TensorInfo;
+  converted(x: tf.TensorInfo, storage: Storage): tf.TensorInfo;
 }
 
 /**
- * The launches of `step(state)`, recorded, over fixed buffers. Recording runs nothing; every `replay()` runs them all: the state's
- * tensors take their next values, the outputs theirs. On CUDA this is a CUDA graph, on the CPU a list.
+ * The recorded launches of `step(state)` over fixed buffers. Recording runs nothing. Every `replay()` runs all
+ * launches: the state's tensors and the outputs are overwritten with their next values. On CUDA a capture is a CUDA
+ * graph, on the CPU a list of launches.
+ *
+ * The capture owns the memory of tensors made in `step`. The caller keeps the state and all other tensors that `step`
+ * reads, such as weights, until `dispose()`.
  */
 export class Capture {
-  /** Refilled by every replay; theirs to read, not to dispose. */
+  /** Overwritten by every replay. The capture owns them: callers may read them but not dispose of them. */
   readonly outputs: tf.Tensor[];
   private id: number | undefined;
   private replays = 0;
@@ -58,10 +65,10 @@ export class Capture {
             throw new Error(
               `[capture] state ${i} is ${state[i].dtype} [${state[i].shape}] but its next value is ${tensor.dtype} [${tensor.shape}]`,
             );
-          // A donated tensor (a KV cache) is its own next value.
+          // A donated tensor (a KV cache) is its own next value: nothing to copy.
           if (tensor.dataId !== state[i].dataId) backend.launch('Copy', [tensor], [state[i]]);
         });
-        // One by one: what is kept when one fails is disposed of below.
+        // If one output fails, those before it are in the list and are disposed of below.
         for (const output of next.outputs) outputs.push(tf.keep(readable(backend, output)));
       });
       this.id = device.endCapture();
@@ -71,14 +78,14 @@ export class Capture {
       try {
         device.freeCapture(this.id ?? device.endCapture());
       } catch {
-        // The recording is over either way; what went wrong first is what counts.
+        // The capture has ended either way, and the first error is the one to throw.
       }
       throw error;
     }
     this.outputs = outputs;
   }
 
-  /** Queues the launches. */
+  /** Queues all launches of the capture. */
   replay(): Replay {
     const {device} = this.backend;
     device.replay(this.captureId('replay'));
@@ -94,7 +101,7 @@ export class Capture {
     };
   }
 
-  /** Kernels that a replay runs. */
+  /** Number of kernels that a replay runs. */
   get launches(): number {
     return this.backend.device.launches(this.captureId('launches'));
   }
@@ -106,14 +113,14 @@ export class Capture {
 
   dispose(): void {
     if (this.id === undefined) return;
-    this.backend.device.freeCapture(this.id); // refused while another is recorded
+    this.backend.device.freeCapture(this.id); // throws while another capture is being recorded
     this.id = undefined;
     tf.dispose(this.outputs);
   }
 }
 
-/** A tensor of the same values, whose bytes the host can read as they are. */
+/** A tensor of the same values in float32, int32 or bool storage, which the host can read. */
 function readable(backend: CapturingBackend, x: tf.Tensor): tf.Tensor {
   if (!isHalf(backend.storageOf(x))) return x.clone();
-  return tf.engine().makeTensorFromTensorInfo(backend.restored(x, 'float32'));
+  return tf.engine().makeTensorFromTensorInfo(backend.converted(x, 'float32'));
 }

@@ -1,4 +1,4 @@
-/** The native backend, where it is TensorFlow.js's current one. */
+/** Finds the native backend if it is TensorFlow.js's current backend. */
 import * as tf from '@tensorflow/tfjs-core';
 
 import type {SpecAttnBackend} from './backend.js';
@@ -9,7 +9,7 @@ export function nativeBackend(): SpecAttnBackend | undefined {
   return backend.isSpecAttn ? (backend as SpecAttnBackend) : undefined;
 }
 
-/** Waits until every queued launch has run, so that its time is not counted as the time of what comes after it. */
+/** Waits until every queued launch has run, so that a timer started afterwards does not count them. */
 export function settle(): void {
   nativeBackend()?.synchronize();
 }

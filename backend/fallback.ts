@@ -1,4 +1,4 @@
-/** Standard kernels that the addon lacks: run by tfjs-backend-cpu on a copy of the data. */
+/** Runs standard kernels that the addon lacks: tfjs-backend-cpu's kernel works on a copy of the data in host memory. */
 import * as tf from '@tensorflow/tfjs-core';
 import {
   getKernel,
@@ -11,13 +11,14 @@ import {MathBackendCPU} from '@tensorflow/tfjs-backend-cpu';
 
 import type {SpecAttnBackend} from './backend.js';
 
-// An instance of our own: the user's backend `cpu`, if there is one, is left alone.
+// An instance of its own, so that the backend `cpu` of the program keeps its tensors and settings to itself.
 let cpu: MathBackendCPU | undefined;
 const warned = new Set<string>();
 
 /**
- * Runs the kernel `kernelName` of tfjs-backend-cpu on tensors of this backend, through host memory. Says so once a kernel: it is
- * right but slow.
+ * Runs tfjs-backend-cpu's kernel `kernelName` on tensors of this backend. Warns at each kernel's first use, since the
+ * copies to and from the host are slow.
+ * @throws Error where tfjs-backend-cpu has no such kernel, and whatever that kernel throws
  */
 export function runFallback(
   kernelName: string,
@@ -33,7 +34,7 @@ export function runFallback(
   }
   const host = (cpu ??= quietCpu());
   const held: TensorInfo[] = [];
-  // A kernel takes tensors by name, a list of them (Einsum), or lists by name (RaggedGather).
+  // Inputs are tensors by name, a list of tensors (Einsum), or lists by name (RaggedGather).
   const copy = (x: TensorInfo | TensorInfo[] | undefined): unknown => {
     if (!x || Array.isArray(x)) return x?.map(copy);
     held.push(toHost(host, native, x));
@@ -53,14 +54,14 @@ export function runFallback(
   }
 }
 
-/** Without the advice to install tfjs-node that its first user in Node gets. */
+/** tfjs-backend-cpu without the advice to install tfjs-node that it prints at its first use in Node. */
 function quietCpu(): MathBackendCPU {
   return Object.assign(new MathBackendCPU(), {firstUse: false});
 }
 
 function toHost(host: MathBackendCPU, native: SpecAttnBackend, x: TensorInfo): TensorInfo {
   const values = native.readSync(x.dataId);
-  // Some of its kernels read the rank that a Tensor has.
+  // Some kernels of tfjs-backend-cpu read `rank`, which a TensorInfo lacks.
   if (x.dtype !== 'complex64')
     return Object.assign(host.makeTensorInfo(x.shape, x.dtype, values as TypedArray), {rank: x.shape.length});
   const parts = tf.backend_util.splitRealAndImagArrays(values as Float32Array);

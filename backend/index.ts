@@ -1,4 +1,7 @@
-/** Registers the TF.js backend `specattn` where the native addon is there, and says what was found. */
+/**
+ * Importing this file registers the TF.js backend `specattn` and its kernels if the native addon is there;
+ * `describeDevices` says what was found.
+ */
 import * as tf from '@tensorflow/tfjs-core';
 import {getKernel, getKernelsForBackend, registerKernel} from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
@@ -9,24 +12,25 @@ import {runFallback} from './fallback.js';
 import {BACKEND} from './types.js';
 import {kernelConfigs} from './kernels/index.js';
 
-/** What `specattn doctor` reports. */
+/** The devices of this machine, as `specattn doctor` reports them. */
 export interface DeviceReport {
-  /** The device in use, or the one that would be: `cuda`, `cpu`, or undefined where the addon is missing. */
+  /** `cuda` or `cpu`: the device that the backend uses, or would use. Undefined if there is none, for `reason`. */
   device?: string;
   devices: DeviceProbe[];
-  /** Why there is no native device. */
+  /** Why no native device can be used. */
   reason?: string;
 }
 
-// tfjs-backend-cpu greets the first user in Node with advice to install tfjs-node; graphs keep their shapes on it.
+// At its first use in Node tfjs-backend-cpu prints advice to install tfjs-node. Executing a graph uses it, so the
+// advice is switched off.
 (tf.findBackend('cpu') as unknown as {firstUse: boolean}).firstUse = false;
 
 const loaded = loadAddon();
 
-/** What was found, looked for once; a device that would not open is no longer available. */
+/** The result of probing, which happens once. A device that fails to open is marked as unavailable here. */
 let found: DeviceProbe[] | undefined;
 
-/** Opens the device that `SPECATTN_DEVICE` names, else the first that works, the GPU before the CPU. */
+/** Opens the device that `SPECATTN_DEVICE` names, or else the first that works; the GPU is tried before the CPU. */
 function openDevice(): NativeDevice {
   if (!('addon' in loaded)) throw new Error(loaded.reason);
   for (;;) {
@@ -35,7 +39,7 @@ function openDevice(): NativeDevice {
     try {
       return new loaded.addon.Device(device);
     } catch (error) {
-      // No memory left on it, no machine code for it: what a look at it does not show.
+      // Probing does not find every fault: the GPU may have no free memory, or the addon no machine code for it.
       const {message} = error as Error;
       found = devices.map((probe) =>
         probe.name === device ? {...probe, available: false, reason: message} : probe,
@@ -46,7 +50,7 @@ function openDevice(): NativeDevice {
   }
 }
 
-/** What this machine offers, and why the rest is not used. */
+/** The devices of this machine, which of them is used, and why the others are not. */
 export function describeDevices(): DeviceReport {
   if (!('addon' in loaded)) return {devices: [], reason: loaded.reason};
   const devices = (found ??= loaded.addon.probe());
@@ -71,18 +75,20 @@ export function describeDevices(): DeviceReport {
 
 if ('addon' in loaded) {
   const {addon} = loaded;
-  // Above tfjs-backend-cpu's 1, below tfjs-node's 3: who imports tfjs-node keeps it.
+  // The priority is above tfjs-backend-cpu's 1 and below tfjs-node's 3: a program that imports tfjs-node keeps it as
+  // its default.
   tf.registerBackend(BACKEND, () => new SpecAttnBackend(addon, openDevice()), 2);
   const native = new Set(kernelConfigs.map(({kernelName}) => kernelName));
   kernelConfigs.forEach((config) => registerKernel(config));
   for (const {kernelName} of getKernelsForBackend('cpu')) {
-    // Not over the kernels of ops/, which may be registered by now.
+    // The ops of ops/ may have registered their native kernels already: those stay.
     if (!native.has(kernelName) && !getKernel(kernelName, BACKEND))
       registerKernel({kernelName, backendName: BACKEND, kernelFunc: (args) => runFallback(kernelName, args)});
   }
 }
 
-export {SpecAttnBackend, type SpecAttnMemoryInfo} from './backend.js';
+export {SpecAttnBackend} from './backend.js';
+export type {SpecAttnMemoryInfo} from './tensors.js';
 export {Capture, type CaptureStep} from './capture.js';
 export {BACKEND, type NativeBackend, type Storage} from './types.js';
 export type {DeviceProbe} from './addon.js';

@@ -1,11 +1,15 @@
-/** TF.js backends of other packages: optional peers, loaded when one is asked for. */
+/**
+ * Loads TF.js backends of other packages. They are optional peer dependencies, so each is loaded only when it is asked
+ * for.
+ */
 import {createRequire} from 'node:module';
 
 import {TENSORFLOW} from './tensorflow.js';
 
 interface Source {
-  /** In the order in which they are tried. */
+  /** Packages that register the backend, in the order in which they are tried. */
   packages: string[];
+  /** How to get one of the packages, for an error's end. */
   remedy: string;
 }
 
@@ -21,10 +25,13 @@ const SOURCES: Readonly<Record<string, Source>> = {
   },
 };
 
-/** Backends that {@link importBackend} knows. */
+/** The backends that {@link importBackend} can load. */
 export const importable = Object.keys(SOURCES);
 
-/** Loads the package that registers the backend `name`. Returns why there is none, in words; undefined where it is there. */
+/**
+ * Loads a package that registers the backend `name`, one of {@link importable}. Returns undefined, or the reason why no
+ * package could be loaded.
+ */
 export function importBackend(name: string): string | undefined {
   const source = SOURCES[name];
   const load = createRequire(__filename);
@@ -40,7 +47,7 @@ export function importBackend(name: string): string | undefined {
       load(packageName);
       return undefined;
     } catch (error) {
-      const [message] = (error as Error).message.split('\n'); // tfjs-node's goes on with advice
+      const [message] = (error as Error).message.split('\n'); // tfjs-node's message goes on with advice
       reasons.push(`${packageName} could not be loaded: ${message.trim()}`);
     }
   }

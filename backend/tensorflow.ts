@@ -1,6 +1,7 @@
 /**
- * Our kernels inside @tensorflow/tfjs-node and @tensorflow/tfjs-node-gpu: custom ops of the TensorFlow that the backend `tensorflow`
- * runs on, working on that backend's own tensors. `cuda/tensorflow/` registers them.
+ * Runs the native kernels inside @tensorflow/tfjs-node and @tensorflow/tfjs-node-gpu: as custom ops of the TensorFlow
+ * library that the backend `tensorflow` runs on, over that backend's own tensors. The adapter in `cuda/tensorflow/`
+ * registers the custom ops.
  */
 import {existsSync} from 'node:fs';
 import {createRequire} from 'node:module';
@@ -13,19 +14,19 @@ import type {NativeBackend, NativeDType, Storage} from './types.js';
 /** The name under which tfjs-node registers its backend. */
 export const TENSORFLOW = 'tensorflow';
 
-/** What is used of tfjs-node's backend, 4.22: its binding to TensorFlow, and what it keeps of each tensor. */
+/** The parts of tfjs-node's backend (4.22) that this file uses: its binding to TensorFlow, and its map of tensors. */
 interface NodeBackend extends KernelBackend {
   readonly isUsingGpuDevice: boolean;
   readonly binding: {
     readonly TF_ATTR_STRING: number;
-    /** Adds the inputs to the op, then reads the attributes, then runs it. */
+    /** Adds the inputs to the op, then reads the attributes, then runs the op. */
     executeOp(
       op: string,
       attrs: Attr[],
       inputs: number[],
       outputs: number,
     ): {id: number; shape: number[]; dtype: number}[];
-    /** Lets go of a tensor's handle. */
+    /** Releases tfjs-node's reference to a tensor. */
     deleteTensor(id: number): void;
   };
   readonly tensorMap: {
@@ -35,7 +36,7 @@ interface NodeBackend extends KernelBackend {
       data: {id: number; shape: number[]; dtype: number; values: null; refCount: number},
     ): void;
   };
-  /** The handles' ids; values that JavaScript still holds are given to TensorFlow first. */
+  /** The ids of the tensors' handles. Values that are still in JavaScript are first handed to TensorFlow. */
   getInputTensorIds(tensors: TensorInfo[]): number[];
 }
 
@@ -45,22 +46,25 @@ interface Attr {
   readonly value: string;
 }
 
-/** `cuda/tensorflow/adapter.cc` */
+/** The native adapter; see `cuda/tensorflow/adapter.cc`. */
 interface Adapter {
+  /** Finds TensorFlow's C API in this process. `gpuReason` says why its GPU is not used; empty if it is. */
   open(devices: unknown): {version: string; gpuReason: string};
+  /** Defines the op of a kernel for these dtypes, a letter for each tensor, and returns the op's name. */
   define(kernel: string, inputs: string, outputs: string): string;
 }
 
-/** What `specattn doctor` and `load` say of the backend `tensorflow`. */
+/** Whether the native kernels are ops of TensorFlow; shown by `specattn doctor` and `load`. */
 export interface TensorFlowReport {
-  /** TensorFlow's version, where our kernels are its ops. */
+  /** TensorFlow's version, if the native kernels are its ops. */
   version?: string;
-  /** Why they are not. */
+  /** Why they are not its ops. */
   reason?: string;
-  /** Why they are not on its GPU; empty where they are. */
+  /** Why they do not run on its GPU; empty if they do. */
   gpuReason?: string;
 }
 
+/** The letter of each dtype in the name of an op. */
 const LETTERS: Readonly<Record<string, string>> = {float32: 'f', int32: 'i', bool: 'b'};
 
 const dtypes = (tensors: readonly TensorInfo[]): string => {
@@ -69,9 +73,9 @@ const dtypes = (tensors: readonly TensorInfo[]): string => {
   return letters;
 };
 
-/** The kernels of `cuda/kernels.def` over the tensors of one tfjs-node backend. */
+/** The native kernels over the tensors of one tfjs-node backend. */
 class TensorFlowKernels implements NativeBackend {
-  /** TensorFlow's names of the ops that were defined, by kernel and dtypes. */
+  /** Names of the ops that were defined, by kernel and dtypes. */
   private readonly ops = new Map<string, string>();
 
   constructor(
@@ -79,7 +83,7 @@ class TensorFlowKernels implements NativeBackend {
     private readonly adapter: Adapter,
   ) {}
 
-  /** A name for what a launch is to make; until then there is nothing to free. */
+  /** A tensor without a buffer: the launch that writes it makes the buffer. Until then there is nothing to free. */
   output(shape: number[], dtype: NativeDType): TensorInfo {
     return {dataId: {}, shape, dtype};
   }
@@ -94,9 +98,10 @@ class TensorFlowKernels implements NativeBackend {
   }
 
   /**
-   * TensorFlow's tensors never change: an output that is an input too (a donated cache) gets a new handle behind the same `dataId`. The old
-   * one is let go of when TensorFlow holds the input and before it runs the op, so that it may forward the input's buffer to the output;
-   * where others hold it as well it is copied. If the op then fails, the donated tensor is gone.
+   * Runs the kernel as a TensorFlow op. TensorFlow's tensors are immutable, so an output that is also an input (a
+   * donated cache) gets a new handle under the same `dataId`. The old handle is deleted after TensorFlow has taken the
+   * input and before it runs the op: TensorFlow then forwards the input's buffer to the output if nobody else holds it,
+   * and copies it otherwise. If the op fails after that, the donated tensor is lost.
    */
   launch(kernel: string, inputs: TensorInfo[], outputs: TensorInfo[], attrs: readonly number[] = []): void {
     const {binding, tensorMap} = this.backend;
@@ -110,7 +115,7 @@ class TensorFlowKernels implements NativeBackend {
       for (const {dataId} of donated) {
         const data = tensorMap.get(dataId);
         binding.deleteTensor(data.id);
-        data.id = -1; // tfjs-node's mark for none
+        data.id = -1; // tfjs-node's mark for a tensor without a handle
       }
     };
     const type = binding.TF_ATTR_STRING;
@@ -137,7 +142,7 @@ class TensorFlowKernels implements NativeBackend {
     this.backend.disposeData(x.dataId);
   }
 
-  /** The op's name; it is defined at its first use. */
+  /** The op's name. An op is defined at its first use. */
   private op(kernel: string, inputs: readonly TensorInfo[], outputs: readonly TensorInfo[]): string {
     const [read, written] = [dtypes(inputs), dtypes(outputs)];
     const key = `${kernel} ${read} ${written}`;
@@ -167,15 +172,15 @@ function open(): typeof opened & object {
   }
 }
 
-/** What is there of our kernels in the TensorFlow that tfjs-node has loaded. */
+/** Whether the native kernels are ops of the TensorFlow that tfjs-node has loaded. */
 export function describeTensorFlow(): TensorFlowReport {
   opened ??= open();
   return opened.report;
 }
 
 /**
- * Our kernels for tfjs-node's `backend`; undefined where they can't be had, which is said once: the composed ops run instead, with the
- * same results, slower.
+ * The native kernels for tfjs-node's `backend`. Where they cannot be used this warns once and returns undefined: the
+ * ops' composed fallbacks, slower but with the same results, are to run instead.
  */
 export function tensorflowKernels(backend: KernelBackend): NativeBackend | undefined {
   if (kernels?.backend === backend) return kernels;
@@ -189,7 +194,9 @@ export function tensorflowKernels(backend: KernelBackend): NativeBackend | undef
   return (kernels = new TensorFlowKernels(backend as NodeBackend, opened.adapter));
 }
 
-/** `TensorFlow 2.21.0, CPU`: the backend `tensorflow`, in words, where our kernels are its ops. */
+/**
+ * The backend `tensorflow` in words, such as `TensorFlow 2.21.0, CPU`; undefined if the native kernels are not its ops.
+ */
 export function tensorflowInWords(backend: KernelBackend): string | undefined {
   const {version} = describeTensorFlow();
   return version && `TensorFlow ${version}, ${(backend as NodeBackend).isUsingGpuDevice ? 'GPU' : 'CPU'}`;

@@ -1,21 +1,30 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor2D, Tensor3D} from '@tensorflow/tfjs-core';
 
-import {ANY, checkAttention, checkAttr, checkPosition, checkTensor} from './check.js';
+import {checkValue, refuse} from '../backend/check.js';
+import {ANY, checkAttention, checkPosition, checkTensor, FINITE, oneOfNames} from './check.js';
 import {defineOp, launch} from './define_op.js';
 import {maskedAttention, sliceKeys} from './masked_attention.js';
 
 const name = 'CausalAttention';
 
-/** Which weights to return: none, their mean over heads, or heads' own. In the order of the native attribute. */
+/**
+ * Which attention weights to return: none, their mean over the heads, or one row for each head. The native attribute
+ * numbers them in this order.
+ */
 const WEIGHTS = ['none', 'layer', 'head'] as const;
 export type AttentionWeights = (typeof WEIGHTS)[number];
+const IS_WEIGHTS = oneOfNames(WEIGHTS);
 
 export interface CausalAttentionOptions {
-  /** Of the scores; 0, the default, means 1/√D. */
+  /** Factor of the scores q · k; 0, the default, means 1/√D. */
   scale?: number;
+  /** Which attention weights to return; `none` by default. */
   weights?: AttentionWeights;
-  /** int32 [R]: with `weights: 'head'`, whose, from 0 to H - 1; every head's without it. A head that does not exist has none natively. */
+  /**
+   * int32 [R]: the heads, from 0 to H − 1, whose weights are returned; all heads if left out. Only with `weights:
+   * 'head'`. The native kernel gives zeros for a head that does not exist.
+   */
   heads?: Tensor;
 }
 
@@ -28,12 +37,12 @@ const run = defineOp<Attrs>({
   check([q, k, v, position, heads], {scale, weights}) {
     checkAttention(name, q, k, v);
     checkPosition(name, position);
-    checkAttr(name, 'scale', Number.isFinite(scale), 'a finite number', scale);
-    checkAttr(name, 'weights', WEIGHTS.includes(weights), `one of ${WEIGHTS.join(', ')}`, weights);
+    checkValue(name, 'scale', scale, FINITE);
+    checkValue(name, 'weights', weights, IS_WEIGHTS);
     if (!heads) return;
     checkTensor(name, 'heads', heads, 'int32', [ANY]);
     if (heads.shape[0] === 0) throw new Error(`[${name}] heads must name one or more but has none`);
-    checkAttr(name, 'weights', weights === 'head', "'head' where heads are named", weights);
+    if (weights !== 'head') refuse(name, 'weights', "'head' where heads are named", weights);
   },
 
   native(backend, inputs, {scale, weights}) {
@@ -55,7 +64,7 @@ const run = defineOp<Attrs>({
     );
   },
 
-  // Waits for `position`, so that keys past the last row's are not computed with.
+  // Reading `position` waits for the device, but spares the work on keys past the last row.
   composed(inputs: Tensor[], {scale, weights}) {
     const [q, k, v, position, heads] = inputs as [Tensor3D, Tensor3D, Tensor3D, Tensor1D, Tensor1D?];
     const [rows, , headSize] = q.shape;
@@ -77,7 +86,7 @@ const run = defineOp<Attrs>({
 });
 
 /**
- * Causal attention over a key/value cache, with grouped heads:
+ * Causal attention over a key/value cache, where H query heads share G KV heads:
  *
  *     out[t,h] = Σ_j weight[h,t,j] · v[g,j],  weight[h,t,:] = softmax_j(scale · q[t,h] · k[g,j]),
  *     over j ≤ position + t,  g = floor(h / (H / G))
@@ -88,15 +97,15 @@ const run = defineOp<Attrs>({
  * weights.print(); // [[0.5, 0.5, 0, 0, 0, 0, 0, 0]]
  * ```
  *
- * Source: Vaswani et al., arXiv 1706.03762; grouped heads: Ainslie et al., arXiv 2305.13245.
+ * Source: Vaswani et al., arXiv 1706.03762; shared KV heads: Ainslie et al., arXiv 2305.13245.
  *
  * @param q float32 [T,H,D]
- * @param k float32 [G,C,D], H a multiple of G; the rows of this call are in it already
- * @param v float32 [G,C,D]
- * @param position int32 [1]: of row 0
- * @returns out [T,H,D]; with `weights: 'layer'` also their mean over heads [T,C], with `'head'` those of all heads, or of `heads`, one by
- *     one [R,T,C]; 0 past position + t
- * @throws Error where a shape, a dtype or an option does not fit
+ * @param k float32 [G,C,D], H a multiple of G; it must hold the keys of this call's rows already
+ * @param v float32 [G,C,D]: the values, likewise
+ * @param position int32 [1]: the position of row 0 in the sequence
+ * @returns out float32 [T,H,D]. With `weights: 'layer'` also float32 [T,C], the weights' mean over the heads; with
+ *     `'head'` float32 [R,T,C], the weights of `heads`, or of all heads. Weights of keys past position + t are 0.
+ * @throws Error naming the op and the argument, if a shape, a dtype or an option does not fit
  */
 export function causalAttention(
   q: Tensor,

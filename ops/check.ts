@@ -1,10 +1,18 @@
-/** What the ops validate their arguments with. Cheap where all is well: it runs at every call. */
+/**
+ * The ops' checks of their tensors and attributes. They run at every call of an op, so they allocate little where all
+ * is well.
+ */
 import type {DataType, TensorInfo} from '@tensorflow/tfjs-core';
 
-/** A dimension of any size. */
+import {real, refuse, show, type Check} from '../backend/check.js';
+
+/** In an expected shape: a dimension of any size. */
 export const ANY = -1;
 
-/** `[RMSNorm] weight must have shape [320] but has [319]`; ANY reads `?`. */
+/**
+ * Checks a tensor's dtype and shape.
+ * @throws Error such as `[RMSNorm] weight must have shape [320] but has [319]`, where `?` stands for {@link ANY}
+ */
 export function checkTensor(
   op: string,
   name: string,
@@ -12,7 +20,7 @@ export function checkTensor(
   dtype: DataType,
   shape: readonly number[],
 ): void {
-  if (x?.shape === undefined) throw new Error(`[${op}] ${name} must be a tensor but is ${describe(x)}`);
+  if (x?.shape === undefined) throw new Error(`[${op}] ${name} must be a tensor but is ${kindOf(x)}`);
   if (x.dtype !== dtype) throw new Error(`[${op}] ${name} must be ${dtype} but is ${x.dtype}`);
   let fits = x.shape.length === shape.length;
   for (let i = 0; fits && i < shape.length; i++) fits = shape[i] === ANY || shape[i] === x.shape[i];
@@ -25,33 +33,50 @@ export function checkTensor(
 const POSITION_SHAPE = [1];
 const SEED_SHAPE = [2];
 
-/** `position`: int32 [1], the position of row 0. */
+/** Checks `position`, int32 [1]: the position of row 0 in the sequence. */
 export function checkPosition(op: string, position: TensorInfo): void {
   checkTensor(op, 'position', position, 'int32', POSITION_SHAPE);
 }
 
-/** `seed`: int32 [2]. */
+/** Checks `seed`, int32 [2]. */
 export function checkSeed(op: string, seed: TensorInfo): void {
   checkTensor(op, 'seed', seed, 'int32', SEED_SHAPE);
 }
 
-/** Query heads share key/value heads evenly: q [T,H,D], k and v [G,C,D], H a multiple of G. */
+/** Checks the tensors of an attention: q [T,H,D], k and v [G,C,D], H a multiple of G. */
 export function checkAttention(op: string, q: TensorInfo, k: TensorInfo, v: TensorInfo): void {
   checkTensor(op, 'q', q, 'float32', [ANY, ANY, ANY]);
   const [, heads, headSize] = q.shape;
   checkTensor(op, 'k', k, 'float32', [ANY, ANY, headSize]);
-  const [groups, capacity] = k.shape;
-  checkTensor(op, 'v', v, 'float32', [groups, capacity, headSize]);
-  if (groups === 0 || heads % groups !== 0)
-    throw new Error(`[${op}] q must have a multiple of k's ${groups} heads but has ${heads}`);
+  const [kvHeads, capacity] = k.shape;
+  checkTensor(op, 'v', v, 'float32', [kvHeads, capacity, headSize]);
+  if (kvHeads === 0 || heads % kvHeads !== 0)
+    throw new Error(`[${op}] q must have a multiple of k's ${kvHeads} heads but has ${heads}`);
 }
 
-/** `[NucleusMask] p must be in (0, 1] but is 2`: an attribute for which `valid` does not hold. */
-export function checkAttr(op: string, name: string, valid: boolean, expected: string, value: unknown): void {
-  if (!valid) throw new Error(`[${op}] ${name} must be ${expected} but is ${describe(value)}`);
+export const FINITE: Check = real(() => true, 'a finite number');
+
+/** The epsilon of an RMSNorm, which is added to the mean square. */
+export const EPSILON: Check = real((value) => value >= 0, '0 or more');
+
+/** A share of a sum of probabilities or attention weights. */
+export const MASS: Check = real((value) => value > 0 && value <= 1, 'in (0, 1]');
+
+/** How many keys or tokens. */
+export const COUNT: Check = real((value) => value >= 0 && Number.isInteger(value), 'an integer of 0 or more');
+
+/** One of these names, which the error lists without quotes. */
+export const oneOfNames = (names: readonly string[]): Check => [
+  (value) => names.includes(value as string),
+  `one of ${names.join(', ')}`,
+];
+
+/** Checks how many key sets a layer reads: one for all heads, or one for each KV head. */
+export function checkSets(op: string, sets: number, kvHeads: number): void {
+  if (sets !== 1 && sets !== kvHeads) refuse(op, 'sets', `1 or ${kvHeads}`, sets);
 }
 
-function describe(value: unknown): string {
-  if (typeof value === 'number' || value === undefined) return String(value);
-  return typeof value === 'object' && value !== null ? value.constructor.name : JSON.stringify(value);
+/** What an argument is that is not a tensor: the class of an object, else the value. */
+function kindOf(value: unknown): string {
+  return typeof value === 'object' && value !== null ? value.constructor.name : show(value);
 }

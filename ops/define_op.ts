@@ -1,4 +1,6 @@
-/** How an op is declared: once, for every backend and for GraphModels. `docs/architecture.md` lists the ops. */
+/**
+ * Declares an op once for every backend and for GraphModels: its checks, its native kernel and its composed fallback.
+ */
 import * as tf from '@tensorflow/tfjs-core';
 import type {
   KernelBackend,
@@ -15,26 +17,35 @@ import {TENSORFLOW, tensorflowKernels} from '../backend/tensorflow.js';
 import {BACKEND, type NativeBackend, type NativeDType} from '../backend/types.js';
 
 /**
- * An op. Its inputs have one order everywhere: in `check`, in both implementations, in a GraphModel's node and (unless its file
- * says otherwise) in the native launch.
+ * An op. Its inputs have the same order in `check`, in both implementations, in a GraphModel's node and, unless the
+ * op's file says otherwise, in the native launch.
  */
 export interface OpConfig<Attrs extends object> {
-  /** The kernel's name, the native launcher's and the GraphModel node's. */
+  /** The name of the kernel, of the native launcher and of the GraphModel's node. */
   readonly name: string;
   /** Every attribute with its default. */
   readonly attrs: Attrs;
-  /** Throws an Error that names the op, the tensor or attribute, what was expected and what came. Runs at every call. */
+  /**
+   * Checks the arguments; runs at every call.
+   * @throws Error naming the op, the tensor or attribute, what it must be and what it is
+   */
   check(inputs: readonly TensorInfo[], attrs: Attrs): void;
   /**
-   * On the backends `specattn` and `tensorflow`: allocates the outputs and queues the launch. Without it the op is composed there too: such an
-   * op reads data and cannot be recorded.
+   * Allocates the outputs and queues the launch, on the backends `specattn` and `tensorflow`. An op without a native
+   * kernel runs its composed fallback there too; if that reads data, the op cannot be captured.
    */
   native?(backend: NativeBackend, inputs: TensorInfo[], attrs: Attrs): TensorInfo | TensorInfo[];
-  /** On every other backend, in tfjs-core's ops; runs inside `tf.tidy`. Returns new tensors, never an input itself. */
+  /**
+   * The fallback for every other backend, in tfjs-core's ops. It runs inside `tf.tidy` and must return new tensors,
+   * never an input.
+   */
   composed(inputs: Tensor[], attrs: Attrs): Tensor | Tensor[];
 }
 
-/** Queues a native launch that writes new tensors, of these shapes and dtypes, and returns them; allocates nothing if it is refused. */
+/**
+ * Queues a native launch that writes new tensors of these shapes and dtypes, and returns the tensors. They are freed if
+ * the launch is refused.
+ */
 export function launch(
   backend: NativeBackend,
   kernel: string,
@@ -53,12 +64,14 @@ export function launch(
   return allocated;
 }
 
-/** Runs a declared op: what its op function is made of. Attributes left out, or undefined, have their defaults. */
+/**
+ * Runs a declared op; the exported op functions call it. Attributes that are left out or undefined take their defaults.
+ */
 export type RunOp<Attrs extends object> = (inputs: Tensor[], attrs?: Partial<Attrs>) => Tensor | Tensor[];
 
 /**
- * Declares an op: registers its native kernel and its GraphModel op at once, its composed kernel for any other backend at the
- * first call there, so that the list of backends need not be known.
+ * Declares an op. Its native kernel and its GraphModel op are registered now. For any other backend the composed kernel
+ * is registered at the first call on that backend, since backends may be added at any time.
  */
 export function defineOp<Attrs extends object>(config: OpConfig<Attrs>): RunOp<Attrs> {
   const {name} = config;
@@ -78,7 +91,7 @@ export function defineOp<Attrs extends object>(config: OpConfig<Attrs>): RunOp<A
     config.check(inputs, complete);
     const engine = tf.engine();
     if (engine.backendName !== preparedBackend) preparedBackend = prepare(config);
-    // An array is a map from its indices: tfjs-core's own Concat passes its inputs so too.
+    // An array serves as a map from indices to tensors. tfjs-core's Concat passes its inputs so, too.
     return engine.runKernel(name, inputs as unknown as NamedTensorInfoMap as never, complete as NamedAttrMap);
   };
 
@@ -88,7 +101,7 @@ export function defineOp<Attrs extends object>(config: OpConfig<Attrs>): RunOp<A
 
 /** Makes sure that the current backend has a kernel for the op; returns the backend's name. */
 function prepare<Attrs extends object>(config: OpConfig<Attrs>): string {
-  const backend = tf.backend(); // the engine picks a backend, and names it, when it first needs one
+  const backend = tf.backend(); // tfjs-core chooses a backend, and can name it, only when one is first needed
   const backendName = tf.getBackend();
   const composed: KernelFunc = ({inputs, attrs}) =>
     tf.tidy(() => config.composed(inputs as unknown as Tensor[], attrs as unknown as Attrs));
@@ -103,7 +116,10 @@ function prepare<Attrs extends object>(config: OpConfig<Attrs>): string {
   return backendName;
 }
 
-/** The registry is shared by all copies of this module in a process: the first one's kernels stay. */
+/**
+ * Registers a kernel unless it is there: copies of this module in one process share tfjs-core's registry, and the first
+ * copy's kernels stay.
+ */
 function registerOnce(config: KernelConfig): void {
   if (!tf.getKernel(config.kernelName, config.backendName)) tf.registerKernel(config);
 }

@@ -1,4 +1,4 @@
-/** The ops that tfjs-core lacks. Importing this registers them: op functions, kernels of every backend, GraphModel ops. */
+/** The ops that tfjs-core lacks. Importing this file registers their kernels and their GraphModel ops. */
 export {causalAttention, type AttentionWeights, type CausalAttentionOptions} from './causal_attention.js';
 export {kvCacheAppend} from './kv_cache_append.js';
 export {linear, type LinearOptions} from './linear.js';

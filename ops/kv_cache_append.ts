@@ -23,14 +23,14 @@ const run = defineOp({
     return backend.alias(cache);
   },
 
-  // Copies the cache, as functional backends must; waits for `position`.
+  // Copies the cache, since tensors of other backends are immutable, and waits for `position`.
   composed([cache, rows, position]: [Tensor3D, Tensor3D, Tensor1D]) {
-    const [groups, capacity, headSize] = cache.shape;
+    const [kvHeads, capacity, headSize] = cache.shape;
     const start = position.dataSync()[0];
     const first = Math.max(0, -start); // rows [first, end) have a place
     const end = Math.min(rows.shape[0], capacity - start);
     if (end <= first) return cache.clone();
-    const kept = tf.slice(rows, [first, 0, 0], [end - first, groups, headSize]);
+    const kept = tf.slice(rows, [first, 0, 0], [end - first, kvHeads, headSize]);
     const before = sliceKeys(cache, 0, start + first);
     const after = sliceKeys(cache, start + end, capacity);
     return tf.concat([before, tf.transpose(kept, [1, 0, 2]), after], 1);
@@ -42,8 +42,9 @@ const run = defineOp({
  *
  *     cache[g, position + t, :] = rows[t, g, :]
  *
- * Rows whose place is outside [0, C) are dropped. The cache is DONATED: on the backend `specattn` it is updated in place (narrowed
- * to its storage) and the result is the same buffer; other backends copy it. So use the result and dispose of the input.
+ * Rows whose place is outside [0, C) are dropped. The cache is DONATED: on the backend `specattn` it is updated in
+ * place (rounded to its storage) and the result is the same buffer; composed fallbacks copy it. So use the result and
+ * dispose of the input.
  *
  * ```ts
  * const cache = tf.zeros<tf.Rank.R3>([1, 3, 2]);
@@ -54,9 +55,9 @@ const run = defineOp({
  *
  * @param cache float32 [G,C,D]
  * @param rows float32 [T,G,D]
- * @param position int32 [1]: of row 0
+ * @param position int32 [1]: the position of row 0 in the sequence
  * @returns float32 [G,C,D]
- * @throws Error where a shape or dtype does not fit
+ * @throws Error naming the op and the argument, if a shape or dtype does not fit
  */
 export function kvCacheAppend(cache: Tensor, rows: Tensor, position: Tensor): Tensor3D {
   return run([cache, rows, position]) as Tensor3D;

@@ -1,18 +1,21 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor2D, TensorInfo} from '@tensorflow/tfjs-core';
 
-import {ANY, checkAttr, checkTensor} from './check.js';
+import {checkValue} from '../backend/check.js';
+import {ANY, checkTensor, EPSILON} from './check.js';
 import {defineOp, launch} from './define_op.js';
 import {rmsNorm} from './rms_norm.js';
 import {swiGLU} from './swiglu.js';
 
 const name = 'Linear';
 
-/** Which of the optional inputs are there, in this order after x and weight; and what is done with the product. */
+/**
+ * Which optional inputs follow x and weight (norm, bias, residual, in this order), and what is done with the product.
+ */
 const ATTRS = {epsilon: 1e-5, norm: false, bias: false, gated: false, residual: false};
 type Attrs = typeof ATTRS;
 
-/** The inputs by name. */
+/** The inputs by name, and how many there must be. */
 function named<T>([x, weight, ...rest]: readonly T[], {norm, bias, residual}: Attrs) {
   let at = 0;
   return {
@@ -47,8 +50,7 @@ const run = defineOp({
     if (attrs.residual) checkTensor(name, 'residual', residual!, 'float32', outputShape(x, weight, attrs));
     if (inputs.length !== count)
       throw new Error(`[${name}] takes ${count} inputs with these attributes but got ${inputs.length}`);
-    const {epsilon} = attrs;
-    checkAttr(name, 'epsilon', epsilon >= 0 && epsilon < Infinity, '0 or more', epsilon);
+    checkValue(name, 'epsilon', attrs.epsilon, EPSILON);
   },
 
   native(backend, inputs, attrs) {
@@ -69,20 +71,21 @@ const run = defineOp({
 });
 
 export interface LinearOptions {
-  /** float32 [K]: the weight of an RMSNorm of x. */
+  /** float32 [K]: the weight of an RMSNorm that is applied to x first. */
   norm?: Tensor;
-  /** Of that norm, 0 or more; 1e-5 by default. */
+  /** The epsilon of that RMSNorm, 0 or more; 1e-5 by default. */
   epsilon?: number;
-  /** float32 [N] */
+  /** float32 [N]: added to the product. */
   bias?: Tensor;
-  /** Whether the product is gate and up projection side by side. */
+  /** Whether the product is an MLP's gate and up projections side by side, which SwiGLU combines; false by default. */
   gated?: boolean;
-  /** float32 [T,N'] */
+  /** float32 [T,N']: added to the result. */
   residual?: Tensor;
 }
 
 /**
- * A projection with what a Llama has around it: the norm before it, its bias, the gate of the MLP, the residual sum after it.
+ * A projection, fused with the steps around it in a Llama: the norm before it, its bias, the gate of the MLP, the
+ * residual sum.
  *
  *     y   = (norm ? rmsNorm(x, norm, epsilon) : x) · weightᵀ + bias
  *     out = (gated ? swiGLU(y) : y) + residual
@@ -95,12 +98,13 @@ export interface LinearOptions {
  * linear(tf.tensor2d([[1, 2]]), weight, {gated: true, residual: tf.tensor2d([[10]])}).print(); // [[11.4621172]]: silu(1) · 2 + 10
  * ```
  *
- * Source: `rmsNorm` and `swiGLU` name theirs; the weights lie as in PyTorch's nn.Linear.
+ * Source: those of `rmsNorm` and `swiGLU`; the weight has the layout of PyTorch's nn.Linear.
  *
  * @param x float32 [T,K]
- * @param weight float32 [N,K], in any storage; with `gated` N is even: the gate's rows, then up's
+ * @param weight float32 [N,K], in any storage; with `gated` N is even, and the gate's rows come before those of the up
+ *     projection
  * @returns float32 [T,N'], N' = gated ? N/2 : N
- * @throws Error where a shape or dtype does not fit
+ * @throws Error naming the op and the argument, if a shape or dtype does not fit
  */
 export function linear(x: Tensor, weight: Tensor, options: LinearOptions = {}): Tensor2D {
   const {norm, bias, residual, gated = false, epsilon} = options;

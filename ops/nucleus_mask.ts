@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor2D} from '@tensorflow/tfjs-core';
 
-import {ANY, checkAttr, checkPosition, checkTensor} from './check.js';
+import {checkValue} from '../backend/check.js';
+import {ANY, checkPosition, checkTensor, MASS} from './check.js';
 import {defineOp, launch} from './define_op.js';
 import {nucleusOf} from './nucleus.js';
 
@@ -14,14 +15,14 @@ const run = defineOp({
   check([weights, position], {p}) {
     checkTensor(name, 'weights', weights, 'float32', [ANY, ANY]);
     checkPosition(name, position);
-    checkAttr(name, 'p', p > 0 && p <= 1, 'in (0, 1]', p);
+    checkValue(name, 'p', p, MASS);
   },
 
   native(backend, inputs, {p}) {
     return launch(backend, name, inputs, [[inputs[0].shape, 'bool']], [p])[0];
   },
 
-  // tfjs-core has neither float64 nor a search: the rows are read and sorted.
+  // tfjs-core has neither float64 nor a search, so the rows are read to the host and sorted.
   composed([weights, position]: [Tensor2D, Tensor1D], {p}) {
     const [rows, capacity] = weights.shape;
     const values = weights.dataSync();
@@ -37,23 +38,24 @@ const run = defineOp({
 });
 
 /**
- * The keys that carry a mass of `p` of each row of attention weights: among the keys ≤ position + r that row r sees, the
- * smallest set whose sum is at least p of theirs, ties to the lower index. Exact: the set that sorting the row and summing it
- * in float64 gives. Negative and NaN weights count as 0; a row without a positive weight keeps none.
+ * The nucleus of each row of attention weights: among the keys ≤ position + r that row r sees, the smallest set whose
+ * weights sum to at least p times their total, with ties to the lower index. The result is exact: the set that sorting
+ * the row and summing it in float64 gives. Negative and NaN weights count as 0; a row without a positive weight keeps
+ * no key.
  *
  * ```ts
  * const weights = tf.tensor2d([[0.1, 0.6, 0.25, 0.05]]);
  * nucleusMask(weights, tf.tensor1d([3], 'int32'), 0.8).print(); // [[false, true, true, false]]
  * ```
  *
- * Source: the nucleus is Holtzman et al.'s (arXiv 1904.09751), of attention as in SpecAttn (arXiv 2510.27641), whose search in
- * ten steps is approximate where this one is exact.
+ * Source: the nucleus is from Holtzman et al. (arXiv 1904.09751); SpecAttn (arXiv 2510.27641) applies it to attention,
+ * with an approximate search of ten steps where this op is exact.
  *
  * @param weights float32 [R,C]
- * @param position int32 [1]: of row 0
- * @param p in (0, 1]
- * @returns bool [R,C]
- * @throws Error where a shape, a dtype or p does not fit
+ * @param position int32 [1]: the position of row 0 in the sequence
+ * @param p share of each row's mass to keep, in (0, 1]
+ * @returns bool [R,C]: whether the row keeps the key
+ * @throws Error naming the op and the argument, if a shape, a dtype or p does not fit
  */
 export function nucleusMask(weights: Tensor, position: Tensor, p: number): Tensor2D {
   return run([weights, position], {p}) as Tensor2D;

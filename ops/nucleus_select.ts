@@ -1,43 +1,55 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor2D} from '@tensorflow/tfjs-core';
 
-import {ANY, checkAttr, checkPosition, checkTensor} from './check.js';
+import {checkValue, type Check} from '../backend/check.js';
+import {ANY, checkPosition, checkTensor, COUNT, oneOfNames} from './check.js';
 import {defineOp, launch} from './define_op.js';
 import {nucleusOf} from './nucleus.js';
 
 const name = 'NucleusSelect';
-/** A row of the block has one bit of an int32, the sign's apart. */
+/** The block has a row for each step and one more. Each row has a bit of an int32, whose sign bit is not used. */
 const MAX_STEPS = 30;
+const STEPS: Check = [(n) => (n as number) >= 1 && (n as number) <= MAX_STEPS, `1 to ${MAX_STEPS}`];
 
-/** Whose nuclei a row sees: its own step's, those of steps up to its own, or all. In the order of the native attribute. */
+/**
+ * Which steps' nuclei a row sees: its own step's, those up to its own, or all. The native attribute numbers them in
+ * this order.
+ */
 const UNIONS = ['row', 'causal', 'full'] as const;
 export type NucleusUnion = (typeof UNIONS)[number];
+const IS_UNION = oneOfNames(UNIONS);
 
 export interface NucleusSelectOptions {
-  /** Every row sees the first keys, as many as this; 0 by default. */
+  /** Number of first keys of the sequence that every row sees; 0 by default. */
   sinks?: number;
-  /** Every row sees as many keys up to its own; 0 by default. */
+  /** Number of most recent keys, up to its own position, that every row sees; 0 by default. */
   recent?: number;
-  /** `causal` by default: a row's distribution does not depend on drafts later than itself. */
+  /** `causal` by default: then a row's distribution does not depend on tokens drafted after it. */
   union?: NucleusUnion;
-  /** float32 [U,C]: more sources, the same at every step; the mix has a column for each, after the steps'. */
+  /**
+   * float32 [U,C]: more sources, which are the same at every step. `mix` has a column for each of them, after those of
+   * the steps.
+   */
   fixed?: Tensor;
 }
 
-/** `fixed`: whether there are sources that are the same at every step. */
+/** `fixed` says whether there is an input of fixed sources. */
 type Attrs = Required<Omit<NucleusSelectOptions, 'fixed'>> & {fixed: boolean};
 
-/** What {@link sparseAttention} reads: S sets of keys. */
+/** S key sets, as {@link sparseAttention} reads them. */
 export interface Selection {
-  /** int32 [S,C]: the keys that any row sees, ascending, then zeros. */
+  /** int32 [S,C]: the keys that one or more rows see, in ascending order, then zeros. */
   keys: Tensor2D;
-  /** int32 [S,C]: bit i says whether row i sees the key. */
+  /** int32 [S,C]: the row masks; bit i says whether row i sees the key. */
   bits: Tensor2D;
   /** int32 [S]: how many keys are listed. */
   counts: Tensor1D;
 }
 
-/** Where the steps begin: mix, p, position and, where there are, the fixed sources come first. */
+/**
+ * Index of the first step among the inputs. Before the steps come mix, p, position and, if there are any, the fixed
+ * sources.
+ */
 const firstStep = ({fixed}: Attrs) => (fixed ? 4 : 3);
 
 const run = defineOp<Attrs>({
@@ -49,7 +61,7 @@ const run = defineOp<Attrs>({
     const [mix, p, position] = inputs;
     const first = firstStep(attrs);
     const steps = inputs.length - first;
-    checkAttr(name, 'the number of steps', steps >= 1 && steps <= MAX_STEPS, `1 to ${MAX_STEPS}`, steps);
+    checkValue(name, 'the number of steps', steps, STEPS);
     checkTensor(name, 'mix', mix, 'float32', [ANY, ANY]);
     checkTensor(name, 'p', p, 'float32', [mix.shape[0]]);
     checkPosition(name, position);
@@ -57,9 +69,9 @@ const run = defineOp<Attrs>({
     if (attrs.fixed) checkTensor(name, 'fixed', inputs[3], 'float32', [ANY, capacity]);
     const shape = [mix.shape[1] - (attrs.fixed ? inputs[3].shape[0] : 0), capacity];
     for (let i = first; i < inputs.length; i++) checkTensor(name, 'step', inputs[i], 'float32', shape);
-    checkAttr(name, 'sinks', sinks >= 0 && Number.isInteger(sinks), 'an integer of 0 or more', sinks);
-    checkAttr(name, 'recent', recent >= 0 && Number.isInteger(recent), 'an integer of 0 or more', recent);
-    checkAttr(name, 'union', UNIONS.includes(union), `one of ${UNIONS.join(', ')}`, union);
+    checkValue(name, 'sinks', sinks, COUNT);
+    checkValue(name, 'recent', recent, COUNT);
+    checkValue(name, 'union', union, IS_UNION);
   },
 
   native(backend, inputs, attrs) {
@@ -81,7 +93,7 @@ const run = defineOp<Attrs>({
     );
   },
 
-  // As in NucleusMask, the rows are read and sorted.
+  // As in NucleusMask, the rows are read to the host and sorted.
   composed([mix, p, position, ...rows]: [Tensor2D, Tensor1D, Tensor1D, ...Tensor2D[]], attrs) {
     const [shared, steps] = attrs.fixed ? [rows.slice(0, 1), rows.slice(1)] : [[], rows];
     const [sets, sources] = mix.shape;
@@ -120,14 +132,17 @@ const run = defineOp<Attrs>({
   },
 });
 
-/** The rows of a tensor [R,C], each a view. */
+/** The rows of a tensor [R,C], each as a view of the tensor's values. */
 function rowsOf(x: Tensor2D): Float32Array[] {
   const values = x.dataSync() as Float32Array;
   const [rows, columns] = x.shape;
   return Array.from({length: rows}, (_, r) => values.subarray(r * columns, (r + 1) * columns));
 }
 
-/** Σ_r mix[r] · rows[r] over the first n keys, in float32. A source with a weight of 0 is not read. */
+/**
+ * Σ_r mix[r] · rows[r] over the first n keys, in float32. Sources with a weight of 0 are not read, so that their NaNs
+ * do not count.
+ */
 function mixRows(mix: ArrayLike<number>, rows: Float32Array[], n: number): Float32Array {
   const sum = new Float32Array(n);
   for (let r = 0; r < mix.length; r++) {
@@ -137,7 +152,7 @@ function mixRows(mix: ArrayLike<number>, rows: Float32Array[], n: number): Float
   return sum;
 }
 
-/** Which rows see each key up to the block's last: a bit a row. A nucleus that is undefined is every visible key. */
+/** The row mask of each key up to the last row of the block. An undefined nucleus stands for every visible key. */
 function rowsOfKeys(
   nuclei: readonly (ArrayLike<number> | undefined)[],
   start: number,
@@ -149,7 +164,7 @@ function rowsOfKeys(
   for (let i = 0; i <= steps; i++) {
     const bit = 1 << i;
     const visible = Math.min(seen.length, start + i + 1);
-    const own = Math.min(i, steps - 1); // the row after the last step has none of its own
+    const own = Math.min(i, steps - 1); // the last row has no step of its own
     const first = union === 'row' ? own : 0;
     const last = union === 'full' ? steps - 1 : own;
     for (let step = first; step <= last; step++) {
@@ -167,31 +182,43 @@ function rowsOfKeys(
 }
 
 /**
- * The keys that each row of the verifier's block may read, from the draft's attention while it drafted the block.
+ * Selects the keys that each row of the verifier's block may read, from the draft's attention while it drafted the
+ * block.
  *
- * Set s is drawn from the weighted rows Σ_r mix[s,r] · source_r; the sources are the rows of step i, the draft's attention of the
- * query at position + i, and then those of `fixed`.
- * Nucleus i is the smallest set of keys ≤ position + i with mass ≥ p[s] (ties to the lower index); p ≥ 1 keeps every visible key.
- * Row i sees the nuclei of steps ≤ i (`causal`), of step i (`row`) or of all steps (`full`); the last row, which has no step of its
- * own, sees what the row before it would with all steps known. Every row also sees the sinks, the recent keys
- * (position + i − recent < key ≤ position + i) and the block's own rows up to itself; none sees a key after position + i.
+ * The draft took N steps; the block has N + 1 rows. For each set s and step i the sources are mixed: Σ_r mix[s,r] ·
+ * source_r, where the first R sources are the rows of step i (the draft's attention weights of the query at position +
+ * i) and the others are those of `fixed`. Nucleus i of the set is the smallest set of keys ≤ position + i whose mixed
+ * weights reach the share p[s] of their sum, with ties to the lower index; p ≥ 1 keeps every visible key.
+ *
+ * Row i sees these keys, and never a key after position + i:
+ *
+ * | keys | which |
+ * |---|---|
+ * | nuclei, `union: 'causal'` | of the steps up to i |
+ * | nuclei, `union: 'row'` | of step i; the last row, which has no step of its own, sees the nucleus of step N − 1 |
+ * | nuclei, `union: 'full'` | of all steps |
+ * | sinks | the first `sinks` keys of the sequence |
+ * | recent keys | position + i − recent < key ≤ position + i |
+ * | the block | position ≤ key ≤ position + i |
  *
  * ```ts
  * const position = tf.tensor1d([4], 'int32');
- * const step = tf.tensor2d([[0.1, 0.7, 0, 0.1, 0.1, 0]]); // of one source, over a cache of 6 keys
+ * const step = tf.tensor2d([[0.1, 0.7, 0, 0.1, 0.1, 0]]); // one source, over a cache of 6 keys
  * const {keys, bits, counts, kept} = nucleusSelect([step], tf.tensor2d([[1]]), tf.tensor1d([0.6]), position);
- * keys.print(); // [[1, 4, 5, 0, 0, 0]]: key 1 by its weight, 4 and 5 are the block's own
+ * keys.print(); // [[1, 4, 5, 0, 0, 0]]: key 1 for its weight, keys 4 and 5 are the block
  * bits.print(); // [[3, 3, 2, 0, 0, 0]]: row 0 does not see key 5
  * ```
  *
- * Source: SpecAttn, arXiv 2510.27641, which joins all steps (`full`).
+ * Source: SpecAttn, arXiv 2510.27641, which gives every row the nuclei of all steps (`full`).
  *
- * @param steps N ≤ 30 tensors float32 [R,C]: the weights of R sources (layers or heads of the draft)
- * @param mix float32 [S,R + U]: the sources' weights in each set
- * @param p float32 [S], above 0: the mass that each set keeps
- * @param position int32 [1]: of the block's row 0
- * @returns keys and bits int32 [S,C], counts int32 [S]; kept int32 [S,N+1]: how many keys each row sees
- * @throws Error where a shape, a dtype or an option does not fit
+ * @param steps 1 to 30 tensors float32 [R,C], one for each of N steps: the attention rows of R layers or heads of the
+ *     draft
+ * @param mix float32 [S,R+U]: the weight of each source in each set
+ * @param p float32 [S], each above 0: the share of the mass that each nucleus of a set keeps
+ * @param position int32 [1]: the position of row 0 of the block in the sequence
+ * @returns keys and bits int32 [S,C] and counts int32 [S], as {@link Selection} describes them; kept int32 [S,N+1]: how
+ *     many keys each row sees
+ * @throws Error naming the op and the argument, if a shape, a dtype or an option does not fit
  */
 export function nucleusSelect(
   steps: readonly Tensor[],

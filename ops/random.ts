@@ -1,9 +1,11 @@
-/** Random numbers by hashing, and draws by inversion: the counterpart of `cuda/cpu/random.h`. */
+/**
+ * Random numbers by hashing and draws by inversion, for composed fallbacks. The native kernels draw the same numbers.
+ */
 
-/** What a random number is for; no two uses share one. */
+/** The uses of random numbers. Each has a stream of its own, so that no two uses share a number. */
 export const RandomStream = {draft: 0, plain: 1, accept: 2, resample: 3} as const;
 
-/** A permutation of 32-bit words in which every bit of x moves half of the result's (Wellons, hash-prospector). */
+/** A permutation of 32-bit words: each bit of x changes about half of the result's bits (Wellons, hash-prospector). */
 function mix32(x: number): number {
   x ^= x >>> 16;
   x = Math.imul(x, 0x21f0aaad);
@@ -12,15 +14,20 @@ function mix32(x: number): number {
   return x ^ (x >>> 15);
 }
 
-/** In [0, 1), a multiple of 2⁻²⁴: the same on every device for a seed of two words, a position and a {@link RandomStream}. */
+/**
+ * A random number in [0, 1), a multiple of 2⁻²⁴. It is a hash of its arguments, and so the same on every device.
+ * @param seed two 32-bit words
+ * @param position of the token in the sequence
+ * @param stream a {@link RandomStream}
+ */
 export function uniform(seed: ArrayLike<number>, position: number, stream: number): number {
   const counter = (Math.imul(position, 4) + stream) | 0;
   return (mix32(seed[0] ^ mix32(seed[1] ^ mix32(counter))) >>> 8) / 2 ** 24;
 }
 
 /**
- * The first index at which the running sum of `weights` exceeds u (in [0, 1)) of their total; −1 where that is 0. Only
- * positive weights are ever drawn.
+ * Draws by inversion: the first index at which the running sum of `weights` exceeds u times their total, u in [0, 1).
+ * Returns −1 if the total is 0. Only positive weights are drawn.
  */
 export function draw(weights: ArrayLike<number>, u: number): number {
   let total = 0;

@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor2D} from '@tensorflow/tfjs-core';
 
-import {ANY, checkAttr, checkTensor} from './check.js';
+import {checkValue} from '../backend/check.js';
+import {ANY, checkTensor, EPSILON} from './check.js';
 import {defineOp, launch} from './define_op.js';
 
 const name = 'RMSNorm';
@@ -13,7 +14,7 @@ const run = defineOp({
   check([x, weight], {epsilon}) {
     checkTensor(name, 'x', x, 'float32', [ANY, ANY]);
     checkTensor(name, 'weight', weight, 'float32', [x.shape[1]]);
-    checkAttr(name, 'epsilon', epsilon >= 0 && epsilon < Infinity, '0 or more', epsilon);
+    checkValue(name, 'epsilon', epsilon, EPSILON);
   },
 
   native(backend, inputs, {epsilon}) {
@@ -27,7 +28,7 @@ const run = defineOp({
 });
 
 /**
- * Root-mean-square normalisation of every row:
+ * Normalises every row by its root mean square:
  *
  *     y[t,e] = x[t,e] / sqrt(mean_e(x[t,e]²) + epsilon) · weight[e]
  *
@@ -35,13 +36,14 @@ const run = defineOp({
  * rmsNorm(tf.tensor2d([[3, 4]]), tf.tensor1d([1, 1]), 0).print(); // [[0.8485281, 1.1313709]]
  * ```
  *
- * Source: Zhang and Sennrich, Root Mean Square Layer Normalization, arXiv 1910.07467; as in Hugging Face's LlamaRMSNorm.
+ * Source: Zhang and Sennrich, Root Mean Square Layer Normalization, arXiv 1910.07467; as in Hugging Face's
+ * LlamaRMSNorm.
  *
  * @param x float32 [T,E]
  * @param weight float32 [E]
  * @param epsilon added to the mean square, 0 or more; 1e-5 by default
  * @returns float32 [T,E]
- * @throws Error where a shape or dtype does not fit
+ * @throws Error naming the op and the argument, if a shape or dtype does not fit
  */
 export function rmsNorm(x: Tensor, weight: Tensor, epsilon?: number): Tensor2D {
   return run([x, weight], {epsilon}) as Tensor2D;

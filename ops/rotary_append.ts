@@ -1,16 +1,17 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor2D, Tensor3D, TensorInfo} from '@tensorflow/tfjs-core';
 
-import {ANY, checkAttr, checkPosition, checkTensor} from './check.js';
+import {checkValue} from '../backend/check.js';
+import {ANY, checkPosition, checkTensor, FINITE} from './check.js';
 import {defineOp} from './define_op.js';
 import {kvCacheAppend} from './kv_cache_append.js';
 import {rotaryEmbedding} from './rotary_embedding.js';
 
 const name = 'RotaryAppend';
 
-/** Query heads of a row of `qkv`: what its key and value heads leave. */
-const queryHeads = (qkv: TensorInfo, [groups, , headSize]: number[]): number =>
-  qkv.shape[1] / headSize - 2 * groups;
+/** Number of query heads in a row of `qkv`: the heads that are not key or value heads. */
+const queryHeads = (qkv: TensorInfo, [kvHeads, , headSize]: number[]): number =>
+  qkv.shape[1] / headSize - 2 * kvHeads;
 
 const run = defineOp({
   name,
@@ -18,7 +19,7 @@ const run = defineOp({
 
   check([qkv, position, frequencies, kCache, vCache], {scale}) {
     checkTensor(name, 'kCache', kCache, 'float32', [ANY, ANY, ANY]);
-    const [groups, , headSize] = kCache.shape;
+    const [kvHeads, , headSize] = kCache.shape;
     if (headSize === 0 || headSize % 2 !== 0)
       throw new Error(`[${name}] kCache must have an even, positive head size but has ${headSize}`);
     checkTensor(name, 'vCache', vCache, 'float32', kCache.shape);
@@ -26,11 +27,11 @@ const run = defineOp({
     const heads = queryHeads(qkv, kCache.shape);
     if (heads < 0 || !Number.isInteger(heads))
       throw new Error(
-        `[${name}] qkv must hold ${2 * groups} key and value heads, and query heads, of size ${headSize} a row but has width ${qkv.shape[1]}`,
+        `[${name}] qkv must hold ${2 * kvHeads} key and value heads, and query heads, of size ${headSize} a row but has width ${qkv.shape[1]}`,
       );
     checkPosition(name, position);
     checkTensor(name, 'frequencies', frequencies, 'float32', [headSize / 2]);
-    checkAttr(name, 'scale', Number.isFinite(scale), 'a finite number', scale);
+    checkValue(name, 'scale', scale, FINITE);
   },
 
   native(backend, inputs, {scale}) {
@@ -49,10 +50,10 @@ const run = defineOp({
     [qkv, position, frequencies, kCache, vCache]: [Tensor2D, Tensor1D, Tensor1D, Tensor3D, Tensor3D],
     {scale},
   ) {
-    const [groups, , headSize] = kCache.shape;
+    const [kvHeads, , headSize] = kCache.shape;
     const heads = queryHeads(qkv, kCache.shape);
-    const byHead = tf.reshape(qkv, [qkv.shape[0], heads + 2 * groups, headSize]);
-    const [q, k, v] = tf.split(byHead, [heads, groups, groups], 1);
+    const byHead = tf.reshape(qkv, [qkv.shape[0], heads + 2 * kvHeads, headSize]);
+    const [q, k, v] = tf.split(byHead, [heads, kvHeads, kvHeads], 1);
     return [
       rotaryEmbedding(q, position, frequencies, scale),
       kvCacheAppend(kCache, rotaryEmbedding(k, position, frequencies, scale), position),
@@ -62,18 +63,19 @@ const run = defineOp({
 });
 
 /**
- * What a layer does between its product of queries, keys and values and its attention. With row t of `qkv` read as H query heads,
- * G key heads and G value heads,
+ * The steps of a layer between the projection to queries, keys and values and the attention, in one launch: it rotates
+ * queries and keys, and appends keys and values to their caches. Row t of `qkv` holds H query heads, then G key heads,
+ * then G value heads:
  *
  *     q[t,h,:]                   = rotaryEmbedding of query head h at position + t
  *     kCache[g, position + t, :] = rotaryEmbedding of key head g at position + t
  *     vCache[g, position + t, :] = value head g
  *
- * Rows whose place is outside [0, C) are dropped from the caches. The caches are DONATED, as `kvCacheAppend`'s is: use the results
- * and dispose of the inputs. They are two buffers, never one.
+ * Rows whose place is outside [0, C) are not written to the caches. The caches are DONATED, as in `kvCacheAppend`: use
+ * the results and dispose of the inputs. kCache and vCache must be different buffers.
  *
  * ```ts
- * const qkv = tf.tensor2d([[1, 0, 2, 0, 3, 4]]); // one head each
+ * const qkv = tf.tensor2d([[1, 0, 2, 0, 3, 4]]); // one query, one key and one value head
  * const caches = [tf.zeros<tf.Rank.R3>([1, 2, 2]), tf.zeros<tf.Rank.R3>([1, 2, 2])];
  * const quarterTurn = tf.tensor1d([Math.PI / 2]);
  * const [q, kCache, vCache] = rotaryAppend(qkv, tf.tensor1d([1], 'int32'), quarterTurn, caches[0], caches[1]);
@@ -83,16 +85,16 @@ const run = defineOp({
  * vCache.print(); // [[[0, 0], [3, 4]]]
  * ```
  *
- * Source: as `rotaryEmbedding`; one launch where the graph of a Llama would have seven nodes.
+ * Source: that of `rotaryEmbedding`.
  *
- * @param qkv float32 [T,(H+2G)·D]: of each row the query heads, the key heads, the value heads; D even
- * @param position int32 [1]: of row 0
- * @param frequencies float32 [D/2], radians a position: `inv_freq`
+ * @param qkv float32 [T,(H+2G)·D], D even
+ * @param position int32 [1]: the position of row 0 in the sequence
+ * @param frequencies float32 [D/2], in radians per position; Hugging Face's `inv_freq`
  * @param kCache float32 [G,C,D]
  * @param vCache float32 [G,C,D]
- * @param scale factor of cos and sin; YaRN's attention factor, else 1
+ * @param scale factor of cos and sin, 1 by default; YaRN's attention factor
  * @returns q float32 [T,H,D], kCache and vCache float32 [G,C,D]
- * @throws Error where a shape or dtype does not fit
+ * @throws Error naming the op and the argument, if a shape or dtype does not fit
  */
 export function rotaryAppend(
   qkv: Tensor,

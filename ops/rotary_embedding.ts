@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor3D} from '@tensorflow/tfjs-core';
 
-import {ANY, checkAttr, checkPosition, checkTensor} from './check.js';
+import {checkValue} from '../backend/check.js';
+import {ANY, checkPosition, checkTensor, FINITE} from './check.js';
 import {defineOp, launch} from './define_op.js';
 
 const name = 'RotaryEmbedding';
@@ -16,7 +17,7 @@ const run = defineOp({
     if (headSize % 2 !== 0) throw new Error(`[${name}] x must have an even head size but has ${headSize}`);
     checkPosition(name, position);
     checkTensor(name, 'frequencies', frequencies, 'float32', [headSize / 2]);
-    checkAttr(name, 'scale', Number.isFinite(scale), 'a finite number', scale);
+    checkValue(name, 'scale', scale, FINITE);
   },
 
   native(backend, inputs, {scale}) {
@@ -26,7 +27,7 @@ const run = defineOp({
   composed([x, position, frequencies]: [Tensor3D, Tensor1D, Tensor1D], {scale}) {
     const [rows, , headSize] = x.shape;
     const positions = tf.cast(tf.add(position, tf.range(0, rows, 1, 'int32')), 'float32');
-    // Angles are float32, as in the reference implementations.
+    // Angles are computed in float32, as in the reference implementations.
     const angles = tf.mul(tf.reshape(positions, [rows, 1, 1]), tf.reshape(frequencies, [1, 1, headSize / 2]));
     const cos = tf.mul(tf.cos(angles), scale);
     const sin = tf.mul(tf.sin(angles), scale);
@@ -47,15 +48,15 @@ const run = defineOp({
  * rotaryEmbedding(tf.tensor3d([[[1, 0]]]), tf.tensor1d([1], 'int32'), quarterTurn).print(); // [[[0, 1]]]
  * ```
  *
- * Source: Su et al., RoFormer, arXiv 2104.09864; pairs as in Hugging Face's Llama (`rotate_half`). Scaled variants (linear,
- * llama3, YaRN) differ in `frequencies` and `scale` alone.
+ * Source: Su et al., RoFormer, arXiv 2104.09864; the pairs are those of Hugging Face's Llama (`rotate_half`). The
+ * scaled variants (linear, llama3, YaRN) differ only in `frequencies` and `scale`.
  *
  * @param x float32 [T,H,D], D even
- * @param position int32 [1]: of row 0
- * @param frequencies float32 [D/2], radians a position: `inv_freq`
- * @param scale factor of cos and sin; YaRN's attention factor, else 1
+ * @param position int32 [1]: the position of row 0 in the sequence
+ * @param frequencies float32 [D/2], in radians per position; Hugging Face's `inv_freq`
+ * @param scale factor of cos and sin, 1 by default; YaRN's attention factor
  * @returns float32 [T,H,D]
- * @throws Error where a shape or dtype does not fit
+ * @throws Error naming the op and the argument, if a shape or dtype does not fit
  */
 export function rotaryEmbedding(x: Tensor, position: Tensor, frequencies: Tensor, scale?: number): Tensor3D {
   return run([x, position, frequencies], {scale}) as Tensor3D;

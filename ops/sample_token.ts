@@ -1,29 +1,39 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor2D} from '@tensorflow/tfjs-core';
 
-import {ANY, checkAttr, checkPosition, checkSeed, checkTensor} from './check.js';
+import {checkValue, real, type Check} from '../backend/check.js';
+import {ANY, checkPosition, checkSeed, checkTensor, COUNT, MASS} from './check.js';
 import {defineOp, launch} from './define_op.js';
 import {nucleusOf} from './nucleus.js';
 import {draw, RandomStream, uniform} from './random.js';
 
 const name = 'SampleToken';
+const TEMPERATURE = real((value) => value >= 0 && value <= 3.4e38, '0 to 3.4e38');
+const MIN_P = real((value) => value >= 0 && value <= 1, 'in [0, 1]');
+const STREAM: Check = [(value) => [0, 1, 2, 3].includes(value as number), '0, 1, 2 or 3'];
 
 export interface SampleTokenOptions {
-  /** Divides the logits; 0 means the most likely token, always. 1 by default. */
+  /** Divides the logits; 1 by default. 0 always takes the most likely token. */
   temperature?: number;
-  /** Keeps the k most likely tokens; 0, the default, keeps all. */
+  /** Keeps the k most likely tokens; 0, the default, keeps all tokens. */
   topK?: number;
-  /** Keeps the smallest set of tokens with this mass, in (0, 1]; 1, the default, keeps all. */
+  /**
+   * Keeps the smallest set of tokens whose probabilities sum to at least this, in (0, 1]; 1, the default, keeps all
+   * tokens.
+   */
   topP?: number;
-  /** Keeps the tokens at least this times as likely as the most likely one, in [0, 1]; 0, the default, keeps all. */
+  /**
+   * Keeps tokens whose probability is at least this times that of the most likely token, in [0, 1]; 0, the default,
+   * keeps all tokens.
+   */
   minP?: number;
   /**
-   * float32 [4]: temperature, topK, topP and minP, in place of the four options above. A captured step takes its settings so: another
-   * answer's are written into the tensor, and the capture stays. On the device nobody checks them: a number out of its range counts as
-   * the nearest one in it.
+   * float32 [4]: temperature, topK, topP and minP, in place of the four options above. A captured step takes its settings
+   * so: the next answer's are written into the tensor, and the capture serves again. Nothing checks them on the device: a
+   * number out of its range counts as the nearest one in it.
    */
   settings?: Tensor;
-  /** Which random numbers: 0 for draft tokens, 1 (the default) for plain decoding; see {@link RandomStream}. */
+  /** The stream of random numbers: 0 for draft tokens, 1 (the default) for plain decoding; see {@link RandomStream}. */
   stream?: number;
 }
 
@@ -40,11 +50,11 @@ const run = defineOp<Attrs>({
     checkSeed(name, seed);
     checkPosition(name, position);
     if (settings) checkTensor(name, 'settings', settings, 'float32', [4]);
-    checkAttr(name, 'temperature', temperature >= 0 && temperature <= 3.4e38, '0 to 3.4e38', temperature);
-    checkAttr(name, 'topK', topK >= 0 && Number.isInteger(topK), 'an integer of 0 or more', topK);
-    checkAttr(name, 'topP', topP > 0 && topP <= 1, 'in (0, 1]', topP);
-    checkAttr(name, 'minP', minP >= 0 && minP <= 1, 'in [0, 1]', minP);
-    checkAttr(name, 'stream', stream >= 0 && stream <= 3 && Number.isInteger(stream), '0, 1, 2 or 3', stream);
+    checkValue(name, 'temperature', temperature, TEMPERATURE);
+    checkValue(name, 'topK', topK, COUNT);
+    checkValue(name, 'topP', topP, MASS);
+    checkValue(name, 'minP', minP, MIN_P);
+    checkValue(name, 'stream', stream, STREAM);
   },
 
   native(backend, inputs, {temperature, topK, topP, minP, stream}) {
@@ -62,7 +72,7 @@ const run = defineOp<Attrs>({
     );
   },
 
-  // A hash of 32-bit words and searches in float64 are beyond tfjs-core's ops: the logits are read.
+  // tfjs-core has neither a hash of 32-bit words nor float64, so the logits are read to the host.
   composed([logits, seed, position, ...[settings]]: [Tensor2D, Tensor1D, Tensor1D, ...Tensor1D[]], attrs) {
     const [rows, vocabulary] = logits.shape;
     const values = logits.dataSync() as Float32Array;
@@ -80,7 +90,7 @@ const run = defineOp<Attrs>({
   },
 });
 
-/** The filters that settings [4] ask for: each number that is out of its range as the nearest in it, NaN as the filter turned off. */
+/** The filters that settings [4] ask for. A number out of its range counts as the nearest one in it, NaN as the filter turned off. */
 function filtersOf([temperature, topK, topP, minP]: Float32Array): Filters {
   return {
     temperature: temperature > 0 ? Math.min(temperature, 3.4e38) : 0,
@@ -90,7 +100,7 @@ function filtersOf([temperature, topK, topP, minP]: Float32Array): Filters {
   };
 }
 
-/** Writes the distribution after the filters into `out`, which holds zeros. */
+/** Writes the distribution after the filters to `out`, which must hold zeros. */
 function distribution(
   logits: Float32Array,
   {temperature, topK, topP, minP}: Filters,
@@ -103,7 +113,7 @@ function distribution(
     out[best] = 1;
     return;
   }
-  // The weight of the largest logit is 1, of an infinite one too; NaN logits count as −∞.
+  // The largest logit has the weight 1, even if it is infinite. NaN logits count as −∞.
   for (let j = 0; j < logits.length; j++)
     out[j] = logits[j] === largest ? 1 : Math.exp((logits[j] - largest) / temperature) || 0;
   if (topK > 0 && topK < out.length) keepOnly(out, nucleusOf(out, out.length, 1).subarray(0, topK));
@@ -123,11 +133,12 @@ function keepOnly(weights: Float32Array, indices: Uint32Array): void {
 }
 
 /**
- * Draws a token from each row of logits, and gives the distribution that it was drawn from: softmax(logits / temperature)
- * after the filters top-k, top-p and min-p, in this order, ties to the lower index. NaN logits count as −∞.
+ * Draws a token from each row of logits and returns the distribution that it was drawn from: softmax(logits /
+ * temperature), then the filters top-k, top-p and min-p, in this order. Ties go to the lower index. NaN logits count as
+ * −∞.
  *
- * The draw is by inversion with a hash of (seed, position + t, stream): a seed reproduces its tokens on every device, and
- * a row's token does not depend on the other rows.
+ * The draw is by inversion with a hash of (seed, position + t, stream): a seed reproduces its tokens on every device,
+ * and a row's token does not depend on the other rows.
  *
  * ```ts
  * const seed = tf.tensor1d([42, 0], 'int32');
@@ -139,9 +150,9 @@ function keepOnly(weights: Float32Array, indices: Uint32Array): void {
  *
  * @param logits float32 [T,V]
  * @param seed int32 [2]
- * @param position int32 [1]: of row 0
+ * @param position int32 [1]: the position of row 0 in the sequence
  * @returns token int32 [T] and probabilities float32 [T,V]
- * @throws Error where a shape, a dtype or an option does not fit
+ * @throws Error naming the op and the argument, if a shape, a dtype or an option does not fit
  */
 export function sampleToken(
   logits: Tensor,

@@ -1,23 +1,27 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor2D, Tensor3D} from '@tensorflow/tfjs-core';
 
-import {ANY, checkAttention, checkAttr, checkTensor} from './check.js';
+import {checkValue, refuse} from '../backend/check.js';
+import {ANY, checkAttention, checkSets, checkTensor, FINITE} from './check.js';
 import {defineOp, launch} from './define_op.js';
 import {maskedAttention} from './masked_attention.js';
 import type {Selection} from './nucleus_select.js';
 
 const name = 'SparseAttention';
-/** A row has one bit of an int32, the sign's apart. */
+/** Each row has a bit of an int32 row mask, whose sign bit is not used. */
 const MAX_ROWS = 31;
 
 export interface SparseAttentionOptions {
-  /** Of the scores; 0, the default, means 1/√D. */
+  /** Factor of the scores q · k; 0, the default, means 1/√D. */
   scale?: number;
-  /** The first of the selection's sets that this layer reads; 0 by default. */
+  /** Index of the first key set that this layer reads; 0 by default. */
   set?: number;
-  /** 1, the default: one set for all heads; G: one a key/value head. */
+  /** Number of key sets that this layer reads: 1 for all heads together, the default, or G, one for each KV head. */
   sets?: number;
-  /** Whether to return the weights too, the mean over the heads that read a set; the listed keys must ascend then. */
+  /**
+   * Whether to return the attention weights too; false by default. The keys of each set must then be in ascending
+   * order.
+   */
   weights?: boolean;
 }
 
@@ -27,20 +31,15 @@ const run = defineOp<Required<SparseAttentionOptions>>({
 
   check([q, k, v, keys, bits, counts], {scale, set, sets}) {
     checkAttention(name, q, k, v);
-    checkAttr(name, 'the number of rows', q.shape[0] <= MAX_ROWS, `at most ${MAX_ROWS}`, q.shape[0]);
+    if (q.shape[0] > MAX_ROWS) refuse(name, 'the number of rows', `at most ${MAX_ROWS}`, q.shape[0]);
     checkTensor(name, 'keys', keys, 'int32', [ANY, ANY]);
     checkTensor(name, 'bits', bits, 'int32', keys.shape);
     checkTensor(name, 'counts', counts, 'int32', [keys.shape[0]]);
-    checkAttr(name, 'scale', Number.isFinite(scale), 'a finite number', scale);
-    checkAttr(name, 'sets', sets === 1 || sets === k.shape[0], `1 or ${k.shape[0]}`, sets);
+    checkValue(name, 'scale', scale, FINITE);
+    checkSets(name, sets, k.shape[0]);
     const last = keys.shape[0] - sets;
-    checkAttr(
-      name,
-      'set',
-      Number.isInteger(set) && set >= 0 && set <= last,
-      `an integer from 0 to ${last}`,
-      set,
-    );
+    if (!(Number.isInteger(set) && set >= 0 && set <= last))
+      refuse(name, 'set', `an integer from 0 to ${last}`, set);
   },
 
   native(backend, inputs, {scale, set, sets, weights}) {
@@ -60,13 +59,13 @@ const run = defineOp<Required<SparseAttentionOptions>>({
     );
   },
 
-  // Waits for the selection: how many keys are gathered depends on it.
+  // Reading the selection waits for the device, but the shapes of what follows depend on its counts.
   composed(
     [q, k, v, keys, bits, counts]: [Tensor3D, Tensor3D, Tensor3D, Tensor2D, Tensor2D, Tensor1D],
     {scale, set, sets, weights},
   ) {
     const [rows, heads, headSize] = q.shape;
-    const groups = k.shape[0];
+    const kvHeads = k.shape[0];
     const [listed, seen, listedCounts] = [keys.dataSync(), bits.dataSync(), counts.dataSync()];
     const outs: Tensor3D[] = [];
     const setWeights: Tensor2D[] = [];
@@ -83,7 +82,7 @@ const run = defineOp<Required<SparseAttentionOptions>>({
       for (let i = 0; i < visible.length; i++)
         visible[i] = (seen[places[i % places.length]] >> Math.floor(i / places.length)) & 1;
       const pick = (x: Tensor3D): Tensor3D =>
-        tf.gather(tf.slice(x, [(s * groups) / sets, 0, 0], [groups / sets, -1, -1]), index, 1);
+        tf.gather(tf.slice(x, [(s * kvHeads) / sets, 0, 0], [kvHeads / sets, -1, -1]), index, 1);
       const attended = maskedAttention(
         tf.slice(q, [0, (s * heads) / sets, 0], [rows, heads / sets, headSize]),
         pick(k),
@@ -99,20 +98,20 @@ const run = defineOp<Required<SparseAttentionOptions>>({
   },
 });
 
-/** rows [T,n] of n keys as rows [T,capacity] of all of them. */
+/** Spreads weights [T,n] of n listed keys to weights [T,capacity] of all keys, 0 for keys that are not listed. */
 function scatterKeys(rows: Tensor2D, keys: Tensor1D, capacity: number): Tensor2D {
   const scattered = tf.scatterND(tf.expandDims(keys, 1), tf.transpose(rows), [capacity, rows.shape[0]]);
   return tf.transpose(scattered) as Tensor2D;
 }
 
 /**
- * Attention of a block of rows over selected keys only, each row over its own:
+ * Attention of a block of rows over selected keys only; each row has its own keys:
  *
  *     out[t,h] = Σ_j softmax_j(scale · q[t,h] · k[g,key_j]) · v[g,key_j]
  *
- * over the j < counts[s] with bit t of bits[s,j], where key_j = keys[s,j], g = floor(h / (H / G)), and s = `set` or, with one set a
- * key/value head, `set` + g. A row that sees no key gives zeros. With every visible key selected it equals
- * {@link causalAttention}, on the native CPU device to the bit.
+ * over the j < counts[s] for which bit t of bits[s,j] is set, where key_j = keys[s,j] and g = floor(h / (H / G)). The
+ * key set s is `set`, or `set` + g with one set for each KV head. A row that sees no key gives zeros. With every
+ * visible key selected the result equals that of {@link causalAttention}, on the native CPU device to the bit.
  *
  * ```ts
  * const [q, k] = [tf.ones<tf.Rank.R3>([1, 1, 2]), tf.ones<tf.Rank.R3>([1, 4, 2])];
@@ -120,18 +119,18 @@ function scatterKeys(rows: Tensor2D, keys: Tensor1D, capacity: number): Tensor2D
  * const keys = tf.tensor2d([[0, 3, 0, 0]], [1, 4], 'int32');
  * const bits = tf.tensor2d([[1, 1, 0, 0]], [1, 4], 'int32');
  * const counts = tf.tensor1d([2], 'int32');
- * sparseAttention(q, k, v, {keys, bits, counts}).print(); // [[[2.5, 2.5]]]: the mean of values 0 and 3
+ * sparseAttention(q, k, v, {keys, bits, counts}).print(); // [[[2.5, 2.5]]]: the mean of the values of keys 0 and 3
  * ```
  *
  * Source: SpecAttn, arXiv 2510.27641.
  *
- * @param q float32 [T,H,D], T ≤ 31; natively D ≤ 256
+ * @param q float32 [T,H,D], T ≤ 31; the native kernel takes D ≤ 256
  * @param k float32 [G,C,D], H a multiple of G
  * @param v float32 [G,C,D]
- * @param selection keys and bits int32 [S,C], counts int32 [S]; as {@link nucleusSelect} gives them
- * @returns out float32 [T,H,D]; with `weights` also float32 [sets,T,C]: each set's softmax, the mean over the heads that read it, 0
- *     for keys that a row does not see
- * @throws Error where a shape, a dtype or an option does not fit
+ * @param selection keys and bits int32 [S,C], counts int32 [S], as {@link nucleusSelect} returns them
+ * @returns out float32 [T,H,D]. With `weights` also float32 [sets,T,C]: the attention weights of each set, averaged
+ *     over the heads that read the set; 0 for keys that a row does not see
+ * @throws Error naming the op and the argument, if a shape, a dtype or an option does not fit
  */
 export function sparseAttention(
   q: Tensor,

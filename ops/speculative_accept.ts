@@ -29,7 +29,7 @@ const run = defineOp({
     ]);
   },
 
-  // A short loop with an early end and a hash: the distributions are read.
+  // tfjs-core has neither the hash nor a loop that ends early, so the distributions are read to the host.
   composed([block, draft, verifier, seed, position]: [Tensor1D, Tensor2D, Tensor2D, Tensor1D, Tensor1D]) {
     const [drafted, vocabulary] = draft.shape;
     const blockTokens = block.dataSync();
@@ -39,11 +39,11 @@ const run = defineOp({
       all.subarray((i - 1) * vocabulary, i * vocabulary);
 
     const tokens = new Int32Array(drafted + 1).fill(-1);
-    let i = 1; // of d_i, at position + i
+    let i = 1; // index of the drafted token d_i, which stands at position + i
     for (; i <= drafted; i++) {
       const token = blockTokens[i];
       const u = uniform(words, start + i, RandomStream.accept);
-      if (!(u * rowOf(allQ, i)[token] < rowOf(allP, i)[token])) break; // also where there is no such token
+      if (!(u * rowOf(allQ, i)[token] < rowOf(allP, i)[token])) break; // also breaks where the token is outside of the vocabulary
       tokens[i - 1] = token;
     }
     const p = rowOf(allP, i);
@@ -56,7 +56,7 @@ const run = defineOp({
         u,
       );
     }
-    // After full acceptance; or where rounding leaves nothing of the difference, so that the two are one distribution.
+    // All tokens were accepted; or p and q are equal up to rounding, so that nothing of their difference is left.
     if (drawn < 0) drawn = Math.max(0, draw(p, u));
     tokens[i - 1] = drawn;
     return [
@@ -68,17 +68,18 @@ const run = defineOp({
 });
 
 /**
- * Speculative sampling's rule: which drafted tokens stay, and the token after them. Its tokens are distributed exactly as
- * the verifier's own would be.
+ * The rule of speculative sampling: it decides how many drafted tokens are accepted, and draws the token after them.
+ * The resulting tokens are distributed exactly as if the verifier had drawn them.
  *
- * block = [x, d_1 … d_N] stands at position … position + N. With q = draft[i−1], the distribution that d_i was drawn from, and
- * p = verifier[i−1], d_i is accepted with probability min(1, p(d_i) / q(d_i)); the first rejected one is replaced by a draw from
- * norm(max(0, p − q)); after N acceptances one more token is drawn from verifier[N]. Random numbers are hashes of
- * (seed, position + i).
+ * block = [x, d_1 … d_N] stands at positions position … position + N. Let q = draft[i−1] be the distribution that d_i
+ * was drawn from, and p = verifier[i−1]. Token d_i is accepted with probability min(1, p(d_i) / q(d_i)). The first
+ * rejected token is replaced by a draw from norm(max(0, p − q)). After N acceptances one more token is drawn from
+ * verifier[N]. Random numbers are hashes of the seed and the position + i, with streams of their own for acceptance and
+ * for the drawn token.
  *
  * ```ts
- * const draft = tf.tensor2d([[0, 0, 0, 1], [0, 1, 0, 0]]); // the draft was sure of 3, then of 1
- * const verifier = tf.tensor2d([[0, 0, 0, 1], [0, 0, 1, 0], [1, 0, 0, 0]]); // the verifier is of 3, then of 2
+ * const draft = tf.tensor2d([[0, 0, 0, 1], [0, 1, 0, 0]]); // the draft gave token 3, then token 1, probability 1
+ * const verifier = tf.tensor2d([[0, 0, 0, 1], [0, 0, 1, 0], [1, 0, 0, 0]]); // the verifier gives it to 3, then to 2
  * const block = tf.tensor1d([0, 3, 1], 'int32');
  * const {tokens} = speculativeAccept(block, draft, verifier, tf.tensor1d([1, 2], 'int32'), tf.tensor1d([9], 'int32'));
  * tokens.print(); // [3, 2, -1]
@@ -86,14 +87,14 @@ const run = defineOp({
  *
  * Source: Leviathan et al., arXiv 2211.17192; Chen et al., arXiv 2302.01318.
  *
- * @param block int32 [N+1]
- * @param draft float32 [N,V]: rows that sum to 1
- * @param verifier float32 [N+1,V]: rows that sum to 1
+ * @param block int32 [N+1]: the last token of the sequence, then the N drafted tokens
+ * @param draft float32 [N,V]: the draft's distributions; each row sums to 1
+ * @param verifier float32 [N+1,V]: the verifier's distributions; each row sums to 1
  * @param seed int32 [2]
- * @param position int32 [1]: of block[0]
- * @returns tokens int32 [N+1]: the accepted ones and the drawn one, then −1; last int32 [2]: the two last tokens of the
- *     sequence; position int32 [1]: of last[1]
- * @throws Error where a shape or dtype does not fit
+ * @param position int32 [1]: the position of block[0] in the sequence
+ * @returns tokens int32 [N+1]: the accepted tokens and the drawn one, then −1; last int32 [2]: the last two tokens of
+ *     the sequence then; position int32 [1]: the position of last[1]
+ * @throws Error naming the op and the argument, if a shape or dtype does not fit
  */
 export function speculativeAccept(
   block: Tensor,

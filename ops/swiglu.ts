@@ -28,7 +28,7 @@ const run = defineOp({
 });
 
 /**
- * The gated activation of a Llama's MLP, on its gate and up projections side by side:
+ * The gated activation of a Llama's MLP. A row of x holds the gate projection, then the up projection:
  *
  *     y[t,f] = silu(x[t,f]) · x[t,F + f],  silu(z) = z / (1 + exp(−z))
  *
@@ -40,7 +40,7 @@ const run = defineOp({
  *
  * @param x float32 [T,2F]: gate, then up
  * @returns float32 [T,F]
- * @throws Error where the shape or dtype does not fit
+ * @throws Error naming the op, if the shape or dtype of x does not fit
  */
 export function swiGLU(x: Tensor): Tensor2D {
   return run([x]) as Tensor2D;

@@ -8,10 +8,11 @@ import {Llama} from '../models/llama/llama.js';
 import {longestContext} from '../models/pair.js';
 import {LlamaTokenizer, assertSameVocabulary} from '../models/hf/tokenizer.js';
 import {packageRoot} from '../backend/addon.js';
+import {checkNames, refuse} from '../backend/check.js';
 import {BACKEND, describeDevices} from '../backend/index.js';
 import {importable, importBackend} from '../backend/packages.js';
 import {TENSORFLOW, tensorflowInWords} from '../backend/tensorflow.js';
-import {checkNames, describe, resolveOptions, type GenerateOptions} from './options.js';
+import {resolveOptions, type GenerateOptions} from './options.js';
 import type {GenerateResult} from './decoding/generate.js';
 import type {Prompt} from './decoding/prompt.js';
 import {LanguageModel} from './language_model.js';
@@ -136,7 +137,7 @@ function checkOptions(options: LoadOptions): void {
     onProgress,
   } = options;
   const check = (name: string, holds: boolean, expected: string, value: unknown) => {
-    if (!holds) throw new Error(`[load] ${name} must be ${expected} but is ${describe(value)}`);
+    if (!holds) refuse('load', name, expected, value);
   };
   check('verifier', typeof verifier === 'string', 'a folder', verifier);
   check('draft', typeof (draft ?? '') === 'string', 'a folder, or null for none', draft);

@@ -1,64 +1,79 @@
-/** Options of `generate`: their defaults, and what they may be. */
-import {show} from '../models/hf/json_file.js';
+/** The options of `generate`: what each means, its default, and what values it may have. */
+import {checkNames, checkValue, FLAG, MOST_COUNT, oneOf, real, whole, type Check} from '../backend/check.js';
 
 /** How the verifier reads its cache while it verifies drafted tokens. */
 export type Verification =
-  /** every key: the output is distributed exactly as the verifier's own */
+  /** reads every key: the output is distributed exactly as the verifier's own */
   | 'dense'
-  /** the keys that the draft's attention selects (the paper's method) */
+  /** reads the keys that the draft's attention selects, as in SpecAttn (arXiv 2510.27641) */
   | 'sparse'
-  /** `sparse`, and every `refreshEvery` rounds a dense pass over the rows since the last one renews their keys and values */
+  /**
+   * as `sparse`; every `refreshEvery` rounds a dense pass recomputes the keys and values of the rows since the last
+   * dense pass
+   */
   | 'refresh';
 
 export interface GenerateOptions {
-  /** Tokens to write at most. Default 128. */
+  /** The most tokens to write. Default 128. */
   maxNewTokens?: number;
-  /** False decodes plainly, one token a step, though a draft is loaded. Default true where one is. */
+  /** Whether to use the draft, if one is loaded. False decodes one token a step. Default true. */
   draft?: boolean;
-  /** Default `sparse`; `dense` is exact. */
+  /** How the verifier reads its cache. Default `sparse`; `dense` is exact. */
   verification?: Verification;
-  /** Share of the draft's attention that the selected keys hold, in (0, 1]; 1 keeps every key. Default 0.95. */
+  /** Share of the draft's attention that each nucleus of keys holds, in (0, 1]; 1 keeps every key. Default 0.95. */
   p?: number;
-  /** Tokens drafted a round, 1 to 16, or `adaptive`: as many as the acceptance so far makes worth it. Default `adaptive`. */
+  /**
+   * Tokens that the draft proposes in a round, 1 to 16, or `adaptive`, which follows the acceptance so far. Default
+   * `adaptive`.
+   */
   gamma?: number | 'adaptive';
-  /** Rounds between two dense passes of `refresh`. Default 8. */
+  /** Rounds between two dense passes of the verification `refresh`. Default 8. */
   refreshEvery?: number;
-  /** First keys of the sequence that are always kept. Default 4. */
+  /** Number of first keys of the sequence that every row sees. Default 4. */
   sinks?: number;
-  /** Most recent keys that are always kept. Default 16. */
+  /** Number of most recent keys that every row sees. Default 16. */
   recent?: number;
-  /** First layers of the verifier that stay dense. Default 2. */
+  /** Number of first layers of the verifier that read every key. Default 2. */
   denseLayers?: number;
-  /** Which steps' nuclei a row of the block sees: those up to its own, its own alone, or all. Default `causal`. */
+  /**
+   * Which steps' nuclei a row of the block sees: `causal` those up to its own, `row` its own, `full` all. Default
+   * `causal`.
+   */
   union?: 'row' | 'causal' | 'full';
-  /** One selection a layer, or one a key/value head. Default `layer`. */
+  /** One key set for all heads of a sparse layer, or one for each of its KV heads. Default `layer`. */
   granularity?: 'layer' | 'head';
-  /** 0 takes the likeliest token. Default 0. */
+  /** Divides the logits before sampling; 0 always takes the most likely token. Default 0. */
   temperature?: number;
-  /** Only the k likeliest tokens; 0 keeps all. Default 0. */
+  /** Keeps the k most likely tokens; 0 keeps all tokens. Default 0. */
   topK?: number;
-  /** The smallest set of tokens with this mass; 1 keeps all. Default 1. */
+  /**
+   * Keeps the smallest set of tokens whose probabilities sum to at least this, in (0, 1]; 1 keeps all tokens. Default
+   * 1.
+   */
   topP?: number;
-  /** Only tokens at least this share as likely as the likeliest; 0 keeps all. Default 0. */
+  /**
+   * Keeps tokens whose probability is at least this times that of the most likely token, in [0, 1]; 0 keeps all tokens.
+   * Default 0.
+   */
   minP?: number;
-  /** Any whole number from 0 to 2^53 - 1; the same seed gives the same text again, on the same device. Default: drawn at random. */
+  /**
+   * A whole number from 0 to 2^53 − 1. A seed gives the same text again on the same device. Default: a random number.
+   */
   seed?: number;
-  /** Texts that end the answer; they are not part of it. */
+  /** A text, or texts, at which the answer ends. The answer does not contain it. Default: none. */
   stop?: string | readonly string[];
   /** Called with each piece of text as it is written. */
   onText?: (piece: string) => void;
-  /** Ends the answer between two rounds, with `finishReason: 'aborted'`. */
+  /** Ends the answer between two rounds when it aborts; the result then has `finishReason: 'aborted'`. */
   signal?: AbortSignal;
 }
 
+/** All options with their defaults filled in. */
 export type ResolvedOptions = Required<Omit<GenerateOptions, 'onText' | 'signal' | 'stop'>> &
   Pick<GenerateOptions, 'onText' | 'signal'> & {stop: string[]};
 
-/** The longest block is 31 rows (a bit each in NucleusSelect); longer drafts than 16 never paid. */
+/** The most tokens drafted in a round. Row masks allow 30, but more than 16 have never made decoding faster. */
 export const MAX_GAMMA = 16;
-
-/** What kernels count with is int32. */
-export const MOST_COUNT = 2 ** 31 - 1;
 
 const DEFAULTS: Omit<ResolvedOptions, 'seed'> = {
   maxNewTokens: 128,
@@ -81,32 +96,15 @@ const DEFAULTS: Omit<ResolvedOptions, 'seed'> = {
   signal: undefined,
 };
 
-/** What a value may be: a test of it, and the same in words. */
-export type Check = [holds: (value: never) => boolean, expected: string];
-
-export const whole = (least: number, most = Number.MAX_SAFE_INTEGER): Check => [
-  (value: unknown) => Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most,
-  most === Number.MAX_SAFE_INTEGER ? `a whole number >= ${least}` : `a whole number from ${least} to ${most}`,
-];
-export const oneOf = (...names: string[]): Check => [
-  (value: unknown) => names.includes(value as string),
-  `one of ${names.map((name) => `'${name}'`).join(', ')}`,
-];
-export const real = (holds: (value: number) => boolean, expected: string): Check => [
-  (value: unknown) => typeof value === 'number' && Number.isFinite(value) && holds(value),
-  expected,
-];
+const GAMMA = whole(1, MAX_GAMMA);
+const MASS = real((value) => value > 0 && value <= 1, 'a number in (0, 1]');
 
 const CHECKS: Record<keyof ResolvedOptions, Check> = {
   maxNewTokens: whole(0),
-  draft: [(value: unknown) => typeof value === 'boolean', 'true or false'],
+  draft: FLAG,
   verification: oneOf('dense', 'sparse', 'refresh'),
-  p: real((value) => value > 0 && value <= 1, 'a number in (0, 1]'),
-  gamma: [
-    (value: unknown) =>
-      value === 'adaptive' || (whole(1, MAX_GAMMA)[0] as (value: unknown) => boolean)(value),
-    `a whole number from 1 to ${MAX_GAMMA}, or 'adaptive'`,
-  ],
+  p: MASS,
+  gamma: [(value) => value === 'adaptive' || GAMMA[0](value), `${GAMMA[1]}, or 'adaptive'`],
   refreshEvery: whole(1),
   sinks: whole(0, MOST_COUNT),
   recent: whole(0, MOST_COUNT),
@@ -115,21 +113,20 @@ const CHECKS: Record<keyof ResolvedOptions, Check> = {
   granularity: oneOf('layer', 'head'),
   temperature: real((value) => value >= 0 && value <= 3.4e38, 'a number from 0 to 3.4e38'),
   topK: whole(0, MOST_COUNT),
-  topP: real((value) => value > 0 && value <= 1, 'a number in (0, 1]'),
+  topP: MASS,
   minP: real((value) => value >= 0 && value <= 1, 'a number in [0, 1]'),
   seed: whole(0),
   stop: [
-    (value: unknown) =>
-      Array.isArray(value) && value.every((text) => typeof text === 'string' && text.length > 0),
+    (value) => Array.isArray(value) && value.every((text) => typeof text === 'string' && text.length > 0),
     'a text or a list of texts, none of them empty',
   ],
-  onText: [(value: unknown) => value === undefined || typeof value === 'function', 'a function'],
-  signal: [(value: unknown) => value === undefined || value instanceof AbortSignal, 'an AbortSignal'],
+  onText: [(value) => value === undefined || typeof value === 'function', 'a function'],
+  signal: [(value) => value === undefined || value instanceof AbortSignal, 'an AbortSignal'],
 };
 
 /**
- * The options with defaults for what is missing or undefined.
- * @throws Error naming the option, what it may be and what came; also for an option that does not exist.
+ * The options, with defaults for those that are missing or undefined.
+ * @throws Error naming the option, what it must be and what it is; also for an option that does not exist
  */
 export function resolveOptions(options: GenerateOptions = {}): ResolvedOptions {
   checkNames('generate', options, Object.keys(CHECKS));
@@ -140,34 +137,7 @@ export function resolveOptions(options: GenerateOptions = {}): ResolvedOptions {
     ...given,
     ...(typeof given.stop === 'string' ? {stop: [given.stop]} : {}),
   } as ResolvedOptions;
-  for (const [name, [holds, expected]] of Object.entries(CHECKS)) {
-    const value = resolved[name as keyof ResolvedOptions];
-    if (!(holds as (value: unknown) => boolean)(value))
-      throw new Error(`[generate] ${name} must be ${expected} but is ${describe(value)}`);
-  }
+  for (const [name, rule] of Object.entries(CHECKS))
+    checkValue('generate', name, resolved[name as keyof ResolvedOptions], rule);
   return resolved;
-}
-
-/** @throws Error where `options` is no object, or has an option that does not exist */
-export function checkNames(caller: string, options: object, names: readonly string[]): void {
-  if (typeof options !== 'object' || options === null)
-    throw new Error(`[${caller}] options must be an object but are ${describe(options)}`);
-  const unknown = Object.keys(options).find((name) => !names.includes(name));
-  if (unknown !== undefined)
-    throw new Error(`[${caller}] there is no option '${unknown}'; the options are ${names.join(', ')}`);
-}
-
-/** @throws Error where `values` is no list, is empty, or holds what it may not */
-export function checkList(caller: string, what: string, values: unknown, [holds, expected]: Check): void {
-  const fail = (received: string): never => {
-    throw new Error(`[${caller}] ${what} must be a list of one or more, each ${expected}, but ${received}`);
-  };
-  if (!Array.isArray(values) || values.length === 0) return fail(`is ${describe(values)}`);
-  const wrong = values.findIndex((value) => !(holds as (value: unknown) => boolean)(value));
-  if (wrong >= 0) fail(`one is ${describe(values[wrong])}`);
-}
-
-/** A value in an error, whatever it is. */
-export function describe(value: unknown): string {
-  return typeof value === 'number' || value === undefined ? String(value) : show(value);
 }

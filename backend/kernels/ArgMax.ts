@@ -1,4 +1,4 @@
-/** The index of the largest, or smallest, element along an axis. */
+/** tf.argMax and tf.argMin: the index of the largest, or smallest, element along an axis. */
 import {ArgMax, ArgMin, util, type ArgMaxAttrs, type TensorInfo} from '@tensorflow/tfjs-core';
 
 import {compute, createKernel} from './kernel.js';

@@ -1,4 +1,4 @@
-/** Products of matrices in batches: tf.matMul. b may be stored in half the bytes. */
+/** tf.matMul: products of matrices, in batches. The right operand may be stored as bfloat16 or float16. */
 import {
   BatchMatMul,
   broadcast_util,
@@ -8,19 +8,30 @@ import {
 } from '@tensorflow/tfjs-core';
 
 import type {NativeBackend} from '../types.js';
-import {compute, createKernel, fallback, sameShape, withTemporaries, type Keep} from './kernel.js';
+import {
+  areFloat32,
+  compute,
+  createKernel,
+  fallback,
+  sameShape,
+  withTemporaries,
+  type Keep,
+} from './kernel.js';
 import {denseStrides, stridedCopy} from './stridedCopy.js';
 
 export interface MatMul extends BatchMatMulAttrs {
-  /** Added to the product, broadcast to it. */
+  /** Added to the product, whose shape it is broadcast to. */
   bias?: TensorInfo;
-  /** A number of cuda/kernels/batch_mat_mul.cc; 0: none. */
+  /** Number of the activation in cuda/kernels/batch_mat_mul.h. 0, the default, is none. */
   activation?: number;
-  /** Of LeakyRelu. */
+  /** Slope of LeakyRelu for negative numbers. */
   alpha?: number;
 }
 
-/** op(a) · op(b) of two float32 tensors, one launch. */
+/**
+ * activation(op(a) · op(b) + bias) of two float32 tensors in one launch; op transposes or does nothing.
+ * @throws Error where the inner dimensions differ or the batch dimensions do not broadcast
+ */
 export function matMul(backend: NativeBackend, a: TensorInfo, b: TensorInfo, options: MatMul): TensorInfo {
   const {transposeA, transposeB, bias, activation = 0, alpha = 0} = options;
   const [rowsA, columnsA] = a.shape.slice(-2);
@@ -32,7 +43,7 @@ export function matMul(backend: NativeBackend, a: TensorInfo, b: TensorInfo, opt
       `[BatchMatMul] inner dimensions must agree but are ${inner} (of [${a.shape.join()}]) and ${innerB} (of [${b.shape.join()}])`,
     );
   const shape = [...batchShape(a, b), transposeA ? columnsA : rowsA, transposeB ? rowsB : columnsB];
-  // Nothing to compute; the launcher would refuse to broadcast 1 batch to 0.
+  // There is nothing to compute, and the launcher would refuse to broadcast 1 batch to 0.
   if (util.sizeFromShape(shape) === 0) return backend.output(shape, 'float32');
   return withTemporaries(backend, (keep) => {
     const $a = toRank3(backend, widen(backend, a, keep), shape, keep);
@@ -48,12 +59,15 @@ function batchShape(a: TensorInfo, b: TensorInfo): number[] {
   return broadcast_util.assertAndGetBroadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2));
 }
 
-/** `x` in float32 storage. */
+/** `x` itself if it is stored as float32, else a copy that is. */
 function widen(backend: NativeBackend, x: TensorInfo, keep: Keep): TensorInfo {
   return backend.storageOf(x) === 'float32' ? x : keep(compute(backend, 'Copy', [x], x.shape, 'float32'));
 }
 
-/** `x` with one batch dimension: the output's, or 1; tiled only where some of several dimensions broadcast. */
+/**
+ * `x` with its batch dimensions made one, of the output's size or 1. It is copied only where some of several dimensions
+ * broadcast.
+ */
 function toRank3(backend: NativeBackend, x: TensorInfo, shape: number[], keep: Keep): TensorInfo {
   const rank = x.shape.length;
   if (rank <= 2) return x;
@@ -87,8 +101,6 @@ export const batchMatMulConfig = createKernel<{a: TensorInfo; b: TensorInfo}, Ba
       attrs,
       backend,
     } = args;
-    return a.dtype === 'float32' && b.dtype === 'float32'
-      ? matMul(backend, a, b, attrs)
-      : fallback(BatchMatMul, args);
+    return areFloat32(a, b) ? matMul(backend, a, b, attrs) : fallback(BatchMatMul, args);
   },
 );

@@ -1,6 +1,7 @@
 /**
- * How often each number below `size` comes, or the sum of its weights. A negative number is passed over (tfjs-backend-cpu throws):
- * the device's data is not looked at here, see GatherV2.
+ * tf.bincount and tf.denseBincount: how often each number below `size` occurs, or the sum of its weights. Negative
+ * numbers are ignored, where tfjs-backend-cpu throws: this code does not read the device's data, for the reason that
+ * GatherV2.ts gives.
  */
 import {
   Bincount,
@@ -20,7 +21,9 @@ import {stridedCopy} from './stridedCopy.js';
 
 type Inputs = Record<'x' | 'weights', TensorInfo>;
 
-/** Counts of x [N], or of each row of x [B,N]; `occurs`: 1 for a number that comes, whatever its weights. */
+/**
+ * Counts of x [N], or of each row of x [B,N]. With `occurs` a number's count is 1 if it occurs, whatever its weights.
+ */
 function count(
   backend: NativeBackend,
   {x, weights}: Inputs,
@@ -40,7 +43,7 @@ function count(
   });
 }
 
-/** [row, number] of each number of x [B,N]. */
+/** The pair [row, number] of each number of x [B,N]: [B,N,2]. */
 function withRows(backend: NativeBackend, x: TensorInfo, keep: Keep): TensorInfo {
   const [rows, columns] = x.shape;
   const each = keep(compute(backend, 'Range', [], [rows], 'int32', [0, 1]));

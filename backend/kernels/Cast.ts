@@ -1,4 +1,4 @@
-/** Conversion to another dtype: to int32 towards zero, to bool by x != 0. */
+/** tf.cast: conversion to another dtype. Floats are rounded towards zero for int32; bool is x != 0. */
 import {Cast, type CastAttrs, type TensorInfo} from '@tensorflow/tfjs-core';
 
 import {cast, createKernel, fallback, isNativeDType} from './kernel.js';

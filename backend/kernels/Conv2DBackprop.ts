@@ -1,9 +1,9 @@
 /**
- * The gradients of Conv2D, of images [batch, height, width, channels] and without dilation; that of the images is tf.conv2dTranspose
- * too. Each is one product of windows side by side.
+ * The gradients of Conv2D with respect to its filter and to its images, for images [batch, height, width, channels] and
+ * without dilation. tf.conv2dTranspose is the gradient with respect to the images. Each gradient is one product of
+ * matrices.
  */
 import {
-  backend_util,
   Conv2DBackpropFilter,
   Conv2DBackpropInput,
   util,
@@ -14,36 +14,28 @@ import {
 
 import type {NativeBackend} from '../types.js';
 import {matMul} from './BatchMatMul.js';
-import {createKernel, fallback, sameShape, withTemporaries} from './kernel.js';
+import {convolutionSizes, pixelsOf} from './convolution.js';
+import {areFloat32, createKernel, fallback, sameShape, withTemporaries} from './kernel.js';
 import {pad} from './PadV2.js';
 import {stridedCopy} from './stridedCopy.js';
 import {windows, type Sizes} from './windows.js';
 
-type Shape4 = [number, number, number, number];
-
-/** The windows that the filter saw, times what came of them. */
+/** The gradient of the filter: the windows that the filter was applied to, transposed, times dy. */
 export const conv2DBackpropFilterConfig = createKernel<
   Record<'x' | 'dy', TensorInfo>,
   Conv2DBackpropFilterAttrs
 >(Conv2DBackpropFilter, (args) => {
   const {
     inputs: {x, dy},
-    attrs: {strides, pad, dataFormat, dimRoundingMode, filterShape},
+    attrs,
     backend,
   } = args;
-  const sizes = backend_util.computeConv2DInfo(
-    x.shape as Shape4,
-    filterShape,
-    strides,
-    1,
-    pad,
-    dimRoundingMode,
-  );
+  const {filterShape, dataFormat} = attrs;
+  if (dataFormat !== 'NHWC' || !areFloat32(x, dy)) return fallback(Conv2DBackpropFilter, args);
+  const sizes = convolutionSizes(x.shape, filterShape, attrs);
   const {outShape, outChannels} = sizes;
-  const fits = sameShape(dy.shape, outShape);
-  if (dataFormat !== 'NHWC' || !fits || x.dtype !== 'float32' || dy.dtype !== 'float32')
-    return fallback(Conv2DBackpropFilter, args);
-  const pixels = util.sizeFromShape(outShape) / outChannels;
+  if (!sameShape(dy.shape, outShape)) return fallback(Conv2DBackpropFilter, args);
+  const pixels = pixelsOf(sizes);
   return withTemporaries(backend, (keep) => {
     const unfolded = keep(windows(backend, x, sizes));
     const rows = keep(backend.alias(unfolded, [pixels, util.sizeFromShape(filterShape) / outChannels]));
@@ -53,32 +45,27 @@ export const conv2DBackpropFilterConfig = createKernel<
   });
 });
 
-/** A convolution of dy, with zeros between its pixels where there were strides, by the filter turned round. */
+/**
+ * The gradient of the images: dy, with zeros between its pixels for strides above 1, convolved with the reversed
+ * filter.
+ */
 export const conv2DBackpropInputConfig = createKernel<
   Record<'dy' | 'filter', TensorInfo>,
   Conv2DBackpropInputAttrs
 >(Conv2DBackpropInput, (args) => {
   const {
     inputs: {dy, filter},
-    attrs: {strides, pad, dataFormat, dimRoundingMode, inputShape},
+    attrs,
     backend,
   } = args;
-  const sizes = backend_util.computeConv2DInfo(
-    inputShape,
-    filter.shape as Shape4,
-    strides,
-    1,
-    pad,
-    dimRoundingMode,
-    false,
-    dataFormat === 'NCHW' ? 'channelsFirst' : 'channelsLast',
-  );
+  const {inputShape, dataFormat} = attrs;
+  if (dataFormat !== 'NHWC' || !areFloat32(dy, filter)) return fallback(Conv2DBackpropInput, args);
+  const sizes = convolutionSizes(inputShape, filter.shape, attrs);
   const {inHeight, inWidth, inChannels, outChannels, filterHeight, filterWidth, padInfo} = sizes;
   const [top, left] = [filterHeight - 1 - padInfo.top, filterWidth - 1 - padInfo.left];
-  // Padding that is wider than the filter would have to be cut off, as would a larger dy.
+  // `windows` takes no negative margins, which a padding wider than the filter would need.
   const fits = top >= 0 && left >= 0 && sameShape(dy.shape, sizes.outShape);
-  if (dataFormat !== 'NHWC' || !fits || dy.dtype !== 'float32' || filter.dtype !== 'float32')
-    return fallback(Conv2DBackpropInput, args);
+  if (!fits) return fallback(Conv2DBackpropInput, args);
   return withTemporaries(backend, (keep) => {
     const spread = keep(withZerosBetween(backend, dy, sizes));
     const unfolded = keep(
@@ -95,7 +82,7 @@ export const conv2DBackpropInputConfig = createKernel<
   });
 });
 
-/** strideHeight − 1 rows of zeros after each row, strideWidth − 1 columns after each column. */
+/** `dy` with strideHeight − 1 rows of zeros after each row and strideWidth − 1 columns of zeros after each column. */
 function withZerosBetween(
   backend: NativeBackend,
   dy: TensorInfo,
@@ -118,7 +105,10 @@ function withZerosBetween(
   });
 }
 
-/** [height · width · outChannels, inChannels] of a filter [height, width, inChannels, outChannels], read from its end. */
+/**
+ * A filter [height, width, inChannels, outChannels] with its places reversed, as a matrix [height · width ·
+ * outChannels, inChannels].
+ */
 function turnedFilter(backend: NativeBackend, filter: TensorInfo): TensorInfo {
   const [height, width, inputs, outputs] = filter.shape;
   const place = inputs * outputs;

@@ -1,4 +1,4 @@
-/** Running sums and products along an axis. */
+/** tf.cumsum and tf.cumprod: running sums and products along an axis. */
 import {Cumprod, Cumsum, type CumsumAttrs, type TensorInfo} from '@tensorflow/tfjs-core';
 
 import {compute, createKernel, nativeDType} from './kernel.js';

@@ -1,11 +1,11 @@
-/** A tensor's elements on the diagonal of a square one: tf.diag. */
+/** tf.diag: a tensor's elements on the diagonal of a tensor of twice the rank. */
 import {Diag, util, type TensorInfo} from '@tensorflow/tfjs-core';
 
 import {createKernel, withTemporaries} from './kernel.js';
 import {pad} from './PadV2.js';
 import {stridedCopy} from './stridedCopy.js';
 
-/** An element and n zeros after it, n times in a row: without the last zeros that is the square. */
+/** Each of the n elements followed by n zeros makes n · (n + 1) numbers; the first n · n of them are the square. */
 export const diagConfig = createKernel<{x: TensorInfo}>(Diag, ({inputs: {x}, backend}) =>
   withTemporaries(backend, (keep) => {
     const n = util.sizeFromShape(x.shape);

@@ -1,6 +1,6 @@
 /**
- * Sums of products over named axes: tf.einsum, of one or two tensors. What two tensors sum over together is one product of matrices
- * in batches; tensors are copied only where their axes are not in the order that it takes.
+ * tf.einsum of one or two tensors: sums of products over named axes. Two tensors are contracted by one batched product
+ * of matrices; a tensor is copied first only if its axes are not in the order that the product takes.
  */
 import {
   backend_util,
@@ -14,11 +14,13 @@ import {
 import type {NativeBackend} from '../types.js';
 import {matMul} from './BatchMatMul.js';
 import {binary} from './binary.js';
-import {createKernel, fallback, withTemporaries, type Keep} from './kernel.js';
+import {areFloat32, createKernel, fallback, withTemporaries, type Keep} from './kernel.js';
 import {reduce} from './reduce.js';
 import {movesNothing, permute} from './stridedCopy.js';
 
-/** A tensor and the names of its axes, numbers. */
+/**
+ * A tensor and the names of its axes. A name is a number: the output's axes are 0, 1, … in order, summed axes follow.
+ */
 interface Named {
   x: TensorInfo;
   axes: number[];
@@ -27,7 +29,7 @@ interface Named {
 const sizesOf = ({x, axes}: Named, wanted: number[]) => wanted.map((name) => x.shape[axes.indexOf(name)]);
 const product = (sizes: number[]) => util.sizeFromShape(sizes);
 
-/** `operand` with its axes in the order `wanted`, under `shape`. */
+/** The tensor with its axes in the order `wanted`, reshaped to `shape`. */
 function arrange(backend: NativeBackend, {x, axes}: Named, wanted: number[], shape: number[]): TensorInfo {
   return permute(
     backend,
@@ -38,7 +40,7 @@ function arrange(backend: NativeBackend, {x, axes}: Named, wanted: number[], sha
   );
 }
 
-/** `operand` without the axes that are not `wanted`: summed. */
+/** Sums `operand` over its axes that are not `wanted`. */
 function sumOut(
   backend: NativeBackend,
   operand: Named,
@@ -50,7 +52,10 @@ function sumOut(
   return {x: keep(reduce(backend, 'Sum', operand.x, gone)), axes: operand.axes.filter(wanted)};
 }
 
-/** As matrices in batches, [batch, first, second] or, if that needs no copy, with the last two turned. */
+/**
+ * `operand` as batched matrices [batch, first, second], or [batch, second, first] (`turned`) if only that needs no
+ * copy.
+ */
 function matrices(
   backend: NativeBackend,
   operand: Named,
@@ -66,7 +71,7 @@ function matrices(
   return {x: keep(arrange(backend, operand, groups.flat(), shape)), turned};
 }
 
-/** The product of two operands, summed over the axes from `outputs` on. */
+/** The product of two operands, summed over the axes whose names are `outputs` or more. */
 function contract(backend: NativeBackend, a: Named, b: Named, outputs: number, keep: Keep): Named {
   const [inA, inB] = [a, b].map(
     ({axes}) =>
@@ -98,8 +103,8 @@ export const einsumConfig = createKernel<TensorInfo[], EinsumAttrs>(Einsum, (arg
   const {inputs, attrs, backend} = args;
   const {allDims, summedDims, idDims} = backend_util.decodeEinsumEquation(attrs.equation, inputs.length);
   backend_util.checkEinsumDimSizes(allDims.length, idDims, inputs as Tensor[]);
-  if (inputs.some(({dtype}) => dtype !== 'float32')) return fallback(Einsum, args);
-  const outputs = allDims.length - summedDims.length; // the output's axes come first, in its order
+  if (!areFloat32(...inputs)) return fallback(Einsum, args);
+  const outputs = allDims.length - summedDims.length; // number of the output's axes, which are named first
   return withTemporaries(backend, (keep) => {
     const [a, b] = inputs.map((x, i): Named => {
       const shared = (name: number) => inputs.length === 2 && idDims[1 - i].includes(name);

@@ -1,4 +1,4 @@
-/** The tensor's buffer with a dimension of 1 put in. */
+/** tf.expandDims: the same buffer under a shape with one more dimension, of size 1. */
 import {ExpandDims, type ExpandDimsAttrs, type TensorInfo} from '@tensorflow/tfjs-core';
 
 import {createUntypedKernel} from './kernel.js';

@@ -1,4 +1,4 @@
-/** One value everywhere: tf.fill, tf.zerosLike, tf.onesLike. */
+/** tf.fill, tf.zerosLike and tf.onesLike: one value in every element. */
 import {
   Fill,
   OnesLike,
@@ -12,7 +12,7 @@ import {
 import type {NativeBackend, NativeDType} from '../types.js';
 import {compute, createKernel, fallback, isNativeDType, nativeDType} from './kernel.js';
 
-/** A tensor without dimensions. */
+/** A new scalar tensor. */
 export function scalar(backend: NativeBackend, value: number, dtype: NativeDType): TensorInfo {
   return compute(backend, 'Fill', [], [], dtype, [value]);
 }

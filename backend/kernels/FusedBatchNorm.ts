@@ -1,9 +1,9 @@
-/** (x − mean) · scale / √(variance + epsilon) + offset: tf.batchNorm. */
+/** tf.batchNorm: (x − mean) · scale / √(variance + epsilon) + offset. */
 import {FusedBatchNorm, type FusedBatchNormAttrs, type TensorInfo} from '@tensorflow/tfjs-core';
 
 import {binary} from './binary.js';
 import {scalar} from './Fill.js';
-import {createKernel, fallback, withTemporaries} from './kernel.js';
+import {areFloat32, createKernel, fallback, withTemporaries} from './kernel.js';
 import {unary} from './unary.js';
 
 type Inputs = Record<'x' | 'mean' | 'variance', TensorInfo> & Partial<Record<'scale' | 'offset', TensorInfo>>;
@@ -14,8 +14,7 @@ export const fusedBatchNormConfig = createKernel<Inputs, FusedBatchNormAttrs>(Fu
     attrs: {varianceEpsilon},
     backend,
   } = args;
-  for (const input of [x, mean, variance, scale, offset])
-    if (input && input.dtype !== 'float32') return fallback(FusedBatchNorm, args);
+  if (!areFloat32(x, mean, variance, scale, offset)) return fallback(FusedBatchNorm, args);
   return withTemporaries(backend, (keep) => {
     const epsilon = keep(scalar(backend, varianceEpsilon, 'float32'));
     const inverse = keep(unary(backend, 'Rsqrt', keep(binary(backend, 'Add', variance, epsilon))));

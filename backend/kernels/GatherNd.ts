@@ -1,6 +1,6 @@
 /**
- * Slices of a tensor, each at the place that a row of indices names: tf.gatherND. A place out of range gives zeros
- * (tfjs-backend-cpu throws): indices are not looked at here, see GatherV2.
+ * tf.gatherND: slices of a tensor, each at the place that a row of indices names. A place out of range gives zeros,
+ * where tfjs-backend-cpu throws: this code does not read indices, for the reason that GatherV2.ts gives.
  */
 import {backend_util, GatherNd, type Tensor, type TensorInfo} from '@tensorflow/tfjs-core';
 

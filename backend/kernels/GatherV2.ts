@@ -1,4 +1,7 @@
-/** Slices of a tensor along an axis, picked by indices: tf.gather. Reads bfloat16 and float16 weights as they are. */
+/**
+ * tf.gather: slices of a tensor along an axis, picked by indices. Weights stored as bfloat16 or float16 are read as
+ * they are.
+ */
 import {backend_util, GatherV2, util, type GatherV2Attrs, type TensorInfo} from '@tensorflow/tfjs-core';
 
 import {cast, compute, createKernel, nativeDType, withTemporaries, type MissingError} from './kernel.js';

@@ -1,4 +1,4 @@
-/** The tensor itself, under a new reference. */
+/** Identity: a new reference to the same buffer. */
 import {Identity, type TensorInfo} from '@tensorflow/tfjs-core';
 
 import {createUntypedKernel} from './kernel.js';

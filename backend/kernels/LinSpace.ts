@@ -1,4 +1,4 @@
-/** `num` numbers from start to stop, evenly spaced: tf.linspace. */
+/** tf.linspace: `num` evenly spaced numbers from start to stop. */
 import {LinSpace, type LinSpaceAttrs} from '@tensorflow/tfjs-core';
 
 import {compute, createKernel} from './kernel.js';

@@ -1,6 +1,6 @@
 /**
- * Draws with replacement from rows of logits or probabilities. A seed reproduces on every device of this backend, and rows are
- * independent; other backends draw other numbers for it.
+ * tf.multinomial: draws with replacement from rows of logits or probabilities. A seed gives the same draws on every
+ * device of this backend, but not on other backends. Rows are drawn independently.
  */
 import {Multinomial, type MultinomialAttrs, type TensorInfo} from '@tensorflow/tfjs-core';
 

@@ -1,4 +1,4 @@
-/** A row of `depth` for every index: onValue at its place, offValue elsewhere. */
+/** tf.oneHot: a row of `depth` elements for every index, onValue at the index and offValue elsewhere. */
 import {OneHot, type OneHotAttrs, type TensorInfo} from '@tensorflow/tfjs-core';
 
 import {cast, compute, createKernel, fallback, isNativeDType, withTemporaries} from './kernel.js';

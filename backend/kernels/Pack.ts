@@ -1,4 +1,4 @@
-/** Tensors of one shape side by side along a new axis: tf.stack. */
+/** tf.stack: tensors of one shape side by side along a new axis. */
 import {Pack, util, type PackAttrs, type TensorInfo} from '@tensorflow/tfjs-core';
 
 import {concat} from './Concat.js';

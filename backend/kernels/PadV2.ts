@@ -1,16 +1,16 @@
-/** A tensor inside a larger one: tf.pad, tf.mirrorPad. */
+/** tf.pad and tf.mirrorPad: a tensor with elements added before and after its axes. */
 import {MirrorPad, PadV2, type MirrorPadAttrs, type PadV2Attrs, type TensorInfo} from '@tensorflow/tfjs-core';
 
 import type {NativeBackend} from '../types.js';
 import {compute, createKernel, nativeDType} from './kernel.js';
 
-/** As cuda/kernels/pad.h numbers them. */
+/** The numbers of the modes in cuda/kernels/pad.h. */
 const MODES = {constant: 0, reflect: 1, symmetric: 2};
 
-/** How many elements go before and after an axis. */
+/** How many elements to add before and after one axis. */
 export type Padding = readonly [before: number, after: number];
 
-/** One launch; paddings for every axis. */
+/** Pads `x` in one launch. `paddings` has an entry for every axis. */
 export function pad(
   backend: NativeBackend,
   x: TensorInfo,

@@ -1,4 +1,7 @@
-/** start, start + step, … up to stop, which is left out: tf.range. A step of 1 turns round where stop lies below start. */
+/**
+ * tf.range: start, start + step, … up to but not including stop. A step of 1, the default, means −1 where stop is below
+ * start.
+ */
 import {Range, type RangeAttrs} from '@tensorflow/tfjs-core';
 
 import {compute, createKernel} from './kernel.js';

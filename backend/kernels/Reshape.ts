@@ -1,4 +1,4 @@
-/** The tensor's buffer under another shape. */
+/** tf.reshape: the same buffer under another shape. */
 import {Reshape, util, type ReshapeAttrs, type TensorInfo} from '@tensorflow/tfjs-core';
 
 import {createUntypedKernel} from './kernel.js';

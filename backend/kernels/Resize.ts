@@ -1,4 +1,6 @@
-/** Images [batch, height, width, channels] at another size: tf.image.resizeBilinear, tf.image.resizeNearestNeighbor. */
+/**
+ * tf.image.resizeBilinear and tf.image.resizeNearestNeighbor: images [batch, height, width, channels] at another size.
+ */
 import {
   ResizeBilinear,
   ResizeNearestNeighbor,
@@ -8,7 +10,7 @@ import {
 
 import {cast, compute, createKernel, fallback, nativeDType, withTemporaries} from './kernel.js';
 
-/** Both have the same attributes. */
+/** Both kernels have the same attributes. The kernel's place in the list is the native attribute `bilinear`. */
 export const resizeConfigs = [ResizeNearestNeighbor, ResizeBilinear].map((name, bilinear) =>
   createKernel<{images: TensorInfo}, ResizeBilinearAttrs>(name, (args) => {
     const {

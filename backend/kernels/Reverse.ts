@@ -1,4 +1,4 @@
-/** A tensor read backwards along some axes. */
+/** tf.reverse and tf.image.flipLeftRight: a tensor with its elements in reverse order along some axes. */
 import {FlipLeftRight, Reverse, util, type ReverseAttrs, type TensorInfo} from '@tensorflow/tfjs-core';
 
 import type {NativeBackend} from '../types.js';
@@ -17,7 +17,7 @@ export const reverseConfig = createKernel<{x: TensorInfo}, ReverseAttrs>(
   ({inputs: {x}, attrs: {dims}, backend}) => reverse(backend, x, util.parseAxisParam(dims, x.shape)),
 );
 
-/** Of images [batch, height, width, channels]. */
+/** Images are [batch, height, width, channels]. */
 export const flipLeftRightConfig = createKernel<{image: TensorInfo}>(
   FlipLeftRight,
   ({inputs: {image}, backend}) => reverse(backend, image, [2]),

@@ -1,4 +1,4 @@
-/** Where values belong in sorted rows: tf.lowerBound, tf.upperBound. */
+/** tf.lowerBound and tf.upperBound: the index at which each value belongs in a sorted row. */
 import {SearchSorted, type SearchSortedAttrs, type TensorInfo} from '@tensorflow/tfjs-core';
 
 import {compute, createKernel, fallback} from './kernel.js';

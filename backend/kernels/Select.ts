@@ -1,4 +1,4 @@
-/** condition ? t : e, elementwise: tf.where. A condition of rank 1 beside tensors of a higher rank picks whole rows. */
+/** tf.where: condition ? t : e, elementwise. A condition of rank 1 picks whole rows of tensors of a higher rank. */
 import {Select, upcastType, type TensorInfo} from '@tensorflow/tfjs-core';
 
 import type {NativeDType} from '../types.js';

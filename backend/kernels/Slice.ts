@@ -1,4 +1,4 @@
-/** A box of a tensor. */
+/** tf.slice: a box of a tensor. */
 import {Slice, slice_util, type SliceAttrs, type TensorInfo} from '@tensorflow/tfjs-core';
 
 import {createKernel, sameShape} from './kernel.js';

@@ -1,12 +1,12 @@
-/** Softmax of the last axis, and its logarithm, each in one launch. */
+/** tf.softmax and tf.logSoftmax over the last axis, each in one launch. */
 import {LogSoftmax, Softmax, type TensorInfo} from '@tensorflow/tfjs-core';
 
 import {compute, createKernel, fallback} from './kernel.js';
 
 interface Attrs {
-  /** What Softmax calls its axis. */
+  /** The axis, as Softmax names it. */
   dim?: number;
-  /** What LogSoftmax calls it. */
+  /** The axis, as LogSoftmax names it. */
   axis?: number;
 }
 

@@ -1,4 +1,7 @@
-/** Blocks of a space moved into the batch, and back; channels moved into blocks: one copy each, beside padding and cropping. */
+/**
+ * tf.spaceToBatchND, tf.batchToSpaceND and tf.depthToSpace: blocks of space move into the batch and back, and channels
+ * move into blocks. Each is one copy, apart from padding and cropping.
+ */
 import {
   backend_util,
   BatchToSpaceND,

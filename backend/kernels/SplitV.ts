@@ -1,4 +1,4 @@
-/** A tensor cut into pieces along an axis: tf.split. */
+/** tf.split: a tensor cut into pieces along an axis. */
 import {backend_util, SplitV, util, type SplitVAttrs, type TensorInfo} from '@tensorflow/tfjs-core';
 
 import {computeAll, createKernel} from './kernel.js';

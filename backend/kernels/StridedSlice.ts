@@ -1,4 +1,4 @@
-/** A box of a tensor in steps, as Python's x[a:b:c, ..., newaxis]. */
+/** tf.stridedSlice: a box of a tensor in steps, like Python's x[a:b:c, ..., newaxis]. */
 import {slice_util, StridedSlice, type StridedSliceAttrs, type TensorInfo} from '@tensorflow/tfjs-core';
 
 import {createKernel} from './kernel.js';

@@ -1,4 +1,4 @@
-/** A tensor repeated along its axes: tf.tile, and tf.broadcastTo. */
+/** tf.tile and tf.broadcastTo: a tensor repeated along its axes. */
 import {Tile, type TensorInfo, type TileAttrs} from '@tensorflow/tfjs-core';
 
 import {createKernel} from './kernel.js';

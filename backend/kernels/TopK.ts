@@ -1,4 +1,7 @@
-/** The k largest elements of the last axis with their indices, descending, ties to the lower index: tf.topk, always sorted. */
+/**
+ * tf.topk: the k largest elements of the last axis and their indices, always in descending order; ties go to the lower
+ * index.
+ */
 import {TopK, type TensorInfo, type TopKAttrs} from '@tensorflow/tfjs-core';
 
 import {computeAll, createKernel, nativeDType} from './kernel.js';

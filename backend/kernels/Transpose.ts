@@ -1,4 +1,4 @@
-/** y[i_perm[0], i_perm[1], …] = x[i0, i1, …]. */
+/** tf.transpose: y[i_perm[0], i_perm[1], …] = x[i_0, i_1, …]. */
 import {Transpose, type TensorInfo, type TransposeAttrs} from '@tensorflow/tfjs-core';
 
 import {createKernel} from './kernel.js';

@@ -1,4 +1,4 @@
-/** The slices of a tensor along an axis: tf.unstack. */
+/** tf.unstack: the slices of a tensor along an axis. */
 import {Unpack, type TensorInfo, type UnpackAttrs} from '@tensorflow/tfjs-core';
 
 import {computeAll, createKernel} from './kernel.js';

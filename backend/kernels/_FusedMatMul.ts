@@ -1,8 +1,8 @@
-/** activation(op(a) · op(b) + bias) in one launch: tf.fused.matMul. */
+/** tf.fused.matMul: activation(op(a) · op(b) + bias), in one launch (two with prelu). */
 import {_FusedMatMul, type _FusedMatMulAttrs, type TensorInfo} from '@tensorflow/tfjs-core';
 
 import {activatedMatMul} from './activation.js';
-import {createKernel, fallback} from './kernel.js';
+import {areFloat32, createKernel, fallback} from './kernel.js';
 
 interface Inputs {
   a: TensorInfo;
@@ -17,8 +17,7 @@ export const fusedMatMulConfig = createKernel<Inputs, _FusedMatMulAttrs>(_FusedM
     attrs: {transposeA, transposeB, activation, leakyreluAlpha},
     backend,
   } = args;
-  for (const x of [a, b, bias, preluActivationWeights])
-    if (x && x.dtype !== 'float32') return fallback(_FusedMatMul, args);
+  if (!areFloat32(a, b, bias, preluActivationWeights)) return fallback(_FusedMatMul, args);
   return activatedMatMul(
     backend,
     a,

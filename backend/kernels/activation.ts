@@ -1,4 +1,4 @@
-/** What fused kernels do to their result: within a product's launch, or in one of its own. */
+/** The activations of fused kernels, applied within the launch of a product of matrices or in a launch of their own. */
 import type {TensorInfo} from '@tensorflow/tfjs-core';
 
 import type {NativeBackend} from '../types.js';
@@ -7,7 +7,10 @@ import {binary} from './binary.js';
 import {UNARY} from './functions.js';
 import {compute, withTemporaries} from './kernel.js';
 
-/** In the order of their numbers in cuda/kernels/batch_mat_mul.cc, with the elementwise function that does the same. */
+/**
+ * Activations in the order of their numbers in cuda/kernels/batch_mat_mul.h, each with the elementwise function that
+ * computes it.
+ */
 const FUNCTIONS: [name: string, unary?: (typeof UNARY)[number]][] = [
   ['linear'],
   ['relu', 'Relu'],
@@ -18,7 +21,7 @@ const FUNCTIONS: [name: string, unary?: (typeof UNARY)[number]][] = [
 ];
 
 export interface Activation {
-  /** A name of {@link FUNCTIONS}, or prelu, which has weights. Linear if left out. */
+  /** A name in {@link FUNCTIONS}, or prelu, whose slopes are `preluActivationWeights`. Linear if left out. */
   activation?: string | null;
   leakyreluAlpha?: number;
   preluActivationWeights?: TensorInfo;
@@ -31,7 +34,10 @@ function numberOf(activation: string): number {
   throw new Error(`[activation] the activation must be one of ${names.join()} but is ${activation}`);
 }
 
-/** activation(op(a) · op(b) + bias): one launch, and one more for prelu, whose weights broadcast to `shape`, the result's. */
+/**
+ * activation(op(a) · op(b) + bias) in one launch, and one more for prelu.
+ * @param shape of the result, which the weights of prelu are broadcast to; the product's own if left out
+ */
 export function activatedMatMul(
   backend: NativeBackend,
   a: TensorInfo,
@@ -48,7 +54,7 @@ export function activatedMatMul(
   });
 }
 
-/** activation(x). */
+/** activation(x), in at most one launch. */
 export function activate(
   backend: NativeBackend,
   x: TensorInfo,

@@ -1,4 +1,7 @@
-/** Elementwise functions of two tensors, broadcast against each other: one native kernel, a table of functions. */
+/**
+ * Elementwise functions of two tensors, which are broadcast against each other. One native kernel runs them all, by a
+ * function's number.
+ */
 import {backend_util, type KernelConfig, type TensorInfo} from '@tensorflow/tfjs-core';
 
 import type {NativeBackend, NativeDType} from '../types.js';
@@ -7,7 +10,7 @@ import {compute, createKernel, fallback, nativeDType, sameShape} from './kernel.
 
 type Binary = (typeof BINARY)[number];
 
-/** The dtype of the result where it is not that of the inputs. */
+/** The result's dtype, for functions whose result is not of the inputs' dtype. */
 const DTYPES: Partial<Record<Binary, NativeDType>> = {
   FloorDiv: 'int32',
   Equal: 'bool',
@@ -20,10 +23,10 @@ const DTYPES: Partial<Record<Binary, NativeDType>> = {
   LogicalOr: 'bool',
 };
 
-/** Names of the inputs where they are not `a` and `b`: functions of float32 tensors alone. */
+/** Names of the inputs, for functions that do not name them `a` and `b`. These functions take float32 tensors only. */
 const INPUTS: Partial<Record<Binary, [string, string]>> = {Prelu: ['x', 'alpha'], EluGrad: ['dy', 'y']};
 
-/** One launch; `a` and `b` have one dtype. */
+/** The function `name` of two tensors of one dtype, in one launch. */
 export function binary(backend: NativeBackend, name: Binary, a: TensorInfo, b: TensorInfo): TensorInfo {
   return launch(backend, NUMBERS[name], DTYPES[name], a, b);
 }
@@ -47,7 +50,7 @@ function createBinaryKernel(name: Binary): KernelConfig {
   const [first, second] = INPUTS[name] ?? ['a', 'b'];
   const floats = name in INPUTS;
   const dtype = DTYPES[name];
-  // Mixed dtypes do not come from tf's ops, nor does a Prelu of integers, whose result is float32.
+  // tf's ops convert mixed dtypes themselves, and give Prelu only floats. Direct calls of the kernel may have either.
   return createKernel<Record<string, TensorInfo>>(name, (args) => {
     const a = args.inputs[first];
     const b = args.inputs[second];

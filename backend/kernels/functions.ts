@@ -1,6 +1,6 @@
 /**
- * The functions of the native kernels Unary, Binary and Reduce, in the order of `cuda/core/elementwise.def`: a function's number is
- * its place. A test compares the two.
+ * The functions of the native kernels Unary, Binary and Reduce. A function's number is its place in its list, which has
+ * the order of `cuda/core/elementwise.def`; a test compares the two.
  */
 export const UNARY = [
   'Neg',

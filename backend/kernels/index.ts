@@ -1,4 +1,4 @@
-/** The standard kernels of TensorFlow.js that this backend runs natively. */
+/** The list of TensorFlow.js's standard kernels that this backend runs natively. */
 import {addNConfig} from './AddN.js';
 import {argConfigs} from './ArgMax.js';
 import {batchMatMulConfig} from './BatchMatMul.js';

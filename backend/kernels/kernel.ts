@@ -1,4 +1,7 @@
-/** What all kernels here share: the guard for dtypes that have no native kernels, and one launch with one output. */
+/**
+ * What the standard kernels share: the guard against dtypes without native kernels, launches with one output,
+ * temporaries and casts.
+ */
 import type {KernelConfig, NamedTensorInfoMap, TensorInfo} from '@tensorflow/tfjs-core';
 
 import {runFallback} from '../fallback.js';
@@ -13,15 +16,15 @@ export interface KernelArgs<Inputs, Attrs> {
 type Run<Inputs, Attrs> = (args: KernelArgs<Inputs, Attrs>) => TensorInfo | TensorInfo[];
 
 /**
- * An error of TensorFlow.js's kernel that this one does not throw. It is the only thing a kernel may lack: a spec of TensorFlow.js's own
- * suite that misses a declared error is excused (`npm run test:conformance`), one that gets a wrong value never.
+ * Declares an error that TensorFlow.js's kernel throws and this kernel does not. In TensorFlow.js's own suite
+ * (`npm run test:conformance`) a spec may fail for a declared missing error, but never for a wrong value.
  */
 export interface MissingError<Inputs, Attrs = object> {
-  /** What the arguments have that is not refused: 'an index out of range'. */
+  /** The fault in the arguments, such as 'an index out of range'. */
   of: string;
-  /** What comes instead, and why. */
+  /** What the kernel does instead of throwing, and why. */
   reason: string;
-  /** Whether a call has such arguments. It reads tensors, so only the suite asks. */
+  /** Whether a call has such arguments. This reads tensors, so only the conformance suite calls it. */
   applies(args: KernelArgs<Inputs, Attrs>, values: (x: TensorInfo) => ArrayLike<number>): boolean;
 }
 
@@ -29,7 +32,7 @@ export interface NativeKernelConfig extends KernelConfig {
   missingError?: MissingError<NamedTensorInfoMap>;
 }
 
-/** The kernel `kernelName` of this backend, whatever the dtypes of its inputs. */
+/** The kernel `kernelName` of this backend, for inputs of all dtypes. */
 export function createUntypedKernel<Inputs, Attrs = object>(
   kernelName: string,
   run: Run<Inputs, Attrs>,
@@ -41,7 +44,10 @@ export function createUntypedKernel<Inputs, Attrs = object>(
   };
 }
 
-/** The same for float32, int32 and bool inputs; with a string or complex64 one tfjs-backend-cpu's kernel runs. */
+/**
+ * The kernel `kernelName` for float32, int32 and bool inputs. With a string or complex64 input tfjs-backend-cpu's
+ * kernel runs.
+ */
 export function createKernel<Inputs, Attrs = object>(
   kernelName: string,
   run: Run<Inputs, Attrs>,
@@ -67,7 +73,12 @@ export function isNativeDType(dtype: string): dtype is NativeDType {
   return dtype === 'float32' || dtype === 'int32' || dtype === 'bool';
 }
 
-// Called on every kernel call: `for in` serves lists of inputs too, and makes nothing.
+/** Whether all inputs that are not undefined are float32. */
+export function areFloat32(...inputs: readonly (TensorInfo | undefined)[]): boolean {
+  return inputs.every((x) => !x || x.dtype === 'float32');
+}
+
+// Runs at every kernel call. `for in` works for lists of inputs too, and allocates nothing.
 function hasNativeDTypes(inputs: NamedTensorInfoMap): boolean {
   for (const name in inputs) {
     const x = inputs[name];
@@ -76,7 +87,7 @@ function hasNativeDTypes(inputs: NamedTensorInfoMap): boolean {
   return true;
 }
 
-/** One launch into one new tensor. */
+/** Runs one launch that writes one new tensor. The tensor is freed if the launch is refused. */
 export function compute(
   backend: NativeBackend,
   kernel: string,
@@ -96,10 +107,13 @@ export function compute(
   return y;
 }
 
-/** Marks a tensor as a temporary of {@link withTemporaries}; returns it. */
+/** Marks a tensor as a temporary of {@link withTemporaries}, and returns it. */
 export type Keep = (x: TensorInfo) => TensorInfo;
 
-/** What `work` returns. The tensors that it kept are freed after it, also where it throws. */
+/**
+ * Runs `work` and returns its result. The tensors that `work` marked with `keep` are freed afterwards, also if it
+ * throws.
+ */
 export function withTemporaries<T>(backend: NativeBackend, work: (keep: Keep) => T): T {
   const temporaries: TensorInfo[] = [];
   try {
@@ -109,7 +123,7 @@ export function withTemporaries<T>(backend: NativeBackend, work: (keep: Keep) =>
   }
 }
 
-/** As many new tensors, made in turn; where one can't be made, those before it are freed. */
+/** Makes `count` new tensors in turn. If one can't be made, those before it are freed. */
 export function computeAll(
   backend: NativeBackend,
   count: number,
@@ -125,12 +139,12 @@ export function computeAll(
   return made;
 }
 
-/** `x` as `dtype`: a new reference to it if it is that already. */
+/** `x` as `dtype`: a new tensor, or a new reference if `x` is of that dtype already. */
 export function cast(backend: NativeBackend, x: TensorInfo, dtype: NativeDType): TensorInfo {
   return x.dtype === dtype ? backend.alias(x) : compute(backend, 'Cast', [x], x.shape, dtype);
 }
 
-/** The dtype of an input that passed the guard. */
+/** The dtype of an input that has passed the guard of {@link createKernel}. */
 export function nativeDType(x: TensorInfo): NativeDType {
   return x.dtype as NativeDType;
 }

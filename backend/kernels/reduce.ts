@@ -1,4 +1,7 @@
-/** Reductions over any axes: one native kernel, a table of functions. */
+/**
+ * Reductions over any axes: Sum, Mean, Prod, Max, Min, Any, All. One native kernel runs them all, by a function's
+ * number.
+ */
 import {util, type KernelConfig, type TensorInfo} from '@tensorflow/tfjs-core';
 
 import type {NativeBackend, NativeDType} from '../types.js';
@@ -7,12 +10,12 @@ import {compute, createKernel, nativeDType} from './kernel.js';
 
 interface ReduceAttrs {
   axis?: number | number[];
-  /** What Max calls its axes. */
+  /** The axes, as Max names them. */
   reductionIndices?: number | number[];
   keepDims: boolean;
 }
 
-/** The shape that is left of `shape` without `axes`. */
+/** `shape` without `axes`, or with 1 in their place if `keepDims`. */
 export function reducedShape(shape: number[], axes: number[], keepDims: boolean): number[] {
   const left: number[] = [];
   for (let i = 0; i < shape.length; i++) {
@@ -27,7 +30,7 @@ function resultDType(name: (typeof REDUCE)[number], dtype: NativeDType): NativeD
   return dtype === 'bool' && (name === 'Sum' || name === 'Prod') ? 'int32' : dtype;
 }
 
-/** One launch over `axes`, which are left out of the result's shape. */
+/** Reduces `axes` in one launch. The result's shape does not have them. */
 export function reduce(
   backend: NativeBackend,
   name: (typeof REDUCE)[number],

@@ -1,6 +1,7 @@
 /**
- * Updates put into a tensor at places, or added there: one native kernel. A place out of range is passed over (tfjs-backend-cpu
- * throws for ScatterNd, SparseToDense and TensorScatterUpdate): indices are not looked at here, see GatherV2.
+ * tf.scatterND and its like: updates are written, or added, to a tensor at given places. One native kernel runs them
+ * all. A place out of range is ignored, where tfjs-backend-cpu throws (except for UnsortedSegmentSum): this code does
+ * not read indices, for the reason that GatherV2.ts gives.
  */
 import {
   backend_util,
@@ -19,19 +20,19 @@ import {scalar} from './Fill.js';
 import {cast, compute, createKernel, fallback, nativeDType, withTemporaries} from './kernel.js';
 
 export interface Scatter {
-  /** Of any dtype; `depth` of them are a place. */
+  /** Places in the tensor: `depth` indices each, of any dtype. */
   indices: TensorInfo;
-  /** A slice for each place, or one number for all. */
+  /** A slice for each place, or one number for all places. */
   updates: TensorInfo;
-  /** What is there before, all of it or one number; of the dtype of updates. Zeros if left out. */
+  /** The tensor before the updates, or one number for all its elements; of the updates' dtype. Zeros if left out. */
   base?: TensorInfo;
   shape: number[];
   depth: number;
-  /** Whether updates are added; else the last of a place's replaces what is there. */
+  /** Whether updates are added. Otherwise the last update of a place replaces the element. */
   adds: boolean;
 }
 
-/** One launch, of float32 or int32 numbers, or of bools that are not added. */
+/** Scatters in one launch. Updates are float32 or int32, or bool if they are not added. */
 export function scatter(backend: NativeBackend, options: Scatter): TensorInfo {
   const {indices, updates, base, shape, depth, adds} = options;
   const dtype = nativeDType(updates);
@@ -42,7 +43,7 @@ export function scatter(backend: NativeBackend, options: Scatter): TensorInfo {
   });
 }
 
-/** How many indices are a place. */
+/** How many indices make a place. */
 function depthOf(updates: TensorInfo, indices: TensorInfo, shape: number[]): number {
   return backend_util.calculateShapes(updates, indices, shape).sliceRank;
 }
@@ -83,7 +84,7 @@ export const sparseToDenseConfig = createKernel<
   },
 );
 
-/** The sum of x's slices that share a segment; a negative segment has none. */
+/** The sum of the slices of x that have the same segment id. Slices with a negative id are ignored. */
 export const unsortedSegmentSumConfig = createKernel<
   Record<'x' | 'segmentIds', TensorInfo>,
   UnsortedSegmentSumAttrs

@@ -1,10 +1,13 @@
-/** Strided views made dense by one native kernel: what Transpose, Slice, Tile and their like are. */
+/**
+ * Copies a strided view of a tensor into a dense tensor with one native kernel. Transpose, Slice, Tile and their like
+ * are such copies.
+ */
 import type {TensorInfo} from '@tensorflow/tfjs-core';
 
 import type {NativeBackend} from '../types.js';
 import {compute, nativeDType} from './kernel.js';
 
-/** Elements from one index to the next, for each axis of a dense tensor. */
+/** For each axis of a dense tensor, the distance in elements from one index to the next. */
 export function denseStrides(shape: readonly number[]): number[] {
   const strides = new Array<number>(shape.length);
   for (let i = shape.length - 1, stride = 1; i >= 0; i--) {
@@ -16,9 +19,9 @@ export function denseStrides(shape: readonly number[]): number[] {
 
 /**
  * y[i0, i1, …] = x[offset + i0·strides[0] + i1·strides[1] + …], stored as x.
- * @param shape of y, as many elements as `sizes` make
- * @param sizes of the loops, outermost first: at most 16
- * @param strides of the loops in elements of x, of any sign, 0 to repeat
+ * @param shape of y; it has as many elements as the loops have steps
+ * @param sizes of the loops, outermost first; at most 16 loops
+ * @param strides of the loops, in elements of x; a stride may be negative, and 0 repeats elements
  */
 export function stridedCopy(
   backend: NativeBackend,
@@ -33,7 +36,7 @@ export function stridedCopy(
   return compute(backend, 'StridedCopy', [x], shape, nativeDType(x), attrs, backend.storageOf(x));
 }
 
-/** The box of `size` from `begin` on, in steps of `steps` along each axis. */
+/** The box of `size` elements from `begin` on, in steps of `steps` along each axis, reshaped to `shape`. */
 export function slice(
   backend: NativeBackend,
   x: TensorInfo,
@@ -52,8 +55,8 @@ export function slice(
 }
 
 /**
- * `x` seen as a dense tensor of `dims`, with its axes in the order `perm`, under the shape `shape`: its own buffer where only
- * dimensions of 1 change places.
+ * `x`, read as a dense tensor of `dims`, with its axes in the order `perm`, reshaped to `shape`. If only dimensions of
+ * size 1 change places, the result is the same buffer.
  */
 export function permute(
   backend: NativeBackend,
@@ -74,7 +77,7 @@ export function permute(
   );
 }
 
-/** Whether only dimensions of 1 change places. */
+/** Whether only dimensions of size 1 change places. */
 export function movesNothing(dims: readonly number[], perm: readonly number[]): boolean {
   const moved = perm.filter((axis) => dims[axis] !== 1);
   return moved.every((axis, i) => i === 0 || moved[i - 1] < axis);

@@ -1,4 +1,7 @@
-/** The windows that a filter sees of images, side by side in memory: with them a convolution is a product of matrices, pooling a reduction. */
+/**
+ * Copies the windows that a filter covers in images side by side in memory. A convolution is then a product of
+ * matrices, and pooling a reduction.
+ */
 import type {backend_util, TensorInfo} from '@tensorflow/tfjs-core';
 
 import type {NativeBackend} from '../types.js';
@@ -9,7 +12,7 @@ import {denseStrides, stridedCopy} from './stridedCopy.js';
 /** Sizes of a 2D convolution or pooling of images [batch, height, width, channels]. */
 export type Sizes = ReturnType<typeof backend_util.computeConv2DInfo>;
 
-/** Those that say where windows lie. */
+/** The sizes that say where windows lie. */
 export type WindowSizes = Pick<
   Sizes,
   | 'outHeight'
@@ -23,9 +26,10 @@ export type WindowSizes = Pick<
 > & {padInfo: {top: number; left: number}};
 
 /**
- * [batch, outHeight, outWidth, filterHeight · filterWidth, channels], one copy, after one that pads where there is padding: as many
- * times x's memory as the filter has places, over the strides. x itself where windows are single pixels in its own order.
- * @param constant what windows show outside of x
+ * The windows of x: [batch, outHeight, outWidth, filterHeight · filterWidth, channels]. They take filterHeight ·
+ * filterWidth / (strideHeight · strideWidth) times the memory of x. x is copied once, and once more where it is padded;
+ * not at all where each window is one pixel and the windows are x's pixels in order.
+ * @param constant the elements of windows outside of x
  */
 export function windows(backend: NativeBackend, x: TensorInfo, sizes: WindowSizes, constant = 0): TensorInfo {
   const {outHeight, outWidth, filterHeight, filterWidth, padInfo} = sizes;
@@ -61,7 +65,7 @@ export function windows(backend: NativeBackend, x: TensorInfo, sizes: WindowSize
   });
 }
 
-/** How far the last of `count` windows reaches past `size`. */
+/** How many places the last of `count` windows reaches past `size`, or 0. */
 function after(size: number, count: number, stride: number, places: number, dilation: number): number {
   return Math.max(0, (count - 1) * stride + (places - 1) * dilation + 1 - size);
 }

@@ -3,7 +3,8 @@ import {createHash} from 'node:crypto';
 import {existsSync} from 'node:fs';
 import * as path from 'node:path';
 
-import {Fields, isWhole} from './json_file.js';
+import {MOST_COUNT, whole} from '../../backend/check.js';
+import {Fields} from './json_file.js';
 
 /** How `models/llama/rope.ts` scales rotary frequencies for a longer context than the model was first trained on. */
 export type RopeScaling =
@@ -162,7 +163,7 @@ function readEos(dir: string, config: Fields): number[] {
   const generation = path.join(dir, 'generation_config.json');
   for (const fields of [config, ...(existsSync(generation) ? [Fields.read(generation)] : [])]) {
     if (!fields.has('eos_token_id')) continue;
-    const isId = isWhole(0);
+    const [isId] = whole(0, MOST_COUNT);
     const value = fields.get<number | number[]>(
       'eos_token_id',
       'a token id or a list of them',

@@ -1,38 +1,17 @@
 /** JSON files whose errors name the file, the field, what was expected and what came. */
 import {readFileSync, statSync} from 'node:fs';
 
+import {FLAG, MOST_COUNT, mustBe, real, show, TEXT, whole} from '../../backend/check.js';
+
 type JsonObject = Record<string, unknown>;
 
 /** Deeper than any model's files; what is nested deeper would overflow the stack of whoever walks it. */
 const MOST_NESTED = 64;
-const SHOWN = 60;
-const MOST = 2 ** 31 - 1;
 
-/** A test for whole numbers from `least` to 2^31 - 1. */
-export const isWhole =
-  (least: number) =>
-  (value: unknown): value is number =>
-    Number.isInteger(value) && (value as number) >= least && (value as number) <= MOST;
+const POSITIVE = real((value) => value > 0, 'a number > 0');
 
 function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** A value in an error: its beginning, where it is long. */
-export function show(value: unknown): string {
-  if (value === undefined) return 'missing';
-  if (Array.isArray(value) && value.length > SHOWN) return `a list of ${value.length}`;
-  const text = inWords(typeof value === 'string' ? value.slice(0, SHOWN) : value);
-  return text.length > SHOWN ? `${text.slice(0, SHOWN - 3)}...` : text;
-}
-
-/** As JSON, where it is that: a value that did not come from a file may be anything. */
-function inWords(value: unknown): string {
-  try {
-    return (JSON.stringify(value) as string | undefined) ?? String(value as symbol);
-  } catch {
-    return typeof value === 'bigint' ? `${value}` : 'an object that is no JSON';
-  }
 }
 
 /**
@@ -51,7 +30,7 @@ export function parseJsonObject(what: string, bytes: Uint8Array): JsonObject {
     throw new Error(`${what} must be JSON: ${(error as Error).message}`, {cause: error});
   }
   checkNames(what, text);
-  if (!isObject(value)) throw new Error(`${what} must be a JSON object but is ${show(value)}`);
+  if (!isObject(value)) throw mustBe(what, 'a JSON object', value);
   return value;
 }
 
@@ -107,9 +86,7 @@ export class Fields {
 
   /** The error to throw where `name` is not as `expected`. */
   error(name: string, expected: string): Error {
-    return new Error(
-      `${this.file}: ${this.prefix}${name} must be ${expected} but is ${show(this.values[name])}`,
-    );
+    return mustBe(`${this.file}: ${this.prefix}${name}`, expected, this.values[name], 'missing');
   }
 
   get<T>(name: string, expected: string, holds: (value: unknown) => boolean, missing?: T): T {
@@ -121,22 +98,21 @@ export class Fields {
   /** Sizes, positions and tokens are int32 on devices: 2^31 - 1 is the most. */
   whole(name: string, least: number, missing?: number): number {
     const value = this.values[name];
-    const expected =
-      typeof value === 'number' && value > MOST ? `at most ${MOST}` : `a whole number >= ${least}`;
-    return this.get(name, expected, isWhole(least), missing);
+    const isLarge = typeof value === 'number' && value > MOST_COUNT;
+    const expected = isLarge ? `at most ${MOST_COUNT}` : `a whole number >= ${least}`;
+    return this.get(name, expected, whole(least, MOST_COUNT)[0], missing);
   }
 
   positive(name: string, missing?: number): number {
-    const holds = (value: unknown) => Number.isFinite(value) && (value as number) > 0;
-    return this.get(name, 'a number > 0', holds, missing);
+    return this.get(name, POSITIVE[1], POSITIVE[0], missing);
   }
 
   flag(name: string, missing: boolean): boolean {
-    return this.get(name, 'true or false', (value) => typeof value === 'boolean', missing);
+    return this.get(name, FLAG[1], FLAG[0], missing);
   }
 
   text(name: string, missing?: string): string {
-    return this.get(name, 'a text', (value) => typeof value === 'string', missing);
+    return this.get(name, TEXT[1], TEXT[0], missing);
   }
 
   object(name: string): Fields | undefined {

@@ -9,8 +9,9 @@ import {constants, existsSync, readSync} from 'node:fs';
 import {open, type FileHandle} from 'node:fs/promises';
 import * as path from 'node:path';
 
+import {mustBe, show} from '../../backend/check.js';
 import type {FilePart} from '../../backend/types.js';
-import {Fields, parseJsonObject, show} from './json_file.js';
+import {Fields, parseJsonObject} from './json_file.js';
 
 /** Bits per element for every dtype of the format. */
 const BITS: Record<string, number> = {
@@ -188,7 +189,7 @@ async function readHeader(handle: FileHandle, file: string): Promise<Map<string,
 
 function readEntry(file: string, name: string, value: unknown, dataBegin: number, size: number): TensorEntry {
   const fail = (field: string, expected: string, received: unknown): never => {
-    throw new Error(`${file}: '${name}': ${field} must be ${expected} but is ${show(received)}`);
+    throw mustBe(`${file}: '${name}': ${field}`, expected, received, 'missing');
   };
   const {dtype, shape, data_offsets: offsets} = (value ?? {}) as Record<string, unknown>;
   const isCount = (n: unknown): n is number => Number.isSafeInteger(n) && (n as number) >= 0;

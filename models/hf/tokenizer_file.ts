@@ -3,7 +3,8 @@ import {existsSync} from 'node:fs';
 import * as path from 'node:path';
 import {Tokenizer} from '@huggingface/tokenizers';
 
-import {Fields, isWhole} from './json_file.js';
+import {whole} from '../../backend/check.js';
+import {Fields} from './json_file.js';
 
 /** Parts of tokenizer.json through which text passes, apart from the model. Each may be null. */
 const PARTS = ['normalizer', 'pre_tokenizer', 'post_processor', 'decoder'] as const;
@@ -109,9 +110,10 @@ function hasOddPattern(part: unknown): boolean {
 }
 
 function checkAddedTokens(fields: Fields): void {
+  const [isId] = whole(0, MOST_TOKENS - 1);
   const isToken = (value: unknown) => {
     const {id, content} = (value ?? {}) as {id?: unknown; content?: unknown};
-    return isWhole(0)(id) && id < MOST_TOKENS && typeof content === 'string' && content.length > 0;
+    return isId(id) && typeof content === 'string' && content.length > 0;
   };
   fields.list('added_tokens', 'a list of tokens with an id and a content', isToken);
 }

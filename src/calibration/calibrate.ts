@@ -9,7 +9,7 @@ import {longestContext, newCaches, type Llama} from '../../models/llama/llama.js
 import type {LanguageModel} from '../language_model.js';
 import {DivergenceSums} from './divergence_sums.js';
 import {MixtureFit} from './mixture.js';
-import {checkList, checkNames, describe} from '../options.js';
+import {checkList, checkNames, checkValue, FLAG, refuse, TEXT} from '../../backend/check.js';
 import {LoopState} from '../decoding/record.js';
 import {fitLayerBudget} from './layer_budget.js';
 import {yieldToEventLoop} from '../decoding/yield_to_event_loop.js';
@@ -111,18 +111,13 @@ function resolveSettings(texts: readonly string[], options: CalibrateOptions, co
     onProgress,
     signal,
   } = options;
-  checkList('calibrate', 'texts', texts, [(text: unknown) => typeof text === 'string', 'a text']);
-  if (!MAP_KINDS.includes(map))
-    throw new Error(`[calibrate] map must be one of ${MAP_KINDS.join(', ')} but is ${describe(map)}`);
+  checkList('calibrate', 'texts', texts, TEXT);
+  if (!MAP_KINDS.includes(map)) refuse('calibrate', 'map', `one of ${MAP_KINDS.join(', ')}`, map);
   if (!Number.isInteger(window) || window <= FIRST_ROWS || window > context)
-    throw new Error(
-      `[calibrate] window must be a whole number from ${FIRST_ROWS + 1} to ${context} but is ${describe(window)}`,
-    );
+    refuse('calibrate', 'window', `a whole number from ${FIRST_ROWS + 1} to ${context}`, window);
   if (rows !== Infinity && !(Number.isInteger(rows) && rows > 0))
-    throw new Error(`[calibrate] rows must be a whole number >= 1 but is ${describe(rows)}`);
-  for (const [name, value] of Object.entries({own, slack}))
-    if (typeof value !== 'boolean')
-      throw new Error(`[calibrate] ${name} must be true or false but is ${describe(value)}`);
+    refuse('calibrate', 'rows', 'a whole number >= 1', rows);
+  for (const [name, value] of Object.entries({own, slack})) checkValue('calibrate', name, value, FLAG);
   return {map, own, slack, window, rows, onProgress, signal};
 }
 

@@ -1,7 +1,7 @@
 /** From a prompt, a text or a conversation, to the tokens that an answer begins with. */
 import {CHAT_TEMPLATES, type ChatMessage} from '../../models/hf/chat_template.js';
 import type {LlamaTokenizer} from '../../models/hf/tokenizer.js';
-import {checkList} from '../options.js';
+import {checkList} from '../../backend/check.js';
 
 /** A text to continue; or a conversation that a chat model is to answer. */
 export type Prompt = string | readonly ChatMessage[];

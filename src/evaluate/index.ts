@@ -1,6 +1,6 @@
 /** `evaluate`: compares methods of choosing the keys that the verifier reads, by perplexity and by what they read. */
 import {longestContext} from '../../models/llama/llama.js';
-import {checkList, checkNames, describe} from '../options.js';
+import {checkList, checkNames, refuse} from '../../backend/check.js';
 import {KeyReads} from '../selection/key_reads.js';
 import {TeacherForced} from './decode.js';
 import {EvaluatedMethod, type EvaluatedPair} from './evaluated_method.js';
@@ -156,9 +156,8 @@ function checkOptions(
   checkList('evaluate', 'texts', texts, IS_TEXT);
   const {methods, window: wanted, prefill = 0.1, windows: count = 4} = options;
   checkList('evaluate', 'methods', methods, IS_METHOD);
-  const fail = (what: string, expected: string, received: unknown): never => {
-    throw new Error(`[evaluate] ${what} must be ${expected} but is ${describe(received)}`);
-  };
+  const fail = (what: string, expected: string, received: unknown): never =>
+    refuse('evaluate', what, expected, received);
   const context = longestContext(pair);
   const window = wanted ?? Math.min(2048, context);
   if (!Number.isInteger(window) || window < 2 || window > context)

@@ -5,7 +5,8 @@ import type {LanguageModel} from '../language_model.js';
 import {TeacherForced} from './decode.js';
 import {makeMethod} from './methods.js';
 import {policyOf, type Block, type Policy} from './policy.js';
-import {checkNames, describe, resolveOptions} from '../options.js';
+import {checkNames, checkValue, TEXT} from '../../backend/check.js';
+import {resolveOptions} from '../options.js';
 import {yieldToEventLoop} from '../decoding/yield_to_event_loop.js';
 
 export interface KeptKeysOptions {
@@ -77,7 +78,7 @@ export async function keptKeys(
 ): Promise<KeptKeys> {
   checkNames('keptKeys', options, ['p', 'gamma', 'prompt', 'onProgress', 'signal']);
   const {p = 0.95, gamma = 4, prompt, onProgress, signal} = options;
-  if (typeof text !== 'string') throw new Error(`[keptKeys] text must be a text but is ${describe(text)}`);
+  checkValue('keptKeys', 'text', text, TEXT);
   if (!draft || !layerMap)
     throw new Error(`[keptKeys] the pair must have ${draft ? 'a layer map' : 'a draft'} but has none`);
   const method = makeMethod('keptKeys', 'specattn', {p, gamma});

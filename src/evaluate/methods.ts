@@ -1,5 +1,6 @@
 /** The methods of choosing keys that `evaluate` compares: their names, their options, and how both are read from a text. */
-import {MAX_GAMMA, MOST_COUNT, describe, oneOf, real, resolveOptions, whole, type Check} from '../options.js';
+import {checkValue, MOST_COUNT, oneOf, real, refuse, TEXT, whole, type Check} from '../../backend/check.js';
+import {MAX_GAMMA, resolveOptions} from '../options.js';
 
 const PRODUCT = resolveOptions();
 
@@ -18,7 +19,7 @@ const OPTIONS = {
   sinks: [PRODUCT.sinks, whole(0, MOST_COUNT)],
   recent: [PRODUCT.recent, whole(0, MOST_COUNT)],
   refreshEvery: [0, whole(0)],
-  map: ['', [(value: unknown) => typeof value === 'string', 'kl, mixture or a file']],
+  map: ['', [TEXT[0], 'kl, mixture or a file']],
   budget: [256, budget],
   page: [16, whole(1)],
   seed: [0, whole(0, 2 ** 32 - 1)],
@@ -69,10 +70,7 @@ export type Method = {
 }[MethodKind];
 export type MethodOf<Kind extends MethodKind> = Extract<Method, {kind: Kind}>;
 
-export const IS_METHOD: Check = [
-  (value: unknown) => typeof value === 'string',
-  "a method as in 'specattn:p=0.95,gamma=4'",
-];
+export const IS_METHOD: Check = [TEXT[0], "a method as in 'specattn:p=0.95,gamma=4'"];
 
 /**
  * Reads a method from a text such as `specattn:p=0.95,gamma=4`; options that are left out have their defaults.
@@ -110,10 +108,9 @@ export function makeMethod(
   options: Readonly<Partial<Record<string, number | string>>>,
 ): Method {
   const values = METHODS[kind].map((name: OptionName) => {
-    const [byDefault, [holds, expected]]: readonly [number | string, Check] = OPTIONS[name];
+    const [byDefault, rule]: readonly [number | string, Check] = OPTIONS[name];
     const value = options[name] ?? byDefault;
-    if (!(holds as (value: unknown) => boolean)(value))
-      throw new Error(`[${caller}] ${name} of ${kind} must be ${expected} but is ${describe(value)}`);
+    checkValue(caller, `${name} of ${kind}`, value, rule);
     return [name, value];
   });
   const method = {kind, ...Object.fromEntries(values)} as Method;
@@ -127,9 +124,8 @@ function split(part: string): [string, string] {
 }
 
 function checkTogether(caller: string, method: Method): void {
-  const fail = (what: string, expected: string, received: number): never => {
-    throw new Error(`[${caller}] ${what} of ${method.kind} must be ${expected} but is ${received}`);
-  };
+  const fail = (what: string, expected: string, received: number): never =>
+    refuse(caller, `${what} of ${method.kind}`, expected, received);
   if (method.kind === 'specattn' && method.gamma === 0) fail('gamma', '1 or more', 0);
   if (method.kind === 'streaming' && method.budget >= 1 && method.budget <= method.sinks)
     fail('budget', `more than its ${method.sinks} sinks`, method.budget);

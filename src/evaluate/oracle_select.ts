@@ -5,7 +5,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor2D, Tensor3D} from '@tensorflow/tfjs-core';
 
-import {checkAttention, checkAttr, checkPosition} from '../../ops/check.js';
+import {checkValue} from '../../backend/check.js';
+import {checkAttention, checkPosition, checkSets, COUNT, MASS} from '../../ops/check.js';
 import {defineOp} from '../../ops/define_op.js';
 import {causalAttention, nucleusMask} from '../../ops/index.js';
 import {KeyMask, seeEnds, type ListedKeys} from './list_keys.js';
@@ -33,10 +34,10 @@ const run = defineOp<Required<OracleSelectOptions>>({
   check([q, k, position], {p, sinks, recent, sets}) {
     checkAttention(name, q, k, k);
     checkPosition(name, position);
-    checkAttr(name, 'p', p > 0 && p <= 1, 'in (0, 1]', p);
-    checkAttr(name, 'sinks', sinks >= 0 && Number.isInteger(sinks), 'an integer of 0 or more', sinks);
-    checkAttr(name, 'recent', recent >= 0 && Number.isInteger(recent), 'an integer of 0 or more', recent);
-    checkAttr(name, 'sets', sets === 1 || sets === k.shape[0], `1 or ${k.shape[0]}`, sets);
+    checkValue(name, 'p', p, MASS);
+    checkValue(name, 'sinks', sinks, COUNT);
+    checkValue(name, 'recent', recent, COUNT);
+    checkSets(name, sets, k.shape[0]);
   },
 
   composed([q, k, position]: [Tensor3D, Tensor3D, Tensor1D], {p, sinks, recent, sets}) {

@@ -7,7 +7,7 @@ import {createHash} from 'node:crypto';
 import {longestContext} from '../../models/llama/llama.js';
 import type {LlamaTokenizer} from '../../models/hf/tokenizer.js';
 import {KeyReads, readReductions} from '../selection/key_reads.js';
-import {checkList, checkNames, describe, oneOf, whole, type Check} from '../options.js';
+import {checkList, checkNames, checkValue, oneOf, whole, type Check} from '../../backend/check.js';
 import {yieldToEventLoop} from '../decoding/yield_to_event_loop.js';
 import {TeacherForced, type BlockLogits} from './decode.js';
 import {EvaluatedMethod, type EvaluatedPair} from './evaluated_method.js';
@@ -214,7 +214,6 @@ function checkOptions(
   check('texts', texts, IS_TEXT);
   check('keys', keys, oneOf(...PASSKEYS));
   check('lengths', lengths, whole(LEAST_LENGTH, context));
-  if (!Number.isSafeInteger(trials) || trials < 1)
-    throw new Error(`[evaluatePasskey] trials must be a whole number >= 1 but is ${describe(trials)}`);
+  checkValue('evaluatePasskey', 'trials', trials, whole(1));
   return {keys, lengths, trials};
 }

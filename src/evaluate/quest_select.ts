@@ -2,12 +2,15 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor3D} from '@tensorflow/tfjs-core';
 
-import {checkAttention, checkAttr, checkPosition} from '../../ops/check.js';
+import {checkValue, type Check} from '../../backend/check.js';
+import {checkAttention, checkPosition} from '../../ops/check.js';
 import {defineOp} from '../../ops/define_op.js';
 import {KeyMask, type ListedKeys} from './list_keys.js';
 import {keysOf} from './methods.js';
 
 const name = 'QuestSelect';
+const PAGE: Check = [(n) => Number.isInteger(n) && (n as number) > 0, 'a whole number of 1 or more'];
+const BUDGET: Check = [(n) => (n as number) > 0, 'above 0'];
 
 export interface QuestSelectOptions {
   /** Keys of a page. Default 16. */
@@ -23,8 +26,8 @@ const run = defineOp<Required<QuestSelectOptions>>({
   check([q, k, position], {page, budget}) {
     checkAttention(name, q, k, k);
     checkPosition(name, position);
-    checkAttr(name, 'page', Number.isInteger(page) && page > 0, 'a whole number of 1 or more', page);
-    checkAttr(name, 'budget', budget > 0, 'above 0', budget);
+    checkValue(name, 'page', page, PAGE);
+    checkValue(name, 'budget', budget, BUDGET);
   },
 
   composed([q, k, position]: [Tensor3D, Tensor3D, Tensor1D], {page, budget}) {

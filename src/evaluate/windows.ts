@@ -2,7 +2,7 @@
 import {createHash} from 'node:crypto';
 
 import type {LlamaTokenizer} from '../../models/hf/tokenizer.js';
-import type {Check} from '../options.js';
+import type {Check} from '../../backend/check.js';
 
 export interface EvaluationText {
   /** The text's name in the results. */
@@ -11,7 +11,7 @@ export interface EvaluationText {
 }
 
 export const IS_TEXT: Check = [
-  (value: unknown) =>
+  (value) =>
     ['name', 'text'].every((field) => typeof (value as Record<string, unknown> | null)?.[field] === 'string'),
   '{name, text}',
 ];

@@ -11,7 +11,7 @@ import {describeNative, DTYPES, expectSame, kernel, tensor, type DType, type Tol
 const SPECIAL = [NaN, Infinity, -Infinity, 0, -0, 1, -1, 0.5, 2.5, -1.5, 1e-30, 50, -50, 3e9];
 
 describe('functions of elementwise.def', () => {
-  const def = readFileSync(path.join(packageRoot, 'cuda', 'elementwise.def'), 'utf8');
+  const def = readFileSync(path.join(packageRoot, 'cuda', 'core', 'elementwise.def'), 'utf8');
   for (const [macro, names] of Object.entries({UNARY, BINARY, REDUCE})) {
     it(`lists ${macro} as functions.ts does`, () => {
       const listed = [...def.matchAll(new RegExp(`^${macro}\\((\\w+)\\)`, 'gm'))].map(([, name]) => name);

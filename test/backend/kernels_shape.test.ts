@@ -171,6 +171,43 @@ describeNative('kernels that move elements', () => {
     ]);
   });
 
+  // A launch takes 255 inputs and an output: more are joined in parts.
+  each('Concat, Pack, AddN, Unpack and SplitV with hundreds of tensors', async (dtype) => {
+    for (const count of [255, 256, 257, 1000]) {
+      const list = (shapeOf: (i: number) => number[]) =>
+        Array.from({length: count}, (_, i) => tensor(shapeOf(i), dtype, {seed: i}));
+      for (const axis of [0, 1, 2])
+        await expectSame(() => {
+          const uneven = list((i) => [2, 2, 3].map((size, d) => (d === axis ? i % 3 : size)));
+          return [
+            tf.concat(uneven, axis),
+            tf.stack(
+              list(() => [2, 3]),
+              axis,
+            ),
+          ];
+        });
+      await expectSame(() => [
+        tf.concat(
+          list(() => [0, 2]),
+          1,
+        ),
+        tf.stack(list(() => [])),
+      ]);
+      await expectSame(() => tf.addN(list(() => [3])));
+      await expectSame(() => {
+        const x = tensor([2, count, 3], dtype);
+        return [...tf.unstack(x, 1), ...tf.split(x, count, 1)];
+      });
+    }
+  });
+
+  it('Concat of hundreds of tensors takes the dtype of its first input', () =>
+    expectSame(() => {
+      const list = Array.from({length: 300}, (_, i) => tensor([2], DTYPES[(i + 1) % 3], {seed: i}));
+      return kernel('Concat', list, {axis: 0});
+    }));
+
   it('Concat takes the dtype of its first input', () =>
     expectSame(() => [
       kernel('Concat', [tensor([3], 'int32'), tensor([3], 'float32')], {axis: 0}),

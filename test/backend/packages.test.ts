@@ -17,7 +17,7 @@ describe('a backend whose package cannot be loaded', () => {
   /** What importBackend answers where only the packages in `folder` are installed. */
   function reason(name: string): string {
     // The module resolves packages from where it lies.
-    fs.cpSync(path.join(packageRoot, 'dist', 'src', 'backend'), path.join(folder, 'backend'), {
+    fs.cpSync(path.join(packageRoot, 'dist', 'backend'), path.join(folder, 'backend'), {
       recursive: true,
     });
     fs.writeFileSync(path.join(folder, 'package.json'), '{}');
