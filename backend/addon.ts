@@ -18,7 +18,8 @@ export interface NativeDevice {
   /** Queues the launch that `descriptor` describes; between `beginCapture` and `endCapture` it is recorded instead. */
   launch(): void;
   /** Returns the new buffer's handle. */
-  allocate(bytes: number): number;
+  /** @param apart 1 during a capture: memory that no other capture of its pool writes */
+  allocate(bytes: number, apart?: 0 | 1): number;
   free(handle: number): void;
   write(handle: number, byteOffset: number, from: ArrayBufferView): void;
   /**
@@ -29,7 +30,10 @@ export interface NativeDevice {
   read(handle: number, byteOffset: number, into: ArrayBufferView): void;
   /** Waits until everything that was queued has run. */
   synchronize(): void;
-  beginCapture(): void;
+  /** The number of a pool for captures that share the memory of intermediate results. */
+  newCapturePool(): number;
+  /** @param pool left out: the capture has a pool of its own */
+  beginCapture(pool?: number): void;
   /** Returns the capture's number. */
   endCapture(): number;
   /** Ends a stretch of the capture. Each stretch is timed on its own. */

@@ -5,7 +5,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import type {NativeDevice} from './addon.js';
-import {hostArray, isHalf, type NativeBackend, type Storage} from './types.js';
+import {hostArray, isHalf, type NativeBackend, type NativeDType} from './types.js';
 
 /**
  * One step of a loop. It takes the state's tensors and returns their next values and the outputs that the host reads.
@@ -26,8 +26,6 @@ export interface CapturingBackend extends NativeBackend {
   readonly device: NativeDevice;
   /** The number of the native buffer that holds `x`. */
   handleOf(x: tf.TensorInfo): number;
-  /** A copy of a float32 tensor in another storage. */
-  converted(x: tf.TensorInfo, storage: Storage): tf.TensorInfo;
 }
 
 /**
@@ -69,7 +67,7 @@ export class Capture {
           if (tensor.dataId !== state[i].dataId) backend.launch('Copy', [tensor], [state[i]]);
         });
         // If one output fails, those before it are in the list and are disposed of below.
-        for (const output of next.outputs) outputs.push(tf.keep(readable(backend, output)));
+        for (const output of next.outputs) outputs.push(tf.keep(readable(backend, output, pool)));
       });
       this.id = device.endCapture();
       for (const output of outputs) device.addOutput(this.id, backend.handleOf(output));
@@ -119,8 +117,19 @@ export class Capture {
   }
 }
 
-/** A tensor of the same values in float32, int32 or bool storage, which the host can read. */
-function readable(backend: CapturingBackend, x: tf.Tensor): tf.Tensor {
-  if (!isHalf(backend.storageOf(x))) return x.clone();
-  return tf.engine().makeTensorFromTensorInfo(backend.converted(x, 'float32'));
+/**
+ * A tensor of the same values in float32, int32 or bool storage, which the host can read. Its memory must hold the values until the next
+ * replay of this capture: in a shared pool that takes memory apart.
+ */
+function readable(backend: CapturingBackend, x: tf.Tensor, pool: number | undefined): tf.Tensor {
+  if (pool === undefined && !isHalf(backend.storageOf(x))) return x.clone();
+  const dtype = x.dtype as NativeDType;
+  const copy = backend.output(x.shape, dtype, dtype, pool !== undefined);
+  try {
+    backend.launch('Copy', [x], [copy]);
+  } catch (error) {
+    backend.disposeIntermediateTensorInfo(copy);
+    throw error;
+  }
+  return tf.engine().makeTensorFromTensorInfo(copy);
 }

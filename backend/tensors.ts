@@ -48,10 +48,10 @@ export abstract class NativeTensors extends KernelBackend {
   /** A copy of a float32 tensor in another storage. */
   abstract converted(x: TensorInfo, storage: Storage): TensorInfo;
 
-  output(shape: number[], dtype: NativeDType, storage: Storage = dtype): TensorInfo {
+  output(shape: number[], dtype: NativeDType, storage: Storage = dtype, apart = false): TensorInfo {
     const dataId = {};
     const elements = tf.util.sizeFromShape(shape);
-    const handle = this.device.allocate(elements * BYTES[storage]);
+    const handle = this.device.allocate(elements * BYTES[storage], apart ? 1 : 0);
     this.tensors.set(dataId, {dtype, elements, storage, handle, references: 1});
     return {dataId, shape, dtype};
   }

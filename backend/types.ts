@@ -50,7 +50,7 @@ export type NativeDType = 'float32' | 'int32' | 'bool';
 
 export interface NativeBackend {
   /** A new tensor, not initialised, for a launch to write. `storage` defaults to the dtype's own. */
-  output(shape: number[], dtype: NativeDType, storage?: Storage): TensorInfo;
+  output(shape: number[], dtype: NativeDType, storage?: Storage, apart?: boolean): TensorInfo;
   /** The same buffer under another shape, without a copy: the result of Reshape, or of a donated input. */
   alias(x: TensorInfo, shape?: number[]): TensorInfo;
   /** How `x` is stored. */

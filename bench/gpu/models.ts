@@ -7,7 +7,6 @@ import * as tf from '@tensorflow/tfjs-core';
 import {Llama} from '../../models/llama/llama.js';
 import {causalAttention, linear, rotaryAppend} from '../../ops/index.js';
 import {parameters} from '../../models/llama/parameters.js';
-import {prefillRows} from '../../src/decoding/session.js';
 import {median, round} from '../statistics.js';
 import {BLOCK, layerKeyBytes, position, weightBytes, type Bench, type NamedConfig} from './bench.js';
 import type {Row, Section} from './report.js';
@@ -131,12 +130,12 @@ function parts(bench: Bench, {name, config}: NamedConfig, rows: number, keys: nu
   return list;
 }
 
-/** A prompt through each model, in the chunks that a session takes, on the host's clock. */
+/** A prompt through each model, in the chunks that a sequence takes, on the host's clock. */
 export async function prefill(bench: Bench): Promise<Section> {
   const rows: Row[] = [];
-  const chunk = prefillRows();
   for (const named of bench.configs) {
     const model = bench.model(named);
+    const chunk = model.prefillRows;
     for (const count of bench.sizes.prefillTokens) {
       const cache = model.newCache(count);
       const us = await bench.timer.wall(() => {
@@ -164,7 +163,7 @@ export async function prefill(bench: Bench): Promise<Section> {
   }
   return {
     name: 'prefill',
-    note: `A prompt in chunks of ${chunk} rows, op by op, the last row's logits at the end; median of 3 on the host's clock.`,
+    note: `A prompt in the chunks that a sequence takes, op by op, the last row's logits at the end; median of 3 on the host's clock.`,
     rows,
   };
 }

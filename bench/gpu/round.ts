@@ -4,8 +4,10 @@ import * as tf from '@tensorflow/tfjs-core';
 import type {WeightedHead} from '../../models/layer_map.js';
 import type {Llama} from '../../models/llama/llama.js';
 import type {Capture} from '../../backend/index.js';
-import {POSITION, speculativeRound} from '../../src/decoding/round.js';
-import {SelectionTensors, usedHeads, type SelectionPlan} from '../../src/selection/selection.js';
+import {speculativeRound} from '../../src/decoding/round.js';
+import {flatten, named, type SequenceState} from '../../src/decoding/state.js';
+import {usedHeads, type SelectionPlan} from '../../src/selection/plan.js';
+import {SelectionTensors} from '../../src/selection/tensors.js';
 import {round as rounded} from '../statistics.js';
 import {BLOCK, GAMMA, layerKeyBytes, position, weightBytes, type Bench} from './bench.js';
 import type {Row, Section} from './report.js';
@@ -18,7 +20,8 @@ const OWN_ROWS = 8;
 /** What stays dense by default, and what every row sees. */
 const DENSE_LAYERS = 2;
 const OPTIONS = {sinks: 4, recent: 16, union: 'causal'} as const;
-const GREEDY = {temperature: 0, topK: 0, topP: 1, minP: 0};
+/** Temperature, topK, topP, minP: greedy. */
+const SETTINGS = [0, 0, 1, 0];
 const PHASES = ['draft', 'select', 'verify', 'accept'] as const;
 /** Halvings of the interval that p is searched in. */
 const SEARCH = 12;
@@ -75,24 +78,29 @@ function mixturePlan(verifier: Llama, draft: Llama): SelectionPlan {
     sets: sets.map((set, layer) => (set < 0 ? -1 : sparse.indexOf(layer))),
     setsPerLayer: 1,
     mix,
-    ownRows: OWN_ROWS,
+    historyRows: OWN_ROWS,
   };
 }
 
 function roundsOver(bench: Bench, verifier: Llama, draft: Llama, keys: number): Row[] {
   const {backend, timer, report} = bench;
   const start = keys - BLOCK;
-  const state = [
-    tf.tensor1d([1, 2], 'int32'),
-    position(start),
-    tf.tensor1d([3, 4], 'int32'),
-    ...bench.filledCache(verifier, keys),
-    ...bench.filledCache(draft, keys),
-  ];
-  const reset = () => backend.assign(state[POSITION], Int32Array.of(start));
-  const capture = (selection?: SelectionTensors, own: tf.Tensor[] = []): Capture => {
-    const step = speculativeRound(draft, verifier, GAMMA, GREEDY, selection, OPTIONS);
-    return backend.capture([...state, ...own], (tensors) => step(tensors, () => backend.device.mark()));
+  const state: SequenceState = {
+    last: tf.tensor1d([1, 2], 'int32'),
+    position: position(start),
+    seed: tf.tensor1d([3, 4], 'int32'),
+    settings: tf.tensor1d(SETTINGS),
+    verifierCache: bench.filledCache(verifier, keys),
+    draftCache: bench.filledCache(draft, keys),
+  };
+  const reset = () => backend.assign(state.position, Int32Array.of(start));
+  const capture = (selection?: SelectionTensors, selects: Partial<SequenceState> = {}): Capture => {
+    const step = speculativeRound(draft, verifier, GAMMA, selection, OPTIONS);
+    const all = {...state, ...selects};
+    return backend.capture(flatten(all), (tensors) => {
+      const next = step(named(all, tensors), () => backend.device.mark());
+      return {state: flatten(next.state), outputs: next.outputs};
+    });
   };
   const layers = verifier.config.numHiddenLayers;
   const passes =
@@ -113,17 +121,19 @@ function roundsOver(bench: Bench, verifier: Llama, draft: Llama, keys: number): 
 
   const rows: Row[] = [];
   const sparseRounds = (kind: string, plan: SelectionPlan) => {
-    const selection = new SelectionTensors(plan, 0.5, BLOCK);
-    const own = plan.ownRows === undefined ? [] : [tf.zeros([plan.mix.length, keys])];
-    const nothing = own.map((x) => tf.zerosLike(x));
-    const captured = capture(selection, own);
+    const selection = new SelectionTensors(plan, BLOCK);
+    const sets = plan.mix.length;
+    const p = tf.fill<tf.Rank.R1>([sets], 0.5);
+    const history = plan.historyRows === undefined ? undefined : tf.zeros<tf.Rank.R2>([sets, keys]);
+    const nothing = history && tf.zerosLike(history);
+    const captured = capture(selection, {p, attentionHistory: history});
     const before = () => {
       reset();
-      own.forEach((x, i) => backend.launch('Copy', [nothing[i]], [x]));
+      if (history) backend.launch('Copy', [nothing!], [history]);
     };
     try {
       for (const share of SHARES) {
-        const found = searchShare(bench, captured, selection, share, keys, before);
+        const found = searchShare(bench, captured, p, share, keys, before);
         const sparse = plan.sets.filter((set) => set >= 0).length;
         const bytes =
           passes +
@@ -141,7 +151,7 @@ function roundsOver(bench: Bench, verifier: Llama, draft: Llama, keys: number): 
     } finally {
       captured.dispose();
       selection.dispose();
-      tf.dispose([...own, ...nothing]);
+      tf.dispose([p, history, nothing].filter((x) => x !== undefined));
     }
   };
   try {
@@ -154,21 +164,21 @@ function roundsOver(bench: Bench, verifier: Llama, draft: Llama, keys: number): 
     sparseRounds('sparse', evenPlan(verifier, draft));
     sparseRounds('mixture', mixturePlan(verifier, draft));
   } finally {
-    tf.dispose(state);
+    tf.dispose(flatten(state));
   }
   return rows;
 }
 
-/** Leaves in `selection.p` what makes each set's union `share` of the context; returns the means that came out. */
+/** Leaves in `p` what makes each set's union `share` of the context; returns the means that came out. */
 function searchShare(
   {backend}: Bench,
   captured: Capture,
-  {p, plan}: SelectionTensors,
+  p: tf.Tensor1D,
   share: number,
   keys: number,
   before: () => void,
 ): {share: number; p: number} {
-  const sets = plan.mix.length;
+  const [sets] = p.shape;
   const low = new Float32Array(sets);
   const high = new Float32Array(sets).fill(1);
   const middle = () => low.map((x, i) => (x + high[i]) / 2);

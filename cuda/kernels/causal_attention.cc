@@ -28,6 +28,13 @@ struct RowTile {
   Partial* partial;      // [G,chunks,queries]
 };
 
+// The scratch memory of a tile, in floats.
+int64_t FloatsOf(const CausalAttentionCall& call, int64_t rows, int64_t chunks) {
+  constexpr int64_t kPartialFloats = sizeof(Partial) / sizeof(float);
+  const int64_t a_chunk = call.shape.head_size + 1 + kPartialFloats + (call.weights ? kChunk : 0);
+  return call.shape.heads * rows * (call.shape.head_size + chunks * a_chunk);
+}
+
 // Computes the partial results of all chunks: tile.partial and tile.outs, and tile.e if keep_e.
 template <class W>
 void Attend(Stream& stream, const AttentionShape& s, const RowTile& tile, const W* k, const W* v,
@@ -113,12 +120,6 @@ Status CausalAttention(Stream& stream, const Args& args) {
     tile.chunks = (tile.keys + kChunk - 1) / kChunk;
     tile.queries = tile.rows * per_group;
     const int64_t all = s.heads * tile.rows;  // queries of all KV heads
-    const int64_t floats = all * s.head_size + all * tile.chunks * s.head_size + all * tile.chunks +
-                           (call.weights ? all * tile.chunks * kChunk : 0);
-    float* scratch = static_cast<float*>(stream.Scratch(
-        static_cast<size_t>(floats) * 4 + static_cast<size_t>(all * tile.chunks) * sizeof(Partial)));
-    SPECATTN_CHECK(scratch, "[CausalAttention] no scratch memory for %lld numbers",
-                   static_cast<long long>(floats));
     tile.q = scratch;
     tile.outs = tile.q + all * s.head_size;
     tile.factor = tile.outs + all * tile.chunks * s.head_size;

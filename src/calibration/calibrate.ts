@@ -5,12 +5,13 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import {MAP_KINDS, type KlMap, type LayerMap} from '../../models/layer_map.js';
-import {longestContext, newCaches, type Llama} from '../../models/llama/llama.js';
+import type {Llama} from '../../models/llama/llama.js';
+import {longestContext, newCaches, type PairCaches} from '../../models/pair.js';
 import type {LanguageModel} from '../language_model.js';
 import {DivergenceSums} from './divergence_sums.js';
 import {MixtureFit} from './mixture.js';
 import {checkList, checkNames, checkValue, FLAG, refuse, TEXT} from '../../backend/check.js';
-import {LoopState} from '../decoding/record.js';
+import {LoopState} from '../decoding/state.js';
 import {fitLayerBudget} from './layer_budget.js';
 import {yieldToEventLoop} from '../decoding/yield_to_event_loop.js';
 
@@ -199,30 +200,29 @@ function rowsAtOnce({draft, verifier}: Models, window: number): number {
 /** Runs both models over tokens whose first position is `from`, and hands their attention to `onAttention`. */
 function forward(
   {draft, verifier}: Models,
-  state: LoopState,
+  state: LoopState<PairCaches>,
   tokens: number[],
   from: number,
   onAttention?: OnAttention,
 ): void {
-  const verifierCaches = 2 * verifier.config.numHiddenLayers;
-  state.advance((caches) => {
+  state.advance(({verifierCache, draftCache}) => {
     const input = {tokens: tf.tensor1d(tokens, 'int32'), position: tf.tensor1d([from], 'int32')};
-    const run = (model: Llama, cache: tf.Tensor[]) => {
+    const run = (model: Llama, cache: tf.Tensor3D[]) => {
       const layers = [...Array(model.config.numHiddenLayers).keys()];
       return model.forward({
         ...input,
-        cache: cache as tf.Tensor3D[],
+        cache,
         outputs: onAttention ? ['attentionRows'] : [],
         attention: onAttention && {granularity: 'head', layers},
       });
     };
-    const verified = run(verifier, caches.slice(0, verifierCaches));
-    const drafted = run(draft, caches.slice(verifierCaches));
+    const verified = run(verifier, verifierCache);
+    const drafted = run(draft, draftCache);
     onAttention?.(
       verified.attentionRows as tf.Tensor3D[],
       drafted.attentionRows as tf.Tensor3D[],
       from + tokens.length,
     );
-    return [...verified.cache, ...drafted.cache];
+    return {verifierCache: verified.cache, draftCache: drafted.cache};
   });
 }

@@ -6,7 +6,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import type {LlamaConfig} from '../../models/hf/config.js';
 import type {Combination, Mixture, WeightedHead} from '../../models/layer_map.js';
-import {fading} from '../selection/selection.js';
+import {decayFactors} from '../selection/attention_history.js';
 import {yieldToEventLoop} from '../decoding/yield_to_event_loop.js';
 import {divergenceOf, responsibilities, type Sample} from './mixture_steps.js';
 
@@ -126,7 +126,7 @@ export class MixtureFit {
   private historyOf(target: tf.Tensor3D): {history: tf.Tensor3D; after: tf.Tensor3D} {
     const [targets, rows, capacity] = target.shape;
     const before = this.history ?? tf.zeros([targets, 1, capacity]);
-    const decay = fading(HISTORY_ROWS, rows);
+    const decay = decayFactors(HISTORY_ROWS, rows);
     const ofRows = Array.from({length: rows}, (_, i) => decay[i - (i % ROUND_ROWS)]);
     const averages = tf.matMul(
       tf.tensor3d([[...ofRows, decay[rows]]]),

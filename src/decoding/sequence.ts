@@ -5,6 +5,7 @@ import {settle} from '../../backend/current.js';
 import {newCaches, type Pair} from '../../models/pair.js';
 import type {ResolvedOptions} from '../options.js';
 import {thresholds, type SelectionPlan} from '../selection/plan.js';
+import {prefill} from './prefill.js';
 import {LoopState, type SequenceState} from './state.js';
 
 export class Sequence {
@@ -43,10 +44,10 @@ export class Sequence {
   /** Makes the tensors that `plan` needs. Captures of the state before must be forgotten first. */
   fit(plan: SelectionPlan): void {
     const sets = plan.mix.length;
-    this.state.put('p', tf.zeros([sets]));
+    this.state.put('p', tf.zeros<tf.Rank.R1>([sets]));
     this.state.put(
       'attentionHistory',
-      plan.historyRows === undefined ? undefined : tf.zeros([sets, this.pair.contextLength]),
+      plan.historyRows === undefined ? undefined : tf.zeros<tf.Rank.R2>([sets, this.pair.contextLength]),
     );
   }
 
@@ -67,7 +68,7 @@ export class Sequence {
     const rows = this.pair.verifier.prefillRows;
     for (let from = 0; from < last; from += rows) {
       await pause();
-      this.prefill(prompt.slice(from, Math.min(from + rows, last)), from, withDraft);
+      prefill(this.state, this.pair, prompt.slice(from, Math.min(from + rows, last)), from, withDraft);
     }
     const {seed, temperature, topK, topP, minP, p} = options;
     this.state.set('last', prompt.length > 1 ? prompt.slice(-2) : [prompt[0], prompt[0]]);
@@ -84,23 +85,9 @@ export class Sequence {
   /** Computes the verifier's keys and values of `tokens`, which stand at `from` and after, anew with dense attention. */
   refresh(tokens: readonly number[], from: number): void {
     const rows = this.pair.verifier.prefillRows;
-    for (let i = 0; i < tokens.length; i += rows) this.prefill(tokens.slice(i, i + rows), from + i, false);
+    for (let i = 0; i < tokens.length; i += rows)
+      prefill(this.state, this.pair, tokens.slice(i, i + rows), from + i, false);
     settle();
-  }
-
-  private prefill(tokens: readonly number[], position: number, withDraft: boolean): void {
-    const {verifier, draft} = this.pair;
-    this.state.advance((state) => {
-      const input = {
-        tokens: tf.tensor1d(tokens as number[], 'int32'),
-        position: tf.tensor1d([position], 'int32'),
-        outputs: [],
-      };
-      const {cache: verifierCache} = verifier.forward({...input, cache: state.verifierCache});
-      const draftCache =
-        withDraft && draft ? draft.forward({...input, cache: state.draftCache}).cache : state.draftCache;
-      return {...state, verifierCache, draftCache};
-    });
   }
 
   dispose(): void {

@@ -3,27 +3,22 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import {nativeBackend} from '../../backend/current.js';
 
-/** Tensors by name, some of them in lists; one that is undefined is not there. */
-export type TensorTree =
-  tf.Tensor | undefined | readonly TensorTree[] | {readonly [name: string]: TensorTree};
+/** Tensors by name, some of them in lists; a name that is undefined has none. */
+export type NamedTensors = {readonly [name: string]: tf.Tensor | readonly tf.Tensor[] | undefined};
 
-/** The tensors of a tree, in the order of its names and lists. */
-export function leavesOf(tree: TensorTree): tf.Tensor[] {
-  if (tree === undefined) return [];
-  if (tree instanceof tf.Tensor) return [tree];
-  return (Array.isArray(tree) ? (tree as TensorTree[]) : Object.values(tree)).flatMap(leavesOf);
+/** All tensors, in the order of their names and lists. */
+export function flatten(named: NamedTensors): tf.Tensor[] {
+  return Object.values(named).flatMap((value) => value ?? []) as tf.Tensor[];
 }
 
-/** A tree of the same names and lists over other tensors. */
-export function treeOf<T extends TensorTree>(names: T, leaves: readonly tf.Tensor[]): T {
+/** Other tensors under the names of `like`: the inverse of {@link flatten}. */
+export function named<S extends NamedTensors>(like: S, tensors: readonly tf.Tensor[]): S {
   let next = 0;
-  const build = (tree: TensorTree): TensorTree => {
-    if (tree === undefined) return undefined;
-    if (tree instanceof tf.Tensor) return leaves[next++];
-    if (Array.isArray(tree)) return (tree as TensorTree[]).map(build);
-    return Object.fromEntries(Object.entries(tree).map(([name, value]) => [name, build(value)]));
-  };
-  return build(names) as T;
+  const values = Object.entries(like).map(([name, value]) => [
+    name,
+    value instanceof tf.Tensor ? tensors[next++] : value?.map(() => tensors[next++]),
+  ]);
+  return Object.fromEntries(values) as S;
 }
 
 /**
@@ -49,16 +44,16 @@ export type SequenceState = {
   attentionHistory?: tf.Tensor2D;
 };
 
-/** A tree of tensors that steps carry on. On the native backend its buffers never change, so that captures can refer to them. */
-export class LoopState<S extends TensorTree> {
-  private leaves: tf.Tensor[];
+/** Tensors that steps carry on. On the native backend their buffers never change, so that captures can refer to them. */
+export class LoopState<S extends NamedTensors> {
+  private tensorList: tf.Tensor[];
 
-  constructor(private names: S) {
-    this.leaves = leavesOf(names).map((tensor) => tf.keep(tensor));
+  constructor(private like: S) {
+    this.tensorList = flatten(like).map((tensor) => tf.keep(tensor));
   }
 
   get tensors(): S {
-    return treeOf(this.names, this.leaves);
+    return named(this.like, this.tensorList);
   }
 
   /** Writes the values of the tensor `name`, from the host. */
@@ -68,26 +63,25 @@ export class LoopState<S extends TensorTree> {
     const native = nativeBackend();
     if (native)
       native.assign(tensor, dtype === 'int32' ? Int32Array.from(values) : Float32Array.from(values));
-    else this.replace(this.leaves.indexOf(tensor), tf.tensor(values as number[], shape, dtype));
+    else this.replace(this.tensorList.indexOf(tensor), tf.tensor(values as number[], shape, dtype));
   }
 
-  /** Puts other tensors in the place of the ones called `name`, which are disposed of; undefined takes them out. */
-  put<K extends keyof S>(name: K, value: S[K]): void {
-    const tree = {...(this.tensors as object), [name]: value} as unknown as S;
-    const old = leavesOf(this.tensors[name] as TensorTree);
-    this.names = tree;
-    this.leaves = leavesOf(tree).map((tensor) => tf.keep(tensor));
-    tf.dispose(old);
+  /** Puts another tensor in the place of the one called `name`, which is disposed of; undefined takes it out. */
+  put<K extends keyof S>(name: K, value: S[K] & (tf.Tensor | undefined)): void {
+    const old = this.tensors[name] as tf.Tensor | undefined;
+    this.like = {...this.tensors, [name]: value};
+    this.tensorList = flatten(this.like).map((tensor) => tf.keep(tensor));
+    old?.dispose();
   }
 
   /** Carries the state on by `next`, which returns the next values of all tensors. */
   advance(next: (tensors: S) => S): void {
-    const values = tf.tidy(() => leavesOf(next(this.tensors)));
+    const values = tf.tidy(() => flatten(next(this.tensors)));
     values.forEach((value, i) => this.replace(i, value));
   }
 
   private replace(i: number, value: tf.Tensor): void {
-    const held = this.leaves[i];
+    const held = this.tensorList[i];
     if (value === held) return;
     // A donated tensor comes back as another name of the same buffer: the old name stays, because captures refer to it.
     if (value.dataId === held.dataId) {
@@ -101,10 +95,10 @@ export class LoopState<S extends TensorTree> {
       return;
     }
     held.dispose();
-    this.leaves[i] = tf.keep(value);
+    this.tensorList[i] = tf.keep(value);
   }
 
   dispose(): void {
-    tf.dispose(this.leaves);
+    tf.dispose(this.tensorList);
   }
 }

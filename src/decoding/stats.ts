@@ -1,7 +1,7 @@
 /** What one call of `generate` measured. */
 import type {LlamaConfig} from '../../models/hf/config.js';
 import {KeyReads, readReductions} from '../selection/key_reads.js';
-import type {SelectionPlan} from '../selection/selection.js';
+import type {SelectionPlan} from '../selection/plan.js';
 
 export interface GenerateStats {
   promptTokens: number;

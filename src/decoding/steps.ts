@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import type {Capture, SpecAttnBackend} from '../../backend/index.js';
 import {nativeBackend} from '../../backend/current.js';
-import {leavesOf, treeOf, type LoopState, type TensorTree} from './state.js';
+import {flatten, named, type LoopState, type NamedTensors} from './state.js';
 
 /** Ends a phase of the step, so that its time is told apart. */
 export type Mark = (phase: string) => void;
@@ -12,7 +12,7 @@ export type Mark = (phase: string) => void;
  * From a state's tensors to their next values, and to outputs that the host reads. A step only runs kernels: it reads no data and makes
  * no tensor from JavaScript values, so that it can be captured once and replayed.
  */
-export type Step<S extends TensorTree> = (state: S, mark: Mark) => {state: S; outputs: tf.Tensor[]};
+export type Step<S extends NamedTensors> = (state: S, mark: Mark) => {state: S; outputs: tf.Tensor[]};
 
 /** A run of a step. It can be read until the second run after it, or until the next one where the step is not captured. */
 export interface StepRun {
@@ -39,7 +39,7 @@ export function runsAhead(): boolean {
  * @param pool captures of one pool share the memory of what they compute on the way
  * @throws Error where the step reads data, makes tensors from values, or gives a next state of other shapes
  */
-export function makeReady<S extends TensorTree>(
+export function makeReady<S extends NamedTensors>(
   state: LoopState<S>,
   step: Step<S>,
   pool?: number,
@@ -48,21 +48,21 @@ export function makeReady<S extends TensorTree>(
   return native ? new CapturedStep(native, state, step, pool) : new EagerStep(state, step);
 }
 
-class CapturedStep<S extends TensorTree> implements ReadyStep {
+class CapturedStep<S extends NamedTensors> implements ReadyStep {
   private readonly phases: string[] = [];
   private readonly capture: Capture;
 
   constructor(backend: SpecAttnBackend, state: LoopState<S>, step: Step<S>, pool: number | undefined) {
     const {tensors} = state;
-    const overLeaves = (leaves: tf.Tensor[]) => {
+    const overList = (list: tf.Tensor[]) => {
       this.phases.length = 0; // a capture that found no memory begins anew
-      const next = step(treeOf(tensors, leaves), (phase) => {
+      const next = step(named(tensors, list), (phase) => {
         this.phases.push(phase);
         backend.device.mark();
       });
-      return {state: leavesOf(next.state), outputs: next.outputs};
+      return {state: flatten(next.state), outputs: next.outputs};
     };
-    this.capture = backend.capture(leavesOf(tensors), overLeaves, pool);
+    this.capture = backend.capture(flatten(tensors), overList, pool);
   }
 
   run(): StepRun {
@@ -81,7 +81,7 @@ class CapturedStep<S extends TensorTree> implements ReadyStep {
   }
 }
 
-class EagerStep<S extends TensorTree> implements ReadyStep {
+class EagerStep<S extends NamedTensors> implements ReadyStep {
   private outputs: tf.Tensor[] = [];
 
   constructor(

@@ -4,11 +4,12 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 
-import {newCaches, type Llama, type LlamaResult} from '../../models/llama/llama.js';
+import type {Llama, LlamaResult} from '../../models/llama/llama.js';
+import {newCaches, type PairCaches} from '../../models/pair.js';
 import type {KeyReads} from '../selection/key_reads.js';
-import {nativeBackend} from '../../backend/current.js';
-import {LoopState} from '../decoding/record.js';
-import {prefillRows} from '../decoding/session.js';
+import {settle} from '../../backend/current.js';
+import {prefill} from '../decoding/prefill.js';
+import {LoopState} from '../decoding/state.js';
 import type {Block, Policy} from './policy.js';
 
 /** The logits of both models for one block. */
@@ -38,13 +39,13 @@ export interface DecodeOptions {
 
 /** Decodes texts of up to `capacity` tokens, one after another, in one set of caches. */
 export class TeacherForced {
-  private readonly state: LoopState;
+  private readonly state: LoopState<PairCaches>;
   /** The prompt that the caches hold: the first `prompt` of these tokens. */
   private prompted: {tokens: readonly number[]; prompt: number} | undefined;
 
   constructor(
-    private readonly verifier: Llama,
-    private readonly draft: Llama | undefined,
+    readonly verifier: Llama,
+    readonly draft: Llama | undefined,
     private readonly capacity: number,
   ) {
     this.state = new LoopState(newCaches({verifier, draft}, capacity));
@@ -79,18 +80,10 @@ export class TeacherForced {
 
   /** Computes keys and values of the rows `from` to `to` - 1 with every key visible. */
   private dense(tokens: readonly number[], from: number, to: number, withDraft: boolean): void {
-    const step = prefillRows();
-    for (; from < to; from += step) {
-      const chunk = tokens.slice(from, Math.min(from + step, to));
-      this.state.advance((caches) => {
-        const [ofVerifier, ofDraft] = this.split(caches);
-        const input = {...inputs(chunk, from), outputs: []};
-        const next = this.verifier.forward({...input, cache: ofVerifier}).cache;
-        const draft = withDraft && this.draft?.forward({...input, cache: ofDraft}).cache;
-        return [...next, ...(draft || ofDraft)];
-      });
-    }
-    nativeBackend()?.synchronize();
+    const step = this.verifier.prefillRows;
+    for (; from < to; from += step)
+      prefill(this.state, this, tokens.slice(from, Math.min(from + step, to)), from, withDraft);
+    settle();
   }
 
   private block(
@@ -101,13 +94,12 @@ export class TeacherForced {
   ): BlockLogits {
     const {position, rows} = block;
     let logits: BlockLogits;
-    this.state.advance((caches) => {
-      const [ofVerifier, ofDraft] = this.split(caches);
+    this.state.advance(({verifierCache, draftCache}) => {
       const input = inputs(tokens.slice(position, position + rows), position);
       const attention = policy?.attention;
       const drafted = this.draft?.forward({
         ...input,
-        cache: ofDraft,
+        cache: draftCache,
         outputs: attention ? ['logits', 'attentionRows'] : ['logits'],
         attention,
       });
@@ -115,7 +107,7 @@ export class TeacherForced {
       const {sets, setsPerLayer} = policy?.plan ?? {sets: [], setsPerLayer: 1};
       const verified = this.verifier.forward({
         ...input,
-        cache: ofVerifier,
+        cache: verifierCache,
         outputs: policy?.remember ? ['logits', 'setWeights'] : ['logits'],
         ...(chosen && 'listed' in chosen && {selection: {...chosen.listed, sets, setsPerLayer}}),
         ...(chosen && 'selector' in chosen && {select: {...chosen, sets, setsPerLayer}}),
@@ -133,14 +125,9 @@ export class TeacherForced {
       } else {
         reads.dense(position, rows, rows);
       }
-      return [...verified.cache, ...(drafted?.cache ?? ofDraft)];
+      return {verifierCache: verified.cache, draftCache: drafted?.cache ?? draftCache};
     });
     return logits!;
-  }
-
-  private split(caches: tf.Tensor[]): [tf.Tensor3D[], tf.Tensor3D[]] {
-    const ofVerifier = 2 * this.verifier.config.numHiddenLayers;
-    return [caches.slice(0, ofVerifier) as tf.Tensor3D[], caches.slice(ofVerifier) as tf.Tensor3D[]];
   }
 
   dispose(): void {

@@ -1,5 +1,5 @@
 /** `evaluate`: compares methods of choosing the keys that the verifier reads, by perplexity and by what they read. */
-import {longestContext} from '../../models/llama/llama.js';
+import {longestContext} from '../../models/pair.js';
 import {checkList, checkNames, refuse} from '../../backend/check.js';
 import {KeyReads} from '../selection/key_reads.js';
 import {TeacherForced} from './decode.js';

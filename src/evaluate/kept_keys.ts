@@ -1,5 +1,5 @@
 /** `keptKeys`: decodes a text and reports which keys the verifier reads for every row. */
-import {longestContext} from '../../models/llama/llama.js';
+import {longestContext} from '../../models/pair.js';
 import {KeyReads, readReductions} from '../selection/key_reads.js';
 import type {LanguageModel} from '../language_model.js';
 import {TeacherForced} from './decode.js';

@@ -4,7 +4,7 @@
  */
 import {createHash} from 'node:crypto';
 
-import {longestContext} from '../../models/llama/llama.js';
+import {longestContext} from '../../models/pair.js';
 import type {LlamaTokenizer} from '../../models/hf/tokenizer.js';
 import {KeyReads, readReductions} from '../selection/key_reads.js';
 import {checkList, checkNames, checkValue, oneOf, whole, type Check} from '../../backend/check.js';

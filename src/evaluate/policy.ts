@@ -9,7 +9,9 @@ import type {LayerMap} from '../../models/layer_map.js';
 import type {LlamaInput} from '../../models/llama/llama.js';
 import {nucleusSelect} from '../../ops/index.js';
 import type {SetsOfLayers} from '../selection/key_reads.js';
-import {SelectionTensors, fading, lookBack, planSelection} from '../selection/selection.js';
+import {decayFactors, updateHistory} from '../selection/attention_history.js';
+import {planSelection, thresholds} from '../selection/plan.js';
+import {SelectionTensors} from '../selection/tensors.js';
 import {draws} from './draws.js';
 import {KeyMask, seeEnds, type ListedKeys} from './list_keys.js';
 import {keysOf, type Method, type MethodOf} from './methods.js';
@@ -82,6 +84,8 @@ class DraftPolicy implements Policy {
   readonly attention;
   readonly remember?: Policy['remember'];
   private readonly selection: SelectionTensors;
+  /** float32 [S]: p of each set. */
+  private readonly p: tf.Tensor1D;
   /**
    * The attention history of the window that this policy decodes, [S,C]; undefined before the first block and where it
    * is not used.
@@ -95,32 +99,34 @@ class DraftPolicy implements Policy {
     verifier: LlamaConfig,
   ) {
     this.plan = planSelection(layerMap, draft, verifier, method);
-    this.selection = new SelectionTensors(this.plan, method.p, method.gamma + 1);
+    this.selection = new SelectionTensors(this.plan, method.gamma + 1);
+    this.p = tf.keep(tf.tensor1d(thresholds(this.plan, method.p)));
     this.attention = this.selection.attention;
-    const {ownRows} = this.plan;
-    if (ownRows === undefined) return;
+    const {historyRows} = this.plan;
+    if (historyRows === undefined) return;
     this.remember = (setWeights) => {
       const rows = setWeights.shape[1]; // the last block of a window may be shorter
-      const decay = tf.tensor2d(fading(ownRows, rows));
-      const next = lookBack(this.history!, setWeights, decay, tf.tensor1d([rows], 'int32'));
+      const decay = tf.tensor2d(decayFactors(historyRows, rows));
+      const next = updateHistory(this.history!, setWeights, decay, tf.tensor1d([rows], 'int32'));
       this.history!.dispose();
       this.history = tf.keep(next);
     };
   }
 
   select({position, rows, capacity, draftAttention}: Block): SelectionInput {
-    const {mix, p} = this.selection;
+    const {mix} = this.selection;
     const {sinks, recent, union} = this.method;
     // As in a round of `generate`, the draft takes no step for the last row. A block of one row uses the step of that row.
     const steps = Array.from({length: Math.max(1, rows - 1)}, (_, i) => stepOf(draftAttention!, i));
     const start = tf.tensor1d([position], 'int32');
     if (this.remember) this.history ??= tf.keep(tf.zeros<tf.Rank.R2>([this.plan.mix.length, capacity]));
-    return {listed: nucleusSelect(steps, mix, p, start, {sinks, recent, union, fixed: this.history})};
+    return {listed: nucleusSelect(steps, mix, this.p, start, {sinks, recent, union, fixed: this.history})};
   }
 
   dispose(): void {
     this.history?.dispose();
     this.selection.dispose();
+    this.p.dispose();
   }
 }
 

@@ -4,9 +4,8 @@ import {expect} from 'chai';
 
 import type {LanguageModel} from '../../src/language_model.js';
 import {resolveOptions} from '../../src/options.js';
-import {LAST, POSITION, SEED} from '../../src/decoding/round.js';
-import {Session} from '../../src/decoding/session.js';
 import {forEachBackend, onBackend} from '../backends.js';
+import {Decoder} from '../decoding/decoder.js';
 import {withModel} from '../decoding/models.js';
 import {distribution} from '../reference.js';
 import {chiSquare, chiSquareLimit, pooled, totalVariation, totalVariationLimit} from '../statistics.js';
@@ -44,23 +43,20 @@ function exactLaw(lm: LanguageModel): Float64Array {
 
 /** The first three tokens of an answer to each seed: its rounds, over caches that hold the prompt already; gamma 0: plain decoding. */
 async function drawn(lm: LanguageModel, gamma: Gamma, draws: number): Promise<Uint8Array> {
-  const {draft, verifier, layerMap, contextLength} = lm;
   const options = resolveOptions({verification: 'dense', ...FILTERS});
   const prompt = lm.tokenizer.encode(PROMPT);
-  const session = new Session({draft, verifier, layerMap, contextLength});
+  const decoder = new Decoder(lm, lm.contextLength);
   const written = new Uint8Array(draws * TOKENS);
-  const stepsOf = (accepted: number) => {
-    const n = typeof gamma === 'number' ? gamma : gamma(accepted);
-    return (n > 0 ? session.speculative(n, options) : session.plain(options)).steps;
-  };
+  const stepOf = (accepted: number) =>
+    decoder.step(typeof gamma === 'number' ? gamma : gamma(accepted), options);
   try {
-    await session.prefill(prompt, 0, true, () => Promise.resolve());
-    const steps = Array.from({length: 4}, (_, accepted) => stepsOf(accepted));
-    const state = session['state'];
+    await decoder.begin(prompt, options);
+    const steps = Array.from({length: 4}, (_, accepted) => stepOf(accepted));
+    const {state} = decoder;
     for (let seed = 0; seed < draws; seed++) {
-      state.set(LAST, prompt);
-      state.set(POSITION, [prompt.length - 1]);
-      state.set(SEED, [seed, 0]);
+      state.set('last', prompt);
+      state.set('position', [prompt.length - 1]);
+      state.set('seed', [seed, 0]);
       for (let n = 0, accepted = 0; n < TOKENS;) {
         const [report] = await steps[accepted].run().read();
         const fresh = report.filter((token) => token >= 0);
@@ -69,7 +65,7 @@ async function drawn(lm: LanguageModel, gamma: Gamma, draws: number): Promise<Ui
       }
     }
   } finally {
-    session.dispose();
+    decoder.dispose();
   }
   return written;
 }

@@ -7,8 +7,7 @@ import type {Llama} from '../../models/llama/llama.js';
 import {kvCacheAppend} from '../../ops/index.js';
 import type {LanguageModel} from '../../src/language_model.js';
 import {resolveOptions} from '../../src/options.js';
-import {CACHES} from '../../src/decoding/round.js';
-import {Session} from '../../src/decoding/session.js';
+import {Decoder} from '../decoding/decoder.js';
 import {SAME_BITS_ROWS, forEachBackend, isNative, onBackend} from '../backends.js';
 import {expectClose, expectSame} from '../compare.js';
 import {withModel} from '../decoding/models.js';
@@ -122,10 +121,8 @@ forEachBackend('a sequence that was decoded in rounds', (backend) => {
   }
 });
 
-onBackend('specattn', 'a session after any rounds', () => {
-  const noPause = () => Promise.resolve();
-  const newSession = ({draft, verifier, layerMap}: LanguageModel) =>
-    new Session({draft, verifier, layerMap, contextLength: CONTEXT});
+onBackend('specattn', 'a sequence after any rounds', () => {
+  const newDecoder = (lm: LanguageModel) => new Decoder(lm, CONTEXT);
 
   it("has both models' keys and values of its sequence, and goes on as a new one would", function () {
     this.timeout(120_000);
@@ -139,13 +136,11 @@ onBackend('specattn', 'a session after any rounds', () => {
           fc.constantFrom(0, 0.7, 1.5),
           async (prompt, gammas, seed, temperature) => {
             const options = resolveOptions({verification: 'dense', seed, temperature});
-            const [resumed, fresh] = [newSession(lm), newSession(lm)];
-            const round = async (session: Session, gamma: number) => {
-              const [report] = await session.speculative(gamma, options).steps.run().read();
-              return [...report].filter((token) => token >= 0);
-            };
+            const [resumed, fresh] = [newDecoder(lm), newDecoder(lm)];
+            const round = async (decoder: Decoder, gamma: number) =>
+              (await decoder.round(gamma, options)).tokens;
             try {
-              await resumed.prefill(prompt, seed, true, noPause);
+              await resumed.begin(prompt, options);
               const sequence = [...prompt];
               for (const gamma of gammas) {
                 if (sequence.length + gamma > CONTEXT - 4) break;
@@ -154,19 +149,15 @@ onBackend('specattn', 'a session after any rounds', () => {
                 sequence.push(...tokens);
               }
               // The last token is in no cache yet; the one before it may not be in the draft's.
-              const caches = resumed['state'].tensors.slice(CACHES);
-              const split = resumed['verifierCaches'];
+              const {verifierCache, draftCache} = resumed.state.tensors;
               tf.tidy(() => {
                 const rows = sequence.length - 1;
                 const verifier = whole(lm.verifier, sequence.slice(0, rows));
                 const draft = whole(lm.draft!, sequence.slice(0, rows - 1));
-                const held = [
-                  ...cachedRows(caches.slice(0, split), rows),
-                  ...cachedRows(caches.slice(split), rows - 1),
-                ];
+                const held = [...cachedRows(verifierCache, rows), ...cachedRows(draftCache, rows - 1)];
                 held.forEach((values, i) => expectSame(values, [...verifier.cache, ...draft.cache][i]));
               });
-              await fresh.prefill(sequence, seed, true, noPause);
+              await fresh.begin(sequence, options);
               for (const gamma of [1, 2])
                 expect(await round(resumed, gamma)).to.deep.equal(await round(fresh, gamma));
             } finally {

@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 
 import {readConfig, type LlamaConfig} from '../../../models/hf/config.js';
 import {readLayerMap, type LayerMap} from '../../../models/layer_map.js';
-import {planSelection} from '../../../src/selection/selection.js';
+import {planSelection} from '../../../src/selection/plan.js';
 import {layerMapOf} from '../../decoding/tiny_pair.js';
 import {hostileJson, hostileValue, namesField, type HostileFile} from '../hostile.js';
 import type {Target} from '../target.js';

@@ -2,7 +2,9 @@ import {expect} from 'chai';
 
 import type {LlamaConfig} from '../../models/hf/config.js';
 import type {LayerMap, MixtureMap} from '../../models/layer_map.js';
-import {SelectionTensors, fading, planSelection} from '../../src/selection/selection.js';
+import {decayFactors} from '../../src/selection/attention_history.js';
+import {planSelection, thresholds} from '../../src/selection/plan.js';
+import {SelectionTensors} from '../../src/selection/tensors.js';
 import {forEachBackend} from '../backends.js';
 import {expectClose} from '../compare.js';
 
@@ -138,13 +140,13 @@ describe('planSelection', () => {
       sets: [-1, -1, 0, 2],
       setsPerLayer: 2,
       mix: [
-        // Rows: those heads, then what each set looks back at.
+        // Rows: those heads, then each set's attention history.
         [0, 0, 1, 0, 0, 0, 0, 0, 0],
         [0, 0, 0, 0, 0.25, 0, 0.75, 0, 0],
         [0.25, 0.25, 0, 0, 0, 0, 0, 0.5, 0],
         [0, 0, 0, 1, 0, 0, 0, 0, 0],
       ],
-      ownRows: 8,
+      historyRows: 8,
     });
   });
 
@@ -155,11 +157,11 @@ describe('planSelection', () => {
   });
 });
 
-describe('fading', () => {
+describe('decayFactors', () => {
   it('carries a running average over the accepted rows, one after the other', () => {
     const [before, ...rows] = [0.7, 0.1, 0.9, 0.4];
     let average = before;
-    fading(8, rows.length).forEach((factors, accepted) => {
+    decayFactors(8, rows.length).forEach((factors, accepted) => {
       if (accepted > 0) average += (rows[accepted - 1] - average) / 8;
       const got = factors.reduce((sum, factor, i) => sum + factor * [before, ...rows][i], 0);
       expect(got).to.be.closeTo(average, 1e-12);
@@ -169,29 +171,24 @@ describe('fading', () => {
 
 forEachBackend('SelectionTensors', () => {
   it('holds the plan as tensors until it is disposed of', () => {
-    const selection = new SelectionTensors(plan('head', 2), 0.9, 5);
+    const selection = new SelectionTensors(plan('head', 2), 5);
     expect(selection.mix.shape).to.deep.equal([4, 3]);
     expectClose(selection.mix.dataSync(), [0.5, 0, 0.5, 0, 1, 0, 1, 0, 0, 1, 0, 0]);
-    expectClose(selection.p.dataSync(), [0.9, 0.9, 0.9, 0.9]);
-    expect(selection.fading).to.equal(undefined);
+    expect(thresholds(plan('head', 2), 0.9)).to.deep.equal([0.9, 0.9, 0.9, 0.9]);
+    expect(selection.decay).to.equal(undefined);
     selection.dispose();
-    const back = new SelectionTensors(plan('head', 2, mixed), 0.9, 5);
+    const back = new SelectionTensors(plan('head', 2, mixed), 5);
     expect(back.mix.shape).to.deep.equal([4, 9]);
-    expect(back.fading!.shape).to.deep.equal([6, 6]);
+    expect(back.decay!.shape).to.deep.equal([6, 6]);
     back.dispose();
   });
 
-  it('gives the sets of each layer a p of their own where the map has slack', () => {
+  it('gives the sets of each layer a p of their own where the map has a layer budget', () => {
     const slack = [1, 1, 0.5, 0];
     const own = {...mixed, mixture: {...(mixed as MixtureMap).mixture, slack}} as LayerMap;
-    expect(plan('layer', 1, own).slack).to.deep.equal([1, 0.5, 0]);
-    expect(plan('layer', 1, {...own, kind: 'kl'} as LayerMap).slack).to.equal(undefined);
-    const ps = (p: number, by: LayerMap) => {
-      const selection = new SelectionTensors(plan('head', 2, by), p, 5);
-      const values = selection.p.dataSync();
-      selection.dispose();
-      return values;
-    };
+    expect(plan('layer', 1, own).layerBudget).to.deep.equal([1, 0.5, 0]);
+    expect(plan('layer', 1, {...own, kind: 'kl'} as LayerMap).layerBudget).to.equal(undefined);
+    const ps = (p: number, by: LayerMap) => thresholds(plan('head', 2, by), p);
     expectClose(ps(0.8, own), [0.9, 0.9, 1, 1]);
     expectClose(ps(1, own), [1, 1, 1, 1]);
     const most = {...mixed, mixture: {...(mixed as MixtureMap).mixture, slack: [1, 1, 3, 3]}} as LayerMap;
