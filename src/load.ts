@@ -9,14 +9,11 @@ import {longestContext} from '../models/pair.js';
 import {LlamaTokenizer, assertSameVocabulary} from '../models/hf/tokenizer.js';
 import {packageRoot} from '../backend/addon.js';
 import {checkNames, refuse} from '../backend/check.js';
-import {BACKEND, describeDevices} from '../backend/index.js';
-import {importable, importBackend} from '../backend/packages.js';
-import {TENSORFLOW, tensorflowInWords} from '../backend/tensorflow.js';
 import {resolveOptions, type GenerateOptions} from './options.js';
 import type {GenerateResult} from './decoding/generate.js';
 import type {Prompt} from './decoding/prompt.js';
 import {LanguageModel} from './language_model.js';
-import {nativeBackend} from '../backend/current.js';
+import {describeBackend, useBackend} from '../backend/use.js';
 
 export interface LoadProgress {
   /** What is being loaded: `verifier` or `draft`. */
@@ -59,8 +56,21 @@ export function resolveModel(name: string, role: 'draft' | 'verifier'): string {
   return folder;
 }
 
-/** The end of the last load: the backend is one for the whole process, and stays while a model is read. */
-let lastLoad = Promise.resolve();
+/** The end of the last task; TensorFlow.js has one current backend, so tasks that need a backend of their own take turns. */
+let lastTask: Promise<unknown> = Promise.resolve();
+/** Answers of {@link generate} that are being written; the backend stays theirs until they end. */
+const answers = new Set<Promise<unknown>>();
+
+/** Runs `task` with `backend` as the current one, after every task before it. */
+function inTurn<T>(backend: string | undefined, task: () => Promise<T>): Promise<T> {
+  const done = lastTask.then(async () => {
+    if (backend !== undefined && backend !== tf.engine().backendName) await Promise.allSettled(answers);
+    await useBackend(backend);
+    return task();
+  });
+  lastTask = done.catch(() => undefined);
+  return done;
+}
 
 /**
  * Loads a verifier and, where there is one, its draft. Calls that overlap load one after the other.
@@ -74,16 +84,10 @@ let lastLoad = Promise.resolve();
  */
 export async function load(options: LoadOptions = {}): Promise<LanguageModel> {
   checkOptions(options);
-  const loaded = lastLoad.then(() => loadPair(options));
-  lastLoad = loaded.then(
-    () => undefined,
-    () => undefined,
-  );
-  return loaded;
+  return inTurn(options.backend, () => loadPair(options));
 }
 
 async function loadPair(options: LoadOptions): Promise<LanguageModel> {
-  await useBackend(options.backend);
   const embedded = options.verifier === undefined || options.verifier === PRESET;
   const draftName = options.draft === undefined ? (embedded ? PRESET : null) : options.draft;
   if (draftName === null && options.layerMap !== undefined)
@@ -167,53 +171,14 @@ function findLayerMap(
   }
 }
 
-let told = false;
-
-async function useBackend(wanted: string | undefined): Promise<void> {
-  const engine = tf.engine();
-  const name = wanted ?? engine.backendName ?? (tf.findBackendFactory(BACKEND) ? BACKEND : 'cpu');
-  if (!tf.findBackendFactory(name) && importable.includes(name)) {
-    const missing = importBackend(name);
-    if (missing) throw new Error(`[load] backend '${name}' could not be loaded: ${missing}`);
-  }
-  if (!tf.findBackendFactory(name)) {
-    const known = [...new Set([BACKEND, ...importable, ...Object.keys(engine.registryFactory)])].join(', ');
-    const reason = name === BACKEND ? `: ${describeDevices().reason}` : '';
-    throw new Error(`[load] backend must be one of ${known} but is '${name}'${reason}`);
-  }
-  const {device, reason} = describeDevices();
-  if (name === BACKEND && !device)
-    throw new Error(`[load] backend '${BACKEND}' could not be started: ${reason}`);
-  if (engine.backendName !== name && !(await tf.setBackend(name)))
-    throw new Error(
-      `[load] backend '${name}' could not be started${name === BACKEND ? `: ${describeDevices().reason}` : ''}`,
-    );
-  await tf.ready();
-  if (wanted === undefined && name === 'cpu' && reason && !told) {
-    told = true;
-    const remedy = process.env.SPECATTN_DEVICE
-      ? 'Without SPECATTN_DEVICE the native device is used.'
-      : "To get the native device, install g++ 11 and cmake 3.18 or newer, then run 'npm rebuild specattn' (in a clone: 'npm run build:native').";
-    console.warn(
-      `specattn: running on the composed ops of tfjs-backend-cpu, which is slow (${reason}). ${remedy}`,
-    );
-  }
-}
-
-/** Where tensors live, in words. */
-function describeBackend(): string {
-  const native = nativeBackend();
-  if (native) return `${native.device.name} (${native.device.description})`;
-  const name = tf.getBackend();
-  const kernels = name === TENSORFLOW ? tensorflowInWords(tf.backend()) : undefined;
-  return `tfjs backend '${name}', ${kernels ? `native ops in ${kernels}` : 'composed ops'}`;
-}
-
-const cache = new Map<string, Promise<LanguageModel>>();
+/** The models that {@link generate} keeps loaded, by what they were loaded with. */
+const cache = new Map<string, LanguageModel>();
 
 /**
- * One call: loads the pair (once; it stays loaded) and continues `prompt`, or answers it where it is a list of messages.
+ * One call: loads the pair (once; it stays loaded) and continues `prompt`, or answers it where it is a list of messages. Calls may overlap.
+ * Where they ask for different backends, one waits until the answers on the other have ended.
  * @param options those of {@link load} and of `LanguageModel.generate`
+ * @throws Error what these two throw
  */
 export async function generate(
   prompt: Prompt,
@@ -221,32 +186,27 @@ export async function generate(
 ): Promise<GenerateResult> {
   const {verifier, layerMap, dtype, contextLength, backend, onProgress, draft, ...rest} = options;
   resolveOptions(rest as GenerateOptions); // refused before anything is loaded
-  await useBackend(backend); // a model stays on the backend that it was loaded on
-  const loading: LoadOptions = {
-    verifier,
-    layerMap,
-    dtype,
-    contextLength,
-    backend: tf.getBackend(),
-    draft: typeof draft === 'boolean' ? undefined : draft,
-  };
+  const switched = typeof draft === 'boolean';
+  const loading = {verifier, layerMap, dtype, contextLength, draft: switched ? undefined : draft};
   const given = Object.fromEntries(Object.entries(loading).filter(([, value]) => value !== undefined));
-  const key = JSON.stringify(given);
-  let model = cache.get(key);
-  if (!model) {
-    model = load({...given, onProgress});
+  checkOptions({...given, backend, onProgress});
+  const answer = await inTurn(backend, async () => {
+    // A model stays on the backend that it was loaded on.
+    const key = JSON.stringify({...given, backend: tf.getBackend()});
+    const model = cache.get(key) ?? (await loadPair({...given, onProgress}));
     cache.set(key, model);
-    model.catch(() => {
-      if (cache.get(key) === model) cache.delete(key);
-    });
-  }
-  return (await model).generate(prompt, {...rest, ...(typeof draft === 'boolean' ? {draft} : {})});
+    const written = model.generate(prompt, {...rest, ...(switched ? {draft} : {})});
+    answers.add(written);
+    const ended = () => answers.delete(written);
+    written.then(ended, ended);
+    return {written}; // not the promise itself, for which this turn would wait
+  });
+  return answer.written;
 }
 
-/** Frees the models that {@link generate} keeps loaded. */
+/** Frees the models that {@link generate} keeps loaded, after those that are being loaded. Answers still being written end first. */
 export async function disposeAll(): Promise<void> {
-  const models = [...cache.values()];
+  await lastTask;
+  for (const model of cache.values()) model.dispose();
   cache.clear();
-  for (const model of await Promise.allSettled(models))
-    if (model.status === 'fulfilled') model.value.dispose();
 }
