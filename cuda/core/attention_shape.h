@@ -6,9 +6,9 @@
 namespace specattn {
 
 struct AttentionShape {
-  int64_t rows, heads, groups, head_size, capacity;       // T, H, G (KV heads), D, C
-  int64_t per_group() const { return heads / groups; }    // query heads of one KV head
-  int64_t queries() const { return rows * per_group(); }  // queries of one KV head
+  int64_t rows, heads, kv_heads, head_size, capacity;       // T, H, G (KV heads), D, C
+  int64_t per_kv_head() const { return heads / kv_heads; }  // query heads of one KV head
+  int64_t queries() const { return rows * per_kv_head(); }  // queries of one KV head
 };
 
 // Heads [first, end).
@@ -36,8 +36,8 @@ inline Status CheckAttention(const char* op, const Tensor& q, const Tensor& k, c
                  "[%s] k and v must be of one float type and rank 3", op);
   *shape = {q.dims[0], q.dims[1], k.dims[0], q.dims[2], k.dims[1]};
   const AttentionShape& s = *shape;
-  SPECATTN_CHECK(s.groups > 0 && s.heads % s.groups == 0 && k.dims[2] == s.head_size &&
-                     v.dims[0] == s.groups && v.dims[1] == s.capacity && v.dims[2] == s.head_size,
+  SPECATTN_CHECK(s.kv_heads > 0 && s.heads % s.kv_heads == 0 && k.dims[2] == s.head_size &&
+                     v.dims[0] == s.kv_heads && v.dims[1] == s.capacity && v.dims[2] == s.head_size,
                  "[%s] k and v must be [G,C,%lld] with G a divisor of %lld", op,
                  static_cast<long long>(s.head_size), static_cast<long long>(s.heads));
   SPECATTN_CHECK(out.dtype == DType::kFloat32 && out.size() == q.size(), "[%s] the output must be like q",

@@ -14,7 +14,7 @@ namespace specattn {
 namespace SPECATTN_ISA {
 namespace {
 
-// A tile of rows and its scratch memory. Query m of a KV head is row m / per_group of the tile and head m % per_group of
+// A tile of rows and its scratch memory. Query m of a KV head is row m / per_kv_head of the tile and head m % per_kv_head of
 // those that read the KV head.
 struct RowTile {
   int64_t first, rows;   // first row of the tile in q; number of rows
@@ -39,25 +39,26 @@ int64_t FloatsOf(const CausalAttentionCall& call, int64_t rows, int64_t chunks) 
 template <class W>
 void Attend(Stream& stream, const AttentionShape& s, const RowTile& tile, const W* k, const W* v,
             bool keep_e) {
-  ParallelFor(stream, s.groups * tile.chunks, ChunksAtOnce(s, tile.queries), [&](int64_t begin, int64_t end) {
-    alignas(64) float local[kQueries * kChunk];
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t g = i / tile.chunks, from = i % tile.chunks * kChunk;
-      const int64_t keys = tile.keys - from < kChunk ? tile.keys - from : kChunk;
-      const W* keys_at = k + (g * s.capacity + from) * s.head_size;
-      const W* values_at = v + (g * s.capacity + from) * s.head_size;
-      for (int64_t m = 0; m < tile.queries; m += kQueries) {
-        const int64_t queries = tile.queries - m < kQueries ? tile.queries - m : kQueries;
-        const auto visible = [&](int64_t query, int64_t j) {
-          return from + j <= tile.position + (m + query) / s.per_group();
-        };
-        const int64_t at = i * tile.queries + m;
-        AttendChunk(tile.q + (g * tile.queries + m) * s.head_size, queries, keys_at, values_at, keys,
-                    s.head_size, visible, keep_e ? tile.e + at * kChunk : local, tile.partial + at,
-                    tile.outs + at * s.head_size);
-      }
-    }
-  });
+  ParallelFor(stream, s.kv_heads * tile.chunks, ChunksAtOnce(s, tile.queries),
+              [&](int64_t begin, int64_t end) {
+                alignas(64) float local[kQueries * kChunk];
+                for (int64_t i = begin; i < end; ++i) {
+                  const int64_t g = i / tile.chunks, from = i % tile.chunks * kChunk;
+                  const int64_t keys = tile.keys - from < kChunk ? tile.keys - from : kChunk;
+                  const W* keys_at = k + (g * s.capacity + from) * s.head_size;
+                  const W* values_at = v + (g * s.capacity + from) * s.head_size;
+                  for (int64_t m = 0; m < tile.queries; m += kQueries) {
+                    const int64_t queries = tile.queries - m < kQueries ? tile.queries - m : kQueries;
+                    const auto visible = [&](int64_t query, int64_t j) {
+                      return from + j <= tile.position + (m + query) / s.per_kv_head();
+                    };
+                    const int64_t at = i * tile.queries + m;
+                    AttendChunk(tile.q + (g * tile.queries + m) * s.head_size, queries, keys_at, values_at,
+                                keys, s.head_size, visible, keep_e ? tile.e + at * kChunk : local,
+                                tile.partial + at, tile.outs + at * s.head_size);
+                  }
+                }
+              });
 }
 
 // Writes the tile's rows of weights [weight_rows,T,C]: each is the mean over the heads that it stands for.
@@ -75,7 +76,7 @@ void Weights(Stream& stream, const CausalAttentionCall& call, const RowTile& til
                   // Keys that the row does not see stay 0, even if the row is NaN.
                   const int64_t seen = tile.position + t + 1 < tile.keys ? tile.position + t + 1 : tile.keys;
                   for (int64_t h = heads.first; h < heads.end; ++h) {
-                    const int64_t g = h / s.per_group(), m = t * s.per_group() + h % s.per_group();
+                    const int64_t g = h / s.per_kv_head(), m = t * s.per_kv_head() + h % s.per_kv_head();
                     for (int64_t c = 0; c < tile.chunks; ++c) {
                       const float factor = tile.factor[(g * tile.queries + m) * tile.chunks + c] * share;
                       const float* e = tile.e + ((g * tile.chunks + c) * tile.queries + m) * kChunk;
@@ -103,7 +104,7 @@ Status CausalAttention(Stream& stream, const Args& args) {
 
   const int32_t position = *call.position->as<int32_t>();
   const int64_t start = position < 0 ? 0 : position;
-  const int64_t per_group = s.per_group();
+  const int64_t per_kv_head = s.per_kv_head();
   const int64_t most_rows = s.rows < kTileTokens ? s.rows : kTileTokens;
   const int64_t most_keys = start + s.rows < s.capacity ? start + s.rows : s.capacity;
   const int64_t most_chunks = (most_keys + kChunk - 1) / kChunk;
@@ -118,7 +119,7 @@ Status CausalAttention(Stream& stream, const Args& args) {
     tile.position = start + first;
     tile.keys = tile.position + tile.rows < s.capacity ? tile.position + tile.rows : s.capacity;
     tile.chunks = (tile.keys + kChunk - 1) / kChunk;
-    tile.queries = tile.rows * per_group;
+    tile.queries = tile.rows * per_kv_head;
     const int64_t all = s.heads * tile.rows;  // queries of all KV heads
     tile.q = scratch;
     tile.outs = tile.q + all * s.head_size;
@@ -129,7 +130,8 @@ Status CausalAttention(Stream& stream, const Args& args) {
     for (int64_t t = 0; t < tile.rows; ++t)
       for (int64_t h = 0; h < s.heads; ++h) {
         const float* from = q.as<float>() + ((first + t) * s.heads + h) * s.head_size;
-        float* to = tile.q + (h / per_group * tile.queries + t * per_group + h % per_group) * s.head_size;
+        float* to =
+            tile.q + (h / per_kv_head * tile.queries + t * per_kv_head + h % per_kv_head) * s.head_size;
         Pair(from, call.scale, s.head_size, k.dtype == DType::kBFloat16, to);
       }
 
@@ -144,7 +146,7 @@ Status CausalAttention(Stream& stream, const Args& args) {
                   for (int64_t i = begin; i < end; ++i) {
                     const int64_t g = i / tile.queries, m = i % tile.queries;
                     const int64_t at = g * tile.chunks * tile.queries + m;
-                    const int64_t t = m / per_group, h = g * per_group + m % per_group;
+                    const int64_t t = m / per_kv_head, h = g * per_kv_head + m % per_kv_head;
                     Combine(tile.partial + at, tile.queries, tile.outs + at * s.head_size,
                             tile.queries * s.head_size, tile.chunks, s.head_size,
                             tile.factor + i * tile.chunks,

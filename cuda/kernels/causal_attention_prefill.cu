@@ -21,7 +21,7 @@ Status PrefillAttention(CudaStream& stream, const CausalAttentionCall& call) {
                            call.out->as<float>(),
                            s.rows,
                            s.heads,
-                           s.groups,
+                           s.kv_heads,
                            s.capacity,
                            static_cast<int>(s.head_size),
                            call.scale};
@@ -43,7 +43,7 @@ Status PrefillAttention(CudaStream& stream, const CausalAttentionCall& call) {
                          call.heads,
                          s.rows,
                          s.heads,
-                         s.groups,
+                         s.kv_heads,
                          s.capacity,
                          s.head_size,
                          call.scale};

@@ -15,7 +15,7 @@ constexpr int kBatch = 4;  // heads whose loads are in flight together
 __global__ void __launch_bounds__(256) RotateRows(const RotaryCall call) {
   WaitForPrevious();
   LetNextStart();
-  const int64_t all_heads = call.heads + 2 * call.groups, half = call.size / 2;
+  const int64_t all_heads = call.heads + 2 * call.kv_heads, half = call.size / 2;
   const int64_t first_head = int64_t{blockIdx.y} * blockDim.y + threadIdx.y;
   const int64_t step = int64_t{gridDim.y} * blockDim.y;
   const int64_t position = *call.position;
@@ -52,8 +52,8 @@ __global__ void __launch_bounds__(256) RotateRows(const RotaryCall call) {
             q[half + i] = turned_b;
           } else if (in_cache) {
             const int64_t g = head - call.heads;
-            const bool is_key = g < call.groups;
-            const int64_t to = ((is_key ? g : g - call.groups) * call.capacity + place) * call.size + i;
+            const bool is_key = g < call.kv_heads;
+            const int64_t to = ((is_key ? g : g - call.kv_heads) * call.capacity + place) * call.size + i;
             const DType storage = is_key ? call.k_storage : call.v_storage;
             void* cache = is_key ? call.k_cache : call.v_cache;
             StoreAs(storage, cache, to, is_key ? turned_a : a[n]);
@@ -68,7 +68,7 @@ __global__ void __launch_bounds__(256) RotateRows(const RotaryCall call) {
 }  // namespace
 
 Status Rotate(CudaStream& stream, const char* op, const RotaryCall& call) {
-  const int64_t all_heads = call.heads + 2 * call.groups;
+  const int64_t all_heads = call.heads + 2 * call.kv_heads;
   if (call.rows * all_heads * call.size == 0) return Ok();
   const HeadsLaunch shape(stream, call.rows, all_heads, call.size / 2);
   return LaunchKernel(stream, op, Start::kEarly, RotateRows, shape.grid, shape.block, 0, call);
@@ -80,7 +80,7 @@ Status RotaryAppend(Stream& stream, const Args& args) {
   RotaryCall call;
   call.rows = sizes.rows;
   call.heads = sizes.heads;
-  call.groups = sizes.kv_heads;
+  call.kv_heads = sizes.kv_heads;
   call.capacity = sizes.capacity;
   call.size = sizes.size;
   call.qkv = args.inputs[0].as<float>();

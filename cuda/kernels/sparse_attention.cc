@@ -39,7 +39,7 @@ inline void Gather(const W* from, const int32_t* keys, int64_t count, const Atte
 template <class W>
 void Attend(Stream& stream, const AttentionShape& s, const KeySet* sets, int64_t chunks, const float* q,
             const W* k, const W* v, Partial* partial, float* outs, float* exponentials) {
-  ParallelFor(stream, s.groups * chunks, ChunksAtOnce(s, s.queries()), [&](int64_t begin, int64_t end) {
+  ParallelFor(stream, s.kv_heads * chunks, ChunksAtOnce(s, s.queries()), [&](int64_t begin, int64_t end) {
     alignas(64) float local[kQueries * kChunk];
     // Not on the stack, which some systems keep small for threads.
     alignas(64) static thread_local W rows_k[kChunk * kMaxSparseHeadSize];
@@ -55,7 +55,7 @@ void Attend(Stream& stream, const AttentionShape& s, const KeySet* sets, int64_t
       for (int64_t m = 0; m < s.queries(); m += kQueries) {
         const int64_t queries = s.queries() - m < kQueries ? s.queries() - m : kQueries;
         const auto visible = [&](int64_t query, int64_t j) {
-          return (at_bits[j] >> ((m + query) / s.per_group()) & 1) && at_keys[j] >= 0 &&
+          return (at_bits[j] >> ((m + query) / s.per_kv_head()) & 1) && at_keys[j] >= 0 &&
                  at_keys[j] < s.capacity;
         };
         const int64_t at = i * s.queries() + m;
@@ -79,7 +79,7 @@ void Weights(Stream& stream, const AttentionShape& s, const KeySet* sets, int64_
       float* row = weights + i * s.capacity;
       std::memset(row, 0, static_cast<size_t>(s.capacity) * 4);
       for (int64_t h = first; h < first + heads; ++h) {
-        const int64_t g = h / s.per_group(), m = t * s.per_group() + h % s.per_group();
+        const int64_t g = h / s.per_kv_head(), m = t * s.per_kv_head() + h % s.per_kv_head();
         const KeySet& set = sets[g];
         for (int64_t j = 0; j < set.count; ++j) {
           // Keys that the row does not see stay 0, even if the row is NaN.
@@ -120,25 +120,25 @@ Status SparseAttention(Stream& stream, const Args& args) {
                          (call.weights ? all * chunks * kChunk : 0);
   char* scratch = static_cast<char*>(stream.Scratch(static_cast<size_t>(floats) * 4 +
                                                     static_cast<size_t>(all * chunks) * sizeof(Partial) +
-                                                    static_cast<size_t>(s.groups) * sizeof(KeySet) + 64));
+                                                    static_cast<size_t>(s.kv_heads) * sizeof(KeySet) + 64));
   SPECATTN_CHECK(scratch, "[SparseAttention] no scratch memory for %lld numbers",
                  static_cast<long long>(floats));
   KeySet* sets = reinterpret_cast<KeySet*>(scratch);
   float* packed =
-      reinterpret_cast<float*>(scratch + (static_cast<size_t>(s.groups) * sizeof(KeySet) + 63) / 64 * 64);
+      reinterpret_cast<float*>(scratch + (static_cast<size_t>(s.kv_heads) * sizeof(KeySet) + 63) / 64 * 64);
   float* outs = packed + all * s.head_size;
   float* factor = outs + all * chunks * s.head_size;
   float* exponentials = call.weights ? factor + all * chunks : nullptr;
   Partial* partial = reinterpret_cast<Partial*>(packed + floats);
 
-  const int64_t per_group = s.per_group();
-  for (int64_t g = 0; g < s.groups; ++g) {
+  const int64_t per_kv_head = s.per_kv_head();
+  for (int64_t g = 0; g < s.kv_heads; ++g) {
     const int64_t set = call.first_set + (call.sets == 1 ? 0 : g);
     const int64_t count = counts[set];
     sets[g] = {keys + set * width, bits + set * width, count > width ? width : count};
     for (int64_t m = 0; m < queries; ++m) {
       const float* from =
-          q.as<float>() + (m / per_group * s.heads + g * per_group + m % per_group) * s.head_size;
+          q.as<float>() + (m / per_kv_head * s.heads + g * per_kv_head + m % per_kv_head) * s.head_size;
       float* to = packed + (g * queries + m) * s.head_size;
       Pair(from, call.scale, s.head_size, k.dtype == DType::kBFloat16, to);
     }
@@ -151,7 +151,7 @@ Status SparseAttention(Stream& stream, const Args& args) {
     const int64_t g = i / queries, m = i % queries, at = g * chunks * queries + m;
     Combine(partial + at, queries, outs + at * s.head_size, queries * s.head_size, chunks, s.head_size,
             factor + i * chunks,
-            out.as<float>() + (m / per_group * s.heads + g * per_group + m % per_group) * s.head_size);
+            out.as<float>() + (m / per_kv_head * s.heads + g * per_kv_head + m % per_kv_head) * s.head_size);
   }
   if (call.weights)
     Weights(stream, s, sets, call.sets, chunks, exponentials, factor, call.weights->as<float>());

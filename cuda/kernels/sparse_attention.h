@@ -53,10 +53,10 @@ inline Status CheckSparseAttention(const Args& args, SparseAttentionCall* call) 
                      counts.dims[0] == keys.dims[0],
                  "[SparseAttention] keys and bits must be int32 [S,C] and counts int32 [S]");
   const int64_t first = Whole(args.attrs[1]), sets = Whole(args.attrs[2]);
-  SPECATTN_CHECK((sets == 1 || sets == s.groups) && first >= 0 && first + sets <= keys.dims[0],
+  SPECATTN_CHECK((sets == 1 || sets == s.kv_heads) && first >= 0 && first + sets <= keys.dims[0],
                  "[SparseAttention] %g sets from %g on, of %lld, can't serve %lld key/value heads",
                  args.attrs[2], args.attrs[1], static_cast<long long>(keys.dims[0]),
-                 static_cast<long long>(s.groups));
+                 static_cast<long long>(s.kv_heads));
   const bool weights = args.attrs[3] != 0;
   SPECATTN_CHECK(args.output_count == (weights ? 2 : 1),
                  "[SparseAttention] weights have an output of their own where they are asked for");

@@ -58,12 +58,15 @@ export async function* generateText(
     engine.assertUsable();
     if (options.signal?.aborted) throw new Aborted();
   };
+  let atCaller = false;
   /** Hands a piece of text to the caller; the time that the caller takes over it is not the decoding's. */
   const hand = function* (piece: string) {
     if (!piece) return;
     const start = performance.now();
+    atCaller = true;
     options.onText?.(piece);
     yield piece;
+    atCaller = false;
     stats.waited(performance.now() - start);
   };
 
@@ -94,8 +97,8 @@ export async function* generateText(
       refresh.after(round.gamma, sequence, answer.sequence, stats);
     }
   } catch (error) {
-    intact = error instanceof Aborted;
-    if (!intact) throw error;
+    intact = atCaller || error instanceof Aborted; // the caller has its turn between rounds
+    if (!(error instanceof Aborted)) throw error;
     answer.finishReason = 'aborted';
   } finally {
     engine.giveBack(sequence, intact);

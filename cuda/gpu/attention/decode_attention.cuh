@@ -180,8 +180,8 @@ Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
   d.scale = call.scale * 1.44269504f;
   d.rows = static_cast<int>(s.rows);
   d.heads = static_cast<int>(s.heads);
-  d.kv_heads = static_cast<int>(s.groups);
-  d.heads_per_kv_head = static_cast<int>(s.per_group());
+  d.kv_heads = static_cast<int>(s.kv_heads);
+  d.heads_per_kv_head = static_cast<int>(s.per_kv_head());
   d.queries = static_cast<int>(s.queries());
   d.head_size = static_cast<int>(s.head_size);
   d.capacity = static_cast<int>(s.capacity);
@@ -210,7 +210,7 @@ Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
   // DecodeMma copies rows in pieces of 16 bytes, and counts rows and tiles in 32 bits.
   const auto aligned = [](const void* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; };
   bool tensor_cores = call.k->dtype != DType::kFloat32 && d.head_size % 8 == 0 && d.head_size > 0 &&
-                      d.head_size <= 128 && s.groups * s.capacity <= max_index && aligned(d.q) &&
+                      d.head_size <= 128 && s.kv_heads * s.capacity <= max_index && aligned(d.q) &&
                       aligned(d.k) && aligned(d.v);
   const bool narrow = d.head_size <= 64;
   int query_warps = 0;
@@ -229,7 +229,7 @@ Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
     if (tensor_cores) {
       d.passes = CeilDiv(warps, limit);
       query_warps = CeilDiv(warps, d.passes);
-      tensor_cores = s.groups * d.passes * CeilDiv(max_keys, int64_t{kTile}) <= max_index;
+      tensor_cores = s.kv_heads * d.passes * CeilDiv(max_keys, int64_t{kTile}) <= max_index;
     }
   }
 

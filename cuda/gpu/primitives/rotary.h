@@ -5,9 +5,9 @@
 namespace specattn {
 namespace gpu {
 
-// RotaryAppend's tensors, as kernels/rotary_append.h describes them. RotaryEmbedding has no KV heads (groups is 0) and no caches.
+// RotaryAppend's tensors, as kernels/rotary_append.h describes them. RotaryEmbedding has no KV heads (kv_heads is 0) and no caches.
 struct RotaryCall {
-  int64_t rows, heads, groups, capacity, size;  // T, H, G, C, D
+  int64_t rows, heads, kv_heads, capacity, size;  // T, H, G, C, D
   const float* qkv;
   const int32_t* position;
   const float* frequencies;
