@@ -82,12 +82,12 @@ function gatedLinear(rows: number, n: number, k: number): KernelRow {
 
 /** A block's dense attention against sparse attention with a share of the keys kept, at the embedded verifier's shape. */
 function attention(rows: number, context: number): KernelRow[] {
-  const [heads, groups, size] = [5, 5, 64];
+  const [heads, kvHeads, size] = [5, 5, 64];
   const q = tf.randomNormal([rows, heads, size]) as tf.Tensor3D;
-  const [k, v] = [half([groups, context, size]), half([groups, context, size])] as tf.Tensor3D[];
+  const [k, v] = [half([kvHeads, context, size]), half([kvHeads, context, size])] as tf.Tensor3D[];
   const position = tf.tensor1d([context - rows], 'int32');
   const flops = 4 * rows * heads * context * size;
-  const bytes = 2 * 2 * groups * context * size;
+  const bytes = 2 * 2 * kvHeads * context * size;
   const dense = causalAttention(q, k, v, position);
   const denseMs = time(() => tf.dispose(causalAttention(q, k, v, position)), 10);
   const result: KernelRow[] = [
@@ -162,10 +162,10 @@ function select(context: number): KernelRow[] {
   const position = tf.tensor1d([context - 5], 'int32');
   const rowsOf = (rows: number) =>
     tf.tidy(() => tf.softmax(tf.mul(tf.randomNormal([rows, context]), 3)) as tf.Tensor2D);
-  const measure = (shape: string, sources: number, mix: tf.Tensor2D, fixed?: tf.Tensor2D): KernelRow => {
+  const measure = (shape: string, sources: number, mix: tf.Tensor2D, history?: tf.Tensor2D): KernelRow => {
     const steps = Array.from({length: 4}, () => rowsOf(sources));
     const p = tf.fill<tf.Rank.R1>([mix.shape[0]], 0.95);
-    const run = () => nucleusSelect(steps, mix, p, position, {sinks: 4, recent: 16, fixed});
+    const run = () => nucleusSelect(steps, mix, p, position, {sinks: 4, recent: 16, fixed: history});
     const first = run();
     const counts = first.counts.dataSync();
     if (!counts.every((count) => count > 0 && count < context))
@@ -174,7 +174,7 @@ function select(context: number): KernelRow[] {
     tf.dispose([...steps, mix, p, first.keys, first.bits, first.counts, first.kept]);
     return {kernel: 'NucleusSelect', shape, us: round(ms * 1e3)};
   };
-  const fixed = rowsOf(6);
+  const history = rowsOf(6);
   const mixed = tf.tidy(() =>
     tf.concat2d([tf.fill([6, 20], 0.03), tf.mul(tf.eye(6), 0.4) as tf.Tensor2D], 1),
   );
@@ -184,9 +184,9 @@ function select(context: number): KernelRow[] {
       4,
       tf.tidy(() => tf.slice(tf.eye(4), [0, 0], [3, 4])),
     ),
-    measure(`6 sets of 20 heads and their own x 4 steps x ${context} keys`, 20, mixed, fixed),
+    measure(`6 sets of 20 heads and their own x 4 steps x ${context} keys`, 20, mixed, history),
   ];
-  tf.dispose([position, fixed]);
+  tf.dispose([position, history]);
   return rows;
 }
 

@@ -14,8 +14,8 @@ import type {Row, Section} from './report.js';
 
 /** Llama-2-7B's attention and TinyLlama's. */
 export const SHAPES = {
-  'llama-2-7b': {heads: 32, groups: 32, size: 128},
-  'tinyllama-1.1b': {heads: 32, groups: 4, size: 64},
+  'llama-2-7b': {heads: 32, kvHeads: 32, size: 128},
+  'tinyllama-1.1b': {heads: 32, kvHeads: 4, size: 64},
 } as const;
 type Shape = (typeof SHAPES)[keyof typeof SHAPES];
 
@@ -113,7 +113,7 @@ function selectionOf(share: number, keys: number, random: () => number): Selecti
 }
 
 /** Numbers in [0, 1), the same in every run. */
-export function sequence(): () => number {
+function uniformNumbers(): () => number {
   let state = 1;
   return () => (state = (state * 48271) % 2147483647) / 2147483647;
 }
@@ -133,12 +133,12 @@ export function attention(bench: Bench): Section {
   };
 }
 
-function attentionOver(bench: Bench, name: string, {heads, groups, size}: Shape, keys: number): Row[] {
+function attentionOver(bench: Bench, name: string, {heads, kvHeads, size}: Shape, keys: number): Row[] {
   const {report, timer} = bench;
-  const bytes = 2 * groups * keys * size * HALF;
+  const bytes = 2 * kvHeads * keys * size * HALF;
   const caches = bench.copies(bytes, () => [
-    bench.random<tf.Tensor3D>([groups, keys, size], 'bfloat16'),
-    bench.random<tf.Tensor3D>([groups, keys, size], 'bfloat16'),
+    bench.random<tf.Tensor3D>([kvHeads, keys, size], 'bfloat16'),
+    bench.random<tf.Tensor3D>([kvHeads, keys, size], 'bfloat16'),
   ]);
   const rows: Row[] = [];
   const dense = (count: number, weights: 'none' | 'layer') => {
@@ -162,7 +162,7 @@ function attentionOver(bench: Bench, name: string, {heads, groups, size}: Shape,
   dense(1, 'layer');
   const denseUs = dense(BLOCK, 'none');
   const q = bench.random<tf.Tensor3D>([BLOCK, heads, size]);
-  const random = sequence();
+  const random = uniformNumbers();
   for (const share of SHARES) {
     const {count, ...selection} = selectionOf(share, keys, random);
     const us = timer.time(

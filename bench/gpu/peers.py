@@ -95,15 +95,15 @@ def masks():
 def attention():
     """Dense attention of one row, and of a block of five with its causal mask."""
     table = {}
-    for name, (heads, groups, size) in SHAPES.items():
+    for name, (heads, kv_heads, size) in SHAPES.items():
         for keys in ATTENTION_KEYS:
-            shape = (1, groups, keys, size)
+            shape = (1, kv_heads, keys, size)
             caches = [
                 (
                     torch.randn(shape, device='cuda', dtype=torch.bfloat16),
                     torch.randn(shape, device='cuda', dtype=torch.bfloat16),
                 )
-                for _ in range(copies(4 * groups * keys * size))
+                for _ in range(copies(4 * kv_heads * keys * size))
             ]
             for rows in (1, 5):
                 q = torch.randn(1, heads, rows, size, device='cuda', dtype=torch.bfloat16)
@@ -112,7 +112,7 @@ def attention():
                     mask = torch.ones(rows, keys, dtype=torch.bool, device='cuda').tril(keys - rows)
                 calls = [
                     lambda k=k, v=v: torch.nn.functional.scaled_dot_product_attention(
-                        q, k, v, attn_mask=mask, enable_gqa=heads != groups
+                        q, k, v, attn_mask=mask, enable_gqa=heads != kv_heads
                     )
                     for k, v in caches
                 ]
@@ -134,14 +134,14 @@ def models():
             model = AutoModelForCausalLM.from_config(
                 config, dtype=torch.bfloat16, attn_implementation='sdpa'
             ).eval()
-        groups, size = config.num_key_value_heads, config.hidden_size // config.num_attention_heads
+        kv_heads, size = config.num_key_value_heads, config.hidden_size // config.num_attention_heads
 
         def tokens(rows):
             return torch.randint(0, config.vocab_size, (1, rows), device='cuda')
 
         def filled(cache, keys):
             for layer in range(config.num_hidden_layers):
-                kv = torch.randn(1, groups, keys, size, device='cuda', dtype=torch.bfloat16)
+                kv = torch.randn(1, kv_heads, keys, size, device='cuda', dtype=torch.bfloat16)
                 cache.update(kv, kv.clone(), layer, {'cache_position': torch.arange(keys, device='cuda')})
             return cache
 

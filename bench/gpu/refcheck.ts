@@ -59,11 +59,11 @@ function checkLinear(bench: Bench, rows: number): void {
 function checkAttention(
   bench: Bench,
   name: string,
-  {heads, groups, size}: (typeof SHAPES)[keyof typeof SHAPES],
+  {heads, kvHeads, size}: (typeof SHAPES)[keyof typeof SHAPES],
 ): void {
   const keys = 700;
   const q = bench.random<tf.Tensor3D>([BLOCK, heads, size]);
-  const [k, v] = [0, 1].map(() => bench.random<tf.Tensor3D>([groups, keys, size], 'bfloat16'));
+  const [k, v] = [0, 1].map(() => bench.random<tf.Tensor3D>([kvHeads, keys, size], 'bfloat16'));
   const at = position(keys - BLOCK);
   const dense = causalAttention(q, k, v, at);
   const [qs, ks, vs] = [q.dataSync(), k.dataSync(), v.dataSync()];
@@ -72,7 +72,7 @@ function checkAttention(
   for (let t = 0; t < BLOCK; t++)
     for (let h = 0; h < heads; h++) {
       const row = (t * heads + h) * size;
-      const cache = Math.floor((h * groups) / heads) * keys * size;
+      const cache = Math.floor((h * kvHeads) / heads) * keys * size;
       const seen = keys - BLOCK + t + 1;
       let sum = 0;
       for (let j = 0; j < seen; j++) {

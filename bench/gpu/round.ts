@@ -15,8 +15,8 @@ import type {Row, Section} from './report.js';
 const SHARES = [0.22, 0.31];
 /** Of a made-up mixture, as in the embedded pair's: draft heads of each set, the weight of its own attention before, and over how many rows. */
 const HEADS_OF_SET = 12;
-const OWN_WEIGHT = 0.4;
-const OWN_ROWS = 8;
+const HISTORY_WEIGHT = 0.4;
+const HISTORY_ROWS = 8;
 /** What stays dense by default, and what every row sees. */
 const DENSE_LAYERS = 2;
 const OPTIONS = {sinks: 4, recent: 16, union: 'causal'} as const;
@@ -65,20 +65,20 @@ function mixturePlan(verifier: Llama, draft: Llama): SelectionPlan {
   const combinations = sparse.map((layer) => ({
     heads: Array.from({length: HEADS_OF_SET}, (_, i): WeightedHead => {
       const head = (sets[layer] * heads + i * (heads + 1)) % all;
-      return [attention.layers[Math.floor(head / heads)], head % heads, (1 - OWN_WEIGHT) / HEADS_OF_SET];
+      return [attention.layers[Math.floor(head / heads)], head % heads, (1 - HISTORY_WEIGHT) / HEADS_OF_SET];
     }),
   }));
   const used = usedHeads(combinations, draft.config);
   const mix = combinations.map((combination, set) => [
     ...used.rowOf(combination),
-    ...sparse.map((_, other) => (other === set ? OWN_WEIGHT : 0)),
+    ...sparse.map((_, other) => (other === set ? HISTORY_WEIGHT : 0)),
   ]);
   return {
     attention: {granularity: 'head', layers: used.layers, heads: used.heads},
     sets: sets.map((set, layer) => (set < 0 ? -1 : sparse.indexOf(layer))),
     setsPerLayer: 1,
     mix,
-    historyRows: OWN_ROWS,
+    historyRows: HISTORY_ROWS,
   };
 }
 

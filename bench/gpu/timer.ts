@@ -53,10 +53,10 @@ export class Timer {
    * The median microseconds of each stretch that `record` ends with a mark.
    * @param before what the host does before each replay
    */
-  stretches(record: (mark: () => void) => void, before?: () => void): number[] {
+  stretches(step: (mark: () => void) => void, before?: () => void): number[] {
     const {backend} = this;
     const captured = backend.capture([], () => {
-      record(() => backend.device.mark());
+      step(() => backend.device.mark());
       return {state: [], outputs: []};
     });
     try {
