@@ -26,7 +26,11 @@ module.exports = {
       name: 'no-orphans-outside-programs',
       comment: 'A file that nothing imports is dead, unless it is a program.',
       severity: 'error',
-      from: {orphan: true, path: '^(backend|ops|models|src)/', pathNot: '^src/cli/install_tensorflow/trial\\.ts$'},
+      from: {
+        orphan: true,
+        path: '^(backend|ops|models|src)/',
+        pathNot: '^src/cli/install_tensorflow/trial\\.ts$',
+      },
       to: {},
     },
     layer('backend', ['ops', 'models', 'src']),
