@@ -1,10 +1,10 @@
 /**
- * The rules of `npm run lint:imports`: imports point one way, backend <- ops <- models <- src, and never in a circle.
- * docs/architecture.md shows the rooms.
+ * The rules of `npm run lint:imports`. In the order backend <- ops <- models <- src a folder imports only from folders to
+ * its left, and imports never form a circle. docs/architecture.md describes these folders ("rooms").
  */
 'use strict';
 
-/** A folder, and the folders above it, which it must not import. */
+/** The rule that files of the folder `name` import nothing from the folders `above`. */
 const layer = (name, above) => ({
   name: `${name.replaceAll('/', '-')}-imports-no-upper-layer`,
   comment: `${name} stands below ${above.join(', ')}.`,

@@ -1,4 +1,4 @@
-/** Bandwidth, the nucleus and attention: single kernels. */
+/** Sections that time single kernels: memory bandwidth, the choice of keys (nucleus), and attention. */
 import * as tf from '@tensorflow/tfjs-core';
 
 import {
@@ -12,17 +12,22 @@ import {round} from '../statistics.js';
 import {BLOCK, GAMMA, HALF, position, type Bench} from './bench.js';
 import type {Row, Section} from './report.js';
 
-/** Llama-2-7B's attention and TinyLlama's. */
+/** Attention shapes of Llama-2-7B and TinyLlama; `size` is the head size D. */
 export const SHAPES = {
   'llama-2-7b': {heads: 32, kvHeads: 32, size: 128},
   'tinyllama-1.1b': {heads: 32, kvHeads: 4, size: 64},
 } as const;
 type Shape = (typeof SHAPES)[keyof typeof SHAPES];
 
+/** Shares of the keys that sparse attention reads. */
 const SHARES = [0.05, 0.1, 0.22, 0.31, 0.5, 1];
+/** Share of attention weight that a nucleus holds. */
 const P = 0.95;
 
-/** How fast this device reads and copies: what every floor is measured by. Comes first. */
+/**
+ * How fast this device reads and copies memory. Stores the fastest rate in the report, which computes the floors of all
+ * other sections from it, so this section runs first.
+ */
 export function bandwidth(bench: Bench): Section {
   const {report, timer, sizes} = bench;
   const bytes = sizes.bandwidthBytes;
@@ -50,7 +55,7 @@ export function bandwidth(bench: Bench): Section {
   };
 }
 
-/** Figure 3: the nucleus of rows, and the selection of a round. */
+/** NucleusMask on rows of attention weights (Figure 3 of the paper), and NucleusSelect for a whole round. */
 export function mask(bench: Bench): Section {
   const {report, timer, sizes} = bench;
   const rows: Row[] = [];
@@ -64,7 +69,7 @@ export function mask(bench: Bench): Section {
       tf.dispose([...inputs, at]);
     }
   }
-  // A round's: Llama-2-7B's 30 sparse layers look at 21 layers of TinyLlama.
+  // Key sets of a round with a `kl` map: the 30 sparse layers of Llama-2-7B map to 21 layers of TinyLlama.
   const sets = 21;
   for (const keys of sizes.maskKeys.slice(1)) {
     const bytes = sets * keys * (4 * GAMMA + 4 + 4);
@@ -87,14 +92,17 @@ export function mask(bench: Bench): Section {
   };
 }
 
-/** `share` of the keys before a block, anywhere, and the block's own. */
+/**
+ * One key set: a random `share` of the keys before the block, which every row sees, and the keys of the block's own
+ * rows, each seen by its row and the rows after it.
+ */
 function selectionOf(share: number, keys: number, random: () => number): Selection & {count: number} {
   const past = keys - BLOCK;
   const list = new Int32Array(keys);
   const bits = new Int32Array(keys);
   let count = 0;
   const wanted = Math.round(share * past);
-  // Each key is taken with the chance that leaves exactly `wanted`.
+  // Selection sampling: taking each key with probability (still wanted) / (still left) takes exactly `wanted` keys.
   for (let key = 0; key < past; key++) {
     if (random() * (past - key) >= wanted - count) continue;
     list[count] = key;
@@ -112,13 +120,13 @@ function selectionOf(share: number, keys: number, random: () => number): Selecti
   };
 }
 
-/** Numbers in [0, 1), the same in every run. */
+/** A generator of pseudo-random numbers in [0, 1) with a fixed seed, so that every run chooses the same keys. */
 function uniformNumbers(): () => number {
   let state = 1;
   return () => (state = (state * 48271) % 2147483647) / 2147483647;
 }
 
-/** Figure 4: attention of one row and of a block, dense and over selected keys. */
+/** Attention of one row and of a block, over all keys and over selected keys (Figure 4 of the paper). */
 export function attention(bench: Bench): Section {
   const rows: Row[] = [];
   for (const [name, shape] of Object.entries(SHAPES))
@@ -144,7 +152,7 @@ function attentionOver(bench: Bench, name: string, {heads, kvHeads, size}: Shape
   const dense = (count: number, weights: 'none' | 'layer') => {
     const q = bench.random<tf.Tensor3D>([count, heads, size]);
     const at = position(keys - count);
-    // The overloads of causalAttention tell results apart, which nobody looks at here.
+    // The type of causalAttention's result depends on `weights`. The result is not used here, so one type serves both.
     const options = {weights} as {weights: 'none'};
     const us = timer.time(
       caches.map(

@@ -1,4 +1,4 @@
-/** Whole rounds of speculative decoding: dense against sparse verification. */
+/** A section that times whole rounds of speculative decoding with models of random weights: dense and sparse verification. */
 import * as tf from '@tensorflow/tfjs-core';
 
 import type {WeightedHead} from '../../models/layer_map.js';
@@ -12,18 +12,21 @@ import {round as rounded} from '../statistics.js';
 import {BLOCK, GAMMA, layerKeyBytes, position, weightBytes, type Bench} from './bench.js';
 import type {Row, Section} from './report.js';
 
+/** Shares of the context that a key set lists. */
 const SHARES = [0.22, 0.31];
-/** Of a made-up mixture, as in the embedded pair's: draft heads of each set, the weight of its own attention before, and over how many rows. */
+/** Draft heads that each set of the made-up mixture combines. These numbers are like those of the embedded pair's layer map. */
 const HEADS_OF_SET = 12;
+/** Weight of the attention history in each set of the mixture. */
 const HISTORY_WEIGHT = 0.4;
+/** Length of the attention history in rows. */
 const HISTORY_ROWS = 8;
-/** What stays dense by default, and what every row sees. */
+/** First layers of the verifier that read every key. */
 const DENSE_LAYERS = 2;
 const OPTIONS = {sinks: 4, recent: 16, union: 'causal'} as const;
-/** Temperature, topK, topP, minP: greedy. */
+/** Temperature, topK, topP and minP of greedy decoding. */
 const SETTINGS = [0, 0, 1, 0];
 const PHASES = ['draft', 'select', 'verify', 'accept'] as const;
-/** Halvings of the interval that p is searched in. */
+/** Bisection steps of the search for p. */
 const SEARCH = 12;
 
 export function round(bench: Bench): Section {
@@ -39,7 +42,7 @@ export function round(bench: Bench): Section {
   return {name: 'round', note, rows};
 }
 
-/** Maps without calibration. The paper's kind: draft layers spread evenly over the verifier's. */
+/** The plan of a made-up `kl` map, which spreads the draft's layers evenly over the verifier's. */
 function evenPlan(verifier: Llama, draft: Llama): SelectionPlan {
   const layers = verifier.config.numHiddenLayers;
   const dense = Math.min(DENSE_LAYERS, layers - 1);
@@ -55,13 +58,16 @@ function evenPlan(verifier: Llama, draft: Llama): SelectionPlan {
   };
 }
 
-/** The default kind, a mixture: each set has a few heads of draft layers near its own and looks back at itself. */
+/**
+ * The plan of a made-up `mixture` map. Each sparse layer's set combines a few draft heads, beginning in the draft layer of
+ * {@link evenPlan}, with the attention history of the layer.
+ */
 function mixturePlan(verifier: Llama, draft: Llama): SelectionPlan {
   const {attention, sets} = evenPlan(verifier, draft);
   const sparse = sets.map((_, layer) => layer).filter((layer) => sets[layer] >= 0);
   const heads = draft.config.numAttentionHeads;
   const all = attention.layers.length * heads;
-  // A step that shares no factor with the number of heads goes from layer to layer, each time to another head.
+  // With a stride of heads + 1, each further head of a set comes from the next draft layer and has another number.
   const combinations = sparse.map((layer) => ({
     heads: Array.from({length: HEADS_OF_SET}, (_, i): WeightedHead => {
       const head = (sets[layer] * heads + i * (heads + 1)) % all;
@@ -169,7 +175,10 @@ function roundsOver(bench: Bench, verifier: Llama, draft: Llama, keys: number): 
   return rows;
 }
 
-/** Leaves in `p` what makes each set's union `share` of the context; returns the means that came out. */
+/**
+ * Searches by bisection, for each key set, the p with which its list holds `share` of the context, and leaves the result in `p`.
+ * @returns the means over sets of the share of keys listed and of p
+ */
 function searchShare(
   {backend}: Bench,
   captured: Capture,
