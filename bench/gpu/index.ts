@@ -52,16 +52,20 @@ const SECTIONS: Record<string, (bench: Bench, options: Options) => Section | Pro
 function parseOptions(): Options {
   const list = (text: string) => text.split(',');
   const options = new Command('bench:gpu')
-    .description('refcheck, then timings on the device')
-    .option('--only <sections>', `of ${Object.keys(SECTIONS).join(', ')}`, list)
-    .option('--json', 'print the JSON object alone')
+    .description('Checks results against references, then times kernels and models on a GPU.')
+    .option('--only <sections>', `sections to run, of ${Object.keys(SECTIONS).join(', ')}`, list)
+    .option('--json', 'print the JSON object only')
     .option(
       '--random-weights <config...>',
       'shapes of the verifier and of its draft: config.json files, or names in bench/gpu/configs',
       CONFIGS,
     )
-    .option('--peers <file>', "others' figures, as peers.py prints them", path.join(FOLDER, 'peers.json'))
-    .option('--folder <dir>', 'a Hugging Face folder for the section loading; default: one is written')
+    .option(
+      '--peers <file>',
+      'times of other projects, in the format of peers.py',
+      path.join(FOLDER, 'peers.json'),
+    )
+    .option('--folder <dir>', 'a Hugging Face folder for the section loading (default: a made-up one)')
     .option('--runs <n>', 'replays of each measurement', Number, 30)
     .option('--small', 'a smoke test: tiny sizes, on any device; the times mean nothing')
     .parse()

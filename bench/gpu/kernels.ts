@@ -50,7 +50,7 @@ export function bandwidth(bench: Bench): Section {
   tf.dispose([x, y]);
   return {
     name: 'bandwidth',
-    note: `Over ${round(bytes / 2 ** 30)} GiB. The fastest, ${round(report.bandwidth / 1e6)} TB/s, is what floors are measured by.`,
+    note: `Each row reads a buffer of ${round(bytes / 2 ** 30)} GiB; 'copy' also writes as much. The floors of all sections are computed with the fastest rate, ${round(report.bandwidth / 1e6)} TB/s.`,
     rows: rows.map(({row}) => row),
   };
 }
@@ -87,7 +87,7 @@ export function mask(bench: Bench): Section {
   }
   return {
     name: 'mask',
-    note: `NucleusMask of rows of softmax weights, p = ${P}, rows x keys; NucleusSelect: sets x steps x keys. Floor: the weights read once, the mask or the lists written.`,
+    note: `'mask' is NucleusMask on softmax weights (rows x keys), 'select' is NucleusSelect for one round (sets x steps x keys), both with p = ${P}. The floor is the time to read the weights once and to write the mask or the lists of keys.`,
     rows,
   };
 }
@@ -136,7 +136,7 @@ export function attention(bench: Bench): Section {
     }
   return {
     name: 'attention',
-    note: `One layer, caches in bfloat16, rows x keys; sparse: the share of the keys that is listed, anywhere in the cache, every row sees all of them. 'with rows' also gives the mean attention row, as a draft's steps do. Floor: the keys and values that are looked at, once.`,
+    note: `Attention of one layer with caches in bfloat16 (rows x keys). 'sparse' reads the given share of the keys, chosen at random over the whole cache; every row sees all of them. 'dense with rows' also returns the attention weights (mean over heads), as a step of the draft does. The floor is the time to read the keys and values that are seen, once.`,
     rows,
   };
 }

@@ -40,7 +40,7 @@ export function step(bench: Bench): Section {
   }
   return {
     name: 'step',
-    note: 'One forward, rows x keys: the cache holds that many keys, the last ones the rows’ own; logits of every row. Below a step its parts, each timed alone at its shape with its inputs out of cache, and what they make of the step together. Floor: the weights (the embedding left out) and the keys and values, once.',
+    note: "One step (rows x keys), with the logits of every row; the keys include those of the rows themselves. The rows below a step time its parts, each one alone at its shape with inputs that are not in the L2 cache. 'all parts' is their sum. The floor is the time to read the weights (without the embedding) and the keys and values once.",
     rows,
   };
 }
@@ -166,7 +166,7 @@ export async function prefill(bench: Bench): Promise<Section> {
   }
   return {
     name: 'prefill',
-    note: `A prompt in the chunks that a sequence takes, op by op, the last row's logits at the end; median of 3 on the host's clock.`,
+    note: `A prompt is read in the chunks that generate uses, op by op, and gives the logits of the last row. Each time is the median of 3 runs by the host's clock.`,
     rows,
   };
 }
@@ -194,7 +194,7 @@ export async function loading(bench: Bench, folder: string | undefined): Promise
     const extra = {seconds: round(us / 1e6), GB: round(bytes / 1e9), 'GB/s': round(bytes / us / 1e3)};
     return {
       name: 'loading',
-      note: `Llama.load of ${folder ?? `a folder of the shape of ${name}, ${parameters(config).length} weights in one file`}, which the system has in memory; median of 3 after one, each into memory fresh from the device.`,
+      note: `Llama.load of ${folder ?? `a folder of the shape of ${name}, with ${parameters(config).length} weights in one file`}. The file is in the system's page cache. Each load allocates its memory on the device anew. The time is the median of 3 loads, after one that is not counted.`,
       rows: [bench.report.row(`loading/${folder ? path.basename(folder) : name}`, us, undefined, extra)],
     };
   } finally {

@@ -30,10 +30,10 @@ const PHASES = ['draft', 'select', 'verify', 'accept'] as const;
 const SEARCH = 12;
 
 export function round(bench: Bench): Section {
-  const note = `gamma ${GAMMA}, greedy, first ${DENSE_LAYERS} layers dense, everything as in generate. sparse: the paper's map, one set of keys a draft layer; mixture: a set for each verifier layer, of ${HEADS_OF_SET} of the draft's heads and its own attention before. Attention of random weights is flat, so p cannot be 0.95: each set's p is searched (${SEARCH} rounds, not timed) until the union of its keys is the wanted share of the context. So NucleusSelect works at full cost on real attention rows, and the kept keys lie anywhere. Every replay starts from the same position, of a mixture also with no attention of its own before: flat, it would choose itself. Floor: the weights and the keys and values that are looked at, once a pass.`;
+  const note = `Each row is a whole round as in generate: gamma ${GAMMA}, greedy, the first ${DENSE_LAYERS} layers of the verifier dense. 'dense' reads every key. 'sparse' has a kl map as in the paper, with one key set for each draft layer. 'mixture' has one key set for each sparse verifier layer, from ${HEADS_OF_SET} heads of the draft and the attention history. The attention of models with random weights is nearly uniform, so p = 0.95 would keep nearly every key. Instead a search (${SEARCH} rounds, not timed) finds the p with which each key set lists the given share of the context. NucleusSelect therefore does its full work on real attention rows, and the kept keys lie anywhere in the cache. Every replay starts at the same position and, with a mixture, with an attention history of zeros; otherwise the history would select the keys of the replay before again. The floor is the time to read the weights, and the keys and values that are seen, once in each pass.`;
   const rows: Row[] = [];
   if (bench.configs.length < 2)
-    return {name: 'round', note: 'Left out: it needs a verifier and a draft.', rows};
+    return {name: 'round', note: 'This section is left out: it needs a verifier and a draft.', rows};
   const [verifier, draft] = bench.configs.map((named) => bench.model(named));
   for (const keys of bench.sizes.roundKeys) {
     rows.push(...roundsOver(bench, verifier, draft, keys));
