@@ -1,10 +1,10 @@
 /**
- * The rules of `npm run lint:imports`: imports point one way, backend <- ops <- models <- src, and never in a circle.
- * docs/architecture.md shows the rooms.
+ * The rules of `npm run lint:imports`. In the order backend <- ops <- models <- src a folder imports only from folders to
+ * its left, and imports never form a circle. docs/architecture.md describes these folders ("rooms").
  */
 'use strict';
 
-/** A folder, and the folders above it, which it must not import. */
+/** The rule that files of the folder `name` import nothing from the folders `above`. */
 const layer = (name, above) => ({
   name: `${name.replaceAll('/', '-')}-imports-no-upper-layer`,
   comment: `${name} stands below ${above.join(', ')}.`,
@@ -26,7 +26,11 @@ module.exports = {
       name: 'no-orphans-outside-programs',
       comment: 'A file that nothing imports is dead, unless it is a program.',
       severity: 'error',
-      from: {orphan: true, path: '^(backend|ops|models|src)/', pathNot: '^src/cli/install_tensorflow/trial\\.ts$'},
+      from: {
+        orphan: true,
+        path: '^(backend|ops|models|src)/',
+        pathNot: '^src/cli/install_tensorflow/trial\\.ts$',
+      },
       to: {},
     },
     layer('backend', ['ops', 'models', 'src']),

@@ -2,7 +2,7 @@ import eslint from '@eslint/js';
 import {defineConfig, globalIgnores} from 'eslint/config';
 import tseslint from 'typescript-eslint';
 
-/** What Node gives to CommonJS and ES modules alike; `require` and its kin only where they exist. */
+/** Globals of Node in every module. CommonJS modules also have those of `commonjs`. */
 const node = {
   console: 'readonly',
   process: 'readonly',
@@ -12,7 +12,7 @@ const node = {
 };
 const commonjs = {require: 'readonly', module: 'writable', exports: 'writable', __dirname: 'readonly'};
 
-/** For values whose types are not to be had. */
+/** Allows untyped values, for files whose input has no usable types. */
 const untyped = Object.fromEntries(
   ['argument', 'assignment', 'call', 'member-access', 'return'].map((use) => [
     `@typescript-eslint/no-unsafe-${use}`,
@@ -29,19 +29,19 @@ export default defineConfig(
     languageOptions: {parserOptions: {projectService: true, tsconfigRootDir: import.meta.dirname}},
     rules: {
       '@typescript-eslint/no-unused-vars': ['error', {argsIgnorePattern: '^_', varsIgnorePattern: '^_'}],
-      // Error messages quote numbers, shapes and what should not have come.
+      // Error messages quote numbers, shapes and values that the types say cannot occur.
       '@typescript-eslint/restrict-template-expressions': [
         'error',
         {allowNumber: true, allowBoolean: true, allowArray: true, allowNever: true},
       ],
-      // tfjs-core's ops are generic in the rank of their result: an assertion is where it is said.
+      // tfjs-core's ops are generic in the rank of their result, and an assertion states the rank. The rule calls it unnecessary.
       '@typescript-eslint/no-unnecessary-type-assertion': 'off',
-      // An async function without await is how a synchronous body meets an asynchronous interface.
+      // A synchronous function that implements an asynchronous interface is `async` without `await`.
       '@typescript-eslint/require-await': 'off',
     },
   },
   {
-    // chai's assertions are expressions, and a test reads what JSON.parse gives it.
+    // chai's assertions are expressions without effect, and tests read untyped results of JSON.parse.
     files: ['test/**/*.ts'],
     rules: {
       '@typescript-eslint/no-unused-expressions': 'off',
@@ -49,7 +49,7 @@ export default defineConfig(
       ...untyped,
     },
   },
-  // The declarations of @huggingface/tokenizers do not resolve with Node's rules.
+  // TypeScript cannot resolve the declarations of @huggingface/tokenizers by Node's rules, so its values are untyped.
   {files: ['models/hf/tokenizer.ts', 'models/hf/tokenizer_file.ts'], rules: untyped},
   {files: ['**/*.js'], languageOptions: {sourceType: 'commonjs', globals: {...node, ...commonjs}}},
   {files: ['**/*.mjs'], languageOptions: {sourceType: 'module', globals: node}},

@@ -1,8 +1,11 @@
-/** Decoding end to end: plain, dense speculation and sparse verification, in turn, so that a noisy machine is noisy for all. */
+/**
+ * Times whole answers of `generate`: plain decoding, speculation with dense verification, and sparse verification. The modes take
+ * turns, so that load from other programs slows all of them alike.
+ */
 import type {GenerateOptions, GenerateStats, LanguageModel} from '../src/index.js';
 import {median, round} from './statistics.js';
 
-/** What is compared; the first is the base of every ratio. */
+/** The modes by name. Every ratio compares with `plain`. */
 const MODES: Record<string, GenerateOptions> = {
   plain: {draft: false},
   'dense, gamma adaptive': {verification: 'dense', gamma: 'adaptive'},
@@ -14,21 +17,28 @@ const MODES: Record<string, GenerateOptions> = {
 
 export interface DecodeRow {
   prompt: string;
-  /** Tokens of the prompt. */
+  /** Number of prompt tokens. */
   context: number;
   mode: string;
   tokensPerSecond: number;
-  /** Tokens a second against plain decoding, run by run. */
+  /** Median over runs of this mode's tokens per second divided by those of plain decoding in the same run. */
   timesPlain: number;
+  /** Accepted drafted tokens / drafted tokens. */
   acceptance: number;
   acceptedPerRound: number;
   kvReduction: number;
   msPerRound: number;
-  /** Share of the decoding time by phase; `host` is what is left: reading tokens, text, the event loop, and preparing rounds (once). */
+  /**
+   * Share of the decoding time by phase. `host` is the remainder: reading tokens, making text, the event loop, and
+   * recording captures, which happens once for each kind of round.
+   */
   share: Record<'draft' | 'select' | 'verify' | 'accept' | 'host', number>;
 }
 
-/** @throws Error unless plain decoding, dense speculation and sparse verification with p = 1 write the same tokens */
+/**
+ * Checks that greedy plain decoding, dense verification and sparse verification with p = 1 write the same tokens.
+ * @throws Error naming the options and the prompt that wrote other tokens
+ */
 export async function refcheckDecode(lm: LanguageModel, prompts: Record<string, string>): Promise<void> {
   for (const [name, prompt] of Object.entries(prompts)) {
     const expected = await lm.generate(prompt, {maxNewTokens: 64, draft: false});
@@ -46,6 +56,11 @@ export async function refcheckDecode(lm: LanguageModel, prompts: Record<string, 
   }
 }
 
+/**
+ * Decodes after every prompt in every mode.
+ * @param tokens new tokens of one run
+ * @param runs timed runs of each mode, after one run that is not counted
+ */
 export async function benchDecode(
   lm: LanguageModel,
   prompts: Record<string, string>,

@@ -1,6 +1,6 @@
 /**
- * What a call of an op costs besides its work, on tensors so small that there is none: through our own backend, and as a custom op through
- * TensorFlow's eager runtime (TFE), where tfjs-node is installed.
+ * Times the overhead of calling an op, with tensors so small that the arithmetic takes no time. It measures the backend
+ * `specattn` and, where tfjs-node is installed, the same kernels as custom ops of TensorFlow's eager runtime.
  */
 import * as tf from '@tensorflow/tfjs-core';
 
@@ -17,7 +17,7 @@ export interface DispatchRow {
   opsPerUs: number;
 }
 
-/** On the current backend. */
+/** Checks and times ops on the current TensorFlow.js backend; `backend` is the name that the table shows. */
 function dispatch(backend: string): DispatchRow[] {
   const [x, weight, norm] = [tf.tensor2d([[1, 2]]), tf.ones([2, 2]), tf.ones([2])];
   const [rows, position] = [tf.ones<tf.Rank.R3>([1, 1, 2]), tf.tensor1d([0], 'int32')];
@@ -50,7 +50,10 @@ function dispatch(backend: string): DispatchRow[] {
   return table;
 }
 
-/** Leaves the current backend as it was. */
+/**
+ * Times ops on the current native backend and on `tensorflow`, where there are these. Restores the current backend
+ * afterwards.
+ */
 export async function benchDispatch(): Promise<DispatchRow[]> {
   const before = tf.getBackend();
   const native = nativeBackend();

@@ -1,6 +1,7 @@
 /**
- * `npm run bench [-- --tokens N --runs N --contexts N,... --json]`: refcheck, then timings, on the embedded pair. The tables go to standard error, one JSON
- * object to standard output.
+ * `npm run bench [-- --tokens N --runs N --contexts N,... --json]` times kernels, the overhead of calling an op, and
+ * decoding with the embedded pair, after it has compared results with references (refcheck). Tables go to standard
+ * error, one JSON object to standard output.
  */
 import {readFileSync} from 'node:fs';
 import * as path from 'node:path';
@@ -26,7 +27,11 @@ const passage = (number: number) =>
 
 const PROMPTS = {short: 'The captain looked at the sea and', long: passage(2).slice(0, 6500)};
 
-/** Beginnings of the passages, of as many tokens as asked for. */
+/**
+ * For each number in `contexts`, a prompt of this many tokens from the passages.
+ * @param tokens new tokens that the context must still have room for
+ * @throws Error if a number is not whole, below 2 or above what the passages and the context allow
+ */
 function promptsOf(lm: LanguageModel, contexts: number[], tokens: number): Record<string, string> {
   const ids = lm.tokenizer.encode([1, 2, 3].map(passage).join('\n'));
   const most = Math.min(ids.length, lm.contextLength - tokens);
@@ -68,7 +73,7 @@ async function main(): Promise<void> {
 
   show('machine', machine());
   if (!json) {
-    // console.table writes to standard output, which is the JSON's.
+    // console.table would write to standard output, which is for the JSON object alone.
     const {Console} = await import('node:console');
     const table = new Console(process.stderr);
     table.table(kernels);

@@ -1,4 +1,7 @@
-/** The kernels that decide, checked against float64 and then timed against what this machine's memory and units can do. */
+/**
+ * Checks and times the kernels that most of a decoding step's time goes to. Each row gives operations and bytes per second, to be
+ * compared with what the processor and its memory can do.
+ */
 import * as tf from '@tensorflow/tfjs-core';
 
 import {
@@ -17,13 +20,15 @@ import {round, time} from './statistics.js';
 export interface KernelRow {
   kernel: string;
   shape: string;
+  /** Median microseconds of one call. */
   us: number;
+  /** Operations per second, in 10^9. */
   gflops?: number;
-  /** Of weights or keys and values, each read once. */
+  /** Bytes of weights, or of keys and values, per second in 10^9; each is counted as read once. */
   gigabytesPerSecond?: number;
 }
 
-/** A tensor stored as bfloat16, as weights and caches are, and its values. */
+/** A random tensor stored as bfloat16, like the weights and caches of a model. */
 function half(shape: number[]): tf.Tensor {
   const native = nativeBackend()!;
   const values = tf.tidy(() => tf.randomNormal(shape).dataSync());
@@ -31,6 +36,7 @@ function half(shape: number[]): tf.Tensor {
   return tf.engine().makeTensorFromTensorInfo(info) as tf.Tensor;
 }
 
+/** @throws Error unless every element of `got` is within `tolerance` of `expected` */
 function close(what: string, got: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number): void {
   for (let i = 0; i < expected.length; i++)
     if (!(Math.abs(got[i] - expected[i]) <= tolerance))
@@ -39,7 +45,7 @@ function close(what: string, got: ArrayLike<number>, expected: ArrayLike<number>
       );
 }
 
-/** rows × [N,K] weights in bfloat16: the layers of the embedded verifier, and one of Llama-2-7B's width. */
+/** The product of [rows,k] activations and [n,k] bfloat16 weights, checked against float64. */
 function matMul(rows: number, n: number, k: number): KernelRow {
   const a = tf.randomNormal([rows, k]);
   const b = half([n, k]);
@@ -61,7 +67,7 @@ function matMul(rows: number, n: number, k: number): KernelRow {
   };
 }
 
-/** The same with a norm before and a gate after it, in one launch. */
+/** Linear: RMSNorm, the product and SwiGLU in one launch, checked against the three ops one by one. */
 function gatedLinear(rows: number, n: number, k: number): KernelRow {
   const [x, norm] = [tf.randomNormal([rows, k]), tf.ones([k])];
   const weight = half([n, k]);
@@ -80,14 +86,14 @@ function gatedLinear(rows: number, n: number, k: number): KernelRow {
   };
 }
 
-/** A block's dense attention against sparse attention with a share of the keys kept, at the embedded verifier's shape. */
+/** Dense attention of a block, and sparse attention over shares of the keys, at the embedded verifier's shape. */
 function attention(rows: number, context: number): KernelRow[] {
-  const [heads, groups, size] = [5, 5, 64];
+  const [heads, kvHeads, size] = [5, 5, 64];
   const q = tf.randomNormal([rows, heads, size]) as tf.Tensor3D;
-  const [k, v] = [half([groups, context, size]), half([groups, context, size])] as tf.Tensor3D[];
+  const [k, v] = [half([kvHeads, context, size]), half([kvHeads, context, size])] as tf.Tensor3D[];
   const position = tf.tensor1d([context - rows], 'int32');
   const flops = 4 * rows * heads * context * size;
-  const bytes = 2 * 2 * groups * context * size;
+  const bytes = 2 * 2 * kvHeads * context * size;
   const dense = causalAttention(q, k, v, position);
   const denseMs = time(() => tf.dispose(causalAttention(q, k, v, position)), 10);
   const result: KernelRow[] = [
@@ -132,7 +138,7 @@ function attention(rows: number, context: number): KernelRow[] {
   return result;
 }
 
-/** The nucleus of rows of attention, beside a sort of the same weights and nothing else. */
+/** NucleusMask on rows of attention weights, and a plain sort of the same weights to compare with. */
 function mask(rows: number, keys: number): KernelRow[] {
   const weights = tf.tidy(() => tf.softmax(tf.mul(tf.randomNormal([rows, keys]), 3)) as tf.Tensor2D);
   const at = tf.tensor1d([keys - 1], 'int32');
@@ -157,15 +163,18 @@ function mask(rows: number, keys: number): KernelRow[] {
   ];
 }
 
-/** The selection of a round of four drafted tokens: by draft layers, and by a mixture of heads that looks back. */
+/**
+ * NucleusSelect for a round of four drafted tokens: with sets that each take one draft layer, and with sets that mix
+ * draft heads and the attention history.
+ */
 function select(context: number): KernelRow[] {
   const position = tf.tensor1d([context - 5], 'int32');
   const rowsOf = (rows: number) =>
     tf.tidy(() => tf.softmax(tf.mul(tf.randomNormal([rows, context]), 3)) as tf.Tensor2D);
-  const measure = (shape: string, sources: number, mix: tf.Tensor2D, fixed?: tf.Tensor2D): KernelRow => {
+  const measure = (shape: string, sources: number, mix: tf.Tensor2D, history?: tf.Tensor2D): KernelRow => {
     const steps = Array.from({length: 4}, () => rowsOf(sources));
     const p = tf.fill<tf.Rank.R1>([mix.shape[0]], 0.95);
-    const run = () => nucleusSelect(steps, mix, p, position, {sinks: 4, recent: 16, fixed});
+    const run = () => nucleusSelect(steps, mix, p, position, {sinks: 4, recent: 16, fixed: history});
     const first = run();
     const counts = first.counts.dataSync();
     if (!counts.every((count) => count > 0 && count < context))
@@ -174,7 +183,7 @@ function select(context: number): KernelRow[] {
     tf.dispose([...steps, mix, p, first.keys, first.bits, first.counts, first.kept]);
     return {kernel: 'NucleusSelect', shape, us: round(ms * 1e3)};
   };
-  const fixed = rowsOf(6);
+  const history = rowsOf(6);
   const mixed = tf.tidy(() =>
     tf.concat2d([tf.fill([6, 20], 0.03), tf.mul(tf.eye(6), 0.4) as tf.Tensor2D], 1),
   );
@@ -184,12 +193,13 @@ function select(context: number): KernelRow[] {
       4,
       tf.tidy(() => tf.slice(tf.eye(4), [0, 0], [3, 4])),
     ),
-    measure(`6 sets of 20 heads and their own x 4 steps x ${context} keys`, 20, mixed, fixed),
+    measure(`6 sets of 20 heads and their own x 4 steps x ${context} keys`, 20, mixed, history),
   ];
-  tf.dispose([position, fixed]);
+  tf.dispose([position, history]);
   return rows;
 }
 
+/** Needs the native backend to be the current one. */
 export function benchKernels(): KernelRow[] {
   return [
     ...[1, 2, 5, 64].flatMap((rows) => [

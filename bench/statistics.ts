@@ -1,4 +1,4 @@
-/** Medians, and what machine this is: every figure is printed with both. */
+/** Medians, timing by the host's clock, and a description of the machine. All benches use them. */
 import {cpus, totalmem} from 'node:os';
 
 import {describeDevices} from '../src/index.js';
@@ -9,7 +9,7 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-/** Milliseconds of one call: the median of `runs` averages over `calls` each, after a warm-up. */
+/** Milliseconds of one call: the median over `runs` of the average over `calls`. As many calls warm up and are not counted. */
 export function time(call: () => void, calls: number, runs = 9): number {
   for (let i = 0; i < calls; i++) call();
   const samples = Array.from({length: runs}, () => {
@@ -20,6 +20,7 @@ export function time(call: () => void, calls: number, runs = 9): number {
   return median(samples);
 }
 
+/** The machine that the figures hold for. */
 export function machine() {
   const {device, devices} = describeDevices();
   return {
@@ -31,6 +32,7 @@ export function machine() {
   };
 }
 
+/** Rounds to significant digits. */
 export function round(value: number, digits = 3): number {
   return Number(value.toPrecision(digits));
 }

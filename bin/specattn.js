@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 'use strict';
 
+// The command `specattn`: starts the compiled program, and says what to do where dist/ is missing.
+
 const {existsSync} = require('node:fs');
 const path = require('node:path');
 

@@ -1,4 +1,4 @@
-// Exports the embedded draft as a model.json folder and runs it as any TensorFlow.js graph model.
+// Exports the embedded draft as a model.json folder, then loads and runs it like any other TensorFlow.js graph model.
 // Run: npm run build && node dist/examples/graph_model.js
 import {mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
@@ -13,7 +13,8 @@ async function main(): Promise<void> {
     await specattn.exportModel(path.join(__dirname, '..', '..', 'models', 'pretrained', 'draft'), folder);
     const model = await loadGraphModel(specattn.fileSystem(folder));
     const logits = tf.tidy(() => {
-      // Inputs: tokens [T], the position of the first, and for each of the 4 layers caches [key/value heads, capacity, head size].
+      // Inputs: tokens [T], the position of the first token, and key and value caches [KV heads, capacity, head size]
+      // of each of 4 layers.
       const inputs: tf.NamedTensorMap = {
         tokens: tf.tensor1d([0, 284, 557], 'int32'),
         position: tf.tensor1d([0], 'int32'),

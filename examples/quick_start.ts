@@ -1,4 +1,5 @@
-// Continues a sentence with the embedded pair. Run: npm run build && node dist/examples/quick_start.js
+// Continues a sentence with the embedded pair of models.
+// Run: npm run build && node dist/examples/quick_start.js
 import * as specattn from 'specattn';
 
 async function main(): Promise<void> {

@@ -1,4 +1,5 @@
-// Streams a text and stops it after a third of a second. Run: npm run build && node dist/examples/stream.js [PROMPT]
+// Prints a text piece by piece while it is written, and ends it after a third of a second.
+// Run: npm run build && node dist/examples/stream.js [PROMPT]
 import * as specattn from 'specattn';
 
 async function main(): Promise<void> {

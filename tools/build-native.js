@@ -1,8 +1,10 @@
 // Builds the native device (CMakeLists.txt -> build/Release/specattn.node). Run by `npm install` and `npm run build:native`.
 //
-// The package works without it, on the composed ops, so an install never fails here: without cmake or a compiler, or
-// on a compile error, it says so in one line and exits 0. With --strict (CI) it exits 1 and prints the end of the log. With --sanitize it
-// builds for `npm run test:asan` alone (build/asan).
+// The package works without the native device, on the composed fallbacks, so a failed build must not fail an install:
+// where cmake or a compiler is missing, or on a compile error, the script says so in one line and exits 0.
+//
+//   --strict     for continuous integration: a failed build prints the end of the log and exits 1
+//   --sanitize   builds with sanitizers into build/asan, for `npm run test:asan`
 'use strict';
 
 const {spawnSync} = require('node:child_process');
@@ -11,7 +13,7 @@ const os = require('node:os');
 const path = require('node:path');
 
 const ROOT = path.join(__dirname, '..');
-/** With --sanitize alone: the package does without. */
+/** Loaded only with --sanitize. The published package does not contain sanitizers.js. */
 const sanitizers = process.argv.includes('--sanitize') ? require('./sanitizers.js') : undefined;
 const BUILD = sanitizers?.BUILD ?? path.join(ROOT, 'build');
 const LOG = path.join(BUILD, 'build.log');
@@ -19,11 +21,14 @@ const CUDA_LOG = path.join(BUILD, 'build-cuda.log');
 const ADDON = path.join(BUILD, 'Release', 'specattn.node');
 const OLDEST_CMAKE = [3, 18];
 const HOW_TO_INSTALL = `Install g++ 11 and cmake ${OLDEST_CMAKE.join('.')} or newer, then `;
-// Here the package is the project itself, which `npm rebuild NAME` does not reach, or a dependency of another.
+// `npm rebuild specattn` works only where the package is a dependency, not in its own clone.
 const INSTALLED = path.basename(path.dirname(ROOT)) === 'node_modules';
 const REBUILD = INSTALLED ? 'npm rebuild specattn' : 'npm run build:native';
 
-/** Why the native device cannot be built, in words that fit between parentheses, and what to do about it. */
+/**
+ * The native device cannot be built. `reason` is printed between parentheses; `remedy` begins the sentence that says
+ * how to try again.
+ */
 class NotBuilt extends Error {
   constructor(reason, remedy = '') {
     super(reason);
@@ -31,7 +36,7 @@ class NotBuilt extends Error {
   }
 }
 
-/** What `command` prints, or undefined if it cannot be run. */
+/** What `command` prints on standard output; undefined if it cannot be run or fails. */
 function outputOf(command, args) {
   const {status, stdout} = spawnSync(command, args, {encoding: 'utf8', windowsHide: true});
   return status === 0 ? stdout : undefined;
@@ -79,21 +84,21 @@ function configure(headers, cuda, cudaFailed) {
   args.push(`-DSPECATTN_CUDA=${cuda ? 'ON' : 'OFF'}`, `-DSPECATTN_CUDA_FAILED=${cudaFailed ? 'ON' : 'OFF'}`);
   if (sanitizers) args.push('-DSPECATTN_SANITIZE=ON', `-DSPECATTN_ISAS=${sanitizers.widestInstructionSet()}`);
   if (run('cmake', args)) return;
-  // A cache made by another compiler, generator or folder (a moved checkout) is refused: once more from nothing.
+  // CMake refuses a cache from another compiler, generator or folder (a moved clone). Configure again without the cache.
   fs.rmSync(path.join(BUILD, 'CMakeCache.txt'), {force: true});
   fs.rmSync(path.join(BUILD, 'CMakeFiles'), {recursive: true, force: true});
   if (!run('cmake', args)) throw new NotBuilt(`cmake could not configure: ${firstError()}`);
 }
 
 function compile() {
-  const gibibytes = os.totalmem() / 2 ** 30; // about one a compiler
+  const gibibytes = os.totalmem() / 2 ** 30; // a compiler process takes about one GiB
   const jobs = Math.max(1, Math.min(os.availableParallelism(), Math.floor(gibibytes)));
   if (run('cmake', ['--build', BUILD, '--config', 'Release', '--parallel', String(jobs)])) return;
-  fs.rmSync(ADDON, {force: true}); // an older one would not match the sources
+  fs.rmSync(ADDON, {force: true}); // an addon from an earlier build would not match the sources
   throw new NotBuilt(`the build failed: ${firstError()}`);
 }
 
-/** The addon is loaded in a process of its own, so that a broken one cannot take the install with it. */
+/** Loads the addon in another process, so that an addon which crashes does not crash the install. */
 function checkAddon() {
   const env = sanitizers?.environment() ?? process.env;
   if (run(process.execPath, ['-e', 'require(process.argv[1])', ADDON], env)) return;
@@ -107,16 +112,16 @@ function build(headers, {cuda, cudaFailed}) {
   checkAddon();
 }
 
-/** Whether cmake found a CUDA compiler, or was told of one: the log says so. */
+/** Whether the log says that cmake found a CUDA compiler or was told to use one. */
 function triedCuda() {
   return /CUDA compiler|CUDA object|CMAKE_CUDA_COMPILER/.test(fs.readFileSync(LOG, 'utf8'));
 }
 
-/** The first line of the log that tells of an error, and where the rest is. */
+/** The first line of the log that mentions an error, followed by the log's path. */
 function firstError() {
   const lines = fs.readFileSync(LOG, 'utf8').split('\n');
   const at = lines.findIndex((line) => /\berror\b/i.test(line));
-  // CMake puts its message on the lines after "CMake Error at FILE:LINE:"
+  // CMake prints its message on the lines after "CMake Error at FILE:LINE:".
   const message = at < 0 ? '' : /^CMake Error/.test(lines[at]) ? `${lines[at]} ${lines[at + 1]}` : lines[at];
   const where = `see ${path.relative(process.cwd(), LOG)}`;
   return message ? `${message.replace(/\s+/g, ' ').trim()}; ${where}` : where;
@@ -139,14 +144,14 @@ function main() {
       build(headers, {cuda: !sanitizers});
     } catch (error) {
       if (strict || !triedCuda()) throw error;
-      // A compiler that nvcc does not know, a toolkit without its parts: no reason to go without the CPU device.
+      // The CUDA part can fail alone, for example because nvcc refuses the compiler. The CPU device is still worth building.
       fs.renameSync(LOG, CUDA_LOG);
       const message = error.message.replace(path.basename(LOG), path.basename(CUDA_LOG));
       console.error(`specattn: CUDA device not built (${message}); building without it.`);
       build(headers, {cuda: false, cudaFailed: true});
     }
   } catch (error) {
-    // Not only NotBuilt: a read-only folder, for one, must not fail the install either.
+    // Other errors than NotBuilt, such as that of a read-only folder, must not fail an install either.
     const left = fs.existsSync(ADDON)
       ? 'keeping the one built before'
       : 'running on the composed ops of tfjs-backend-cpu';

@@ -1,4 +1,5 @@
-// Formats the native sources with clang-format (style: .clang-format); with --check only says which are not formatted.
+// Formats all sources of cuda/ with clang-format, in the style of .clang-format. With --check it changes nothing and
+// fails if a file is not formatted.
 'use strict';
 
 const {spawnSync} = require('node:child_process');

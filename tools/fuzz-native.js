@@ -1,6 +1,6 @@
-// Coverage-guided fuzzing of launches (cuda/fuzz/launch_descriptors.cc) by libFuzzer, which comes with clang: Debian's packages clang and
-// libclang-rt-14-dev. Run by `npm run test:fuzz:native -- --seconds 60`; skipped, with a reason, where there is no clang++. Ends with
-// `N passed, N failed`.
+// `npm run test:fuzz:native -- --seconds 60` feeds launch descriptors to the CPU device under sanitizers, guided by
+// coverage (cuda/fuzz/launch_descriptors.cc). It needs clang with libFuzzer (on Debian the packages clang and
+// libclang-rt-14-dev); without them it prints the reason and does nothing. Its last line is `N passed, N failed`.
 'use strict';
 
 const {spawn, spawnSync} = require('node:child_process');
@@ -15,9 +15,13 @@ const CUDA = path.join(ROOT, 'cuda');
 const BUILD = path.join(ROOT, 'build', 'fuzz');
 const PROGRAM = path.join(BUILD, 'launch_descriptors');
 const CORPUS = path.join(BUILD, 'corpus');
-/** What a launch of a few kilobytes takes; more is a hang. */
+/**
+ * Limits of libFuzzer: a descriptor has at most 4 KiB, and a launch that takes longer or needs more memory counts as a
+ * failure.
+ */
 const LIMITS = ['-timeout=10', '-rss_limit_mb=4096', '-malloc_limit_mb=2048', '-max_len=4096'];
-const ISA = widestInstructionSet() === 'baseline' ? 'baseline' : 'avx2'; // compact.h has g++'s AVX-512 alone
+// Never avx512: the AVX-512 code of cuda/cpu/compact.h is written for g++.
+const ISA = widestInstructionSet() === 'baseline' ? 'baseline' : 'avx2';
 const FLAGS = [
   '-std=gnu++17',
   '-O1',
@@ -37,7 +41,7 @@ const seconds = (text) => {
   return Number(text);
 };
 
-/** Why it cannot run here; undefined where it can. */
+/** Why this machine cannot run the test; undefined if it can. */
 function missing(compiler) {
   if (spawnSync(compiler, ['--version']).status !== 0) return `there is no ${compiler}`;
   const source = 'extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }';
@@ -58,7 +62,10 @@ function sources() {
   return [...kernels.map((name) => `kernels/${name}`), ...others, 'fuzz/launch_descriptors.cc'];
 }
 
-/** Compiles what changed since, several files at a time. */
+/**
+ * Compiles the sources that changed since the last build, one process for each core, and links the program. A changed
+ * header recompiles all.
+ */
 async function build(compiler) {
   fs.mkdirSync(BUILD, {recursive: true});
   const headers = fs.readdirSync(CUDA, {recursive: true}).filter((name) => /\.(h|def)$/.test(name));
@@ -86,7 +93,10 @@ function run(command, args) {
   });
 }
 
-/** Where a case that failed was kept is told by libFuzzer. */
+/**
+ * Runs the program and prints how many launches it made. The output of a failed run names the file in which libFuzzer
+ * kept the case.
+ */
 function fuzz({seconds, seed}) {
   require('../dist/test/fuzz/seeds.js').writeSeeds(CORPUS);
   const limits = [...LIMITS, `-max_total_time=${seconds}`, `-seed=${seed}`, `-artifact_prefix=${BUILD}/`];

@@ -1,5 +1,6 @@
-// Mocha's spec reporter, closed by one plain line that tools can read: `12 passed, 0 failed, 1 skipped`. The same line goes
-// to build/test-result.txt, for `.ci/run`, since the coverage table follows it on the terminal; `--reporter-option result=FILE` names another.
+// Mocha's spec reporter with one more line at the end that programs can read: `12 passed, 0 failed, 1 skipped`. The
+// line is also written to build/test-result.txt (or to FILE with `--reporter-option result=FILE`), because on the
+// terminal a coverage table follows. `.ci/run` reads that file.
 'use strict';
 
 const fs = require('node:fs');

@@ -1,6 +1,8 @@
-// Executes the notebooks of examples/ without a browser: `npm run test:notebooks [-- FILE...]`. A cell that fails fails the command.
-// It needs Jupyter's nbconvert and client, and tslab in a folder of its own, for it brings an older `tsc` that would take the place of ours:
-// `npm install --prefix build/notebooks tslab@1.0.22`. Where one of them is not there it says so.
+// `npm run test:notebooks [-- FILE...]` executes the notebooks of examples/ without a browser and fails if a cell fails.
+//
+// It needs Jupyter's nbconvert and client, and tslab from `npm install --prefix build/notebooks tslab@1.0.22`. tslab
+// has a folder of its own because its older `tsc` would replace the project's. Where a requirement is missing, the
+// script says so and executes nothing.
 'use strict';
 
 const {execFileSync, spawnSync} = require('node:child_process');
@@ -12,10 +14,10 @@ const ROOT = path.join(__dirname, '..');
 const EXAMPLES = path.join(ROOT, 'examples');
 const TSLAB = path.join(ROOT, 'build', 'notebooks', 'node_modules');
 const KERNEL = path.join(TSLAB, 'tslab', 'bin', 'tslab');
-/** Seconds of a cell. */
+/** Most seconds that a cell may run. */
 const CELL_SECONDS = 120;
 
-/** Why notebooks cannot be executed here; undefined where they can. */
+/** Why this machine cannot execute notebooks; undefined if it can. */
 function missing() {
   try {
     execFileSync('jupyter', ['nbconvert', '--version'], {stdio: 'ignore'});
@@ -28,7 +30,10 @@ function missing() {
   return undefined;
 }
 
-/** A folder like a user's: the notebooks, with this package and tslab installed beside them, and the kernel where Jupyter finds it. */
+/**
+ * Makes a temporary folder like that of a user: the notebooks, this package and tslab in node_modules, and a kernel
+ * description for Jupyter. Returns its path.
+ */
 function makeFolder(files) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'specattn-notebooks-'));
   const modules = path.join(folder, 'node_modules');
@@ -47,6 +52,7 @@ function makeFolder(files) {
   return folder;
 }
 
+/** Executes a notebook in place, with nbconvert. */
 function nbconvert(folder, name, options) {
   const args = ['nbconvert', '--to', 'notebook', '--execute', '--inplace', ...options, name];
   args.push(`--ExecutePreprocessor.timeout=${CELL_SECONDS}`);
@@ -54,7 +60,7 @@ function nbconvert(folder, name, options) {
   return spawnSync('jupyter', args, {cwd: folder, encoding: 'utf8', env});
 }
 
-/** What a notebook's cells said on standard error, and their errors. */
+/** What the cells of a notebook wrote to standard error, and their errors. */
 function complaints({cells}) {
   const outputs = cells.flatMap((cell) => cell.outputs ?? []);
   const words = ({name, text, ename, evalue}) =>
@@ -64,16 +70,20 @@ function complaints({cells}) {
 
 const read = (folder, name) => JSON.parse(fs.readFileSync(path.join(folder, name), 'utf8'));
 
-/** Throws with the failed cell's words. */
+/**
+ * Executes a notebook and returns its number of code cells.
+ * @throws Error with the messages of a cell that failed, or if a cell that should show something shows nothing
+ */
 function execute(folder, name) {
   const {status, stderr} = nbconvert(folder, name, []);
   if (status !== 0) {
-    // nbconvert keeps the compiler's messages in the notebook, which it does not write when a cell fails: once more, to read them.
+    // The compiler's messages are outputs in the notebook, which nbconvert does not write when a cell fails. With
+    // --allow-errors it does.
     nbconvert(folder, name, ['--allow-errors']);
     const failed = stderr.slice(Math.max(0, stderr.indexOf('CellExecutionError: ')));
     throw new Error(`${name} failed: ${failed}${complaints(read(folder, name))}`);
   }
-  // A cell that is to show something and does not was not run; tslab does not count what it runs.
+  // tslab does not number the cells that it has run, so a missing output is the only sign that a cell was not run.
   const {cells} = read(folder, name);
   const code = cells.filter(({cell_type: type}) => type === 'code');
   code.forEach(({source, outputs}, i) => {

@@ -1,5 +1,6 @@
-// Runs the kernels' tests, and made-up launches, in a build with sanitizers: an access out of bounds or undefined behaviour ends the process
-// with a report. Run by `npm run test:asan`; `-- --seed N` makes the same launches each time. Ends with `N passed, N failed`.
+// `npm run test:asan` runs the tests of the kernels, and random launches, on an addon with sanitizers. An access out of
+// bounds or undefined behaviour ends the process with a report. `-- --seed N` repeats the same random launches. The
+// last line is `N passed, N failed`.
 'use strict';
 
 const {spawnSync} = require('node:child_process');
@@ -9,18 +10,22 @@ const sanitizers = require('./sanitizers.js');
 
 const ROOT = path.join(__dirname, '..');
 const RESULT = path.join(sanitizers.BUILD, 'test-result.txt');
-/** Tests of kernels and of the addon. Those that start other processes, or load another addon, are left out. */
+/** Tests of the kernels and of the addon. Tests that start other processes or load another addon are left out. */
 const TESTS = ['ops/*', 'backend/capture', 'backend/empty', 'backend/kernels_*', 'backend/temporaries'];
 TESTS.push('backend/launch_descriptor', 'backend/upload_file', 'decoding/memory');
-/** Suites of other backends, and long runs of the embedded pair: the tiny one takes the same way. */
+/**
+ * Titles of tests to leave out: other backends, and long runs of the embedded pair, since the tiny pair runs the same
+ * native code.
+ */
 const LEFT_OUT = 'on (cpu|wasm|tensorflow)|memory of the embedded pair|caches that no memory holds';
+/** Targets of test/fuzz, and the number of random cases of each. */
 const TARGETS = {launches: 100_000, 'native device': 5_000};
 
 function run(args, options = {}) {
   return spawnSync(process.execPath, args, {cwd: ROOT, stdio: 'inherit', ...options});
 }
 
-/** From `12 passed, 1 failed`; what printed no such line failed as a whole. */
+/** The counts in `12 passed, 1 failed`. A text without such a line counts as one failure. */
 function counts(text) {
   const [, passed, failed] = /(\d+) passed, (\d+) failed/.exec(text ?? '') ?? [0, 0, 1];
   return {passed: Number(passed), failed: Number(failed)};
@@ -41,7 +46,7 @@ function runTests(env) {
   ];
   const {status, signal} = run([mocha, ...options, ...files], {env});
   const found = counts(fs.existsSync(RESULT) ? fs.readFileSync(RESULT, 'utf8') : '');
-  if (status !== 0 && found.failed === 0) found.failed = 1; // it ended after its tests
+  if (status !== 0 && found.failed === 0) found.failed = 1; // the process failed after its last test
   if (signal) console.error(`the tests ended by ${signal}`);
   return found;
 }

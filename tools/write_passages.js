@@ -1,6 +1,7 @@
 /**
- * Writes test/data/passage_*.txt: book prose by the embedded verifier itself, seeded, so that tests and calibration have long text of
- * no author's. `node tools/write_passages.js` after a build.
+ * `node tools/write_passages.js` (after a build) writes test/data/passage_*.txt: prose in the style of old books, which
+ * the embedded verifier generates from fixed seeds. Tests, benches and calibration need long texts, and these have no
+ * human author.
  */
 'use strict';
 

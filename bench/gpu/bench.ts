@@ -1,4 +1,4 @@
-/** What every section works with: sizes, the timer, the report, the models, and tensors made on the device. */
+/** The context of a GPU bench: problem sizes, the timer, the report, models of random weights, and tensors made on the device. */
 import * as tf from '@tensorflow/tfjs-core';
 
 import type {LlamaConfig} from '../../models/hf/config.js';
@@ -8,20 +8,29 @@ import type {SpecAttnBackend} from '../../backend/index.js';
 import type {Report} from './report.js';
 import {Timer} from './timer.js';
 
+/** Problem sizes of the sections. Each section measures every size in its list. */
 export interface Sizes {
+  /** Size of the buffer that the section `bandwidth` reads. */
   bandwidthBytes: number;
+  /** Keys in a row of attention weights. */
   maskKeys: number[];
+  /** Keys in the cache of one attention layer. */
   attentionKeys: number[];
-  /** Contexts of a step. */
+  /** Context lengths of a step. */
   stepKeys: number[];
+  /** Context lengths of a round. */
   roundKeys: number[];
+  /** Prompt lengths. */
   prefillTokens: number[];
+  /** See {@link TimerOptions}. */
   flushBytes: number;
+  /** See {@link TimerOptions}. */
   coverBytes: number;
-  /** Characters of the prompt that the embedded pair continues in the refcheck. */
+  /** Length in characters of the prompt that the embedded pair continues in the reference check. */
   refcheckText: number;
 }
 
+/** Sizes for a data-centre GPU. */
 export const SIZES: Sizes = {
   bandwidthBytes: 2 ** 30,
   maskKeys: [512, 2048, 8192, 32768, 131072],
@@ -34,7 +43,7 @@ export const SIZES: Sizes = {
   refcheckText: 3000,
 };
 
-/** `--small`: shows that the bench runs, on any device; the times mean nothing. */
+/** Sizes for `--small`, which tests on any device that the bench runs. Times at these sizes mean nothing. */
 export const SMALL: Sizes = {
   bandwidthBytes: 2 ** 20,
   maskKeys: [64, 512],
@@ -47,19 +56,22 @@ export const SMALL: Sizes = {
   refcheckText: 200,
 };
 
-/** Uniform numbers have a standard deviation of 1 over this range. */
+/** Uniform numbers in [-UNIT, UNIT) have a standard deviation of 1. */
 export const UNIT = Math.sqrt(3);
-/** Bytes of a cache's element. */
+/** Bytes of one cache element (bfloat16). */
 export const HALF = 2;
-/** Drafted tokens of a round, and the rows that its verification has. */
+/** Number of tokens that the draft proposes in a round. */
 export const GAMMA = 4;
+/** Number of rows that the verifier checks in a round. */
 export const BLOCK = GAMMA + 1;
 
+/** A model's shape and the name that it has in row ids. */
 export interface NamedConfig {
   name: string;
   config: LlamaConfig;
 }
 
+/** Shared by all sections. Owns the timer's buffer and the models until `dispose()`. */
 export class Bench {
   readonly timer: Timer;
   private readonly models = new Map<string, Llama>();
@@ -70,13 +82,13 @@ export class Bench {
     readonly report: Report,
     readonly sizes: Sizes,
     runs: number,
-    /** The larger model first: the verifier; then its draft, if there is one. */
+    /** The verifier, optionally followed by its draft. */
     readonly configs: NamedConfig[],
   ) {
     this.timer = new Timer(backend, {...sizes, runs});
   }
 
-  /** A model of random weights, made once. */
+  /** The model of random weights for this config. It is made at the first call and owned by this object. */
   model({name, config}: NamedConfig): Llama {
     let model = this.models.get(name);
     if (!model) {
@@ -86,12 +98,12 @@ export class Bench {
     return model;
   }
 
-  /** Random numbers of standard deviation 1 (or `scale` / UNIT), the caller's to dispose of. */
+  /** Uniform random numbers in [-scale, scale), by default of standard deviation 1. The caller disposes of the tensor. */
   random<T extends tf.Tensor>(shape: number[], storage: FloatStorage = 'float32', scale = UNIT): T {
     return makeRandom(shape, storage, this.seed++, scale) as T;
   }
 
-  /** Rows of weights as softmax leaves them: most of the mass on a small part of the keys. */
+  /** Attention weights [rows, keys] with most of their mass on a small part of the keys: the softmax of scores in [-6, 6). */
   softmaxRows(rows: number, keys: number): tf.Tensor2D {
     const scores = this.random<tf.Tensor2D>([rows, keys], 'float32', 6);
     const weights = tf.softmax(scores);
@@ -99,19 +111,19 @@ export class Bench {
     return weights;
   }
 
-  /** `count` different tensors, or lists of them. */
+  /** Makes as many inputs of `bytes` each as a timing rotates over ({@link Timer.copies}). */
   copies<T>(bytes: number, make: () => T): T[] {
     return Array.from({length: this.timer.copies(bytes)}, make);
   }
 
-  /** A model's caches with `keys` random keys. */
+  /** Caches of `model` in which every one of the `capacity` positions holds random keys and values. */
   filledCache(model: Llama, capacity: number): tf.Tensor3D[] {
     const cache = model.newCache(capacity);
     for (const tensor of cache) this.backend.launch('Random', [], [tensor], [this.seed++, UNIT]);
     return cache;
   }
 
-  /** Between sections: memory that no tensor holds goes back to the device. */
+  /** Returns memory that no tensor uses from the allocator to the device, so that one section does not limit the next. */
   trim(): void {
     this.backend.synchronize();
     this.backend.device.trim();
@@ -129,15 +141,19 @@ export class Bench {
   }
 }
 
+/** int32 [1]: a position, as the ops take it. */
 export const position = (at: number): tf.Tensor1D => tf.tensor1d([at], 'int32');
 
-/** Bytes of the weights that one forward reads: all but the embedding, of which it reads a row a token. */
+/**
+ * Bytes of the weights that one step reads. An embedding counts only where it is also the head (tied): of a separate
+ * embedding a step reads one row per token.
+ */
 export function weightBytes(model: Llama): number {
   const {tieWordEmbeddings, vocabSize, hiddenSize} = model.config;
   return model.numBytes - (tieWordEmbeddings ? 0 : vocabSize * hiddenSize * model.cacheBytesPerElement);
 }
 
-/** Bytes of `keys` keys and values of one layer. */
+/** Bytes of the keys and values of one layer at `keys` positions. */
 export function layerKeyBytes({config, cacheBytesPerElement}: Llama, keys: number): number {
   return 2 * config.numKeyValueHeads * config.headDim * keys * cacheBytesPerElement;
 }

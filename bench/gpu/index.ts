@@ -1,6 +1,7 @@
 /**
- * `npm run bench:gpu [-- --only SECTION,... --json --random-weights CONFIG... --peers FILE]`: refcheck, then timings on the device, of
- * kernels at the models' shapes and of models of random weights. Tables go to standard error, one JSON object to standard output.
+ * `npm run bench:gpu [-- --only SECTION,... --json --random-weights CONFIG... --peers FILE]` times kernels at the
+ * shapes of real models, and whole models of random weights, on a GPU. First it compares results with references
+ * (refcheck). Tables go to standard error, one JSON object to standard output.
  */
 import {execFileSync} from 'node:child_process';
 import {existsSync} from 'node:fs';
@@ -34,7 +35,10 @@ interface Options {
   small?: boolean;
 }
 
-/** Each takes well under 40 s on an H100. `bandwidth` always runs: the others' floors need it. */
+/**
+ * The sections in the order in which they run. `bandwidth` always runs, since the floors of the others are computed
+ * from its result.
+ */
 const SECTIONS: Record<string, (bench: Bench, options: Options) => Section | Promise<Section>> = {
   bandwidth,
   mask,
@@ -48,16 +52,20 @@ const SECTIONS: Record<string, (bench: Bench, options: Options) => Section | Pro
 function parseOptions(): Options {
   const list = (text: string) => text.split(',');
   const options = new Command('bench:gpu')
-    .description('refcheck, then timings on the device')
-    .option('--only <sections>', `of ${Object.keys(SECTIONS).join(', ')}`, list)
-    .option('--json', 'print the JSON object alone')
+    .description('Checks results against references, then times kernels and models on a GPU.')
+    .option('--only <sections>', `sections to run, of ${Object.keys(SECTIONS).join(', ')}`, list)
+    .option('--json', 'print the JSON object only')
     .option(
       '--random-weights <config...>',
       'shapes of the verifier and of its draft: config.json files, or names in bench/gpu/configs',
       CONFIGS,
     )
-    .option('--peers <file>', "others' figures, as peers.py prints them", path.join(FOLDER, 'peers.json'))
-    .option('--folder <dir>', 'a Hugging Face folder for the section loading; default: one is written')
+    .option(
+      '--peers <file>',
+      'times of other projects, in the format of peers.py',
+      path.join(FOLDER, 'peers.json'),
+    )
+    .option('--folder <dir>', 'a Hugging Face folder for the section loading (default: a made-up one)')
     .option('--runs <n>', 'replays of each measurement', Number, 30)
     .option('--small', 'a smoke test: tiny sizes, on any device; the times mean nothing')
     .parse()
@@ -70,20 +78,21 @@ function parseOptions(): Options {
   return options;
 }
 
+/** @param name a config.json file, or a name in bench/gpu/configs */
 function configOf(name: string, small: boolean | undefined): NamedConfig {
   const known = path.join(FOLDER, 'configs', `${name}.json`);
   const config = readConfig(existsSync(known) ? known : name);
   return {name: path.basename(name, '.json'), config: small ? shrink(config) : config};
 }
 
-/** The same kind of model with next to nothing in it. */
+/** A tiny model with the options of `config`, for `--small`. */
 function shrink(config: LlamaConfig): LlamaConfig {
   const heads = {numAttentionHeads: 8, numKeyValueHeads: 4, headDim: 16};
   const layers = {numHiddenLayers: Math.ceil(config.numHiddenLayers / 8)};
   return {...config, ...heads, ...layers, hiddenSize: 64, intermediateSize: 96, vocabSize: 256};
 }
 
-/** What the driver says about clocks and power, where there is one. */
+/** Name, driver, largest clocks and power limit of the GPU, from nvidia-smi; undefined where nvidia-smi cannot run. */
 function gpuState(): string | undefined {
   const query = 'name,driver_version,clocks.max.sm,clocks.max.mem,power.limit';
   try {

@@ -1,4 +1,4 @@
-/** Bandwidth, the nucleus and attention: single kernels. */
+/** Sections that time single kernels: memory bandwidth, the choice of keys (nucleus), and attention. */
 import * as tf from '@tensorflow/tfjs-core';
 
 import {
@@ -12,17 +12,22 @@ import {round} from '../statistics.js';
 import {BLOCK, GAMMA, HALF, position, type Bench} from './bench.js';
 import type {Row, Section} from './report.js';
 
-/** Llama-2-7B's attention and TinyLlama's. */
+/** Attention shapes of Llama-2-7B and TinyLlama; `size` is the head size D. */
 export const SHAPES = {
-  'llama-2-7b': {heads: 32, groups: 32, size: 128},
-  'tinyllama-1.1b': {heads: 32, groups: 4, size: 64},
+  'llama-2-7b': {heads: 32, kvHeads: 32, size: 128},
+  'tinyllama-1.1b': {heads: 32, kvHeads: 4, size: 64},
 } as const;
 type Shape = (typeof SHAPES)[keyof typeof SHAPES];
 
+/** Shares of the keys that sparse attention reads. */
 const SHARES = [0.05, 0.1, 0.22, 0.31, 0.5, 1];
+/** Share of attention weight that a nucleus holds. */
 const P = 0.95;
 
-/** How fast this device reads and copies: what every floor is measured by. Comes first. */
+/**
+ * How fast this device reads and copies memory. Stores the fastest rate in the report, which computes the floors of all
+ * other sections from it, so this section runs first.
+ */
 export function bandwidth(bench: Bench): Section {
   const {report, timer, sizes} = bench;
   const bytes = sizes.bandwidthBytes;
@@ -45,12 +50,12 @@ export function bandwidth(bench: Bench): Section {
   tf.dispose([x, y]);
   return {
     name: 'bandwidth',
-    note: `Over ${round(bytes / 2 ** 30)} GiB. The fastest, ${round(report.bandwidth / 1e6)} TB/s, is what floors are measured by.`,
+    note: `Each row reads a buffer of ${round(bytes / 2 ** 30)} GiB; 'copy' also writes as much. The floors of all sections are computed with the fastest rate, ${round(report.bandwidth / 1e6)} TB/s.`,
     rows: rows.map(({row}) => row),
   };
 }
 
-/** Figure 3: the nucleus of rows, and the selection of a round. */
+/** NucleusMask on rows of attention weights (Figure 3 of the paper), and NucleusSelect for a whole round. */
 export function mask(bench: Bench): Section {
   const {report, timer, sizes} = bench;
   const rows: Row[] = [];
@@ -64,7 +69,7 @@ export function mask(bench: Bench): Section {
       tf.dispose([...inputs, at]);
     }
   }
-  // A round's: Llama-2-7B's 30 sparse layers look at 21 layers of TinyLlama.
+  // Key sets of a round with a `kl` map: the 30 sparse layers of Llama-2-7B map to 21 layers of TinyLlama.
   const sets = 21;
   for (const keys of sizes.maskKeys.slice(1)) {
     const bytes = sets * keys * (4 * GAMMA + 4 + 4);
@@ -82,19 +87,22 @@ export function mask(bench: Bench): Section {
   }
   return {
     name: 'mask',
-    note: `NucleusMask of rows of softmax weights, p = ${P}, rows x keys; NucleusSelect: sets x steps x keys. Floor: the weights read once, the mask or the lists written.`,
+    note: `'mask' is NucleusMask on softmax weights (rows x keys), 'select' is NucleusSelect for one round (sets x steps x keys), both with p = ${P}. The floor is the time to read the weights once and to write the mask or the lists of keys.`,
     rows,
   };
 }
 
-/** `share` of the keys before a block, anywhere, and the block's own. */
+/**
+ * One key set: a random `share` of the keys before the block, which every row sees, and the keys of the block's own
+ * rows, each seen by its row and the rows after it.
+ */
 function selectionOf(share: number, keys: number, random: () => number): Selection & {count: number} {
   const past = keys - BLOCK;
   const list = new Int32Array(keys);
   const bits = new Int32Array(keys);
   let count = 0;
   const wanted = Math.round(share * past);
-  // Each key is taken with the chance that leaves exactly `wanted`.
+  // Selection sampling: taking each key with probability (still wanted) / (still left) takes exactly `wanted` keys.
   for (let key = 0; key < past; key++) {
     if (random() * (past - key) >= wanted - count) continue;
     list[count] = key;
@@ -112,13 +120,13 @@ function selectionOf(share: number, keys: number, random: () => number): Selecti
   };
 }
 
-/** Numbers in [0, 1), the same in every run. */
-export function sequence(): () => number {
+/** A generator of pseudo-random numbers in [0, 1) with a fixed seed, so that every run chooses the same keys. */
+function uniformNumbers(): () => number {
   let state = 1;
   return () => (state = (state * 48271) % 2147483647) / 2147483647;
 }
 
-/** Figure 4: attention of one row and of a block, dense and over selected keys. */
+/** Attention of one row and of a block, over all keys and over selected keys (Figure 4 of the paper). */
 export function attention(bench: Bench): Section {
   const rows: Row[] = [];
   for (const [name, shape] of Object.entries(SHAPES))
@@ -128,23 +136,23 @@ export function attention(bench: Bench): Section {
     }
   return {
     name: 'attention',
-    note: `One layer, caches in bfloat16, rows x keys; sparse: the share of the keys that is listed, anywhere in the cache, every row sees all of them. 'with rows' also gives the mean attention row, as a draft's steps do. Floor: the keys and values that are looked at, once.`,
+    note: `Attention of one layer with caches in bfloat16 (rows x keys). 'sparse' reads the given share of the keys, chosen at random over the whole cache; every row sees all of them. 'dense with rows' also returns the attention weights (mean over heads), as a step of the draft does. The floor is the time to read the keys and values that are seen, once.`,
     rows,
   };
 }
 
-function attentionOver(bench: Bench, name: string, {heads, groups, size}: Shape, keys: number): Row[] {
+function attentionOver(bench: Bench, name: string, {heads, kvHeads, size}: Shape, keys: number): Row[] {
   const {report, timer} = bench;
-  const bytes = 2 * groups * keys * size * HALF;
+  const bytes = 2 * kvHeads * keys * size * HALF;
   const caches = bench.copies(bytes, () => [
-    bench.random<tf.Tensor3D>([groups, keys, size], 'bfloat16'),
-    bench.random<tf.Tensor3D>([groups, keys, size], 'bfloat16'),
+    bench.random<tf.Tensor3D>([kvHeads, keys, size], 'bfloat16'),
+    bench.random<tf.Tensor3D>([kvHeads, keys, size], 'bfloat16'),
   ]);
   const rows: Row[] = [];
   const dense = (count: number, weights: 'none' | 'layer') => {
     const q = bench.random<tf.Tensor3D>([count, heads, size]);
     const at = position(keys - count);
-    // The overloads of causalAttention tell results apart, which nobody looks at here.
+    // The type of causalAttention's result depends on `weights`. The result is not used here, so one type serves both.
     const options = {weights} as {weights: 'none'};
     const us = timer.time(
       caches.map(
@@ -162,7 +170,7 @@ function attentionOver(bench: Bench, name: string, {heads, groups, size}: Shape,
   dense(1, 'layer');
   const denseUs = dense(BLOCK, 'none');
   const q = bench.random<tf.Tensor3D>([BLOCK, heads, size]);
-  const random = sequence();
+  const random = uniformNumbers();
   for (const share of SHARES) {
     const {count, ...selection} = selectionOf(share, keys, random);
     const us = timer.time(

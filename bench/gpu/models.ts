@@ -1,4 +1,4 @@
-/** Whole models of random weights: a step and its parts, a prompt, loading a folder. */
+/** Sections that time whole models of random weights: one step and its parts, reading a prompt, and loading a model folder. */
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
@@ -11,15 +11,17 @@ import {median, round} from '../statistics.js';
 import {BLOCK, layerKeyBytes, position, weightBytes, type Bench, type NamedConfig} from './bench.js';
 import type {Row, Section} from './report.js';
 
+/** Rows of a step: plain decoding, and a block of a round. */
 const ROWS = [1, BLOCK];
 
+/** Arbitrary tokens of the vocabulary, int32 [count]. */
 const tokensOf = (count: number, vocabulary: number): tf.Tensor1D =>
   tf.tensor1d(
     Int32Array.from({length: count}, (_, i) => (i * 7919 + 11) % vocabulary),
     'int32',
   );
 
-/** One forward of each model over a filled cache. */
+/** One step of each model over a filled cache. */
 export function step(bench: Bench): Section {
   const rows: Row[] = [];
   for (const named of bench.configs) {
@@ -38,7 +40,7 @@ export function step(bench: Bench): Section {
   }
   return {
     name: 'step',
-    note: 'One forward, rows x keys: the cache holds that many keys, the last ones the rows’ own; logits of every row. Below a step its parts, each timed alone at its shape with its inputs out of cache, and what they make of the step together. Floor: the weights (the embedding left out) and the keys and values, once.',
+    note: "One step (rows x keys), with the logits of every row; the keys include those of the rows themselves. The rows below a step time its parts, each one alone at its shape with inputs that are not in the L2 cache. 'all parts' is their sum. The floor is the time to read the weights (without the embedding) and the keys and values once.",
     rows,
   };
 }
@@ -54,7 +56,7 @@ function stepTime({timer}: Bench, model: Llama, cache: tf.Tensor3D[], count: num
   return us;
 }
 
-/** The launches of a layer and of the head. */
+/** Times each launch of a layer, and the head, alone at the shapes of a step that took `stepUs`. */
 function parts(bench: Bench, {name, config}: NamedConfig, rows: number, keys: number, stepUs: number): Row[] {
   const {timer, report} = bench;
   const {hiddenSize, intermediateSize, numAttentionHeads, numKeyValueHeads, headDim} = config;
@@ -130,7 +132,7 @@ function parts(bench: Bench, {name, config}: NamedConfig, rows: number, keys: nu
   return list;
 }
 
-/** A prompt through each model, in the chunks that a sequence takes, on the host's clock. */
+/** Reads a prompt with each model, in the chunks that `generate` uses, timed by the host's clock. */
 export async function prefill(bench: Bench): Promise<Section> {
   const rows: Row[] = [];
   for (const named of bench.configs) {
@@ -152,9 +154,10 @@ export async function prefill(bench: Bench): Promise<Section> {
           });
       });
       const {numHiddenLayers, numAttentionHeads, headDim} = named.config;
-      // Two operations a parameter of two bytes; one row goes through the head.
+      // A row takes two operations per parameter, and a parameter has two bytes: so one operation per byte. The head,
+      // which only the last row passes, is left out.
       const products = (weightBytes(model) - 2 * named.config.vocabSize * named.config.hiddenSize) * count;
-      const attention = 2 * numHiddenLayers * numAttentionHeads * headDim * count * count; // half of the square
+      const attention = 2 * numHiddenLayers * numAttentionHeads * headDim * count * count; // half, since causal
       const extra = {TFLOPS: round((products + attention) / us / 1e6), 'tokens/s': round((count * 1e6) / us)};
       rows.push(bench.report.row(`prefill/${named.name}/${count}`, us, undefined, extra));
       tf.dispose(cache);
@@ -163,12 +166,15 @@ export async function prefill(bench: Bench): Promise<Section> {
   }
   return {
     name: 'prefill',
-    note: `A prompt in the chunks that a sequence takes, op by op, the last row's logits at the end; median of 3 on the host's clock.`,
+    note: `A prompt is read in the chunks that generate uses, op by op, and gives the logits of the last row. Each time is the median of 3 runs by the host's clock.`,
     rows,
   };
 }
 
-/** A Hugging Face folder of the largest model's shape, or one that is there, from a file that the system has cached. */
+/**
+ * Loads a Hugging Face folder: `folder`, or a made-up one of the verifier's shape. An untimed first load leaves the
+ * file in the system's page cache.
+ */
 export async function loading(bench: Bench, folder: string | undefined): Promise<Section> {
   bench.disposeModels();
   const [{name, config}] = bench.configs;
@@ -188,7 +194,7 @@ export async function loading(bench: Bench, folder: string | undefined): Promise
     const extra = {seconds: round(us / 1e6), GB: round(bytes / 1e9), 'GB/s': round(bytes / us / 1e3)};
     return {
       name: 'loading',
-      note: `Llama.load of ${folder ?? `a folder of the shape of ${name}, ${parameters(config).length} weights in one file`}, which the system has in memory; median of 3 after one, each into memory fresh from the device.`,
+      note: `Llama.load of ${folder ?? `a folder of the shape of ${name}, with ${parameters(config).length} weights in one file`}. The file is in the system's page cache. Each load allocates its memory on the device anew. The time is the median of 3 loads, after one that is not counted.`,
       rows: [bench.report.row(`loading/${folder ? path.basename(folder) : name}`, us, undefined, extra)],
     };
   } finally {
@@ -196,11 +202,13 @@ export async function loading(bench: Bench, folder: string | undefined): Promise
   }
 }
 
+/** File system type of tmpfs, as statfs reports it. */
 const TMPFS = 0x01021994;
 
 /**
- * config.json, and a file of the weights' size. It needs no disk: a hole, once read, is in the system's memory like any other part of a
- * file, save on tmpfs, where all holes are one page.
+ * Writes config.json and a safetensors file of zeros, and returns their folder. The weights are a hole in a sparse
+ * file, which takes no disk space but is cached page by page when it is read, like other data. On tmpfs all holes share
+ * one page, so there the zeros are written.
  */
 function writeFolder({config, name}: NamedConfig): string {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), `specattn-${name}-`));

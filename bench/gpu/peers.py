@@ -3,8 +3,9 @@
     python3 bench/gpu/peers.py > peers.json                     # torch.sort masks and SDPA attention, in CUDA graphs
     python3 bench/gpu/peers.py --models > peers.json            # also Hugging Face's and torch.compile's steps and prompts
 
-Needs torch with CUDA; --models needs transformers 5. As in the benches: several calls on different buffers recorded one after
-the other behind a flush of the L2 cache, medians of 30 replays, CUDA events.
+It needs torch with CUDA; --models also needs transformers 5. It measures as bench:gpu does: the L2 cache is flushed, then several
+calls on different buffers run one after the other, timed by CUDA events. The result is the median of 30 runs. Masks and attention
+run in CUDA graphs.
 """
 
 import argparse
@@ -23,11 +24,11 @@ SHAPES = {'llama-2-7b': (32, 32, 128), 'tinyllama-1.1b': (32, 4, 64)}
 CONFIGS = pathlib.Path(__file__).parent / 'configs'
 
 
-FLUSH = None  # a buffer larger than the L2 cache, made in main
+FLUSH = None  # a buffer larger than the L2 cache; main makes it
 
 
 def copies(size):
-    """How many buffers to rotate over."""
+    """Number of inputs of `size` bytes to rotate over, so that no call finds its input in the L2 cache."""
     return min(16, max(1, -(-(2**27) // size)))
 
 
@@ -36,7 +37,7 @@ def event():
 
 
 def median_us(replay, calls=1):
-    """The median time of `replay`, flushed before, over its number of calls."""
+    """Microseconds of one call: the median time of `replay`, which makes `calls` calls, after a flush of the L2 cache."""
     samples = []
     for run in range(-3, RUNS):
         FLUSH.max()
@@ -51,7 +52,7 @@ def median_us(replay, calls=1):
 
 
 def graph_us(calls):
-    """Microseconds of one of `calls`, recorded one after the other in a CUDA graph."""
+    """Microseconds of one call, when all of `calls` run one after the other in one CUDA graph."""
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
         for _ in range(2):
@@ -66,6 +67,7 @@ def graph_us(calls):
 
 
 def bandwidth():
+    """How fast torch reads and copies memory, in words."""
     x = torch.rand(2**28, device='cuda')
     y = torch.empty_like(x)
     read, copy = graph_us([lambda: x.sum()]), graph_us([lambda: y.copy_(x)])
@@ -73,7 +75,7 @@ def bandwidth():
 
 
 def nucleus(weights, p):
-    """The mask of the smallest set of keys with mass p: what NucleusMask gives, by sorting."""
+    """The mask of the smallest set of keys whose weights sum to p, by sorting. NucleusMask gives the same mask."""
     ordered, order = torch.sort(weights, dim=-1, descending=True)
     before = torch.cumsum(ordered, dim=-1) - ordered
     keep = before < p * ordered.sum(dim=-1, keepdim=True)
@@ -81,6 +83,7 @@ def nucleus(weights, p):
 
 
 def masks():
+    """Microseconds to find the nuclei of rows of attention weights."""
     table = {}
     for rows in (1, 32):
         for keys in MASK_KEYS:
@@ -93,17 +96,17 @@ def masks():
 
 
 def attention():
-    """Dense attention of one row, and of a block of five with its causal mask."""
+    """Microseconds of dense attention of one row, and of a block of five rows with its causal mask."""
     table = {}
-    for name, (heads, groups, size) in SHAPES.items():
+    for name, (heads, kv_heads, size) in SHAPES.items():
         for keys in ATTENTION_KEYS:
-            shape = (1, groups, keys, size)
+            shape = (1, kv_heads, keys, size)
             caches = [
                 (
                     torch.randn(shape, device='cuda', dtype=torch.bfloat16),
                     torch.randn(shape, device='cuda', dtype=torch.bfloat16),
                 )
-                for _ in range(copies(4 * groups * keys * size))
+                for _ in range(copies(4 * kv_heads * keys * size))
             ]
             for rows in (1, 5):
                 q = torch.randn(1, heads, rows, size, device='cuda', dtype=torch.bfloat16)
@@ -112,7 +115,7 @@ def attention():
                     mask = torch.ones(rows, keys, dtype=torch.bool, device='cuda').tril(keys - rows)
                 calls = [
                     lambda k=k, v=v: torch.nn.functional.scaled_dot_product_attention(
-                        q, k, v, attn_mask=mask, enable_gqa=heads != groups
+                        q, k, v, attn_mask=mask, enable_gqa=heads != kv_heads
                     )
                     for k, v in caches
                 ]
@@ -123,7 +126,7 @@ def attention():
 
 
 def models():
-    """Hugging Face's steps and prompts as they come, and steps of a compiled model with a static cache."""
+    """Microseconds of steps and prompts of Hugging Face's models, and of steps of compiled models with a static cache."""
     from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache, StaticCache
 
     eager, compiled = {}, {}
@@ -134,14 +137,14 @@ def models():
             model = AutoModelForCausalLM.from_config(
                 config, dtype=torch.bfloat16, attn_implementation='sdpa'
             ).eval()
-        groups, size = config.num_key_value_heads, config.hidden_size // config.num_attention_heads
+        kv_heads, size = config.num_key_value_heads, config.hidden_size // config.num_attention_heads
 
         def tokens(rows):
             return torch.randint(0, config.vocab_size, (1, rows), device='cuda')
 
         def filled(cache, keys):
             for layer in range(config.num_hidden_layers):
-                kv = torch.randn(1, groups, keys, size, device='cuda', dtype=torch.bfloat16)
+                kv = torch.randn(1, kv_heads, keys, size, device='cuda', dtype=torch.bfloat16)
                 cache.update(kv, kv.clone(), layer, {'cache_position': torch.arange(keys, device='cuda')})
             return cache
 

@@ -1,4 +1,4 @@
-/** What must hold before anything is timed. */
+/** The reference check of `bench:gpu`: results that must be right before anything is timed. */
 import {readFileSync} from 'node:fs';
 import * as path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
@@ -11,6 +11,7 @@ import {refcheckDecode} from '../decode.js';
 import {BLOCK, GAMMA, position, type Bench} from './bench.js';
 import {SHAPES} from './kernels.js';
 
+/** @throws Error unless both have the same length and no two elements differ by more than `tolerance` */
 function close(what: string, got: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number): void {
   if (got.length !== expected.length)
     throw new Error(`[bench] ${what} has ${got.length} elements but must have ${expected.length}`);
@@ -22,9 +23,10 @@ function close(what: string, got: ArrayLike<number>, expected: ArrayLike<number>
 }
 
 /**
- * Products, attention and the nucleus against float64; sparse attention over every key against dense; and on the embedded pair the
- * same tokens from plain decoding, dense speculation and sparse verification with p = 1.
- * @throws Error naming what differs
+ * Compares matrix products, attention and the nucleus with float64 on the host, and sparse attention over every key
+ * with dense attention. The embedded pair must write the same tokens by plain decoding, dense verification and sparse
+ * verification with p = 1.
+ * @throws Error naming the result that differs
  */
 export async function refcheck(bench: Bench): Promise<void> {
   for (const rows of [1, BLOCK]) checkLinear(bench, rows);
@@ -51,7 +53,7 @@ function checkLinear(bench: Bench, rows: number): void {
     for (let c = 0; c < n; c++)
       for (let i = 0; i < k; i++) expected[r * n + c] += a[r * k + i] * b[c * k + i];
   const got = linear(x, weight);
-  // Of activations that are rounded to bfloat16 on the way, at most.
+  // The tolerance allows a kernel to round its activations to bfloat16.
   close(`linear [${rows},${n},${k}]`, got.dataSync(), expected, 0.02);
   tf.dispose([x, weight, got]);
 }
@@ -59,11 +61,11 @@ function checkLinear(bench: Bench, rows: number): void {
 function checkAttention(
   bench: Bench,
   name: string,
-  {heads, groups, size}: (typeof SHAPES)[keyof typeof SHAPES],
+  {heads, kvHeads, size}: (typeof SHAPES)[keyof typeof SHAPES],
 ): void {
   const keys = 700;
   const q = bench.random<tf.Tensor3D>([BLOCK, heads, size]);
-  const [k, v] = [0, 1].map(() => bench.random<tf.Tensor3D>([groups, keys, size], 'bfloat16'));
+  const [k, v] = [0, 1].map(() => bench.random<tf.Tensor3D>([kvHeads, keys, size], 'bfloat16'));
   const at = position(keys - BLOCK);
   const dense = causalAttention(q, k, v, at);
   const [qs, ks, vs] = [q.dataSync(), k.dataSync(), v.dataSync()];
@@ -72,7 +74,7 @@ function checkAttention(
   for (let t = 0; t < BLOCK; t++)
     for (let h = 0; h < heads; h++) {
       const row = (t * heads + h) * size;
-      const cache = Math.floor((h * groups) / heads) * keys * size;
+      const cache = Math.floor((h * kvHeads) / heads) * keys * size;
       const seen = keys - BLOCK + t + 1;
       let sum = 0;
       for (let j = 0; j < seen; j++) {

@@ -1,4 +1,4 @@
-/** Whole rounds of speculative decoding: dense against sparse verification. */
+/** A section that times whole rounds of speculative decoding with models of random weights: dense and sparse verification. */
 import * as tf from '@tensorflow/tfjs-core';
 
 import type {WeightedHead} from '../../models/layer_map.js';
@@ -12,25 +12,28 @@ import {round as rounded} from '../statistics.js';
 import {BLOCK, GAMMA, layerKeyBytes, position, weightBytes, type Bench} from './bench.js';
 import type {Row, Section} from './report.js';
 
+/** Shares of the context that a key set lists. */
 const SHARES = [0.22, 0.31];
-/** Of a made-up mixture, as in the embedded pair's: draft heads of each set, the weight of its own attention before, and over how many rows. */
+/** Draft heads that each set of the made-up mixture combines. These numbers are like those of the embedded pair's layer map. */
 const HEADS_OF_SET = 12;
-const OWN_WEIGHT = 0.4;
-const OWN_ROWS = 8;
-/** What stays dense by default, and what every row sees. */
+/** Weight of the attention history in each set of the mixture. */
+const HISTORY_WEIGHT = 0.4;
+/** Length of the attention history in rows. */
+const HISTORY_ROWS = 8;
+/** First layers of the verifier that read every key. */
 const DENSE_LAYERS = 2;
 const OPTIONS = {sinks: 4, recent: 16, union: 'causal'} as const;
-/** Temperature, topK, topP, minP: greedy. */
+/** Temperature, topK, topP and minP of greedy decoding. */
 const SETTINGS = [0, 0, 1, 0];
 const PHASES = ['draft', 'select', 'verify', 'accept'] as const;
-/** Halvings of the interval that p is searched in. */
+/** Bisection steps of the search for p. */
 const SEARCH = 12;
 
 export function round(bench: Bench): Section {
-  const note = `gamma ${GAMMA}, greedy, first ${DENSE_LAYERS} layers dense, everything as in generate. sparse: the paper's map, one set of keys a draft layer; mixture: a set for each verifier layer, of ${HEADS_OF_SET} of the draft's heads and its own attention before. Attention of random weights is flat, so p cannot be 0.95: each set's p is searched (${SEARCH} rounds, not timed) until the union of its keys is the wanted share of the context. So NucleusSelect works at full cost on real attention rows, and the kept keys lie anywhere. Every replay starts from the same position, of a mixture also with no attention of its own before: flat, it would choose itself. Floor: the weights and the keys and values that are looked at, once a pass.`;
+  const note = `Each row is a whole round as in generate: gamma ${GAMMA}, greedy, the first ${DENSE_LAYERS} layers of the verifier dense. 'dense' reads every key. 'sparse' has a kl map as in the paper, with one key set for each draft layer. 'mixture' has one key set for each sparse verifier layer, from ${HEADS_OF_SET} heads of the draft and the attention history. The attention of models with random weights is nearly uniform, so p = 0.95 would keep nearly every key. Instead a search (${SEARCH} rounds, not timed) finds the p with which each key set lists the given share of the context. NucleusSelect therefore does its full work on real attention rows, and the kept keys lie anywhere in the cache. Every replay starts at the same position and, with a mixture, with an attention history of zeros; otherwise the history would select the keys of the replay before again. The floor is the time to read the weights, and the keys and values that are seen, once in each pass.`;
   const rows: Row[] = [];
   if (bench.configs.length < 2)
-    return {name: 'round', note: 'Left out: it needs a verifier and a draft.', rows};
+    return {name: 'round', note: 'This section is left out: it needs a verifier and a draft.', rows};
   const [verifier, draft] = bench.configs.map((named) => bench.model(named));
   for (const keys of bench.sizes.roundKeys) {
     rows.push(...roundsOver(bench, verifier, draft, keys));
@@ -39,7 +42,7 @@ export function round(bench: Bench): Section {
   return {name: 'round', note, rows};
 }
 
-/** Maps without calibration. The paper's kind: draft layers spread evenly over the verifier's. */
+/** The plan of a made-up `kl` map, which spreads the draft's layers evenly over the verifier's. */
 function evenPlan(verifier: Llama, draft: Llama): SelectionPlan {
   const layers = verifier.config.numHiddenLayers;
   const dense = Math.min(DENSE_LAYERS, layers - 1);
@@ -55,30 +58,33 @@ function evenPlan(verifier: Llama, draft: Llama): SelectionPlan {
   };
 }
 
-/** The default kind, a mixture: each set has a few heads of draft layers near its own and looks back at itself. */
+/**
+ * The plan of a made-up `mixture` map. Each sparse layer's set combines a few draft heads, beginning in the draft layer of
+ * {@link evenPlan}, with the attention history of the layer.
+ */
 function mixturePlan(verifier: Llama, draft: Llama): SelectionPlan {
   const {attention, sets} = evenPlan(verifier, draft);
   const sparse = sets.map((_, layer) => layer).filter((layer) => sets[layer] >= 0);
   const heads = draft.config.numAttentionHeads;
   const all = attention.layers.length * heads;
-  // A step that shares no factor with the number of heads goes from layer to layer, each time to another head.
+  // With a stride of heads + 1, each further head of a set comes from the next draft layer and has another number.
   const combinations = sparse.map((layer) => ({
     heads: Array.from({length: HEADS_OF_SET}, (_, i): WeightedHead => {
       const head = (sets[layer] * heads + i * (heads + 1)) % all;
-      return [attention.layers[Math.floor(head / heads)], head % heads, (1 - OWN_WEIGHT) / HEADS_OF_SET];
+      return [attention.layers[Math.floor(head / heads)], head % heads, (1 - HISTORY_WEIGHT) / HEADS_OF_SET];
     }),
   }));
   const used = usedHeads(combinations, draft.config);
   const mix = combinations.map((combination, set) => [
     ...used.rowOf(combination),
-    ...sparse.map((_, other) => (other === set ? OWN_WEIGHT : 0)),
+    ...sparse.map((_, other) => (other === set ? HISTORY_WEIGHT : 0)),
   ]);
   return {
     attention: {granularity: 'head', layers: used.layers, heads: used.heads},
     sets: sets.map((set, layer) => (set < 0 ? -1 : sparse.indexOf(layer))),
     setsPerLayer: 1,
     mix,
-    historyRows: OWN_ROWS,
+    historyRows: HISTORY_ROWS,
   };
 }
 
@@ -169,7 +175,10 @@ function roundsOver(bench: Bench, verifier: Llama, draft: Llama, keys: number): 
   return rows;
 }
 
-/** Leaves in `p` what makes each set's union `share` of the context; returns the means that came out. */
+/**
+ * Searches by bisection, for each key set, the p with which its list holds `share` of the context, and leaves the result in `p`.
+ * @returns the means over sets of the share of keys listed and of p
+ */
 function searchShare(
   {backend}: Bench,
   captured: Capture,

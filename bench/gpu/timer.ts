@@ -1,25 +1,29 @@
-/** Times on the device: work is recorded once, replayed many times, and timed by the device's own events. */
+/** Times work on the device: a capture of the work is replayed many times, and the device's own events time each replay. */
 import * as tf from '@tensorflow/tfjs-core';
 
 import type {Capture, SpecAttnBackend} from '../../backend/index.js';
 import {median} from '../statistics.js';
 
 export interface TimerOptions {
-  /** Of the buffer that is read to flush the L2 cache. Reading leaves nothing to be written back while others are timed. */
+  /**
+   * Size of a buffer that is read before each timing to flush the L2 cache. It is read and not written, because written
+   * data would be copied back to memory while the work is timed.
+   */
   flushBytes: number;
-  /** Buffers in rotation hold at least this much together. */
+  /** Calls rotate over copies of their input that together hold at least this many bytes, but over 16 copies at most. */
   coverBytes: number;
-  /** Replays, after two that don't count. */
+  /** Number of timed replays. Two more replays come before them and are not counted. */
   runs: number;
 }
 
-/** Microseconds of each stretch of the last replay that ended with a mark. */
+/** Replays the capture once and returns the microseconds of each stretch of work. A mark ends a stretch. */
 function stretchTimes(backend: SpecAttnBackend, captured: Capture): number[] {
   const replay = captured.replay();
   backend.synchronize();
   return Array.from(replay.times(), (milliseconds) => milliseconds * 1e3);
 }
 
+/** Owns the buffer that flushes the L2 cache until `dispose()`. */
 export class Timer {
   private readonly flushed: tf.Tensor;
 
@@ -30,14 +34,14 @@ export class Timer {
     this.flushed = tf.zeros([options.flushBytes / 4096, 1024]);
   }
 
-  /** How many copies of `bytes` of input to rotate over, so that no call finds its own in the cache. */
+  /** Number of copies of an input of `bytes` to rotate over, so that no call finds its input in the L2 cache. */
   copies(bytes: number): number {
     return Math.min(16, Math.max(1, Math.ceil(this.options.coverBytes / bytes)));
   }
 
   /**
-   * Microseconds of one of `calls`, which are the same work on different buffers: all of them one after the other, behind a flush,
-   * over their number.
+   * Microseconds of one call. `calls` do the same work on different buffers. A replay flushes the L2 cache and then
+   * runs all of them, one after the other; the result is the time of all calls divided by their number.
    */
   time(calls: readonly (() => unknown)[]): number {
     const [, all] = this.stretches((mark) => {
@@ -50,13 +54,14 @@ export class Timer {
   }
 
   /**
-   * The median microseconds of each stretch that `record` ends with a mark.
-   * @param before what the host does before each replay
+   * Captures `step` and returns the median microseconds of each of its stretches.
+   * @param step queues work on the device and calls `mark` at the end of each stretch
+   * @param before called on the host before each replay
    */
-  stretches(record: (mark: () => void) => void, before?: () => void): number[] {
+  stretches(step: (mark: () => void) => void, before?: () => void): number[] {
     const {backend} = this;
     const captured = backend.capture([], () => {
-      record(() => backend.device.mark());
+      step(() => backend.device.mark());
       return {state: [], outputs: []};
     });
     try {
@@ -66,7 +71,7 @@ export class Timer {
     }
   }
 
-  /** The same of a capture with marks. */
+  /** Replays a capture that has marks; returns the median microseconds of each stretch. `before` runs before each replay. */
   replays(captured: Capture, before?: () => void): number[] {
     const samples: number[][] = [];
     for (let run = -2; run < this.options.runs; run++) {
@@ -77,7 +82,10 @@ export class Timer {
     return samples[0].map((_, i) => median(samples.map((times) => times[i])));
   }
 
-  /** Median microseconds on the host's clock, from an idle device to an idle device: where the host has a part in it. */
+  /**
+   * Median microseconds of `call` by the host's clock, for work in which the host takes part. The device is idle before
+   * each run, and a run ends when the device is idle again. One more run comes first and is not counted.
+   */
   async wall(call: () => unknown, runs = 3): Promise<number> {
     const samples: number[] = [];
     for (let run = -1; run < runs; run++) {
