@@ -1,4 +1,4 @@
-/** Recordings that fail, and whose memory is whose. */
+/** Tests of captures: failures while a capture is recorded, the ownership of its buffers, and reading its outputs. */
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
@@ -14,13 +14,13 @@ const held = () => {
 };
 const values = (tensor: tf.Tensor) => [...tensor.dataSync()];
 
-/** Large enough that the allocator has nothing else of the size. */
+/** Large enough that the allocator holds no other buffer of this size. */
 const SIZE = 70_001;
 const filled = (value: number) => tf.fill([SIZE], value);
 const expectFilled = (tensor: tf.Tensor, value: number) =>
   expect(new Set(tensor.dataSync())).to.deep.equal(new Set([value]));
 
-/** A number alone would be uploaded, which a recording refuses. */
+/** x + value. A plain number would be uploaded, which is refused while a capture is recorded. */
 const plus = (x: tf.Tensor, value: number) => tf.add(x, tf.fill([1], value));
 
 const double: CaptureStep = ([x]) => ({state: [tf.add(x, x)], outputs: [plus(x, 1)]});
@@ -109,7 +109,7 @@ onBackend('specattn', 'a capture', () => {
       expect(values(state[0])).to.deep.equal([2, 4]);
       expect(calls.slice(0, 3)).to.deep.equal(['allocate', 'trim', 'allocate']);
       captured.dispose();
-      failures = 2; // it is not tried for ever
+      failures = 2; // a second failure is final
       expect(() => native().capture(state, double)).to.throw('[allocate] 8 bytes asked for');
       expect(held()).to.deep.equal(before);
     } finally {
@@ -147,7 +147,7 @@ onBackend('specattn', 'a capture', () => {
     );
     device.free(long);
     const other = device.allocate(16);
-    expect(other).to.equal(long); // handles are used again
+    expect(other).to.equal(long); // handles are reused
     expect(() => device.replay(id)).to.throw("[replay] an output's buffer was freed");
     expect(() => device.readOutput(id, output, 0, short)).to.throw(
       '[readOutput] the output has 4096 bytes but the array 16',
@@ -159,7 +159,7 @@ onBackend('specattn', 'a capture', () => {
   it('keeps its memory to itself where endCapture is called without a recording', () => {
     const state = [filled(1)];
     const captured = native().capture(state, ([x]) => {
-      // Two buffers that are free again when the recording ends, and that a replay writes.
+      // The buffers of these intermediate results are free when the recording ends, and every replay writes them.
       const sum = tf.mul(plus(x, 2), plus(x, 3));
       return {state: [x], outputs: [tf.sum(sum)]};
     });
@@ -184,7 +184,7 @@ onBackend('specattn', 'a capture', () => {
     });
     const other = filled(9);
     second.replay();
-    first.replay(); // writes what was `kept`
+    first.replay(); // writes the buffer that `kept` had
     expectFilled(second.outputs[0], 11);
     expectFilled(other, 9);
     second.replay();

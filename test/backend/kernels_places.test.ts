@@ -1,10 +1,10 @@
-/** Kernels that read or write where indices say. */
+/** Tests of standard kernels that read or write at given indices. */
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
 import {describeNative, DTYPES, expectSame, kernel, tensor, values, type DType} from './kernels.js';
 
-/** Numbers from 0 up to, not including, `below`: one for all, or one for each column. */
+/** Integers in [0, below). `below` is one limit for all columns or a limit for each. */
 function indices(shape: number[], below: number | number[], seed = 5): tf.Tensor {
   const draws = values(shape, 'float32', {seed, spread: 1});
   const limit = (i: number) => (typeof below === 'number' ? below : below[i % below.length]);
@@ -36,7 +36,7 @@ describeNative('GatherNd', () => {
 });
 
 describeNative('ScatterNd, TensorScatterUpdate and SparseToDense', () => {
-  // Many updates share a place. Small integers, so that a sum is the same in every order.
+  // Many updates share an index. They are small integers, so that their sum is exact in any order.
   const updates = (shape: number[], dtype: DType) =>
     tf.cast(tensor(shape, dtype === 'float32' ? 'int32' : dtype, {seed: 3}), dtype);
 

@@ -1,4 +1,4 @@
-/** Convolutions and pooling: a filter's windows side by side. */
+/** Tests of convolutions and pooling, which first copy the windows of an image side by side. */
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
@@ -17,7 +17,7 @@ const EXPLICIT: Pad = [
   [0, 0],
 ];
 
-/** Images, filter's height and width, strides, padding, dilations. */
+/** Shape of the images, height and width of the filter, strides, padding, dilations. */
 const CASES: [number[], [number, number], [number, number], Pad, [number, number]][] = [
   [[1, 1, 1, 1], [1, 1], [1, 1], 'valid', [1, 1]],
   [[2, 5, 7, 3], [1, 1], [1, 1], 'same', [1, 1]],

@@ -1,4 +1,4 @@
-/** What the addon refuses of a launch before any kernel sees it: numbers that no backend would write. */
+/** Tests that the addon checks a launch descriptor and refuses invalid numbers before any kernel runs. */
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
@@ -277,7 +277,7 @@ onBackend('specattn', 'a launch as numbers', () => {
     for (const made of LAUNCHES) launches.run({launch: made, sizes: [], changes: [], data: [1], spoiled: []});
   });
 
-  // Every kernel turns its attributes into whole numbers itself; under sanitizers (test:asan) a conversion that does not fit ends the process.
+  // Each kernel converts its attributes to integers itself. Under sanitizers (test:asan) a conversion that overflows ends the process.
   for (const made of LAUNCHES.filter(({attrs}) => attrs.length > 0))
     it(`takes or refuses any number as an attribute of ${made.kernel}`, () => {
       for (const at of made.attrs.keys())

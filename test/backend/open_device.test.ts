@@ -1,4 +1,4 @@
-/** A device that is there but does not open. */
+/** Tests with a device that is found but cannot be opened. */
 import {spawnSync} from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
@@ -8,7 +8,7 @@ import {expect} from 'chai';
 import {packageRoot} from '../../backend/addon.js';
 import {onBackend} from '../backends.js';
 
-/** The real addon, with a GPU that has no memory left. */
+/** The real addon, except that it reports a GPU whose memory is used up. */
 const ADDON = `
 const real = require(${JSON.stringify(process.env.SPECATTN_ADDON ?? path.join(packageRoot, 'build', 'Release', 'specattn.node'))});
 class Device {

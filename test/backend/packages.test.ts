@@ -1,4 +1,4 @@
-/** Backends of other packages, asked for where the package is not there. */
+/** Tests of a request for a backend whose npm package is missing or does not load. */
 import {spawnSync} from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
@@ -14,9 +14,9 @@ describe('a backend whose package cannot be loaded', () => {
   });
   after(() => fs.rmSync(folder, {recursive: true}));
 
-  /** What importBackend answers where only the packages in `folder` are installed. */
+  /** The reason that importBackend gives if only the packages in `folder` are installed. */
   function reason(name: string): string {
-    // The module resolves packages from where it lies.
+    // A module resolves packages from its own folder, so it must be a copy in `folder`.
     fs.cpSync(path.join(packageRoot, 'dist', 'backend'), path.join(folder, 'backend'), {
       recursive: true,
     });

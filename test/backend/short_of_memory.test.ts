@@ -1,11 +1,11 @@
-/** Launches that find no memory to work in, on the CPU of a process whose address space is limited. */
+/** Tests of launches whose workspace cannot be allocated, on the CPU device of processes with a limited address space. */
 import {spawnSync} from 'node:child_process';
 import {expect} from 'chai';
 
 import {addonFile} from '../../backend/addon.js';
 import {onBackend} from '../backends.js';
 
-/** Defines `launch`, `sample` (one launch of Multinomial) and `limit` (lets the process grow by so many MiB). */
+/** Defines `launch`, `sample` (one launch of Multinomial) and `limit` (the number of MiB by which the process may still grow). */
 const PRELUDE = `
 const {execFileSync} = require('node:child_process');
 const fs = require('node:fs');
@@ -45,7 +45,7 @@ onBackend('specattn', 'a launch that finds no memory to work in', () => {
     if (!limits) this.skip();
   });
 
-  /** What `program` puts into `results`. */
+  /** Runs `program` in a new process and returns its `results`. */
   const run = (program: string): unknown => {
     const source = `${PRELUDE}${program}\nconsole.log(JSON.stringify(results));`;
     const env = {...process.env, SPECATTN_THREADS: '1'};

@@ -1,4 +1,4 @@
-/** What only the backend `tensorflow` has to show; the ops, models and the loop are tested on it where they are on the others. */
+/** Tests of what concerns only the backend `tensorflow`. Other files test ops, models and the loop on it, as on every backend. */
 import {spawnSync} from 'node:child_process';
 import * as fs from 'node:fs';
 import {createRequire} from 'node:module';
@@ -19,7 +19,7 @@ const ADAPTER = path.join(path.dirname(addonFile()), 'specattn_tensorflow.node')
 
 interface Adapter {
   open(devices: unknown): unknown;
-  /** How many donated buffers were copied so far. */
+  /** number of donated buffers that were copied so far */
   copies(): number;
 }
 const adapter = () => createRequire(__filename)(ADAPTER) as Adapter;
@@ -51,7 +51,7 @@ onBackend('tensorflow', 'our kernels in TensorFlow', () => {
 
   it('leave alone what else holds the buffer of a donated cache', () => {
     const made = tf.add(tf.zeros([1, 2, 2]), 1) as tf.Tensor3D;
-    const view = tf.reshape(made, [4]); // TensorFlow shares the buffer
+    const view = tf.reshape(made, [4]); // shares the buffer of `made`
     const before = adapter().copies();
     const next = kvCacheAppend(made, tf.fill([1, 1, 2], 5) as tf.Tensor3D, at(0));
     expect(adapter().copies() - before).to.equal(1);
@@ -96,7 +96,7 @@ onBackend('tensorflow', 'our kernels in TensorFlow', () => {
     expect(launch('Swish', [x], [2, 3])).to.throw("[tensorflow] there is no kernel 'Swish'");
     const words = tf.tensor1d(['a']);
     expect(launch('SwiGLU', [words], [2, 3])).to.throw("[SwiGLU] dtypes must be f, i or b but one is '?'");
-    expectSame(swiGLU(tf.zeros([1, 4])).dataSync(), [0, 0]); // and go on
+    expectSame(swiGLU(tf.zeros([1, 4])).dataSync(), [0, 0]); // the backend still works
   });
 
   it('do what they do on the backend specattn, to the bit', async () => {
@@ -118,7 +118,7 @@ describe('the TensorFlow adapter', function () {
     if (!('addon' in loaded)) this.skip();
   });
 
-  /** What a new process prints of `open`'s refusal. */
+  /** The error of `open` in a new process with this LD_PRELOAD. */
   function refusal(preload: string): string {
     const script = `
       try {

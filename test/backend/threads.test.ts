@@ -1,4 +1,4 @@
-/** How many threads `SPECATTN_THREADS` may ask for: the same on both sides of the addon. */
+/** Tests that TypeScript and the addon accept the same values of `SPECATTN_THREADS`. */
 import {spawnSync} from 'node:child_process';
 import * as path from 'node:path';
 import {expect} from 'chai';

@@ -1,4 +1,4 @@
-/** Tensors whose bytes native code reads from a file, straight to the device. */
+/** Tests of uploads for which native code reads the bytes of a tensor from a file. */
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
@@ -15,7 +15,7 @@ import {PRETRAINED, linkModel, refusal, replaceFile} from '../decoding/models.js
 onBackend('specattn', 'upload from a file', () => {
   const backend = () => tf.backend() as SpecAttnBackend;
   const file = path.join(os.tmpdir(), `specattn-upload-${process.pid}`);
-  /** More than any device reads at once, and no multiple of that. */
+  /** number of floats: more than a device reads at once, and not a multiple of that */
   const SIZE = 5_000_003;
   const values = Float32Array.from({length: SIZE}, (_, i) => (i * 7919) % 65536);
   let fd = -1;

@@ -1,4 +1,4 @@
-/** The layer budget: how much of its attention each layer leaves out. */
+/** Tests of the layer budget, which says how much of its attention each sparse layer leaves out. */
 import {expect} from 'chai';
 
 import type {MixtureMap} from '../../models/layer_map.js';
@@ -12,7 +12,7 @@ import {onBackend} from '../backends.js';
 import {Random} from '../random.js';
 import {passage, withModel} from '../decoding/models.js';
 
-/** A layer whose divergence is a·s^alpha and that keeps b·s^-beta where it leaves out s. */
+/** A layer that, if it leaves out the share s of its attention, diverges by a·s^alpha and keeps the share b·s^-beta of its keys. */
 const law = (a: number, alpha: number, b: number, beta: number) => ({
   divergence: (s: number) => a * s ** alpha,
   kept: (s: number) => b * s ** -beta,
@@ -40,7 +40,7 @@ describe('solveLayerBudget', () => {
     for (let i = 0; i < laws.length; i++) {
       for (let j = 0; j < laws.length; j++) {
         if (i === j) continue;
-        // Layer i leaves out more, layer j as much less as keeps the number of keys.
+        // Layer i leaves out more attention, and layer j so much less that the number of kept keys stays the same.
         const other = budget.map((x, k) => (k === i ? 1.1 * x : x));
         let [low, high] = [0.2 * budget[j], budget[j]];
         for (let n = 0; n < 50; n++) {

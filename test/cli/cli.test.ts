@@ -29,7 +29,7 @@ function specattn(args: string[], options: {env?: NodeJS.ProcessEnv; input?: str
   return {status, stdout, stderr};
 }
 
-/** What one run with `--json` prints, which must be one JSON object and nothing else. */
+/** The output of a run with `--json`, which must be exactly one JSON object. */
 function json(args: string[], options?: Parameters<typeof specattn>[1]): any {
   const {status, stdout, stderr} = specattn([...args, '--json'], options);
   expect(status, stderr).to.equal(0);
@@ -158,7 +158,7 @@ describe('specattn', function () {
       expect(run('--verification', 'sparse', '--p', '1')).to.deep.equal(plain);
     });
 
-    // A short context: wasm and cpu copy whole caches.
+    // The context is short, because wasm and cpu copy a whole cache to write a row of it.
     for (const backend of ['tensorflow', 'wasm', 'cpu'] as const) {
       const reason = backend === 'wasm' ? undefined : missing(backend);
       (reason ? it.skip : it)(
@@ -229,7 +229,7 @@ describe('specattn', function () {
     const map = json(['calibrate', '--text', text, '--window', '128', '--out', out]);
     expect(JSON.parse(fs.readFileSync(out, 'utf8'))).to.deep.equal(map);
     expect(fs.readFileSync(svg, 'utf8')).to.match(/^<svg /);
-    // What was written is what generate reads.
+    // `generate` reads the map that was written.
     const {stats} = json(['generate', PROMPT, ...GREEDY, '--verification', 'sparse', '--layer-map', out]);
     expect(stats.newTokens).to.equal(24);
   });
@@ -342,7 +342,7 @@ describe('specattn', function () {
     expect(without.status).to.equal(0);
     expect(without.stdout).to.include('runs on        tfjs-backend-cpu (composed ops)');
     expect(without.stdout).to.match(/Possible solutions:\n- unset SPECATTN_DEVICE \(now none\)/);
-    // What load would refuse runs on nothing, and a compiler is no help where there is a device.
+    // `load` refuses an unknown device, so nothing runs. A compiler is not proposed, because the addon is built.
     const unknown = specattn(['doctor'], {env: {SPECATTN_DEVICE: 'tpu'}}).stdout;
     expect(unknown).to.match(/runs on {8}nothing: .*tpu/);
     expect(unknown).to.include('- unset SPECATTN_DEVICE (now tpu)').and.not.to.include('install g++');

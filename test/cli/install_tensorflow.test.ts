@@ -41,7 +41,7 @@ function suite(this: Mocha.Suite) {
     root = writeTfjsNode(project);
   });
 
-  /** A wheel whose TensorFlow says it is `version`; it need not be named after it. */
+  /** A wheel whose TensorFlow reports `version`. The name of the file says 2.21.0 in any case. */
   async function made(version: string, record?: (line: string) => string): Promise<string> {
     const place = fs.mkdtempSync(path.join(folder, 'wheel-'));
     const file = path.join(place, `${DISTRIBUTION.replace('-', '_')}-2.21.0-cp312-cp312-${PLATFORM}.whl`);
@@ -71,14 +71,14 @@ function suite(this: Mocha.Suite) {
     return stderr;
   }
 
-  /** TensorFlow's version as a program in the project sees it; undefined where tfjs-node does not load. */
+  /** TensorFlow's version as a program in the project sees it; undefined if tfjs-node does not load. */
   function versionInUse(): string | undefined {
     const program = "console.log(require('@tensorflow/tfjs-node').backend().binding.TF_Version)";
     const {status, stdout} = spawnSync(process.execPath, ['-e', program], {cwd: project, encoding: 'utf8'});
     return status === 0 ? stdout.trim() : undefined;
   }
 
-  /** Every file below the package's folder, with what is in it. */
+  /** The content of every file below the package's folder. */
   function contents(): Record<string, string> {
     const files = fs.readdirSync(root, {recursive: true, encoding: 'utf8'}).sort();
     const isFile = (file: string) => fs.statSync(path.join(root, file)).isFile();
@@ -249,14 +249,14 @@ function suite(this: Mocha.Suite) {
     });
 
     it('a TensorFlow without CUDA with --gpu', function () {
-      if (process.arch === 'arm64') this.skip(); // there --gpu is refused before
+      if (process.arch === 'arm64') this.skip(); // on arm64 --gpu is refused earlier
       writeTfjsNode(project, '@tensorflow/tfjs-node-gpu');
       expect(fails(['--gpu', '--from', wheel])).to.include(
         'has no CUDA: with --gpu expected a wheel of tensorflow',
       );
     });
 
-    /** Runs the command on another machine than this one, as far as it can tell. */
+    /** An environment in which the command finds another machine: Node runs the script `difference` first. */
     function elsewhere(difference: string): NodeJS.ProcessEnv {
       const file = path.join(project, 'elsewhere.cjs');
       fs.writeFileSync(file, difference);
@@ -292,7 +292,7 @@ function suite(this: Mocha.Suite) {
     });
 
     it('downloads a wheel once, and keeps it', () => {
-      // pip's own settings for a folder in the place of an index.
+      // With these settings pip takes packages from a folder instead of an index.
       const env = {PIP_NO_INDEX: '1', PIP_FIND_LINKS: path.dirname(wheel)};
       expect(succeeds([], env)).to.match(/downloading tensorflow\S*==2\.21\.0 with pip/);
       expect(versionInUse()).to.equal('2.21.0');

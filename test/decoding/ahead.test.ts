@@ -1,4 +1,7 @@
-/** On a device that runs by itself the loop launches a round before it has read the last one: in another order, to the same end. */
+/**
+ * On an asynchronous device the loop launches a round before it reads the report of the previous one. These tests check that the answers
+ * are the same as on a synchronous device.
+ */
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 
@@ -23,14 +26,14 @@ const WAYS: Record<string, GenerateOptions> = {
   refresh: {verification: 'refresh', refreshEvery: 3, p: 0.4, recent: 0, denseLayers: 0, gamma: 2},
 };
 
-/** What the loop asked of the device. */
+/** The loop's use of the device. */
 interface Order {
   replays: number;
-  /** Most rounds that were launched and not yet read. */
+  /** the largest number of rounds that were launched and whose reports were not yet read */
   pending: number;
 }
 
-/** Runs `body` with a device that says of itself whether it is asynchronous; its results are the same either way. */
+/** Runs `body` while the device claims to be asynchronous or not, and counts its replays and reads. */
 async function inOrder<T>(asynchronous: boolean, body: () => Promise<T>): Promise<[T, Order]> {
   const {device} = tf.backend() as SpecAttnBackend;
   const open = device as {-readonly [K in keyof NativeDevice]: NativeDevice[K]};
@@ -58,7 +61,7 @@ const counted = ({tokens, text, finishReason, stats}: GenerateResult) => {
   return {tokens, text, finishReason, rounds, drafted, accepted, acceptedLengths, kvReduction, bytesRead};
 };
 
-/** The same answer in both orders; returns it, and what was asked of the asynchronous device. */
+/** Expects the same answer from the synchronous and the asynchronous device; returns it and the use of the asynchronous device. */
 async function both(lm: LanguageModel, options: () => GenerateOptions): Promise<[GenerateResult, Order]> {
   const generate = () => lm.generate(PROMPT, options());
   const [expected, plain] = await inOrder(false, generate);

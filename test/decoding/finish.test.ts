@@ -1,4 +1,4 @@
-/** How answers end, and how they reach the reader. */
+/** Tests of how an answer ends and how its text reaches the caller. */
 import {expect} from 'chai';
 
 import type {GenerateResult} from '../../src/decoding/generate.js';
@@ -14,7 +14,7 @@ const WAYS: Record<string, GenerateOptions> = {
   'sparse adaptive': {verification: 'sparse', gamma: 'adaptive'},
 };
 
-/** Checks that the pieces given out are the text. */
+/** Generates an answer and checks that the pieces given to onText make up its text. */
 async function answer(lm: LanguageModel, prompt: string, options: GenerateOptions): Promise<GenerateResult> {
   let pieces = '';
   const result = await lm.generate(prompt, {
@@ -50,7 +50,7 @@ for (const [what, way] of Object.entries(WAYS)) {
           expect(lm.contextLength).to.equal(contextLength);
           const {tokens, finishReason, stats} = await answer(lm, PROMPT, {...way, maxNewTokens: 100});
           expect(finishReason).to.equal('length');
-          // The last token has no place in the caches, and needs none.
+          // The keys and values of the last token are not cached, so it needs no row of the caches.
           expect(stats.promptTokens + tokens.length).to.equal(contextLength + 1);
           await withModel({}, async (wide) => {
             const whole = await wide.generate(PROMPT, {draft: false, maxNewTokens: tokens.length});

@@ -2,7 +2,7 @@ import {expect} from 'chai';
 
 import {AdaptiveGamma} from '../../src/decoding/gamma.js';
 
-/** What it settles on where drafts are accepted as `accepted` says, round by round. */
+/** The gamma after 200 rounds, in each of which `accepted` gives the number of accepted tokens. */
 function settle(cost: number, accepted: (gamma: number, round: number) => number): number {
   const adaptive = new AdaptiveGamma(cost);
   for (let round = 0; round < 200; round++) {
@@ -24,7 +24,7 @@ describe('AdaptiveGamma', () => {
     const gammas = [0.02, 0.1, 0.3, 1].map((cost) => settle(cost, half));
     expect(gammas).to.deep.equal([...gammas].sort((a, b) => b - a));
     expect(gammas[0]).to.be.greaterThan(gammas[3]);
-    // Nothing is ever accepted: 1 is the least that a round can draft.
+    // If nothing is accepted, gamma is 1, the least that a round can draft.
     expect(settle(1, () => 0)).to.equal(1);
   });
 

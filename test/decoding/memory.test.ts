@@ -1,4 +1,4 @@
-/** What a model holds does not grow with what it writes, and is given back. */
+/** Tests that a model's memory does not grow with the text that it writes, and that it is given back. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
@@ -27,7 +27,7 @@ const WAYS: Record<string, GenerateOptions> = {
   },
 };
 
-/** Writes `rounds` rounds and returns the memory of each of them, seen while the session is busy. */
+/** Writes `rounds` pieces of text and returns the memory at each of them, while the sequence is in use. */
 async function memoryOf(lm: LanguageModel, rounds: number, options: GenerateOptions) {
   const seen: ReturnType<typeof memory>[] = [];
   const signal = new AbortController();
@@ -39,7 +39,7 @@ async function memoryOf(lm: LanguageModel, rounds: number, options: GenerateOpti
   return seen;
 }
 
-/** Where the whole embedded pair can be tested: on the native kernels. */
+/** The backends with native kernels, on which the embedded pair is fast enough for these tests. */
 const nativeBackends = ['specattn', 'tensorflow'] as const;
 
 for (const backend of nativeBackends)
@@ -122,7 +122,7 @@ forEachBackend('memory of a tiny pair', (backend) => {
       const together = await Promise.all(prompts.map((prompt) => answer(prompt, {onText})));
       expect(together.map(({tokens}) => tokens)).to.deep.equal(alone);
       expect(most, 'tensors of three sessions').to.be.greaterThan(before.numTensors);
-      // Any of the three may stay; one has recorded what the others have.
+      // The model keeps one of the three sequences, which may hold fewer tensors than the sequence that it kept before.
       expect(memory().numTensors).to.be.at.most(before.numTensors);
       expect(memory().numBytesInDevice ?? 0).to.be.at.most(before.numBytesInDevice ?? 0);
     }));
@@ -143,7 +143,7 @@ forEachBackend('memory of a tiny pair', (backend) => {
     expect(whole.tokens).to.deep.equal(tokens);
     expect(held, 'tensors while it writes').to.be.greaterThan(before.numTensors);
     expect(memory()).to.deep.equal(before);
-    lm.dispose(); // once more does nothing
+    lm.dispose(); // a second call does nothing
     expect(await refusal(() => lm.generate('It was'))).to.equal('[generate] the model was disposed of');
     expect(await refusal(() => lm.stream('It was').next())).to.equal('[generate] the model was disposed of');
   });
@@ -195,7 +195,7 @@ onBackend('specattn', 'a model on another backend than its own', () => {
       await tf.setBackend('cpu');
       expect(await refusal(() => lm.generate('It was', options))).to.equal(REFUSAL);
       await tf.setBackend('specattn');
-      // In the middle of an answer, too.
+      // The backend may also change in the middle of an answer.
       const onText = () => void tf.setBackend('cpu');
       const message = await lm
         .generate('It was', {...options, onText})

@@ -1,4 +1,4 @@
-/** Bad input: the error names the thing, what was expected and what came, and nothing stays allocated. */
+/** Tests of bad input: the error names the input, what was expected and what came, and no memory stays allocated. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import {expect} from 'chai';
@@ -43,7 +43,7 @@ forEachBackend('load refuses', (backend) => {
     }
   });
 
-  /** Spoils the weights of a copy of the tiny verifier, or of its draft. */
+  /** Loads the tiny pair with spoiled weights of one model; returns the error message without the name of the file or folder. */
   const spoiled = async (role: 'draft' | 'verifier', spoil: (header: Header, file: Buffer) => Uint8Array) => {
     const dir = linkModel(tinyPair()[role]);
     const file = fs.readFileSync(path.join(dir, 'model.safetensors'));
@@ -64,7 +64,7 @@ forEachBackend('load refuses', (backend) => {
   };
   const NORM = 'model.layers.1.input_layernorm.weight';
 
-  // The draft comes second: its refusal must let go of the verifier.
+  // The draft is loaded second, so its refusal must free the verifier.
   for (const role of ['verifier', 'draft'] as const) {
     it(`truncated weights (${role})`, async () => {
       expect(await spoiled(role, (_, file) => file.subarray(0, 5))).to.equal(
@@ -250,7 +250,7 @@ forEachBackend('generate refuses', () => {
       expect(await refusal(() => lm.generate(prompt))).to.equal(
         `[generate] prompt has ${tokens} tokens but the context holds 20`,
       );
-      // To count a megabyte's tokens takes seconds.
+      // The refusal must come without encoding the whole prompt, which takes seconds for a megabyte.
       const start = performance.now();
       expect(await refusal(() => lm.generate('\ud800'.repeat(2 ** 20)))).to.equal(
         '[generate] prompt has more than 40 tokens but the context holds 20',

@@ -7,7 +7,7 @@ import {makeReady, type Step, type StepRun} from '../../src/decoding/steps.js';
 import {forEachBackend, onBackend} from '../backends.js';
 import {memory} from './models.js';
 
-/** A counter, a vector that doubles, and one that is never changed. */
+/** A state of a counter, a vector that each step doubles, and a constant. */
 const newState = () =>
   new LoopState<State>({
     counter: tf.tensor1d([0], 'int32'),
@@ -93,7 +93,7 @@ forEachBackend('a ready step', () => {
       expect(memory()).to.deep.equal(first);
     }
     ready.dispose();
-    ready.dispose(); // once more does nothing
+    ready.dispose(); // a second call does nothing
     state.dispose();
   });
 

@@ -3,14 +3,14 @@ import * as fc from 'fast-check';
 
 import {StopWatch} from '../../src/decoding/stop.js';
 
-/** What is shown of `pieces`, and whether a stop text came. */
+/** The text that a StopWatch shows of `pieces`, and whether it found a stop text. */
 function watch(pieces: string[], stops: string[]): {text: string; stopped: boolean} {
   const watch = new StopWatch(stops);
   const text = pieces.map((piece) => watch.push(piece)).join('') + watch.flush();
   return {text, stopped: watch.stopped};
 }
 
-/** The definition: the text ends where the first stop text that is complete began. */
+/** The definition: the text ends where the stop text begins that is complete first, the longest one of several. */
 function cut(text: string, stops: string[]): {text: string; stopped: boolean} {
   for (let end = 1; end <= text.length; end++) {
     const complete = stops.filter((stop) => text.slice(0, end).endsWith(stop));

@@ -1,4 +1,4 @@
-/** `evaluate` against float64, against dense attention, and against itself. */
+/** Tests of `evaluate` against a float64 reference, against dense attention where every key is kept, and after an interruption. */
 import * as path from 'node:path';
 
 import {expect} from 'chai';
@@ -74,7 +74,7 @@ function reference(
 forEachBackend('evaluate on a small random pair', function () {
   const inFloat64 = new Map<string, {perplexity: number; kvReduction: number}>();
 
-  /** The method on every backend agrees with float64, which is computed once; and it is not dense attention. */
+  /** Expects the method to agree with float64, which is computed once for all backends, and to differ from dense attention. */
   async function agrees(
     method: string,
     sees: (tokens: number[]) => Sees,
@@ -129,7 +129,7 @@ forEachBackend('evaluate on a small random pair', function () {
   });
 });
 
-/** The paper's method in float64: the draft attends densely; block by block its nuclei are joined. */
+/** The paper's method in float64: the draft attends densely, and the rows of a block see the union of its nuclei. */
 function specattnSees(
   tokens: number[],
   p: number,
@@ -138,7 +138,7 @@ function specattnSees(
 ): Sees {
   const {draft} = tinyPair();
   const {attention} = decode(draft, tokens, everyKey);
-  const map = [0, 0, 1]; // tinyLayerMap's
+  const map = [0, 0, 1]; // the layers of tinyLayerMap
   const first = PROMPT - 1;
   return ({layer, t}) => {
     const position = first + Math.floor((t - first) / (gamma + 1)) * (gamma + 1);
@@ -184,7 +184,7 @@ onBackend('specattn', 'evaluate on the embedded pair', () => {
       const random = (seed: number) => one(lm, `random:budget=40,seed=${seed}`, pieces);
       const [a, again, other] = [await random(1), await random(1), await random(2)];
       const prompt = window * 0.1;
-      const rows = Array.from({length: window - prompt}, (_, i) => prompt + i); // keys that each row could see
+      const rows = Array.from({length: window - prompt}, (_, i) => prompt + i); // number of keys visible to each row
       const sum = (numbers: number[]) => numbers.reduce((x, y) => x + y, 0);
       const kept = sum(rows.map((visible) => Math.min(40, visible)));
       expect(a.kvReduction).to.be.closeTo(1 - kept / sum(rows), 1e-12);
@@ -207,12 +207,13 @@ onBackend('specattn', 'evaluate on the embedded pair', () => {
         if (t + 1 > budget) pages += Math.floor(t / page);
       }
       expect(kvReduction - readReduction).to.be.closeTo(pages / visible, 1e-12);
-      // Rows by themselves read what they see: 2 dense layers of 8, 5 heads of 64, 2 bytes; 8 more for each key listed, in each head.
+      // A single row reads the keys and values that it sees. In sparse layers it also reads 8 bytes for each listed key (index and row
+      // mask) and the bounds of the pages, which are as large as a key and a value.
       const pair = 2 * 64 * 2;
       const kept = (1 - kvReduction) * visible;
       const bytes = 5 * (2 * visible * pair + 6 * (kept * (pair + 8) + pages * pair));
       expect(bytesPerToken).to.be.closeTo(bytes / tokens, 1e-6);
-      // A block reads the pages' bounds once.
+      // A block reads the bounds of a page once for all its rows.
       const block = await one(lm, `quest:budget=${budget},page=${page},gamma=${gamma}`, pieces);
       expect(block.kvReduction).to.be.closeTo(kvReduction, 1e-12);
       expect(block.bytesPerToken).to.be.lessThan(bytesPerToken / 2);
@@ -242,7 +243,7 @@ onBackend('specattn', 'evaluate on the embedded pair', () => {
       let bytes = 0;
       for (let to = prompt - 1 + 2 * (gamma + 1); to < window; to += 2 * (gamma + 1))
         bytes += 8 * 5 * to * 2 * 64 * 2;
-      // The paper's map chooses by nothing that refreshing changes: the draft is the same.
+      // A map of the kind `kl` selects by the draft alone, which refreshing does not change.
       expect(often.kvReduction).to.equal(never.kvReduction);
       expect((often.bytesPerToken - never.bytesPerToken) * often.tokens).to.be.closeTo(bytes, 1e-3);
     }));
@@ -254,7 +255,7 @@ onBackend('specattn', 'evaluate on the embedded pair', () => {
       const timeless = (results: MethodResult[]) => results.map(({seconds: _, ...rest}) => rest);
       const whole: WindowRecord[] = [];
       const expected = await evaluate(lm, texts, {...options, onRecord: (record) => whole.push(record)});
-      expect(whole).to.have.length(3 * 4); // dense too
+      expect(whole).to.have.length(3 * 4); // dense attention is always evaluated too
       expect(expected[0].windows).to.equal(4);
       expect(expected[0].changeError).to.be.greaterThan(0);
 
@@ -277,7 +278,7 @@ onBackend('specattn', 'evaluate on the embedded pair', () => {
         onProgress: ({loaded, total}) => {
           rows = loaded;
           expect(loaded).to.be.at.most(total);
-          // The second window's dense attention once more, to compare with; then what is missing.
+          // The dense attention of the second window is computed again for comparison, and then the seven missing records.
           expect(total).to.equal(8 * (96 - 10));
         },
       });

@@ -1,4 +1,4 @@
-/** `evaluatePasskey`: trials, what counts as found, and what methods leave in sight. */
+/** Tests of `evaluatePasskey`: its trials, the scores of answers, and the passkeys that a method can still find. */
 import {expect} from 'chai';
 
 import {evaluatePasskey, type PasskeyOptions, type PasskeyRecord} from '../../src/evaluate/index.js';
@@ -42,14 +42,14 @@ onBackend('specattn', 'evaluatePasskey', () => {
       expect(of('dense').map(({depth}) => depth)).to.deep.equal([0, 0.25, 0.5, 0.75, 1]);
       const found = (method: string) =>
         of(method).map(({correct, correctTokens}) => [correct, correctTokens]);
-      // The pair can do it: of 15 names more than half, and most of their tokens.
+      // With dense attention the pair finds more than half of the 15 names and most of their tokens.
       const sum = (method: string, name: 'correct' | 'correctTokens' | 'totalTokens') =>
         of(method).reduce((total, record) => total + record[name], 0);
       expect(sum('dense', 'correct')).to.be.greaterThan(7);
       expect(sum('dense', 'correctTokens') / sum('dense', 'totalTokens')).to.be.greaterThan(0.8);
       for (const same of ['dense:gamma=0', 'specattn:p=1', 'quest:budget=512'])
         expect(found(same), same).to.deep.equal(found('dense'));
-      // The paragraph at the end is within the window; the others are not, and the middle of the text is where keys are lost.
+      // The passkey at the end is within the window of `streaming`. The one in the middle is lost with the keys there.
       const streaming = of('streaming:budget=120');
       expect(streaming[4].correct).to.equal(of('dense')[4].correct);
       expect(streaming[2].correct).to.equal(0);

@@ -1,4 +1,4 @@
-/** A Llama and its decoding in float64, one row at a time, with a say in what each row sees: what `evaluate` is compared with. */
+/** A Llama in float64 that decodes row by row, with any choice of the keys that a row sees. Tests compare `evaluate` with it. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 
@@ -6,28 +6,29 @@ import {readConfig, type LlamaConfig} from '../../models/hf/config.js';
 import {ropeFrequencies} from '../../models/llama/rope.js';
 import {nucleus, rmsNorm, rotaryEmbedding} from '../reference.js';
 
-/** What a row's key/value head of a layer could see: its query heads' vectors, and the keys up to its own. */
+/** What a method may look at when it chooses keys for one row in one KV head of a layer. */
 export interface Sight {
   layer: number;
   group: number;
-  /** Position of the row. */
+  /** position of the row */
   t: number;
-  /** Of the group's query heads. */
+  /** vectors of the query heads that share the KV head */
   queries: Float64Array[];
+  /** keys of the KV head, up to the row's own */
   keys: Float64Array[];
-  /** Weights over all keys up to t, mean over heads: the layer's, or those of the group. */
+  /** Attention weights over all keys up to t: the mean over the heads of the layer or of the KV head. */
   attention: (unit: 'layer' | 'head') => Float64Array;
 }
 
-/** The keys that a row sees. */
+/** Chooses the keys that a row sees. */
 export type Sees = (sight: Sight) => Iterable<number>;
 
 export interface Decoded {
-  /** -log p of the token after each row, in nats. */
+  /** −log p of the token after each row, in nats */
   nll: number[];
-  /** What each layer attended with, mean over heads: [layer][row][key]. */
+  /** attention weights, mean over heads: [layer][row][key] */
   attention: Float64Array[][];
-  /** Keys and values, [layer][row][group]. */
+  /** keys and values: [layer][row][KV head] */
   caches: Cache[];
 }
 
@@ -36,13 +37,13 @@ interface Cache {
   values: Float64Array[][];
 }
 
-/** What a row at t reads in place of its own model's past: another decoding's keys and values of the rows before `before(t)`. */
+/** A refresh: for rows before `before(t)` the row at t reads the keys and values of another decoding. */
 export interface Renewed {
   caches: Cache[];
   before: (t: number) => number;
 }
 
-/** Takes a model over all tokens but the last. */
+/** Runs the model in the folder `dir` over all tokens but the last. */
 export function decode(dir: string, tokens: number[], sees: Sees, renewed?: Renewed): Decoded {
   const config = readConfig(dir);
   const weights = readWeights(dir);
@@ -51,13 +52,13 @@ export function decode(dir: string, tokens: number[], sees: Sees, renewed?: Rene
 
 export const everyKey: Sees = ({t}) => Array(t + 1).keys();
 
-/** StreamingLLM: the first keys, and the last ones up to the budget. */
+/** StreamingLLM: the first keys and, up to the budget, the last ones. */
 export const streamingSees =
   (budget: number, sinks: number): Sees =>
   ({t}) =>
     [...Array(t + 1).keys()].filter((j) => j < sinks || j > t - (budget - sinks));
 
-/** Quest: the page that the row is on, and the best of the full pages before it. */
+/** Quest: the page of the row, and the full pages before it whose bounds are highest. */
 export const questSees =
   (budget: number, page: number): Sees =>
   ({t, queries, keys}) => {
@@ -79,7 +80,7 @@ export const questSees =
     return [...Array(t + 1).keys()].filter((j) => [...best, own].includes(Math.floor(j / page)));
   };
 
-/** The nucleus of the layer's (or each group of heads') own attention, with sinks and recent keys. */
+/** Oracle: the nucleus of the verifier's attention, of a layer or of each KV head, with sinks and recent keys. */
 export const oracleSees =
   (p: number, sinks: number, recent: number, unit: 'layer' | 'head'): Sees =>
   ({t, attention}) => {
@@ -87,7 +88,7 @@ export const oracleSees =
     return [...Array(t + 1).keys()].filter((j) => kept.has(j) || j < sinks || j > t - recent);
   };
 
-/** Layers below `denseLayers` and rows of the prompt see every key. */
+/** Layers below `denseLayers` and rows before `first` see every key; other rows see what `sees` chooses. */
 export const sparselySees =
   (sees: Sees, denseLayers: number, first: number): Sees =>
   (sight) =>

@@ -6,13 +6,13 @@ import {questSelect} from '../../src/evaluate/quest_select.js';
 import type {ListedKeys} from '../../src/evaluate/list_keys.js';
 import {forEachBackend} from '../backends.js';
 
-/** The keys that a row of a set sees. */
+/** The keys of a set that a row sees. */
 function seen({keys, bits, counts}: ListedKeys, set: number, row: number): number[] {
   const [k, b, n] = [keys.arraySync()[set], bits.arraySync()[set], counts.arraySync()[set]];
   return k.slice(0, n).filter((_, i) => (b[i] >> row) & 1);
 }
 
-/** Keys [1,C,2] that point one way or the other. */
+/** Keys [1,C,2] along the first axis. */
 const along = (xs: number[]) =>
   tf.tensor3d(
     xs.flatMap((x) => [x, 0]),
@@ -25,8 +25,8 @@ forEachBackend('QuestSelect', () => {
     const k = along([0, 0, 5, -9, 3, 3, 1, 1, 0, 0, 0, 0]);
     const q = tf.tensor3d([1, 0, -1, 0, 1, 0], [3, 1, 2]); // rows at 7, 8 and 9
     const listed = questSelect(q, k, at(7), {page: 2, budget: 4});
-    expect(seen(listed, 0, 0)).to.deep.equal([2, 3, 6, 7]); // 5 is the most of page 1
-    expect(seen(listed, 0, 1)).to.deep.equal([2, 3, 8]); // looking the other way, 9
+    expect(seen(listed, 0, 0)).to.deep.equal([2, 3, 6, 7]); // page 1 has the highest bound, 5
+    expect(seen(listed, 0, 1)).to.deep.equal([2, 3, 8]); // the query is reversed, and the bound of page 1 is 9
     expect(seen(listed, 0, 2)).to.deep.equal([2, 3, 8, 9]);
     expect(listed.kept.arraySync()).to.deep.equal([[4, 3, 4]]);
   });

@@ -1,4 +1,4 @@
-/** What stays on a device after long work, after work that failed, and after models that came and went. */
+/** Tests of a device's memory after long work, after failed allocations, and after models were loaded and disposed of. */
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
@@ -12,13 +12,13 @@ import {onCuda} from './on_cuda.js';
 
 const native = () => tf.backend() as SpecAttnBackend;
 
-/** Tensors, and the device's own account of them. */
+/** Tensors, and the buffers and bytes in use that the device counts. */
 function used() {
   const {bytesInUse, buffers} = native().device.memory();
   return {...memory(), bytesInUse, buffers};
 }
 
-/** The same with what the allocator keeps for later. */
+/** {@link used}, and the bytes that the allocator reserves. */
 function held() {
   return {...used(), bytesReserved: native().device.memory().bytesReserved};
 }
@@ -30,7 +30,7 @@ onBackend('specattn', 'memory of long work', () => {
         const options: GenerateOptions = {verification, gamma: 2, maxNewTokens: 300, seed: 1};
         const texts = [1, 2, 3].map((i) => passage(i).slice(0, 300));
         const write = async (i: number) => (await lm.generate(texts[i % 3], options)).stats.rounds;
-        // Twice each: a kept buffer serves requests that are a little smaller, so that what is kept settles with the second.
+        // Each text is written twice. A cached buffer also serves slightly smaller requests, so the cache settles the second time.
         for (let i = 0; i < 6; i++) await write(i);
         const before = held();
         let rounds = 0;
@@ -70,7 +70,7 @@ onCuda('memory', () => {
       message,
     )!;
     expect(Number(bytes)).to.equal(asked);
-    // CUDA gives back what it holds in pages of 2 MB, and some of it late.
+    // CUDA frees memory in pages of 2 MB, and some of it late.
     expect(Number(free)).to.be.within(0.9 * bytesFree, bytesFree + 2 ** 25);
     expect(held()).to.deep.equal(before);
 
@@ -106,14 +106,14 @@ onCuda('memory', () => {
       }),
     );
     expect(message).to.contain('bytes asked for on device cuda');
-    const most = floats(3 * quarter); // what was given back is whole again
+    const most = floats(3 * quarter); // freed buffers are joined again
     most.dispose();
   });
 
   it('that a kernel needs beside its tensors is taken from what is kept for later, and refused by name where there is none', async () => {
     const {device} = native();
     const [rows, heads, MB] = [31, 32, 2 ** 20];
-    /** Attention whose scores take so many bytes. */
+    /** Attention whose scores take `bytes` bytes. */
     const attention = (bytes: number) => {
       const keys = Math.floor(bytes / (4 * rows * heads));
       const q = tf.ones<tf.Rank.R3>([rows, heads, 8]);
@@ -128,7 +128,7 @@ onCuda('memory', () => {
     const filler: tf.Tensor[] = [];
     const tooMuch = () => device.memory().bytesFree - 1300 * MB;
     while (tooMuch() > 4 * MB) filler.push(floats(4 * Math.floor(Math.min(tooMuch(), 4096 * MB) / 4)));
-    /** Of the 1,300 MB that are left so many go from hand to hand: free for tensors, and for nothing else. */
+    /** Leaves `size` MB of the remaining 1,300 MB in the allocator's cache, where only tensors can use them. */
     const keep = (size: number) => floats(size * MB).dispose();
     try {
       keep(1000);

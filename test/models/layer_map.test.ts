@@ -61,7 +61,7 @@ describe('monotoneMap', () => {
   const tables = fc
     .tuple(fc.integer({min: 1, max: 6}), fc.integer({min: 1, max: 4}))
     .chain(([rows, columns]) =>
-      // Small whole numbers: sums are exact and ties are common.
+      // With small integers sums are exact and ties are common.
       fc.array(fc.array(fc.integer({min: 0, max: 5}), {minLength: columns, maxLength: columns}), {
         minLength: rows,
         maxLength: rows,
@@ -75,7 +75,7 @@ describe('monotoneMap', () => {
         const found = monotoneMap(kl);
         const best = Math.min(...[...allMaps(kl.length, kl[0].length)].map(cost));
         expect(cost(found)).to.equal(best);
-        // The lowest of the cheapest, layer by layer.
+        // Of several cheapest maps the lowest is taken, layer by layer.
         const cheapest = [...allMaps(kl.length, kl[0].length)].filter(
           (candidate) => cost(candidate) === best,
         );
@@ -104,7 +104,7 @@ describe('layer_map.json', () => {
   });
 
   const mixture = (change: object) => ({kind: 'mixture', mixture: {...mixed.mixture, ...change}});
-  /** The third layer's combination, spoiled. */
+  /** A mixture whose third layer has this combination. */
   const layers = (heads: unknown, own: unknown = 0) =>
     mixture({layers: mixed.mixture.layers.map((good, i) => (i === 2 ? {heads, own} : good))});
   const spoiled: [string, object, string][] = [

@@ -18,7 +18,7 @@ import {goldens, readGolden, tiny, type Golden} from './golden.js';
 
 const TOLERANCE = {relative: 0, absolute: 2e-3};
 
-/** Loads a model for one test and checks that nothing stays allocated. */
+/** Runs `body` with a model, which is disposed of afterwards. */
 async function withLlama(
   dir: string,
   body: (llama: Llama) => void | Promise<void>,
@@ -47,7 +47,7 @@ function run(
   });
 }
 
-/** The rows of `logits` [T,V] that the golden file knows. */
+/** The rows of `logits` [T,V] whose values the golden file holds. */
 function knownRows(logits: Float32Array, {rows, tokens}: Golden): Float32Array {
   const vocabulary = logits.length / tokens.length;
   return Float32Array.from(
@@ -55,7 +55,7 @@ function knownRows(logits: Float32Array, {rows, tokens}: Golden): Float32Array {
   );
 }
 
-/** Logits of all rows, `step` tokens a call. */
+/** Logits [T,V] of all rows, computed in calls of `step` tokens. */
 function logitsInSteps(llama: Llama, tokens: number[], step: number): Float32Array {
   let cache = llama.newCache(tokens.length + 3);
   const pieces: tf.Tensor2D[] = [];
@@ -140,7 +140,7 @@ forEachBackend('Llama', (backend) => {
           tf.slice(heads, [0, 3, 0], [4, 1, 6]).dataSync(),
         );
       });
-      // Of some heads of each layer.
+      // Attention of some heads of each layer.
       const heads = [[3, 1], [2]].map((list) => tf.tensor1d(list, 'int32'));
       const some = run(llama, tokens, 0, llama.newCache(6), {
         outputs: ['attention', 'attentionRows'],
@@ -190,7 +190,7 @@ forEachBackend('Llama', (backend) => {
         else expectClose(verify(everything, sets), dense, {relative: 1e-4, absolute: 1e-5});
         const few = verify([0, 10, 11, 12], sets);
         expect(few).not.to.deep.equal(dense);
-        // Each set's weights; of one set a layer those of its dense layer, the mean over heads, where every key is selected.
+        // With every key selected, the weights of a set are those of dense attention, averaged over the heads that read the set.
         const {setWeights, logits} = verified(everything, sets, ['logits', 'setWeights']);
         expect(setWeights!.shape).to.deep.equal([2 * setsPerLayer, 3, capacity]);
         if (isNative(backend)) expectSame(logits!.dataSync(), dense);
@@ -202,7 +202,7 @@ forEachBackend('Llama', (backend) => {
           attentionRows!.map((rows) => tf.mean(tf.reshape(rows, [setsPerLayer, -1, 3, capacity]), 1)),
         );
         expectClose(setWeights!.dataSync(), bySet.dataSync(), {relative: 1e-4, absolute: 1e-6});
-        // Where every layer is dense the selection has no say.
+        // If every layer is dense, the selection has no effect.
         expectClose(verify([0, 10, 11, 12], [-1, -1, -1]), dense, {relative: 1e-4, absolute: 1e-5});
       }));
   }
@@ -333,7 +333,7 @@ onBackend(BACKEND, 'Llama, natively', () => {
         expect(tokens.length).to.be.greaterThan(SAME_BITS_ROWS);
         for (const step of [5, 11, SAME_BITS_ROWS]) expectSame(logitsInSteps(llama, tokens, step), alone);
         const together = logitsInSteps(llama, tokens, tokens.length);
-        // So many rows are rounded to bfloat16, as the weights are, on their way.
+        // In a block of more rows CUDA rounds activations to bfloat16, the type of the weights.
         if (isCuda()) expect(meanError(together, alone)).to.be.below(0.01);
         else expectSame(together, alone);
       },
@@ -363,7 +363,7 @@ onBackend(BACKEND, 'Llama, natively', () => {
       };
       const plain = launches(['lastLogits']);
       expect(plain).to.be.at.least(6 * numHiddenLayers);
-      // All layers' weights (on the CPU attention itself makes them), put together, and the last row cut out of them.
+      // The additional launches: the deferred softmax (CUDA only), the concatenation of all layers' weights, and the cut of the last row.
       expect(launches(['lastLogits', 'attention']) - plain).to.be.within(2, 3);
     }));
 
@@ -390,7 +390,7 @@ onBackend(BACKEND, 'Llama, natively', () => {
         (llama) => {
           expect(llama.numBytes / wide).to.be.within(0.5, 0.505);
           const logits = knownRows(logitsInSteps(llama, golden.tokens, golden.tokens.length), golden);
-          // On CUDA the rows are rounded too.
+          // On CUDA activations are rounded too.
           const absolute = (dtype === 'float16' ? 0.02 : 0.1) * (isCuda() ? 2 : 1);
           expectClose(logits, golden.logits, {absolute});
         },

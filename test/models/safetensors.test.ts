@@ -19,7 +19,7 @@ const write = (bytes: Uint8Array, name = 'model.safetensors') =>
 const writeIndex = (index: unknown) =>
   write(Buffer.from(JSON.stringify(index)), 'model.safetensors.index.json');
 
-/** A tensor's bytes. */
+/** The bytes of a tensor. */
 const read = (file: Safetensors, name: string) =>
   Buffer.concat(Array.from(file.chunks(name), (chunk) => Uint8Array.from(chunk)));
 
@@ -30,7 +30,7 @@ function openFiles(): string[] {
       const target = fs.readlinkSync(`/proc/self/fd/${fd}`);
       return target.startsWith(fs.realpathSync(testFolder())) ? [target] : [];
     } catch {
-      return []; // the folder's own descriptor, closed by now
+      return []; // the descriptor that readdirSync used, which is closed by now
     }
   });
 }
@@ -68,7 +68,7 @@ describe('Safetensors', () => {
     } finally {
       await file.close();
     }
-    await file.close(); // twice does no harm
+    await file.close(); // a second call does nothing
     expect(() => read(file, 'a')).to.throw('is closed');
   });
 

@@ -9,7 +9,7 @@ import {PRETRAINED, readGolden} from './golden.js';
 
 const folder = path.join(PRETRAINED, 'draft');
 
-/** A tokenizer in Llama-2's manner: words begin with ▁, bytes that no piece covers are tokens of their own. */
+/** Writes a tokenizer like that of Llama 2: words begin with ▁, and bytes that no piece covers are tokens of their own. */
 function writeLlama2(dir: string): void {
   const pieces = [
     '<unk>',
@@ -91,7 +91,7 @@ describe('LlamaTokenizer', () => {
 
   it('gives back any text', () => {
     fc.assert(
-      // A special token's own text would become that token.
+      // The text of a special token is left out, because it becomes that token.
       fc.property(fc.string({unit: 'grapheme', maxLength: 40}), (text) => {
         fc.pre(!text.includes('<|'));
         expect(tokenizer.decode(tokenizer.encode(text))).to.equal(text);
@@ -216,7 +216,7 @@ describe('StreamDecoder', () => {
   for (const [what, load, size] of tokenizers) {
     it(`gives pieces that join to the whole text, whatever the ids: ${what}`, () => {
       const tokenizer = load();
-      // Few distinct low ids make broken characters likely: both vocabularies have their bytes there.
+      // Low ids are bytes in both vocabularies. Many of them make broken characters likely.
       const id = fc.oneof(fc.nat(size + 2), fc.integer({min: 2, max: 258}));
       fc.assert(
         fc.property(fc.array(fc.array(id, {maxLength: 9}), {maxLength: 30}), (chunks) => {
@@ -249,7 +249,7 @@ describe('StreamDecoder', () => {
           const ids = tokenizer.encode(whole);
           const before = ids.slice(0, cut);
           const prompt = tokenizer.decode(before);
-          fc.pre(!prompt.endsWith('\ufffd')); // a prompt is text: it ends with no half character
+          fc.pre(!prompt.endsWith('\ufffd')); // a prompt is text and does not end within a character
           const stream = tokenizer.stream(before);
           const pieces = ids.slice(cut).map((id) => stream.push([id]));
           expect(prompt + pieces.join('') + stream.flush()).to.equal(tokenizer.decode(ids));

@@ -17,7 +17,7 @@ interface Shapes {
   capacity: number;
 }
 
-/** Inputs on the host and on the backend. Scores have a standard deviation of about 2: neither flat nor one-hot. */
+/** Inputs as arrays and as tensors. Scores have a standard deviation of about 2, so that weights are neither flat nor one-hot. */
 function inputsOf({rows, heads, groups, size, capacity}: Shapes) {
   const random = new Random(`attention ${rows} ${heads} ${groups} ${size} ${capacity}`);
   const [q, k, v] = [
@@ -69,7 +69,7 @@ forEachBackend('CausalAttention', (backend) => {
       expectSame(plain.dataSync(), out.dataSync()); // asking for weights changes nothing
       expectSame(same.dataSync(), out.dataSync());
 
-      // Of some heads, in any order, one twice.
+      // Heads may be named in any order and more than once.
       const named = [heads - 1, 0, heads - 1, heads >> 1];
       const of = tf.tensor1d(named, 'int32');
       const [alike, some] = causalAttention(...tensors, at(position), {weights: 'head', heads: of});

@@ -1,6 +1,6 @@
 /**
- * A device may make attention's weights when somebody is about to look: whatever happens between, they are what they would have been at
- * once.
+ * A device may defer the softmax of attention weights until something reads them (deferred softmax). These tests check that the weights
+ * are the same as those made at once, whatever happens to inputs, memory and captures in between.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
@@ -17,7 +17,7 @@ const native = () => tf.backend() as SpecAttnBackend;
 const [ROWS, HEADS, GROUPS, SIZE, CAPACITY] = [3, 4, 2, 32, 700];
 const POSITION = 300;
 
-/** Of caches: in half the bytes other kernels work, which start before the last one has ended. */
+/** Storages of the caches. Half-stored caches take other kernels, which start before the previous kernel has ended. */
 const STORAGES = ['float32', 'bfloat16'] as const;
 
 class Inputs {
@@ -25,7 +25,7 @@ class Inputs {
   readonly k: tf.Tensor3D;
   readonly v: tf.Tensor3D;
   readonly position = tf.tensor1d([POSITION], 'int32');
-  /** Every third key, and rows that see none of some of them. */
+  /** Every third key; the row masks in `bits` hide some of them from some rows. */
   readonly keys: tf.Tensor2D;
   readonly bits: tf.Tensor2D;
   readonly counts: tf.Tensor1D;
@@ -61,14 +61,14 @@ function weigh(kind: Kind, {q, k, v, position, keys, bits, counts, heads}: Input
   return causalAttention(q, k, v, position, {weights: kind as 'layer'})[1];
 }
 
-/** The same values in a buffer of their own, stored alike. */
+/** A copy in a new buffer of the same storage. */
 function copy<T extends tf.Tensor>(x: T): T {
   const made = native().output(x.shape, x.dtype as 'float32', native().storageOf(x) as 'float32');
   native().launch('Copy', [x], [made]);
   return tf.engine().makeTensorFromTensorInfo(made) as T;
 }
 
-/** What they are where they are looked at at once. */
+/** The weights, read immediately after their call. */
 const atOnce = (kind: Kind, inputs: Inputs) => tf.tidy(() => weigh(kind, inputs).dataSync().slice());
 
 onBackend('specattn', 'weights that nobody looked at yet', () => {
@@ -188,8 +188,8 @@ onBackend('specattn', 'weights that nobody looked at yet', () => {
     });
 
   it('are right where their scores take more memory than there was', function () {
-    if (!isCuda()) this.skip(); // the CPU makes them at once, and takes its time
-    const [rows, heads, capacity] = [31, 32, 4096]; // 16 MB of scores a call, of 64 that there are; then 79 MB
+    if (!isCuda()) this.skip(); // the CPU device defers nothing, and these shapes are slow there
+    const [rows, heads, capacity] = [31, 32, 4096]; // scores take 16 MB a call, in a workspace of 64 MB at first
     const random = new Random('late weights of large calls');
     const make = (keys: number, seed: number) => {
       const q = tf.tensor3d(random.normals(rows * heads * 8, 2 + seed / 10), [rows, heads, 8]);
@@ -198,7 +198,7 @@ onBackend('specattn', 'weights that nobody looked at yet', () => {
       return () => causalAttention(q, k, k, at, {weights: 'layer'})[1];
     };
     const calls = [0, 1, 2, 3, 4, 5].map((seed) => make(capacity, seed));
-    const larger = make(20_000, 6);
+    const larger = make(20_000, 6); // 79 MB of scores
     const expected = [...calls, larger].map((call) => tf.tidy(() => call().dataSync().slice()));
     const all = (step: readonly (() => tf.Tensor)[]) =>
       native().capture([], () => ({state: [], outputs: step.map((call) => call())}));

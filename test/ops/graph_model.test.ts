@@ -42,7 +42,7 @@ const SHAPES = {
 } as const;
 const INTS = {position: [1], seed: [2], block: [3]} as const;
 
-/** Every op once; NucleusSelect's outputs feed SparseAttention. */
+/** A node for each op (two for Linear). NucleusSelect's outputs feed SparseAttention. */
 const NODES = [
   node('norm', 'RMSNorm', ['x', 'weight'], {epsilon: {f: 0.01}}),
   node('plain', 'Linear', ['x', 'matrix']),
@@ -83,7 +83,7 @@ const NODES = [
   node('accepted', 'SpeculativeAccept', ['block', 'sampled:1', 'three', 'seed', 'position']),
 ];
 
-/** A GraphDef in memory, as `tf.loadGraphModel` takes it from a model.json. */
+/** A GraphModel of these nodes; its GraphDef has the form that `tf.loadGraphModel` reads from a model.json. */
 function graphModel(nodes: Node[]) {
   const placeholder = (name: string, shape: readonly number[], type: string): Node => ({
     name,
@@ -124,7 +124,7 @@ function inputsOf(): Record<string, tf.Tensor> {
   return inputs;
 }
 
-/** The same by op functions. */
+/** The outputs that the nodes must have, computed by the op functions. */
 function expectedOf(x: Record<string, tf.Tensor>): Record<string, tf.Tensor> {
   const norm = ops.rmsNorm(x.x, x.weight, 0.01);
   const appended = ops.kvCacheAppend(x.cache.clone(), x.heads, x.position);

@@ -14,9 +14,9 @@ forEachBackend('KVCacheAppend', (backend) => {
     [1, 1, 1, 1, 0],
     [5, 33, 8, 1, 0],
     [2, 31, 7, 5, 13],
-    [3, 111, 64, 33, 78], // the last row fills the last place
+    [3, 111, 64, 33, 78], // the last row fills the last row of the cache
     [2, 8, 4, 5, 6], // three rows past the end
-    [2, 8, 4, 2, 8], // both past the end
+    [2, 8, 4, 2, 8], // both rows past the end
     [1, 989, 3, 989, 0],
   ]) {
     it(`writes ${rows} rows at ${position} of [${groups},${capacity},${size}]`, () => {

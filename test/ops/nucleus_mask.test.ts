@@ -10,7 +10,7 @@ import * as reference from '../reference.js';
 const at = (position: number): tf.Tensor1D => tf.tensor1d([position], 'int32');
 const MASSES = [1e-6, 0.1, 0.5, 0.9, 0.95, 0.97, 0.99, 0.999999, 1];
 
-/** The mask's rows as lists of keys. */
+/** The keys that each row of the mask keeps. */
 function keysOf(mask: tf.Tensor2D): number[][] {
   const [rows, capacity] = mask.shape;
   const values = mask.dataSync();

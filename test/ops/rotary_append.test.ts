@@ -14,7 +14,7 @@ const at = (position: number): tf.Tensor1D => tf.tensor1d([position], 'int32');
 /** [T,H,G,C,D] */
 type Sizes = readonly [rows: number, heads: number, groups: number, capacity: number, size: number];
 
-/** Random inputs, and what comes of them in float64; the caches' values are those of their storage. */
+/** Random inputs and a function that computes the outputs in float64 from the values of the caches before the call. */
 function problem([rows, heads, groups, capacity, size]: Sizes, position: number, scale: number) {
   const random = new Random(`RotaryAppend ${rows} ${heads} ${groups} ${capacity} ${size}`);
   const [q, k, v] = [heads, groups, groups].map((count) => random.normals(rows * count * size));
@@ -43,10 +43,10 @@ function problem([rows, heads, groups, capacity, size]: Sizes, position: number,
 
 const CASES: [Sizes, position: number, scale: number][] = [
   [[1, 1, 1, 1, 2], 0, 1],
-  [[1, 32, 8, 111, 64], 110, 1], // the last place
+  [[1, 32, 8, 111, 64], 110, 1], // the last row of the cache
   [[5, 3, 1, 33, 30], 17, 1.25],
   [[5, 4, 2, 31, 128], 28, 1], // two rows past the end
-  [[2, 4, 4, 8, 6], 8, 1], // both past the end
+  [[2, 4, 4, 8, 6], 8, 1], // both rows past the end
   [[3, 2, 1, 4, 8], 1000000, 1],
   [[33, 5, 2, 40, 66], 0, 1],
   [[989, 1, 1, 989, 2], 0, 1],
@@ -64,7 +64,7 @@ forEachBackend('RotaryAppend', (backend) => {
       expectClose(results[0].dataSync(), values[0]);
       expect(results[1].shape).to.deep.equal(caches[0].shape);
       expectClose(results[1].dataSync(), values[1]);
-      expectSame(results[2].dataSync(), values[2]); // copied
+      expectSame(results[2].dataSync(), values[2]); // values are copied without rounding
     });
   }
 
@@ -160,7 +160,7 @@ forEachBackend('RotaryAppend', (backend) => {
 onBackend('specattn', 'RotaryAppend with caches of any storage', () => {
   const storages: Storage[] = ['float32', 'bfloat16', 'float16'];
 
-  /** A copy, in this storage. */
+  /** A copy of `x` in `storage`. */
   const stored = (x: tf.Tensor, storage: Storage): tf.Tensor =>
     storage === 'bfloat16' || storage === 'float16' ? narrow(x, storage) : widen(x);
 
@@ -175,7 +175,7 @@ onBackend('specattn', 'RotaryAppend with caches of any storage', () => {
         const values = expected(before);
         const [q, nextK, nextV] = rotaryAppend(qkv, at(position), frequencies, k, v);
         expectClose(q.dataSync(), values[0]);
-        // To nearest: within half a unit of the last of 8 (11 for float16) bits.
+        // Rounding to nearest is off by at most half a unit of the last of 8 bits (bfloat16) or 11 bits (float16).
         const relative =
           kStorage === 'float32' ? 1e-5 : kStorage === 'bfloat16' ? 1.01 * 2 ** -8 : 1.01 * 2 ** -11;
         expectClose(nextK.dataSync(), values[1], {relative, absolute: 1e-6});
@@ -202,7 +202,7 @@ onBackend('specattn', 'RotaryAppend with caches of any storage', () => {
     const expectedV = kvCacheAppend(stored(caches[1], 'bfloat16'), values, at(3)).dataSync();
     const results = rotaryAppend(qkv, at(3), frequencies, k, v, 1.5);
     expectClose(results[0].dataSync(), rotated[0].dataSync());
-    // A last bit apart before it is narrowed may be one bit apart after.
+    // Float32 values that differ in the last bit may round to neighbouring bfloat16 values.
     expectClose(results[1].dataSync(), expectedK, {relative: 1.01 * 2 ** -7, absolute: 1e-6});
     expectSame(results[2].dataSync(), expectedV);
   });

@@ -88,7 +88,7 @@ forEachBackend('SampleToken', () => {
     const filtered = counts(draws(1, seedOf(5, 6), 0, options));
     const kept = reference.distribution(logits, filtersOf(options));
     expect(chiSquare(filtered, kept)).to.be.below(chiSquareLimit(kept.filter((p) => p > 0).length - 1));
-    // The check itself can fail.
+    // The check can fail: filtered draws do not follow the unfiltered distribution.
     expect(chiSquare(filtered, expected)).to.be.above(chiSquareLimit(6));
   });
 
@@ -136,7 +136,7 @@ forEachBackend('SampleToken', () => {
     for (const vocabulary of [1, 33, 4096]) {
       const logits = tf.tensor2d(random.normals(3 * vocabulary, 3), [3, vocabulary]);
       for (const options of cases) {
-        // What a float32 tensor holds.
+        // The options rounded to float32, as `settings` holds them.
         const exact = Object.fromEntries(Object.entries(options).map(([name, x]) => [name, Math.fround(x)]));
         const {temperature, topK, topP, minP} = filtersOf(options);
         const settings = tf.tensor1d([temperature, topK, topP, minP]);

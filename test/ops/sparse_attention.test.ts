@@ -31,7 +31,7 @@ function inputsOf(random: Random, {rows, heads, groups, size, capacity}: Shapes)
   return {host, tensors};
 }
 
-/** Sets of random keys for random rows; the last key of each is seen by every row. */
+/** Key sets with random row masks. Every row sees the last key, so that no row is without keys. */
 function selectionOf(random: Random, sets: number, {rows, capacity}: Shapes) {
   const seen = Array.from({length: sets}, () =>
     Array.from({length: capacity}, (_, j) =>
@@ -59,7 +59,7 @@ function selectionOf(random: Random, sets: number, {rows, capacity}: Shapes) {
   return {selection, visible};
 }
 
-/** Every key up to each row's own. */
+/** A selection in which each row sees every key up to its own position. */
 function everything(rows: number, capacity: number, position: number): Selection {
   const steps = Array.from({length: rows - 1}, () => tf.zeros<tf.Rank.R2>([1, capacity]));
   return nucleusSelect(steps, tf.ones([1, 1]), tf.ones([1]), at(position));
@@ -142,7 +142,7 @@ forEachBackend('SparseAttention', (backend) => {
     const {tensors} = inputsOf(new Random('SparseAttention rows'), shapes);
     const [q, k, v] = tensors;
     const together = sparseAttention(q, k, v, everything(5, 500, 400)).dataSync();
-    // Row 1 alone: its bit moves to place 0. The list of keys is the same, later keys too, which no row sees now.
+    // Row 1 runs alone, so its bit becomes bit 0. The list of keys stays the same, including later keys that no row sees now.
     const all = everything(5, 500, 400);
     const own = tf.tensor2d(
       all.bits.dataSync().map((bits) => (bits >> 1) & 1),

@@ -1,4 +1,4 @@
-/** `npm run bench:gpu` runs: on any device, at sizes that mean nothing. */
+/** Tests that `npm run bench:gpu` runs on any device, at sizes too small for meaningful times. */
 import {spawnSync} from 'node:child_process';
 import * as path from 'node:path';
 import {expect} from 'chai';

@@ -22,7 +22,7 @@ describe('tools/build-native.js', function () {
   let addon: string;
 
   before(function () {
-    if (process.platform === 'win32') this.skip(); // the PATH is taken apart with symbolic links
+    if (process.platform === 'win32') this.skip(); // these tests fill folders of PATH with symbolic links
   });
 
   beforeEach(() => {
@@ -72,7 +72,7 @@ describe('tools/build-native.js', function () {
   it('refuses a cmake that is too old', () => {
     const env = only();
     fs.writeFileSync(path.join(env.PATH!, 'cmake'), '#!/bin/sh\necho cmake version 3.10.2\n', {mode: 0o755});
-    // `#!/bin/sh` and `echo`, a builtin, need nothing of the PATH.
+    // The script needs no program of the PATH, since `echo` is a builtin of sh.
     expect(build([], env).stderr).to.include('(cmake 3.10 is older than 3.18)');
   });
 

@@ -1,4 +1,4 @@
-/** Charts: points where their numbers say, words that do not cover each other. */
+/** Tests of charts: points are drawn at their coordinates, and labels do not overlap. */
 import {expect} from 'chai';
 import * as fc from 'fast-check';
 
@@ -28,7 +28,7 @@ const CHART: Chart = {
   size: {width: 200, height: 100},
 };
 
-/** Where marks of a colour are, in pixels of the plot. */
+/** Places of the marks of a colour, in pixels of the plot. */
 function dots(svg: string, colour: string): [number, number][] {
   const mark = RegExp(
     `<path transform="translate\\(([-\\d.]+),([-\\d.]+)\\)" d="[^"]*" fill="${colour}"`,

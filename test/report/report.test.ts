@@ -1,4 +1,4 @@
-/** `report` from made data: every number on the page is of the data, and what is missing is named. */
+/** Tests of `report` with made-up data: every number on the page comes from the data, and figures without data are named. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 
@@ -9,7 +9,7 @@ import {onBackend} from '../backends.js';
 import {newFolder} from '../decoding/models.js';
 import {ALL, BENCH, GPU_BENCH, LAYER_MAP, PASSKEYS, RESULTS, tablesOf, writeFiles} from './made.js';
 
-/** The map of made data is of no pair that is here, so that no model runs. */
+/** A report of these files. The made-up layer map belongs to no pair here, so that no model runs. */
 async function reportOf(files: Parameters<typeof writeFiles>[1]) {
   const dir = newFolder();
   writeFiles(dir, {map: LAYER_MAP, ...files});

@@ -9,7 +9,7 @@ import {forEachBackend} from '../backends.js';
 import {expectClose} from '../compare.js';
 
 const draft = {numHiddenLayers: 3, numAttentionHeads: 3} as LlamaConfig;
-/** 4 query heads on 2 key/value heads. */
+/** 4 query heads and 2 KV heads. */
 const verifier = {numHiddenLayers: 4, numAttentionHeads: 4, numKeyValueHeads: 2} as LlamaConfig;
 const map = {
   kind: 'kl',
@@ -21,7 +21,7 @@ const map = {
     [0, 0, 0, 0],
   ],
 } as LayerMap;
-/** Combinations of the draft's 3 × 3 heads. */
+/** A mixture of the draft's 3 × 3 heads and of the attention history. */
 const mixed = {
   ...map,
   kind: 'mixture',
@@ -104,7 +104,7 @@ describe('planSelection', () => {
       sets: [-1, 0, 2, 4],
       setsPerLayer: 2,
       mix: [
-        // Rows: heads 0, 1, 2 of draft layer 0, then of draft layer 2.
+        // Columns: heads 0, 1 and 2 of draft layer 0, then of draft layer 2.
         [0, 1, 0, 0, 0, 0],
         [0.5, 0, 0.5, 0, 0, 0],
         [0, 0, 0, 0.5, 0, 0.5],
@@ -140,7 +140,7 @@ describe('planSelection', () => {
       sets: [-1, -1, 0, 2],
       setsPerLayer: 2,
       mix: [
-        // Rows: those heads, then each set's attention history.
+        // Columns: the heads listed above, then the attention history of each set.
         [0, 0, 1, 0, 0, 0, 0, 0, 0],
         [0, 0, 0, 0, 0.25, 0, 0.75, 0, 0],
         [0.25, 0.25, 0, 0, 0, 0, 0, 0.5, 0],

@@ -1,4 +1,4 @@
-/** Answers that overlap in one thread, and listeners that fail. */
+/** Checks answers that overlap in one thread, and listeners that throw. */
 import {expect} from 'chai';
 
 import {load, type GenerateOptions} from '../../src/index.js';
@@ -9,14 +9,14 @@ import {held} from './levels.js';
 const PROMPTS = ['The captain looked at the sea and', 'It was a dark', ''];
 const WAY: GenerateOptions = {maxNewTokens: 40, temperature: 0.8, seed: 7, gamma: 'adaptive'};
 
-/** The tokens of answers one after the other. */
+/** The tokens of these answers, written one after the other. */
 async function inTurn(asked: [LanguageModel, string][]): Promise<number[][]> {
   const tokens: number[][] = [];
   for (const [lm, prompt] of asked) tokens.push((await lm.generate(prompt, WAY)).tokens);
   return tokens;
 }
 
-/** The tokens of the same answers at once; every one of them must have begun before any has ended. */
+/** The tokens of these answers, written at once. Every answer must have begun before any has ended. */
 async function atOnce(asked: [LanguageModel, string][]): Promise<number[][]> {
   const begun = new Set<number>();
   const begunAtFirstEnd: number[] = [];
@@ -69,7 +69,7 @@ export async function soakTogether(checks: Checks, backend: string): Promise<voi
         if (++pieces === at) throw failure;
       };
       const failed = lm.generate(PROMPTS[0], {...WAY, onText}).catch((error: unknown) => error);
-      // One that runs meanwhile knows nothing of it.
+      // An answer that runs meanwhile is not affected.
       const [error, meanwhile] = await Promise.all([failed, inTurn(asked)]);
       expect(error).to.equal(failure);
       expect(meanwhile).to.deep.equal(alone);
