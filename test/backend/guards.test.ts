@@ -90,7 +90,7 @@ function fill(device: NativeDevice, addon: Addon, handle: number, bytes: number,
       MARKER.length,
       `the byte 1 after a buffer of ${MARKER.length} bytes was overwritten`,
     ],
-    'a guard further': [
+    'at the end of the guard after it': [
       MARKER.length + GUARD - 1,
       `the byte ${GUARD} after a buffer of ${MARKER.length} bytes was overwritten`,
     ],
@@ -98,10 +98,13 @@ function fill(device: NativeDevice, addon: Addon, handle: number, bytes: number,
       -1,
       `the byte 1 before a buffer of ${MARKER.length} bytes was overwritten`,
     ],
-    'a guard before': [-GUARD, `the byte ${GUARD} before a buffer of ${MARKER.length} bytes was overwritten`],
+    'at the beginning of the guard before it': [
+      -GUARD,
+      `the byte ${GUARD} before a buffer of ${MARKER.length} bytes was overwritten`,
+    ],
   };
   for (const [where, [offset, error]] of Object.entries(OFFSETS)) {
-    it(`shows a byte that was written ${where}, when it is launched over and when it is freed`, () => {
+    it(`shows a byte that was written ${where}, at the next launch on it and when it is freed`, () => {
       withDevice({SPECATTN_GUARD: '1'}, (device, addon) => {
         const handle = device.allocate(MARKER.length);
         device.write(handle, 0, MARKER);
@@ -117,7 +120,7 @@ function fill(device: NativeDevice, addon: Addon, handle: number, bytes: number,
     });
   }
 
-  it('shows what recorded launches overwrote', () => {
+  it('shows a byte that was overwritten between replays of a capture', () => {
     withDevice({SPECATTN_GUARD: '1'}, (device, addon) => {
       device.beginCapture();
       const handle = device.allocate(MARKER.length);
@@ -151,7 +154,7 @@ function fill(device: NativeDevice, addon: Addon, handle: number, bytes: number,
     return [...values];
   };
 
-  it('is full of NaN, recorded or not', () => {
+  it('is full of NaN, within a capture and outside', () => {
     withDevice({SPECATTN_POISON: '1', SPECATTN_GUARD: '1'}, (device) => {
       expect(read(device, device.allocate(33 * 4)).every(Number.isNaN)).to.equal(true);
       device.beginCapture();

@@ -28,7 +28,7 @@ describeNative('GatherNd', () => {
       ]),
     );
 
-  it('gives zeros for a place out of range', async () => {
+  it('gives zeros for an index out of range', async () => {
     await tf.setBackend('specattn');
     const places = tf.tensor2d([0, 2, 1, 1, -1, 0, 2, 0, 0, 2147483647], [5, 2], 'int32');
     expect(Array.from(tf.gatherND(tf.ones([2, 2]), places).dataSync())).to.deep.equal([0, 1, 0, 0, 0]);
@@ -66,7 +66,7 @@ describeNative('ScatterNd, TensorScatterUpdate and SparseToDense', () => {
       ]));
   }
 
-  it('pass over a place out of range', async () => {
+  it('skip an index out of range', async () => {
     await tf.setBackend('specattn');
     const places = tf.tensor1d([0, -1, 3, 1], 'int32');
     const dense = tf.sparseToDense(places, tf.tensor1d([5, 6, 7, 8]), [3], 1);
@@ -122,7 +122,7 @@ describeNative('Bincount and DenseBincount', () => {
       });
     });
 
-  it('passes over negative numbers', async () => {
+  it('skips negative numbers', async () => {
     await tf.setBackend('specattn');
     const counts = tf.bincount(tf.tensor1d([-1, 2, 2], 'int32'), tf.tensor1d([]), 3);
     expect(Array.from(counts.dataSync())).to.deep.equal([0, 0, 2]);

@@ -41,7 +41,7 @@ describeNative('Conv2D', () => {
         return tf.conv2d(x, filter, strides, pad, 'NHWC', dilations);
       }, bound));
 
-  it('refuses a filter of other channels', async () => {
+  it('refuses a filter whose channels differ from those of the images', async () => {
     await tf.setBackend('specattn');
     const inputs = {x: images([1, 4, 4, 3]), filter: filters([2, 2, 2, 4])};
     const attrs = {strides: 1, pad: 'valid', dataFormat: 'NHWC', dilations: 1};
@@ -91,7 +91,7 @@ describeNative('Conv2DBackpropInput and Conv2DBackpropFilter', () => {
 
 describeNative('DepthwiseConv2dNative', () => {
   for (const multiplier of [1, 3])
-    it(`${multiplier} of a channel`, async () => {
+    it(`${multiplier} outputs for each channel`, async () => {
       for (const [shape, [height, width], strides, pad, dilations] of CASES)
         await expectSame(() => {
           const x = images(shape);

@@ -27,7 +27,7 @@ describe('a backend whose package cannot be loaded', () => {
     return stdout;
   }
 
-  it('is told which packages would register it, and how to get one', () => {
+  it('gives the names of its packages and how to install one as the reason', () => {
     expect(reason('wasm')).to.equal(
       "@tensorflow/tfjs-backend-wasm is not installed. 'npm install @tensorflow/tfjs-backend-wasm' installs it",
     );
@@ -36,7 +36,7 @@ describe('a backend whose package cannot be loaded', () => {
     );
   });
 
-  it('is told why a package that is there did not load', () => {
+  it('gives the error of an installed package as the reason', () => {
     const installed = path.join(folder, 'node_modules', '@tensorflow', 'tfjs-node');
     fs.mkdirSync(installed, {recursive: true});
     fs.writeFileSync(path.join(installed, 'index.js'), "throw new Error('no binding \\nbuild it');");

@@ -39,7 +39,7 @@ const refusal = (f) => {
 const results = [];
 `;
 
-onBackend('specattn', 'a launch that finds no memory to work in', () => {
+onBackend('specattn', 'a launch without memory for its workspace', () => {
   before(function () {
     const limits = process.platform === 'linux' && spawnSync('prlimit', ['--version']).status === 0;
     if (!limits) this.skip();
@@ -57,7 +57,7 @@ onBackend('specattn', 'a launch that finds no memory to work in', () => {
     return JSON.parse(stdout);
   };
 
-  it('does not make the next refused descriptor a launch', () => {
+  it('fails, and the next launches are refused or run as usual', () => {
     expect(
       run(`
         limit(64);
@@ -73,7 +73,7 @@ onBackend('specattn', 'a launch that finds no memory to work in', () => {
     });
   });
 
-  it('takes what is kept for later tensors', () => {
+  it('takes the memory that the allocator keeps for later tensors', () => {
     expect(
       run(`
         device.free(device.allocate(256 * MEBIBYTE));

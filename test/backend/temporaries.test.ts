@@ -154,7 +154,7 @@ const PROGRAMS: Record<string, Program> = {
   ],
 };
 
-onBackend('specattn', 'kernels whose work fails half-way', () => {
+onBackend('specattn', 'kernels that fail half-way', () => {
   /** Runs `work` while call number `at` of a backend method throws. Returns whether `work` made that call. */
   function failing(method: 'launch' | 'output', at: number, work: () => unknown): boolean {
     const backend = tf.backend() as SpecAttnBackend;

@@ -19,7 +19,7 @@ onBackend('specattn', "a device's workspace", () => {
     return {q, k, position: tf.tensor1d([1980], 'int32')};
   };
 
-  it('counts as reserved until it is given back', () => {
+  it('counts as reserved until a trim frees it', () => {
     const {q, k, position} = inputs();
     native().device.trim();
     const before = reserved();
@@ -32,7 +32,7 @@ onBackend('specattn', "a device's workspace", () => {
     expectSame(causalAttention(q, k, k, position).dataSync(), first);
   });
 
-  it('stays with the launches that are recorded', () => {
+  it('stays with a capture that uses it', () => {
     const {q, k, position} = inputs();
     const expected = causalAttention(q, k, k, position).dataSync();
     const captured = native().capture([], () => ({

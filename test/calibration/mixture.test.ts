@@ -152,7 +152,7 @@ forEachBackend('MixtureFit', () => {
     }
   });
 
-  it('finds the weight of the attention history, the running average before each round of 5 rows', async function () {
+  it('finds the weight of the attention history, a running average updated before each round of 5 rows', async function () {
     this.timeout(120_000);
     // 2 verifier layers of one KV head each. Their rows are 3/4 of their running average and 1/4 of a draft head.
     const [of, columns] = [{...verifier, numAttentionHeads: 1, numKeyValueHeads: 1}, 40];
@@ -195,7 +195,7 @@ forEachBackend('MixtureFit', () => {
     }
   });
 
-  it('ends where the signal fires, and frees what it held', async () => {
+  it('ends when the signal fires, and frees its memory', async () => {
     const fit = new MixtureFit(draft, verifier, rows, keys);
     offer(fit);
     const error = await fit.fit({signal: AbortSignal.abort()}).then(

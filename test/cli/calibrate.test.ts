@@ -133,7 +133,7 @@ forEachBackend('calibrate', function () {
     expect(paper).to.deep.equal({...rest, kind: 'kl'});
   });
 
-  it('compares no more rows than asked for, over several windows, and says how far it is', async function () {
+  it('compares at most the number of rows asked for, over several windows, and reports its progress', async function () {
     this.timeout(120_000);
     const seen: Record<string, number[]> = {};
     const map = await calibrate(pair, [text, text], {

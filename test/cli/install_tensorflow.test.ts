@@ -113,13 +113,13 @@ function suite(this: Mocha.Suite) {
     expect(fs.readdirSync(path.join(project, 'node_modules', '@tensorflow'))).to.deep.equal(['tfjs-node']);
   });
 
-  it('does again only what is not done', () => {
+  it('repeats only steps that are not done', () => {
     succeeds(['--from', wheel]);
     const stderr = succeeds(['--from', wheel]);
     expect(stderr).to.match(/^specattn: @tensorflow\/tfjs-node .*\n$/);
   });
 
-  it('goes on after a stop while it unpacked', () => {
+  it('continues after an interruption while unpacking', () => {
     succeeds(['--from', wheel]);
     const [unpacked] = fs.readdirSync(path.join(root, '.specattn'));
     const inUnpacked = (file: string) => path.join(root, '.specattn', unpacked, file);
@@ -134,7 +134,7 @@ function suite(this: Mocha.Suite) {
     expect(fs.statSync(inUnpacked('deps/lib/libtensorflow_cc.so.2')).mtimeMs).to.equal(kept);
   });
 
-  it('goes on where no compiler was found', () => {
+  it('continues after no compiler was found', () => {
     const stderr = fails(['--from', wheel], {CXX: 'no-such-compiler'});
     expect(stderr).to.include('no C++ compiler found: tried no-such-compiler. Install g++');
     expect(versionInUse()).to.equal(undefined);
@@ -142,14 +142,14 @@ function suite(this: Mocha.Suite) {
     expect(versionInUse()).to.equal('2.21.0');
   });
 
-  it('says where the binding does not compile', () => {
+  it('quotes the error if the binding does not compile', () => {
     fs.appendFileSync(path.join(root, 'binding/tfjs_binding.cc'), '#error "out of luck"\n');
     const stderr = fails(['--from', wheel]);
     expect(stderr).to.match(/binding does not compile: .*error: #error "out of luck"; see .*build\.log/);
     expect(fs.readFileSync(/see (.*build\.log)/.exec(stderr)![1], 'utf8')).to.include('-DNAPI_VERSION=8');
   });
 
-  it('--undo puts back what was there, and is content where there is nothing to undo', () => {
+  it('--undo restores the previous files, and succeeds if there is nothing to undo', () => {
     for (const part of ['deps', 'lib']) {
       fs.mkdirSync(path.join(root, part));
       fs.writeFileSync(path.join(root, part, 'official'), part);
@@ -164,7 +164,7 @@ function suite(this: Mocha.Suite) {
     expect(contents()).to.deep.equal(before);
   });
 
-  it('--undo leaves nothing where nothing was, even after a stop between two renames', () => {
+  it('--undo removes everything it added, even after an interruption between two renames', () => {
     const before = contents();
     succeeds(['--from', wheel]);
     fs.unlinkSync(path.join(root, 'lib'));
@@ -179,7 +179,7 @@ function suite(this: Mocha.Suite) {
     expect(fs.readdirSync(path.join(root, '.specattn'))).to.have.length(1);
   });
 
-  it('leaves in place what runs where a new one does not', async () => {
+  it('keeps the working TensorFlow if a new one does not run', async () => {
     succeeds(['--from', wheel]);
     const stderr = fails(['--from', await made('')]);
     expect(stderr).to.match(/@tensorflow\/tfjs-node 4\.22\.0 does not run with it: .*TF_Version/);
@@ -215,7 +215,7 @@ function suite(this: Mocha.Suite) {
     const usage: [string, string[], string][] = [
       ['two sources', ['--from', 'x.whl', '--version', '2.21.0'], "'--from <wheel>' cannot be used with"],
       ['an undo with a source', ['--undo', '--from', 'x.whl'], "'--undo' cannot be used with"],
-      ['what is no SHA-256', ['--sha256', 'abc'], 'It must be 64 hexadecimal digits.'],
+      ['an invalid SHA-256', ['--sha256', 'abc'], 'It must be 64 hexadecimal digits.'],
       ['CUDA without a GPU', ['--with-cuda'], "option '--with-cuda' wants '--gpu'"],
       ['a wheel that is not there', ['--from', 'x.whl'], '--from x.whl: there is no such file'],
     ];
@@ -233,7 +233,7 @@ function suite(this: Mocha.Suite) {
       );
     });
 
-    it('what is no wheel of TensorFlow for this machine', async () => {
+    it('a file that is not a wheel of TensorFlow for this machine', async () => {
       const file = (name: string) => path.join(project, name);
       fs.writeFileSync(file('text.whl'), 'not a zip archive');
       expect(fails(['--from', 'text.whl'])).to.include('text.whl cannot be read as a wheel');
@@ -263,7 +263,7 @@ function suite(this: Mocha.Suite) {
       return {NODE_OPTIONS: `--require ${file}`};
     }
 
-    it('Node 23 and later, where tfjs-node calls what they removed', () => {
+    it('Node 23 and later, which removed a function that tfjs-node calls', () => {
       const env = elsewhere("delete require('node:util').isNullOrUndefined");
       expect(fails(['--from', wheel], env)).to.match(
         /@tensorflow\/tfjs-node 4\.22\.0 does not run on Node .*: it calls util\.isNullOrUndefined, which Node 23 removed\. Use Node 22 or 20/,
@@ -308,7 +308,7 @@ function suite(this: Mocha.Suite) {
       expect(succeeds([], env)).to.include('downloading');
     });
 
-    it('says what to do where the version is not to be had', () => {
+    it('says what to do if the version is not available', () => {
       const env = {PIP_NO_INDEX: '1', PIP_FIND_LINKS: path.dirname(wheel)};
       expect(fails(['--version', '1.0'], env)).to.match(
         /pip could not download tensorflow\S*==1\.0 for Linux \w+ .*name it with --from/,
@@ -318,7 +318,7 @@ function suite(this: Mocha.Suite) {
 }
 
 describe('the CUDA libraries of a TensorFlow', () => {
-  it('are told by what its wheel requires', () => {
+  it('follow from the requirements of its wheel', () => {
     const requirements = [
       'nvidia-cublas-cu12<13.0,>=12.5.3.2',
       'nvidia-cuda-nvcc-cu12<13.0,>=12.5.82',
@@ -335,7 +335,7 @@ describe('the CUDA libraries of a TensorFlow', () => {
     ]);
   });
 
-  it('are missing where they cannot be opened, and found where they were unpacked', function () {
+  it('are missing if they cannot be opened, and found where they were unpacked', function () {
     if (process.platform !== 'linux') this.skip();
     const deps = fs.mkdtempSync(path.join(os.tmpdir(), 'specattn-cuda-'));
     try {

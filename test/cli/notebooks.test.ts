@@ -47,7 +47,7 @@ describe('notebooks', function () {
   });
 
   for (const name of NOTEBOOKS) {
-    it(`${name} is kept without its output`, () => {
+    it(`${name} is stored without output`, () => {
       const {cells, metadata} = JSON.parse(fs.readFileSync(path.join(EXAMPLES, name), 'utf8'));
       expect(metadata.kernelspec.name).to.equal('tslab');
       const code = (cells as Cell[]).filter(({cell_type: type}) => type === 'code');

@@ -75,7 +75,7 @@ async function both(lm: LanguageModel, options: () => GenerateOptions): Promise<
 
 for (const [what, way] of Object.entries(WAYS)) {
   onBackend('specattn', `rounds launched ahead, ${what}`, () => {
-    it('write the same tokens, and none is launched past maxNewTokens', () =>
+    it('write the same tokens, and are not launched past maxNewTokens', () =>
       withModel(tinyPair(), async (lm) => {
         for (const maxNewTokens of [0, 1, 2, 3, 5, 8, 13, 40]) {
           const [{tokens, stats}, order] = await both(lm, () => ({...way, maxNewTokens}));
@@ -124,7 +124,7 @@ for (const [what, way] of Object.entries(WAYS)) {
       }
     });
 
-    it('leave nothing behind where the signal or the listener ends the answer', () =>
+    it('leave no memory allocated if the signal or the listener ends the answer', () =>
       withModel(tinyPair(), async (lm) => {
         const [whole] = await both(lm, () => ({...way, maxNewTokens: 40}));
         const before = memory();
@@ -161,7 +161,7 @@ for (const [what, way] of Object.entries(WAYS)) {
 }
 
 onBackend('specattn', 'rounds launched ahead', () => {
-  it('of answers that overlap keep to themselves', () =>
+  it('of overlapping answers do not mix', () =>
     withModel(tinyPair(), async (lm) => {
       const all = Object.values(WAYS).map((way) => ({...way, maxNewTokens: 30}));
       const alone: number[][] = [];
@@ -170,7 +170,7 @@ onBackend('specattn', 'rounds launched ahead', () => {
       expect(together.map(({tokens}) => tokens)).to.deep.equal(alone);
     }));
 
-  it('outlive a change of what sets look back at, after a step without a draft', () =>
+  it('write the same tokens after the sets of the attention history have changed, from an empty prompt', () =>
     withModel({}, async (lm) => {
       const write = (granularity: 'layer' | 'head') => lm.generate('', {granularity, maxNewTokens: 12});
       for (const granularity of ['layer', 'head', 'layer'] as const) {
@@ -181,7 +181,7 @@ onBackend('specattn', 'rounds launched ahead', () => {
       }
     }));
 
-  it('are not launched over a refresh', () =>
+  it('are not launched before a refresh is done', () =>
     withModel(tinyPair(), async (lm) => {
       const [, order] = await both(lm, () => ({...WAYS.refresh, refreshEvery: 1, maxNewTokens: 30}));
       expect(order.pending).to.equal(1);

@@ -86,7 +86,7 @@ forEachBackend('greedy decoding with a tiny pair', (backend) => {
 describe('generate', () => {
   const answers: number[][][] = [];
   forEachBackend('on a tiny pair', () => {
-    it('gives what the other backends give', () =>
+    it('gives the same tokens as on the other backends', () =>
       withModel(tinyPair(), async (lm) => {
         const ways: GenerateOptions[] = [
           {draft: false},

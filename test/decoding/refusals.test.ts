@@ -78,7 +78,7 @@ forEachBackend('load refuses', (backend) => {
       );
     });
 
-    it(`a header that lies (${role})`, async () => {
+    it(`a header with wrong numbers (${role})`, async () => {
       expect(
         await spoiled(role, (_, file) => {
           file.writeBigUInt64LE(2n ** 62n, 0);
@@ -234,7 +234,7 @@ forEachBackend('generate refuses', () => {
       );
     }));
 
-  it('what is no prompt', () =>
+  it('an invalid prompt', () =>
     withModel({...tinyPair(), contextLength: 20}, async (lm) => {
       for (const [prompt, what] of [
         [5, 'number'],
@@ -258,7 +258,7 @@ forEachBackend('generate refuses', () => {
       expect(performance.now() - start).to.be.below(1000);
     }));
 
-  it('a signal that was aborted before, by its reason', () =>
+  it('a signal that was aborted before the call, with its reason', () =>
     withModel(tinyPair(), async (lm) => {
       expect(await refusal(() => lm.generate('It was', {signal: AbortSignal.abort()}))).to.equal(
         '[generate] signal must not be aborted before the call but is: This operation was aborted',

@@ -43,7 +43,7 @@ function cachedRows({state}: Sequence, rows: number): Float32Array[] {
 }
 
 onBackend('specattn', 'Sequence', () => {
-  it('refreshes the keys and values that sparse rounds left, to what dense decoding gives', () =>
+  it('refreshes the keys and values of sparse rounds to those of dense decoding', () =>
     withModel({}, async (lm) => {
       const prompt = lm.tokenizer.encode(passage(1).slice(0, 900));
       const tokens = [...prompt];
@@ -61,7 +61,7 @@ onBackend('specattn', 'Sequence', () => {
     }));
 
   for (const refreshEvery of [1, 3]) {
-    it(`is refreshed row by row, all of them, every ${refreshEvery} rounds`, () =>
+    it(`refreshes every row, every ${refreshEvery} rounds`, () =>
       withModel({contextLength: 512}, async (lm) => {
         const text = passage(1).slice(0, 900);
         const options = {p: 0.3, recent: 0, sinks: 1, denseLayers: 0, gamma: 1, maxNewTokens: 24} as const;
@@ -75,7 +75,7 @@ onBackend('specattn', 'Sequence', () => {
       }));
   }
 
-  it('is not refreshed where no layer reads sparsely', () =>
+  it('is not refreshed if every layer is dense', () =>
     withModel({contextLength: 512}, async (lm) => {
       const options = {gamma: 2, maxNewTokens: 12, refreshEvery: 1, denseLayers: 8} as const;
       const refresh = await lm.generate(passage(1).slice(0, 900), {...options, verification: 'refresh'});
@@ -85,7 +85,7 @@ onBackend('specattn', 'Sequence', () => {
       expect(refresh.stats.bytesRead).to.deep.equal(dense.stats.bytesRead);
     }));
 
-  it('keeps no more than a fixed number of captures', () =>
+  it('keeps at most a fixed number of captures', () =>
     withModel({}, (lm) =>
       withDecoder(lm, async (decoder) => {
         const ways = Array.from({length: 28}, (_, i) =>

@@ -85,7 +85,7 @@ onBackend('specattn', 'sparse verification', () => {
   ];
   const options = {maxNewTokens: 16, gamma: 3};
 
-  it('selects by the weights of a mixture, and changes nothing where all keys are kept', () =>
+  it('selects by the weights of a mixture, and equals dense verification if all keys are kept', () =>
     withModel({}, async (lm) => {
       const dense = await lm.generate(prompt, {...options, verification: 'dense'});
       await withModel({layerMap: mixtureOf(lm, {heads, own: 0})}, async (mixed) => {
@@ -102,7 +102,7 @@ onBackend('specattn', 'sparse verification', () => {
       });
     }));
 
-  it('looks back at its own attention, and forgets it with the text', () =>
+  it('selects by the attention history, which begins anew with every prompt', () =>
     withModel({}, async (lm) => {
       const half = heads.map(([layer, head, weight]): WeightedHead => [layer, head, weight / 2]);
       const dense = await lm.generate(prompt, {...options, verification: 'dense'});
@@ -133,14 +133,14 @@ onBackend('specattn', 'sparse verification', () => {
       });
     }));
 
-  it('shows a row more keys the wider the union', () =>
+  it('shows a row more keys with a wider union', () =>
     withModel({}, async (lm) => {
       const row = await answer(lm, {union: 'row', gamma: 3});
       const full = await answer(lm, {union: 'full', gamma: 3});
       expect(row.kvReduction).to.be.greaterThan(full.kvReduction);
     }));
 
-  it('selects in every layer where none is to stay dense', () =>
+  it('selects in every layer if denseLayers is 0', () =>
     withModel({}, async (lm) => {
       const {kvReduction, kvReductionAll} = await answer(lm, {denseLayers: 0, gamma: 'adaptive'});
       expect(kvReduction).to.be.greaterThan(0);
@@ -148,7 +148,7 @@ onBackend('specattn', 'sparse verification', () => {
     }));
 
   for (const denseLayers of [8, 100]) {
-    it(`is dense where ${denseLayers} of 8 layers are`, () =>
+    it(`is dense if denseLayers is ${denseLayers} of 8 layers`, () =>
       withModel({}, async (lm) => {
         const dense = await lm.generate(prompt, {maxNewTokens: 16, verification: 'dense'});
         const {tokens, stats} = await lm.generate(prompt, {maxNewTokens: 16, p: 0.1, denseLayers});
@@ -158,7 +158,7 @@ onBackend('specattn', 'sparse verification', () => {
       }));
   }
 
-  it('counts the time of refreshing, and only there', () =>
+  it('counts time of refreshing only with refresh', () =>
     withModel({}, async (lm) => {
       expect((await answer(lm, {})).time.refresh).to.equal(0);
       expect((await answer(lm, {verification: 'refresh', refreshEvery: 1})).time.refresh).to.be.greaterThan(

@@ -10,7 +10,7 @@ const ROW = 2 * 8 * 2;
 const collector = () => new StatsCollector(config, 2, 10, 'a device');
 
 describe('StatsCollector', () => {
-  it('is 0 where nothing was written', () => {
+  it('is 0 if nothing was written', () => {
     const stats = collector();
     stats.prefilled();
     expect(stats.result(0)).to.deep.include({
@@ -66,7 +66,7 @@ describe('StatsCollector', () => {
     });
   });
 
-  it('counts sparse rounds: rows up to the last that was accepted, in layers that share a set', () => {
+  it('counts sparse rounds: rows up to the last accepted token, in layers that share a set', () => {
     const stats = collector();
     stats.prefilled();
     const plan = {
@@ -83,7 +83,7 @@ describe('StatsCollector', () => {
     expect(bytesRead).to.deep.equal({keyValues: 2 * (12 + 7 + 7) * ROW, keyValuesDense: 2 * 3 * 12 * ROW});
   });
 
-  it('counts a set for each key/value head', () => {
+  it('counts one set for each KV head', () => {
     const stats = collector();
     stats.prefilled();
     const plan = {

@@ -104,7 +104,7 @@ forEachBackend('evaluate on a small random pair', function () {
   }
 
   for (const unit of ['layer', 'head'] as const) {
-    it(`decodes as an oracle does that chooses by ${unit}`, () =>
+    it(`decodes as an oracle that selects by ${unit} does`, () =>
       agrees(`oracle:p=0.7,sinks=2,recent=3,granularity=${unit}`, () => oracleSees(0.7, 2, 3, unit)));
   }
 
@@ -156,7 +156,7 @@ onBackend('specattn', 'evaluate on the embedded pair', () => {
   const window = 160;
   const pieces = {window, windows: 1, prefill: 0.1};
 
-  it('equals dense attention where every key is kept', () =>
+  it('equals dense attention if every key is kept', () =>
     withModel({}, async (lm) => {
       const all = [
         'dense',
@@ -179,7 +179,7 @@ onBackend('specattn', 'evaluate on the embedded pair', () => {
       }
     }));
 
-  it('keeps as many keys at random as the budget says, others for another seed, the same for the same', () =>
+  it('keeps as many random keys as the budget says, the same ones for the same seed', () =>
     withModel({}, async (lm) => {
       const random = (seed: number) => one(lm, `random:budget=40,seed=${seed}`, pieces);
       const [a, again, other] = [await random(1), await random(1), await random(2)];
@@ -219,7 +219,7 @@ onBackend('specattn', 'evaluate on the embedded pair', () => {
       expect(block.bytesPerToken).to.be.lessThan(bytesPerToken / 2);
     }));
 
-  it('tells how the draft fares: sampled no better than its overlap allows, and alike for every dense run', () =>
+  it('reports the acceptance of the draft, the same for every dense run', () =>
     withModel({}, async (lm) => {
       const {acceptance} = await one(lm, 'dense:gamma=3', pieces);
       const {sampled, greedy, sampledLength, greedyLength, gamma} = acceptance!;
@@ -248,7 +248,7 @@ onBackend('specattn', 'evaluate on the embedded pair', () => {
       expect((often.bytesPerToken - never.bytesPerToken) * often.tokens).to.be.closeTo(bytes, 1e-3);
     }));
 
-  it('goes on from the records of a run that was ended, and comes to the same', () =>
+  it('continues from the records of an aborted run, with the same results', () =>
     withModel({}, async (lm) => {
       const texts = [1, 2].map((i) => ({name: `passage ${i}`, text: passage(i)}));
       const options = {methods: ['streaming:budget=40', 'specattn:p=0.8'], window: 96, windows: 2};
@@ -293,7 +293,7 @@ onBackend('specattn', 'evaluate on the embedded pair', () => {
       expect(timeless(again)).to.deep.equal(timeless(expected));
     }));
 
-  it('refuses what cannot be', () =>
+  it('refuses invalid options', () =>
     withModel({}, async (lm) => {
       const text = passage(1);
       const refused = async (
@@ -337,7 +337,7 @@ onBackend('specattn', 'evaluate on the embedded pair', () => {
       );
     }));
 
-  it("takes the map that a method asks for: a file, or a part of the pair's", async () => {
+  it("uses the map that a method asks for: a file, or a part of the pair's map", async () => {
     const method = 'specattn:p=0.8';
     const run = (layerMap: LayerMap | undefined, methods: string[]) => {
       let results: MethodResult[] = [];
@@ -368,7 +368,7 @@ onBackend('specattn', 'evaluate on the embedded pair', () => {
     );
   });
 
-  it('does without a draft', () =>
+  it('works without a draft', () =>
     withModel({draft: null}, async (lm) => {
       const result = await one(lm, 'streaming:budget=40', pieces);
       expect(result.acceptance).to.equal(undefined);

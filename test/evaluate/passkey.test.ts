@@ -9,7 +9,7 @@ import {onBackend} from '../backends.js';
 import {passage, refusal, withModel} from '../decoding/models.js';
 
 describe('passkeyOf', () => {
-  it('asks for what it told, by a question that does not tell it', () => {
+  it('has a question for its key which does not contain the key', () => {
     for (const kind of ['digits', 'name'] as const) {
       const keys = [...Array(50).keys()].map((trial) => passkeyOf(kind, trial));
       for (const {told, question, answer, place} of keys) {
@@ -22,7 +22,7 @@ describe('passkeyOf', () => {
     }
   });
 
-  it('asks for a name by the sentence that told it, up to its last part', () => {
+  it('asks for a name with the beginning of the sentence that told it', () => {
     const {told, question, answer} = passkeyOf('name', 3);
     expect(told).to.include(question + answer);
     expect(answer).to.match(/^ [A-Z]([a-z]{6})$/);
@@ -33,7 +33,7 @@ describe('passkeyOf', () => {
 const texts = [1, 2].map((i) => ({name: `passage ${i}`, text: passage(i)}));
 
 onBackend('specattn', 'evaluatePasskey', () => {
-  it('finds what a window holds and loses what it does not', () =>
+  it('finds the passkeys whose keys a method keeps, and loses others', () =>
     withModel({}, async (lm) => {
       const methods = ['dense', 'dense:gamma=0', 'streaming:budget=120', 'specattn:p=1', 'quest:budget=512'];
       const records = await evaluatePasskey(lm, texts, {methods, keys: ['name'], lengths: [384], trials: 3});
@@ -66,7 +66,7 @@ onBackend('specattn', 'evaluatePasskey', () => {
       }
     }));
 
-  it('goes on from the records of a run that was ended, and comes to the same', () =>
+  it('continues from the records of an aborted run, with the same results', () =>
     withModel({}, async (lm) => {
       const options: PasskeyOptions = {
         ...{
@@ -99,7 +99,7 @@ onBackend('specattn', 'evaluatePasskey', () => {
       expect(last).to.deep.equal({loaded: 6 * 2, total: 6 * 2});
     }));
 
-  it('refuses what cannot be', () =>
+  it('refuses invalid options', () =>
     withModel({}, async (lm) => {
       const refused = async (options: Partial<PasskeyOptions>, message: string, of = texts) =>
         expect(

@@ -21,7 +21,7 @@ const along = (xs: number[]) =>
 const at = (position: number) => tf.tensor1d([position], 'int32');
 
 forEachBackend('QuestSelect', () => {
-  it('reads the page that a row is on, and the best of the full pages before it', () => {
+  it('reads the page of the row, and the best full pages before it', () => {
     const k = along([0, 0, 5, -9, 3, 3, 1, 1, 0, 0, 0, 0]);
     const q = tf.tensor3d([1, 0, -1, 0, 1, 0], [3, 1, 2]); // rows at 7, 8 and 9
     const listed = questSelect(q, k, at(7), {page: 2, budget: 4});
@@ -39,7 +39,7 @@ forEachBackend('QuestSelect', () => {
     expect(seen(questSelect(q, k, at(0), {page: 2, budget: 2}), 0, 0)).to.deep.equal([0]);
   });
 
-  it('asks the query heads of each key/value head', () => {
+  it('chooses for each KV head by its query heads', () => {
     const k = tf.concat([along([1, 0, 0, 0, -1, 0, 0]), along([-1, 0, 0, 0, 1, 0, 0])], 0);
     const q = tf.tensor3d([0, 0, 1, 0, 0, 0, 1, 0], [1, 4, 2]);
     const listed = questSelect(q, k, at(6), {page: 2, budget: 4});
@@ -47,7 +47,7 @@ forEachBackend('QuestSelect', () => {
     expect(seen(listed, 1, 0)).to.deep.equal([4, 5, 6]);
   });
 
-  it('refuses what does not fit', () => {
+  it('refuses arguments that do not fit', () => {
     const [q, k] = [tf.ones<tf.Rank.R3>([1, 2, 2]), tf.ones<tf.Rank.R3>([1, 4, 2])];
     expect(() => questSelect(q, k, at(0), {page: 0})).to.throw(
       '[QuestSelect] page must be a whole number of 1 or more but is 0',
@@ -83,7 +83,7 @@ forEachBackend('OracleSelect', () => {
     expect(oracleSelect(q(), k(), at(4)).kept.arraySync()).to.deep.equal([[5, 6]]);
   });
 
-  it('refuses what does not fit', () => {
+  it('refuses arguments that do not fit', () => {
     expect(() => oracleSelect(q(), k(), at(0), {p: 2})).to.throw(
       '[OracleSelect] p must be in (0, 1] but is 2',
     );

@@ -69,7 +69,7 @@ forEachBackend(`greedy decoding of ${PROMPTS.length} prompts`, (backend) => {
     });
   });
 
-  it('ends where plain decoding does, though an end token stands in mid-block', async function () {
+  it('ends where plain decoding does, also if an end token stands within a block', async function () {
     this.timeout(300_000);
     const end = await likelyEnd(backend);
     await withModel(letterPair({...PAIR, end}), async (lm) => {

@@ -88,9 +88,9 @@ function decoded(
 
 forEachBackend('a sequence that was decoded in rounds', (backend) => {
   const SPOILERS: Record<string, (cache: tf.Tensor3D[], position: number) => tf.Tensor3D[]> = {
-    'with what rejected tokens left': (cache) => cache,
+    'with the rows of rejected tokens': (cache) => cache,
     // Even with a weight of 0 a NaN spoils a sum, so these rows must not be read at all.
-    'with NaN in every row that is free': (cache, position) =>
+    'with NaN in every free row': (cache, position) =>
       cache.map((rows) => {
         const [groups, capacity, size] = rows.shape;
         const spoilt = tf.fill<tf.Rank.R3>([capacity - position, groups, size], NaN);
@@ -98,7 +98,7 @@ forEachBackend('a sequence that was decoded in rounds', (backend) => {
       }),
   };
   for (const [what, spoil] of Object.entries(SPOILERS)) {
-    it(`is as if it had been computed whole, ${what}`, function () {
+    it(`equals the sequence computed in one pass, ${what}`, function () {
       this.timeout(120_000);
       return withModel(letterPair({letters: LETTERS, distance: 1}), async ({verifier}) => {
         const equal = isNative(backend)
@@ -124,7 +124,7 @@ forEachBackend('a sequence that was decoded in rounds', (backend) => {
 onBackend('specattn', 'a sequence after any rounds', () => {
   const newDecoder = (lm: LanguageModel) => new Decoder(lm, CONTEXT);
 
-  it("has both models' keys and values of its sequence, and goes on as a new one would", function () {
+  it("holds both models' keys and values of its tokens, and continues like a new sequence", function () {
     this.timeout(120_000);
     return withModel(letterPair({letters: LETTERS, distance: 0.6}), async (lm) => {
       const accepted: number[] = [];
@@ -168,7 +168,7 @@ onBackend('specattn', 'a sequence after any rounds', () => {
         ),
         {numRuns: 40},
       );
-      expect(accepted, 'rounds of which all was accepted').to.include(1);
+      expect(accepted, 'rounds of which everything was accepted').to.include(1);
       expect(accepted, 'rounds of which nothing was').to.include(0);
     });
   });

@@ -41,7 +41,7 @@ onBackend('specattn', 'memory of long work', () => {
       })).timeout(120_000);
   }
 
-  it('is the same after two pairs were loaded and disposed of in turn', async () => {
+  it('is the same after two pairs were loaded and disposed of one after the other', async () => {
     const turn = async () => {
       for (const pair of [{}, tinyPair()])
         await withModel(pair, async (lm) => {
@@ -59,7 +59,7 @@ onCuda('memory', () => {
   const floats = (bytes: number) =>
     tf.engine().makeTensorFromTensorInfo(native().output([bytes / 4], 'float32'));
 
-  it('that is not there is refused with what was asked for and what is free, and smaller work still runs', async () => {
+  it('beyond what is free is refused with both numbers, and smaller work still runs', async () => {
     const {device} = native();
     device.trim();
     const {bytesFree} = device.memory();
@@ -80,7 +80,7 @@ onCuda('memory', () => {
     expect(native().device.memory().bytesFree).to.be.above(0.9 * bytesFree);
   });
 
-  it('that is not there for a recording is refused, and the next one works', async () => {
+  it('beyond what is free is refused within a capture, and the next capture works', async () => {
     const {device} = native();
     device.trim();
     const asked = 4 * Math.ceil(device.memory().bytesFree / 2);
@@ -96,7 +96,7 @@ onCuda('memory', () => {
     captured.dispose();
   });
 
-  it('that ran out in the middle of many tensors serves again once they are gone', async () => {
+  it('that ran out while many tensors were made can be used again once they are freed', async () => {
     const {device} = native();
     device.trim();
     const quarter = 4 * Math.ceil(device.memory().bytesFree / 16);
@@ -110,7 +110,7 @@ onCuda('memory', () => {
     most.dispose();
   });
 
-  it('that a kernel needs beside its tensors is taken from what is kept for later, and refused by name where there is none', async () => {
+  it('for the workspace of a kernel comes from the cache of the allocator, and its lack is an error that names the kernel', async () => {
     const {device} = native();
     const [rows, heads, MB] = [31, 32, 2 ** 20];
     /** Attention whose scores take `bytes` bytes. */
@@ -149,7 +149,7 @@ onCuda('memory', () => {
     }
   }).timeout(60_000);
 
-  it('is as before, and the next answer the same, after an answer that was left in its middle', () =>
+  it('is as before after an answer that was left half-way, and the next answer is the same', () =>
     withModel({}, async (lm) => {
       const options: GenerateOptions = {maxNewTokens: 60, seed: 4, temperature: 0.8};
       const prompt = passage(1).slice(0, 900);

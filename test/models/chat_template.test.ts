@@ -80,7 +80,7 @@ describe('a chat template', () => {
     );
   });
 
-  it('is the file beside the config, or of several the default one; a model without one has none', () => {
+  it('is chat_template.jinja, or the template in the config (the default one of several), or absent', () => {
     const several = [
       {name: 'tool_use', template: 'tools'},
       {name: 'default', template: '{{ messages | length }} messages'},
@@ -91,7 +91,7 @@ describe('a chat template', () => {
     expect(rendered({chat_template: null})).to.equal(undefined);
   });
 
-  it('is refused by its file and field', () => {
+  it('is refused with the name of its file and field', () => {
     const load = (config: object) => () => LlamaTokenizer.load(folderWith(config));
     expect(load({chat_template: 7})).to.throw(
       /tokenizer_config\.json: chat_template must be a template, or a list of \{name, template\} but is 7$/,
@@ -113,7 +113,7 @@ describe('a chat template', () => {
 onBackend('specattn', 'messages', () => {
   const options = {maxNewTokens: 6, gamma: 2, verification: 'dense', draft: true} as const;
 
-  it('are answered as their text is gone on with, special tokens being the template’s', async () => {
+  it('are answered like their rendered text, in which only the template adds special tokens', async () => {
     const pair = tinyPair();
     const verifier = linkModel(pair.verifier);
     const config = JSON.parse(fs.readFileSync(path.join(verifier, 'tokenizer_config.json'), 'utf8')) as {
@@ -135,7 +135,7 @@ onBackend('specattn', 'messages', () => {
     });
   });
 
-  it('are refused where there is no template, or where they are none', () =>
+  it('are refused if there is no template or if they are not messages', () =>
     withModel(tinyPair(), async (lm) => {
       const user = {role: 'user', content: 'Hello'};
       expect(await refusal(() => lm.generate([user], options))).to.match(

@@ -77,14 +77,14 @@ forEachBackend('Llama', (backend) => {
   }
 
   for (const golden of tiny) {
-    it(`gives them token by token and in blocks: ${golden.name}`, () =>
+    it(`gives the same logits token by token and in blocks: ${golden.name}`, () =>
       withLlama(golden.model, (llama) => {
         for (const step of [1, 7])
           expectClose(logitsInSteps(llama, golden.tokens, step), golden.logits, TOLERANCE);
       }));
   }
 
-  it('computes the last row alone for lastLogits, and no logits where none are asked for', () =>
+  it('computes only the last row for lastLogits, and no logits if none are asked for', () =>
     withLlama(tiny[0].model, async (llama) => {
       const {tokens} = tiny[0];
       const kernels = async (outputs: LlamaInput['outputs']) => {
@@ -207,7 +207,7 @@ forEachBackend('Llama', (backend) => {
       }));
   }
 
-  it('keeps nothing but the caches after a tidy, over many calls', () =>
+  it('keeps only the caches after a tidy, over many calls', () =>
     withLlama(tiny[0].model, (llama) => {
       let cache = llama.newCache(64);
       const counts: number[] = [];
@@ -266,7 +266,7 @@ forEachBackend('Llama', (backend) => {
         "the weights must hold 'lm_head.weight' [99,32] but do not",
       ],
       [
-        'weights that are no floats',
+        'weights that are not floats',
         (dir) => {
           const file = path.join(dir, 'model.safetensors');
           fs.writeFileSync(file, fs.readFileSync(file, 'latin1').replace('"F32"', '"I32"'), 'latin1');
@@ -340,7 +340,7 @@ onBackend(BACKEND, 'Llama, natively', () => {
       {},
     ));
 
-  it('gives attention for a few kernels, however many layers it is of', () =>
+  it('gives attention with a few more kernels, whatever the number of layers', () =>
     withLlama(tiny[0].model, (llama) => {
       const {numHiddenLayers} = llama.config;
       const layers = Array.from({length: numHiddenLayers}, (_, i) => i);
@@ -381,7 +381,7 @@ onBackend(BACKEND, 'Llama, natively', () => {
     }));
 
   for (const dtype of ['bfloat16', 'float16'] as const) {
-    it(`stores matrices as ${dtype} in half the bytes, near enough`, async () => {
+    it(`stores matrices as ${dtype} in half the bytes, with logits near enough`, async () => {
       const golden = readGolden('pretrained_draft');
       let wide = 0;
       await withLlama(golden.model, (llama) => void (wide = llama.numBytes));

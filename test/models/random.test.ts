@@ -53,7 +53,7 @@ forEachBackend('makeRandom', () => {
     expect(products / n, 'neighbours').to.be.closeTo(0, (5 * 3) / Math.sqrt(n));
   });
 
-  it('gives the same numbers for a seed, others for another', () => {
+  it('gives the same numbers for the same seed, and others for another', () => {
     expectSame(values([33, 31], 'float32', 1, 2), values([33, 31], 'float32', 1, 2));
     const [one, two] = [values([999], 'float32', 1, 2), values([999], 'float32', 2, 2)];
     expect(one.filter((x, i) => x === two[i]).length).to.be.below(3);
@@ -88,7 +88,7 @@ onBackend('specattn', 'Random', () => {
     expect(values([9], 'float32', 1, 0).every((x) => x === 0)).to.equal(true);
   });
 
-  it('refuses seeds and scales that it does not know', () => {
+  it('refuses invalid seeds and scales', () => {
     expect(() => makeRandom([2], 'float32', -1, 1)).to.throw('[Random] seed must be a whole number');
     expect(() => makeRandom([2], 'float32', 2 ** 32, 1)).to.throw('[Random] seed must be a whole number');
     expect(() => makeRandom([2], 'float32', 0.5, 1)).to.throw('[Random] seed must be a whole number');
@@ -125,7 +125,7 @@ onBackend('specattn', 'Random', () => {
     expect(memory()).to.deep.equal(before);
   });
 
-  it('is asked by the benches for models of the known sizes', () => {
+  it('is used by benchmarks with configurations of the known sizes', () => {
     for (const [name, gigabytes] of [
       ['llama-2-7b', 13.5],
       ['tinyllama-1.1b', 2.2],
@@ -139,7 +139,7 @@ onBackend('specattn', 'Random', () => {
     }
   });
 
-  it('knows the bytes that its weights take', () => {
+  it('makes a Llama that knows the bytes of its weights', () => {
     const llama = Llama.random(readConfig(DRAFT), {dtype: 'float16'});
     expect(llama.cacheBytesPerElement).to.equal(2);
     expect(llama.numBytes).to.be.above(3e6);

@@ -54,7 +54,7 @@ forEachBackend('makeWeight', () => {
     ['parts of different kinds', [half, brain, single], [1, -2, 1, -2, 0.25, 3]],
   ] as const) {
     for (const storage of ['float32', 'bfloat16', 'float16'] as const) {
-      it(`puts ${what} one under the other, as ${storage}`, () => {
+      it(`joins ${what} row by row, as ${storage}`, () => {
         const weight = makeWeight([...parts], [values.length / 2, 2], storage);
         expect(weight.dtype).to.equal('float32');
         expectSame(weight.dataSync(), values);

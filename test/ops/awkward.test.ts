@@ -33,13 +33,13 @@ const at = (position: number): tf.Tensor1D => tf.tensor1d([position], 'int32');
 /** Makes a tensor of `shape` that holds `values`. */
 type Make = (values: Float32Array, shape: number[]) => tf.Tensor;
 const MAKERS: Record<string, Make> = {
-  'as they are': (values, shape) => tf.tensor(values, shape),
-  'out of a larger tensor': (values, shape) => {
+  'as given': (values, shape) => tf.tensor(values, shape),
+  'sliced from a larger tensor': (values, shape) => {
     const beside = tf.fill([...shape.slice(0, -1), 3], NaN);
     const wide = tf.concat([beside, tf.tensor(values, shape), beside], -1);
     return tf.slice(wide, [...shape.slice(1).map(() => 0), 3], shape);
   },
-  'the other way round': (values, shape) => tf.transpose(tf.transpose(tf.tensor(values, shape))),
+  'transposed twice': (values, shape) => tf.transpose(tf.transpose(tf.tensor(values, shape))),
 };
 
 /** Replaces about one value in `every` by NaN or ±infinity, but never the first of a row of `width` values. */

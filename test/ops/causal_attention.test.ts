@@ -41,8 +41,8 @@ forEachBackend('CausalAttention', (backend) => {
     ['MHA, the first token', {rows: 1, heads: 5, groups: 5, size: 64, capacity: 111}, 0],
     ['MHA, the middle', {rows: 5, heads: 5, groups: 5, size: 32, capacity: 333}, 200],
     ['MHA, to the end', {rows: 5, heads: 3, groups: 3, size: 33, capacity: 111}, 106],
-    ['GQA, one group', {rows: 5, heads: 5, groups: 1, size: 32, capacity: 333}, 131],
-    ['GQA, 8 heads on 2', {rows: 3, heads: 8, groups: 2, size: 31, capacity: 989}, 700],
+    ['GQA, one KV head', {rows: 5, heads: 5, groups: 1, size: 32, capacity: 333}, 131],
+    ['GQA, 8 query heads and 2 KV heads', {rows: 3, heads: 8, groups: 2, size: 31, capacity: 989}, 700],
     ['a prompt', {rows: 111, heads: 4, groups: 2, size: 16, capacity: 128}, 0],
     ['rows past the end', {rows: 5, heads: 2, groups: 1, size: 8, capacity: 33}, 30],
     ['a long context', {rows: 1, heads: 2, groups: 1, size: 64, capacity: 4099}, 4098],
@@ -135,7 +135,7 @@ forEachBackend('CausalAttention', (backend) => {
     expect([...out.slice(4)].every(Number.isFinite)).to.equal(true);
   });
 
-  it('names what does not fit', () => {
+  it('names the argument that does not fit', () => {
     const [q, kv] = [tf.zeros<tf.Rank.R3>([1, 6, 8]), tf.zeros<tf.Rank.R3>([2, 9, 8])];
     expect(() => causalAttention(q, tf.zeros([4, 9, 8]), tf.zeros([4, 9, 8]), at(0))).to.throw(
       "[CausalAttention] q must have a multiple of k's 4 heads but has 6",

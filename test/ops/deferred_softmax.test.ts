@@ -32,7 +32,7 @@ class Inputs {
   readonly heads = tf.tensor1d([3, 0], 'int32');
 
   constructor(seed: number, storage: (typeof STORAGES)[number]) {
-    const random = new Random(`late weights ${seed}`);
+    const random = new Random(`deferred softmax ${seed}`);
     const store = (x: tf.Tensor3D) => (storage === 'float32' ? x : narrow(x, storage));
     this.q = tf.tensor3d(random.normals(ROWS * HEADS * SIZE, 2), [ROWS, HEADS, SIZE]);
     this.k = store(tf.tensor3d(random.normals(GROUPS * CAPACITY * SIZE), [GROUPS, CAPACITY, SIZE]));
@@ -71,19 +71,19 @@ function copy<T extends tf.Tensor>(x: T): T {
 /** The weights, read immediately after their call. */
 const atOnce = (kind: Kind, inputs: Inputs) => tf.tidy(() => weigh(kind, inputs).dataSync().slice());
 
-onBackend('specattn', 'weights that nobody looked at yet', () => {
+onBackend('specattn', 'attention weights whose softmax is deferred', () => {
   for (const [kind, storage] of KINDS.flatMap((kind) =>
     STORAGES.map((storage) => [kind, storage] as const),
   )) {
     const what = `${kind}, ${storage}`;
-    it(`are right: of more calls than one launch takes, read last to first (${what})`, () => {
+    it(`are right for more calls than one launch takes, read in reverse order (${what})`, () => {
       const inputs = Array.from({length: 5}, (_, seed) => new Inputs(seed, storage));
       const expected = inputs.map((own) => atOnce(kind, own));
       const weights = Array.from({length: 75}, (_, i) => weigh(kind, inputs[i % 5]));
       for (let i = 74; i >= 0; i--) expectSame(weights[i].dataSync(), expected[i % 5]);
     });
 
-    it(`are what they were when their inputs change (${what})`, () => {
+    it(`do not change when their inputs change after the call (${what})`, () => {
       const inputs = new Inputs(5, storage);
       const expected = atOnce(kind, inputs);
       const byHost = weigh(kind, inputs);
@@ -106,7 +106,7 @@ onBackend('specattn', 'weights that nobody looked at yet', () => {
       }
     });
 
-    it(`are not written into memory that has another owner by then (${what})`, () => {
+    it(`are not written into memory that belongs to another tensor by then (${what})`, () => {
       const inputs = new Inputs(6, storage);
       const {size} = weigh(kind, inputs);
       for (const give of [() => {}, () => native().device.trim()]) {
@@ -118,7 +118,7 @@ onBackend('specattn', 'weights that nobody looked at yet', () => {
       }
     });
 
-    it(`may be inputs and outputs of whatever comes next (${what})`, () => {
+    it(`can be inputs and outputs of the next launch (${what})`, () => {
       const inputs = new Inputs(7, storage);
       const expected = atOnce(kind, inputs);
       const doubled = expected.map((x) => 2 * x);
@@ -131,7 +131,7 @@ onBackend('specattn', 'weights that nobody looked at yet', () => {
       expectSame(all, Float32Array.from([...expected, ...expected]));
     });
 
-    it(`are made in a recording where they were recorded, and outside of it where not (${what})`, () => {
+    it(`are made within a capture if their call was captured, and outside it if not (${what})`, () => {
       const inputs = new Inputs(8, storage);
       const {position} = inputs;
       const expected = atOnce(kind, inputs);
@@ -166,8 +166,8 @@ onBackend('specattn', 'weights that nobody looked at yet', () => {
   }
 
   for (const storage of STORAGES)
-    it(`are right of layers one after the other, each of which appends to its cache first (${storage})`, () => {
-      const random = new Random('late weights of layers');
+    it(`are right for layers in sequence, each of which appends to its cache first (${storage})`, () => {
+      const random = new Random('deferred softmax of layers');
       const frequencies = tf.tensor1d(random.normals(SIZE / 2));
       const position = tf.tensor1d([POSITION], 'int32');
       const layers = Array.from({length: 40}, (_, seed) => ({
@@ -187,10 +187,10 @@ onBackend('specattn', 'weights that nobody looked at yet', () => {
         .forEach((tensor, i) => expectSame(tensor.dataSync(), expected[i].dataSync()));
     });
 
-  it('are right where their scores take more memory than there was', function () {
+  it('are right if their scores take more memory than the workspace has', function () {
     if (!isCuda()) this.skip(); // the CPU device defers nothing, and these shapes are slow there
     const [rows, heads, capacity] = [31, 32, 4096]; // scores take 16 MB a call, in a workspace of 64 MB at first
-    const random = new Random('late weights of large calls');
+    const random = new Random('deferred softmax of large calls');
     const make = (keys: number, seed: number) => {
       const q = tf.tensor3d(random.normals(rows * heads * 8, 2 + seed / 10), [rows, heads, 8]);
       const k = narrow(tf.tensor3d(random.normals(keys * 8), [1, keys, 8]), 'bfloat16');

@@ -48,7 +48,7 @@ function run(code: string): number {
 }
 
 forEachBackend('Docstrings', () => {
-  it('are there for every op', () => {
+  it('exist for every op', () => {
     const documented = new Set(snippets.map(({file}) => file));
     const opFiles = fs
       .readdirSync(FOLDER)

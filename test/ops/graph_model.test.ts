@@ -164,7 +164,7 @@ function expectedOf(x: Record<string, tf.Tensor>): Record<string, tf.Tensor> {
 }
 
 forEachBackend('GraphModel', () => {
-  it('runs every op as a node, with its attributes, its outputs by index, and nothing left over', () => {
+  it('runs every op as a node with attributes and outputs by index, and leaves no tensors', () => {
     const model = graphModel(NODES);
     const inputs = inputsOf();
     const expected = expectedOf(inputs);
@@ -181,7 +181,7 @@ forEachBackend('GraphModel', () => {
     model.dispose();
   });
 
-  it('refuses attributes and inputs that do not fit, in the op’s words', () => {
+  it('refuses attributes and inputs that do not fit, with the error of the op', () => {
     const model = graphModel([
       node('mask', 'NucleusMask', ['step', 'position'], {p: {f: 1.5}}),
       node('dense', 'CausalAttention', ['heads', 'cache', 'cache', 'position'], {

@@ -40,7 +40,7 @@ forEachBackend('KVCacheAppend', (backend) => {
     expectSame(next.dataSync(), [0, 0, 0, 0, 1, NaN]);
   });
 
-  it('names what does not fit', () => {
+  it('names the argument that does not fit', () => {
     const cache = tf.zeros<tf.Rank.R3>([2, 8, 4]);
     expect(() => kvCacheAppend(cache, tf.zeros([1, 3, 4]), at(0))).to.throw(
       '[KVCacheAppend] rows must have shape [?,2,4] but has [1,3,4]',

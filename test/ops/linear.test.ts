@@ -89,7 +89,7 @@ forEachBackend('Linear', () => {
       }
     });
 
-  it('gives nothing for no rows or no columns, and what is added where nothing is multiplied', () => {
+  it('gives an empty tensor for no rows or no columns, and bias plus residual for an inner size of 0', () => {
     for (const gated of [false, true]) {
       const {x, weight, options} = inputsOf(0, 8, 6, {...EVERYTHING, gated});
       expect(linear(x, weight, options).shape).to.deep.equal([0, gated ? 3 : 6]);
@@ -109,7 +109,7 @@ forEachBackend('Linear', () => {
     }
   });
 
-  it('names what does not fit', () => {
+  it('names the argument that does not fit', () => {
     const [x, weight] = [tf.zeros([2, 8]), tf.zeros([6, 8])];
     expect(() => linear(tf.zeros([8]), weight)).to.throw('[Linear] x must have shape [?,?] but has [8]');
     expect(() => linear(x, tf.zeros([6, 7]))).to.throw('[Linear] weight must have shape [?,8] but has [6,7]');

@@ -64,7 +64,7 @@ const cases: Record<string, Case> = {
     ],
     p: [0.9, 0.8, 0.9],
   },
-  'fixed sources': {
+  'the attention history': {
     ...plain,
     steps: 5,
     sources: 2,
@@ -79,7 +79,7 @@ const cases: Record<string, Case> = {
     ],
     p: [0.9, 0.8, 0.95],
   },
-  'fixed sources alone': {...plain, steps: 2, sources: 0, fixed: 1, capacity: 111, position: 90},
+  'the attention history alone': {...plain, steps: 2, sources: 0, fixed: 1, capacity: 111, position: 90},
   // A mixture layer map takes a few of many heads.
   'many sources': {
     ...plain,
@@ -179,7 +179,7 @@ forEachBackend('NucleusSelect', () => {
     expect(rowsSeen('full')[0]).not.to.deep.equal(before.full[0]);
   });
 
-  it('names what does not fit', () => {
+  it('names the argument that does not fit', () => {
     const [step, mix, p] = [tf.zeros([2, 8]), tf.zeros([3, 2]), tf.ones([3])];
     expect(() => nucleusSelect([], mix, p, at(0))).to.throw(
       '[NucleusSelect] the number of steps must be 1 to 30 but is 0',

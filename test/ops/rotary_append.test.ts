@@ -68,7 +68,7 @@ forEachBackend('RotaryAppend', (backend) => {
     });
   }
 
-  it('drops rows before the first place', () => {
+  it('drops rows at negative positions', () => {
     const {qkv, frequencies, caches} = problem([5, 2, 1, 4, 8], -3, 1);
     const before = caches.map((cache) => cache.dataSync().slice());
     const values = tf.slice(qkv, [0, 24], [5, 8]).dataSync();
@@ -77,7 +77,7 @@ forEachBackend('RotaryAppend', (backend) => {
     expectSame(v.dataSync(), [...values.slice(24), ...before[1].slice(16)]);
   });
 
-  it('without rows leaves the caches as they are', () => {
+  it('leaves the caches as they are if there are no rows', () => {
     const {frequencies, caches} = problem([1, 3, 2, 5, 8], 0, 1);
     const before = caches.map((cache) => cache.dataSync().slice());
     const [q, ...after] = rotaryAppend(tf.zeros([0, 56]), at(1), frequencies, caches[0], caches[1]);
@@ -127,7 +127,7 @@ forEachBackend('RotaryAppend', (backend) => {
     expectSame(v.dataSync(), [0, 0, 5, 6]);
   });
 
-  it('names what does not fit', () => {
+  it('names the argument that does not fit', () => {
     const [k, v] = [tf.zeros([2, 8, 4]), tf.zeros([2, 8, 4])];
     const qkv = tf.zeros([1, 28]);
     const frequencies = tf.zeros([2]);
@@ -192,7 +192,7 @@ onBackend('specattn', 'RotaryAppend with caches of any storage', () => {
     }
   }
 
-  it('equals its parts', () => {
+  it('equals RotaryEmbedding and KVCacheAppend', () => {
     const {qkv, frequencies, caches} = problem([5, 4, 2, 9, 64], 3, 1.5);
     const [k, v] = caches.map((cache) => stored(cache, 'bfloat16'));
     const byHead = tf.reshape(qkv, [5, 8, 64]);
@@ -207,7 +207,7 @@ onBackend('specattn', 'RotaryAppend with caches of any storage', () => {
     expectSame(results[2].dataSync(), expectedV);
   });
 
-  it('takes no buffer twice', () => {
+  it('refuses one buffer for both caches', () => {
     const cache = tf.zeros([1, 4, 2]);
     expect(() => rotaryAppend(tf.zeros([1, 6]), at(0), tf.zeros([1]), cache, cache)).to.throw(
       '[RotaryAppend] kCache and vCache must be different buffers',

@@ -70,7 +70,7 @@ forEachBackend('SparseAttention', (backend) => {
     ['MHA', {rows: 5, heads: 5, groups: 5, size: 64, capacity: 333}, {sets: 1}],
     ['GQA', {rows: 5, heads: 8, groups: 2, size: 31, capacity: 989}, {sets: 3, set: 2}],
     [
-      'a set a head',
+      'one set for each KV head',
       {rows: 3, heads: 6, groups: 3, size: 32, capacity: 111},
       {sets: 5, set: 1, perGroup: true},
     ],
@@ -127,7 +127,7 @@ forEachBackend('SparseAttention', (backend) => {
     [{rows: 2, heads: 5, groups: 1, size: 32, capacity: 4099}, 4090],
     [{rows: 17, heads: 2, groups: 1, size: 33, capacity: 111}, 94],
   ] as const) {
-    it(`equals CausalAttention to the bit where every key is selected: ${JSON.stringify(shapes)}`, () => {
+    it(`equals CausalAttention to the bit if every key is selected: ${JSON.stringify(shapes)}`, () => {
       const {tensors} = inputsOf(new Random('SparseAttention dense'), shapes);
       const selection = everything(shapes.rows, shapes.capacity, position);
       expectSame(
@@ -137,7 +137,7 @@ forEachBackend('SparseAttention', (backend) => {
     });
   }
 
-  it('gives a row the same bits alone and among others that see other keys of one list', () => {
+  it('gives a row the same bits alone and among rows that see other keys of the same list', () => {
     const shapes = {rows: 5, heads: 4, groups: 2, size: 24, capacity: 500};
     const {tensors} = inputsOf(new Random('SparseAttention rows'), shapes);
     const [q, k, v] = tensors;
@@ -153,7 +153,7 @@ forEachBackend('SparseAttention', (backend) => {
     expectSame(alone.dataSync(), together.slice(96, 192));
   });
 
-  it('gives zeros to a row that sees no key, and passes over keys that do not exist', () => {
+  it('gives zeros to a row that sees no key, and skips keys that do not exist', () => {
     const v = tf.tensor3d([[[1], [2], [4]]]);
     const ones = tf.ones<tf.Rank.R3>([1, 3, 1]);
     const selection = {
@@ -178,7 +178,7 @@ forEachBackend('SparseAttention', (backend) => {
   });
 
   if (isNative(backend)) {
-    it('leaves nothing behind where the native kernel refuses', () => {
+    it('leaves no buffers if the native kernel refuses', () => {
       const [q, kv] = [tf.zeros<tf.Rank.R3>([1, 1, 257]), tf.zeros<tf.Rank.R3>([1, 4, 257])];
       const every = everything(2, 4, 0);
       const buffers = tf.engine().backend.numDataIds();
@@ -189,7 +189,7 @@ forEachBackend('SparseAttention', (backend) => {
     });
   }
 
-  it('names what does not fit', () => {
+  it('names the argument that does not fit', () => {
     const [q, kv] = [tf.zeros<tf.Rank.R3>([2, 6, 8]), tf.zeros<tf.Rank.R3>([3, 9, 8])];
     const selection: Selection = {
       keys: tf.zeros([4, 9], 'int32'),

@@ -74,7 +74,7 @@ forEachBackend('SpeculativeAccept', () => {
     });
   }
 
-  it('leaves the verifier its distribution, which a rule without the subtraction does not', () => {
+  it("preserves the verifier's distribution, which a rule without the subtraction does not", () => {
     const draft = [0.5, 0.2, 0.1, 0.1, 0.1];
     const verifier = [0.1, 0.3, 0.05, 0.35, 0.2];
     const next = [0.4, 0.3, 0.1, 0.1, 0.1]; // the verifier's probabilities after an accepted token
@@ -114,7 +114,7 @@ forEachBackend('SpeculativeAccept', () => {
     );
   });
 
-  it('is plain greedy decoding where both are one-hot', () => {
+  it('is plain greedy decoding if both distributions are one-hot', () => {
     const oneHot = (tokens: number[]) =>
       tf.tensor2d(tokens.map((token) => [0, 1, 2, 3].map((j) => Number(j === token))));
     const accept = (drafted: number[], verified: number[]) => {
@@ -128,7 +128,7 @@ forEachBackend('SpeculativeAccept', () => {
     expectSame(accept([3, 1, 2], [3, 2, 2, 0]).position.dataSync(), [11]);
   });
 
-  it('draws from the verifier where nothing is left of the difference, and accepts no token that does not exist', () => {
+  it('draws from the verifier if the difference is all zero, and accepts no token outside the vocabulary', () => {
     const q = tf.tensor2d([[0.5, 0.5]]);
     const p = tf.tensor2d([
       [0.5, 0.5],
@@ -142,7 +142,7 @@ forEachBackend('SpeculativeAccept', () => {
     }
   });
 
-  it('names what does not fit', () => {
+  it('names the argument that does not fit', () => {
     const [block, q, p] = [tf.zeros([3], 'int32'), tf.zeros([2, 8]), tf.zeros([3, 8])];
     expect(() => speculativeAccept(tf.zeros([2], 'int32'), q, p, seedOf(0, 0), at(0))).to.throw(
       '[SpeculativeAccept] block must have shape [3] but has [2]',

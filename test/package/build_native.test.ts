@@ -76,7 +76,7 @@ describe('tools/build-native.js', function () {
     expect(build([], env).stderr).to.include('(cmake 3.10 is older than 3.18)');
   });
 
-  it('builds nothing where SPECATTN_SKIP_NATIVE=1', () => {
+  it('builds nothing if SPECATTN_SKIP_NATIVE=1', () => {
     const {status, stderr} = build([], {SPECATTN_SKIP_NATIVE: '1'});
     expect(status).to.equal(0);
     expect(stderr).to.include('(SPECATTN_SKIP_NATIVE=1)');
@@ -103,7 +103,7 @@ describe('tools/build-native.js', function () {
       expect(fs.statSync(addon).mtimeMs).to.equal(first);
     });
 
-    it('builds in a folder that was moved with its build', () => {
+    it('builds in a folder that was moved together with its build', () => {
       expect(build(['--strict']).status).to.equal(0);
       const cache = path.join(project, 'build', 'CMakeCache.txt');
       fs.writeFileSync(

@@ -46,7 +46,7 @@ describeWith([NPM, 'tar'], 'the published package', function () {
 
   after(() => fs.rmSync(folder, {recursive: true, force: true}));
 
-  it('has all that a user needs', () => {
+  it('has everything that a user needs', () => {
     expect(files).to.include.members([
       'package.json',
       'LICENSE',

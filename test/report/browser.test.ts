@@ -77,7 +77,7 @@ interface Seen {
       [1280, 'dark'],
       [390, 'light'],
     ] as const) {
-      it(`fetches nothing, complains of nothing, and is all to be read: ${width} pixels, ${scheme}`, async () => {
+      it(`fetches nothing, logs nothing, and shows every word: ${width} pixels, ${scheme}`, async () => {
         const {page, complaints, others} = await open(made.page, width, scheme);
         try {
           expect(others).to.deep.equal([]);
@@ -94,7 +94,7 @@ interface Seen {
       });
     }
 
-    it('holds together whatever the data is called, and its files are XML', async () => {
+    it('stays intact whatever names the data has, and its files are XML', async () => {
       const {page, complaints, others} = await open(hostile.page, 1280);
       try {
         expect([...others, ...complaints]).to.deep.equal([]);

@@ -17,7 +17,7 @@ const MAP = [0, 0, 1];
 const SPARSE = 2;
 
 forEachBackend('keptKeys', () => {
-  it("lists what the draft's nuclei, joined block by block, leave for each row", () =>
+  it("lists the keys that each row reads: the union of the draft's nuclei in its block", () =>
     withModel(tinyPair(), async (lm) => {
       const [p, gamma, prompt] = [0.6, 3, 30];
       const seen: number[] = [];
@@ -61,7 +61,7 @@ forEachBackend('keptKeys', () => {
       sets[0].rows.forEach((row, r) => expect(row.reduce((sum, x) => sum + x, 0)).to.equal(first + r + 1));
     }));
 
-  it('refuses what does not fit', async () => {
+  it('refuses arguments that do not fit', async () => {
     const refused = (options: Parameters<typeof keptKeys>[2], text = TEXT) =>
       refusal(() => withModel(tinyPair(), async (lm) => void (await keptKeys(lm, text, options))));
     expect(await refused({p: 1.5})).to.include(
@@ -107,7 +107,7 @@ describe('pictures of kept keys', () => {
   const paths = (svg: string, fill: string) =>
     [...svg.matchAll(RegExp(`<path [^>]*d="([^"]*)" [^>]*fill="${fill}"`, 'g'))].map(([, path]) => path);
 
-  it('mark each key that a row read, chosen or not', async () => {
+  it('mark each key that a row reads, selected or not', async () => {
     const {rows} = await drawKeptKeys(KEPT);
     expect(rows).to.have.length(2);
     expect(rows[0]).to.include('Layers 1, 2').and.to.include('background:#fff');
@@ -131,7 +131,7 @@ describe('pictures of kept keys', () => {
     ]);
   });
 
-  it('tell shares by layer, and shade the passage', async () => {
+  it('show shares by layer, and shade the passage', async () => {
     const {layers} = await drawKeptKeys(KEPT);
     // The picture has four layers, and keys 0 to 3, which have later rows.
     expect([...layers.matchAll(/<path [^>]*fill="rgb\(/g)]).to.have.length(4 * 4);

@@ -40,7 +40,7 @@ onBackend('specattn', 'report', () => {
     expect(missing[0].reason).to.include('the map is of another model');
   });
 
-  it('writes the numbers of the data, and no others', async () => {
+  it('writes the numbers of the data and no others', async () => {
     const tables = tablesOf((await reportOf(ALL)).html);
     expect(tables).to.deep.equal({
       'The map, KL in nats': [
@@ -115,7 +115,7 @@ onBackend('specattn', 'report', () => {
     });
   });
 
-  it('names what has no data, and the command that makes it', async () => {
+  it('names figures without data, and the commands that make the data', async () => {
     const {missing, html, figures} = await reportOf({});
     expect(figures.map((file) => path.basename(file))).to.deep.equal(['divergence.svg']);
     const commands = missing.map(({command}) => command);
@@ -154,7 +154,7 @@ onBackend('specattn', 'report', () => {
     expect(tables['with mixture'].at(-1)!.slice(0, 2)).to.deep.equal(['h2o:budget=9', '90.500']);
   });
 
-  it('takes texts from the data as texts, whatever they hold', async () => {
+  it('escapes texts from the data', async () => {
     const evil = `</title></svg><script>alert(1)</script><img src=x onerror=alert(1)>"'&\u0001]]>{{datum}}`;
     const {html, figures} = await reportOf({
       results: [...RESULTS, {method: `${evil}:p=0.9,x=${evil}`, perplexity: 22, kvReduction: 0.3}],
@@ -232,7 +232,7 @@ onBackend('specattn', 'report', () => {
     });
   }
 
-  it('refuses a folder that is not there, and a pair that is not there', async () => {
+  it('refuses a missing folder and a missing pair', async () => {
     const refusal = (work: Promise<unknown>) =>
       work.then(
         () => 'accepted',

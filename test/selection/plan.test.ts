@@ -91,7 +91,7 @@ describe('planSelection', () => {
     });
   });
 
-  it('has a set for each key/value head of each sparse layer: the mean over its query heads', () => {
+  it('has a set for each KV head of each sparse layer: the mean over its query heads', () => {
     expect(plan('head', 1)).to.deep.equal({
       attention: {
         granularity: 'head',
@@ -115,7 +115,7 @@ describe('planSelection', () => {
     });
   });
 
-  it('has a set for each sparse layer of a mixture, of the heads in it, and asks for no others', () => {
+  it('has a set for each sparse layer of a mixture, and asks only for the heads in it', () => {
     expect(plan('layer', 2, mixed)).to.deep.equal({
       attention: {granularity: 'head', layers: [0, 2], heads: [[1], [0, 2]]},
       sets: [-1, -1, 0, 1],
@@ -127,7 +127,7 @@ describe('planSelection', () => {
     });
   });
 
-  it('has a set for each key/value head of a mixture, which may look back at its own attention', () => {
+  it('has a set for each KV head of a mixture, which may include the attention history', () => {
     expect(plan('head', 2, mixed)).to.deep.equal({
       attention: {
         granularity: 'head',
@@ -183,7 +183,7 @@ forEachBackend('SelectionTensors', () => {
     back.dispose();
   });
 
-  it('gives the sets of each layer a p of their own where the map has a layer budget', () => {
+  it('gives the sets of each layer their own p if the map has a layer budget', () => {
     const slack = [1, 1, 0.5, 0];
     const own = {...mixed, mixture: {...(mixed as MixtureMap).mixture, slack}} as LayerMap;
     expect(plan('layer', 1, own).layerBudget).to.deep.equal([1, 0.5, 0]);
