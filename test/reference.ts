@@ -40,16 +40,16 @@ export function rotaryEmbedding(
 
 export function kvCacheAppend(
   cache: Numbers,
-  [groups, capacity, size]: number[],
+  [kvHeads, capacity, size]: number[],
   rows: Numbers,
   position: number,
 ): Float64Array {
   const next = Float64Array.from(cache);
-  for (let t = 0; t < rows.length / (groups * size); t++) {
+  for (let t = 0; t < rows.length / (kvHeads * size); t++) {
     if (position + t >= capacity) continue;
-    for (let g = 0; g < groups; g++)
+    for (let g = 0; g < kvHeads; g++)
       for (let d = 0; d < size; d++)
-        next[(g * capacity + position + t) * size + d] = rows[(t * groups + g) * size + d];
+        next[(g * capacity + position + t) * size + d] = rows[(t * kvHeads + g) * size + d];
   }
   return next;
 }
@@ -68,7 +68,7 @@ export function attention(
   [rows, heads, size]: number[],
   k: Numbers,
   v: Numbers,
-  [groups, capacity]: number[],
+  [kvHeads, capacity]: number[],
   scale: number,
   visible: Visible,
 ): {out: Float64Array; weights: Float64Array} {
@@ -76,7 +76,7 @@ export function attention(
   const weights = new Float64Array(heads * rows * capacity);
   for (let t = 0; t < rows; t++) {
     for (let h = 0; h < heads; h++) {
-      const g = Math.floor(h / (heads / groups));
+      const g = Math.floor(h / (heads / kvHeads));
       const keys = visible(t, g);
       const scores = keys.map((j) => {
         let dot = 0;
@@ -140,8 +140,8 @@ export function select(
     return p >= 1 ? new Set(Array(visible).keys()) : nucleus(step, visible, p);
   });
   return Array.from({length: steps.length + 1}, (_, row) => {
-    const own = Math.min(row, steps.length - 1);
-    const used = nuclei.filter((_, i) => union === 'full' || (union === 'causal' ? i <= own : i === own));
+    const step = Math.min(row, steps.length - 1);
+    const used = nuclei.filter((_, i) => union === 'full' || (union === 'causal' ? i <= step : i === step));
     const keys = new Set<number>();
     for (let key = 0; key <= position + row && key < capacity; key++) {
       const chosen = used.some((set) => set.has(key));

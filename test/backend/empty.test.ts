@@ -154,14 +154,14 @@ function products([batch, m, k, n]: number[]): Programs {
 }
 
 /** The ops of this package. */
-function own([rows, heads, groups, capacity, size]: number[]): Programs {
+function packageOps([rows, heads, kvHeads, capacity, size]: number[]): Programs {
   const q = () => tf.ones([rows, heads, size]);
-  const cache = () => tf.ones([groups, capacity, size]);
+  const cache = () => tf.ones([kvHeads, capacity, size]);
   const programs: Programs = {
-    kvCacheAppend: () => ops.kvCacheAppend(cache(), tf.ones([rows, groups, size]), position()),
+    kvCacheAppend: () => ops.kvCacheAppend(cache(), tf.ones([rows, kvHeads, size]), position()),
     rotaryAppend: () =>
       ops.rotaryAppend(
-        ...([tf.ones([rows, (heads + 2 * groups) * size]), position()] as const),
+        ...([tf.ones([rows, (heads + 2 * kvHeads) * size]), position()] as const),
         ...([tf.ones([size / 2]), cache(), cache()] as const),
       ),
     rmsNorm: () => ops.rmsNorm(tf.ones([rows, size]), tf.ones([size])),
@@ -199,7 +199,7 @@ function own([rows, heads, groups, capacity, size]: number[]): Programs {
           ),
         );
   for (const count of [0, 1])
-    for (const sets of new Set([1, groups]))
+    for (const sets of new Set([1, kvHeads]))
       programs[`sparseAttention ${count} keys ${sets} sets`] = () =>
         ops.sparseAttention(
           ...([q(), cache(), cache()] as const),
@@ -220,7 +220,7 @@ const onTables: [string, number[][], (shape: number[]) => Programs][] = [
     standard,
   ],
   ['matrix products', emptied(2, 3, 4, 5), products],
-  ['ops', emptied(3, 4, 2, 6, 8), own],
+  ['ops', emptied(3, 4, 2, 6, 8), packageOps],
 ];
 
 /** Expects equal results. On CUDA floats may differ in the last bits, because its exponential and cosine round differently. */

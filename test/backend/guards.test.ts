@@ -158,9 +158,9 @@ function fill(device: NativeDevice, addon: Addon, handle: number, bytes: number,
     withDevice({SPECATTN_POISON: '1', SPECATTN_GUARD: '1'}, (device) => {
       expect(read(device, device.allocate(33 * 4)).every(Number.isNaN)).to.equal(true);
       device.beginCapture();
-      const recorded = device.allocate(33 * 4);
+      const captured = device.allocate(33 * 4);
       device.endCapture();
-      expect(read(device, recorded).every(Number.isNaN)).to.equal(true);
+      expect(read(device, captured).every(Number.isNaN)).to.equal(true);
     });
   });
 });

@@ -37,22 +37,22 @@ interface Order {
 async function inOrder<T>(asynchronous: boolean, body: () => Promise<T>): Promise<[T, Order]> {
   const {device} = tf.backend() as SpecAttnBackend;
   const open = device as {-readonly [K in keyof NativeDevice]: NativeDevice[K]};
-  const own = {asynchronous: open.asynchronous, replay: open.replay, readOutput: open.readOutput};
+  const original = {asynchronous: open.asynchronous, replay: open.replay, readOutput: open.readOutput};
   const order = {replays: 0, pending: 0};
   let reads = 0;
   open.asynchronous = asynchronous;
   open.replay = (capture) => {
-    own.replay.call(device, capture);
+    original.replay.call(device, capture);
     order.pending = Math.max(order.pending, ++order.replays - reads);
   };
   open.readOutput = (...args) => {
-    own.readOutput.apply(device, args);
+    original.readOutput.apply(device, args);
     reads++;
   };
   try {
     return [await body(), order];
   } finally {
-    Object.assign(open, own);
+    Object.assign(open, original);
   }
 }
 

@@ -75,8 +75,8 @@ onBackend('specattn', 'sparse verification', () => {
   /** A layer map with the same combination for every layer and every KV head. */
   function mixtureOf({layerMap, verifier}: LanguageModel, combination: Combination): LayerMap {
     const layers = Array.from({length: verifier.config.numHiddenLayers}, () => combination);
-    const groups = Array.from({length: verifier.config.numKeyValueHeads}, () => combination);
-    const mixture = {layers, groups: layers.map(() => groups), ownRows: 8, kl: layers.map(() => 0.5)};
+    const kvHeads = Array.from({length: verifier.config.numKeyValueHeads}, () => combination);
+    const mixture = {layers, groups: layers.map(() => kvHeads), ownRows: 8, kl: layers.map(() => 0.5)};
     return {...layerMap!, kind: 'mixture', mixture};
   }
   const heads: WeightedHead[] = [

@@ -9,7 +9,7 @@ import {nucleus, rmsNorm, rotaryEmbedding} from '../reference.js';
 /** What a method may look at when it chooses keys for one row in one KV head of a layer. */
 export interface Sight {
   layer: number;
-  group: number;
+  kvHead: number;
   /** position of the row */
   t: number;
   /** vectors of the query heads that share the KV head */
@@ -62,7 +62,7 @@ export const streamingSees =
 export const questSees =
   (budget: number, page: number): Sees =>
   ({t, queries, keys}) => {
-    const own = Math.floor(t / page);
+    const current = Math.floor(t / page);
     const bound = (i: number) => {
       const members = keys.slice(i * page, (i + 1) * page);
       const bounds = queries.map((q) =>
@@ -73,11 +73,11 @@ export const questSees =
       );
       return Math.max(...bounds);
     };
-    const best = Array.from({length: own}, (_, i) => ({i, bound: bound(i)}))
+    const best = Array.from({length: current}, (_, i) => ({i, bound: bound(i)}))
       .sort((a, b) => b.bound - a.bound)
       .slice(0, budget / page - 1)
       .map(({i}) => i);
-    return [...Array(t + 1).keys()].filter((j) => [...best, own].includes(Math.floor(j / page)));
+    return [...Array(t + 1).keys()].filter((j) => [...best, current].includes(Math.floor(j / page)));
   };
 
 /** Oracle: the nucleus of the verifier's attention, of a layer or of each KV head, with sinks and recent keys. */
@@ -134,7 +134,7 @@ class Reference {
     cache: Cache,
     sees: Sees,
   ): {out: Float64Array; weights: Float64Array} {
-    const {numAttentionHeads: heads, numKeyValueHeads: groups, headDim: size} = this.config;
+    const {numAttentionHeads: heads, numKeyValueHeads: kvHeads, headDim: size} = this.config;
     const prefix = `model.layers.${layer}`;
     const normed = this.norm(`${prefix}.input_layernorm.weight`, x);
     const {frequencies, scale} = ropeFrequencies(this.config);
@@ -144,18 +144,18 @@ class Reference {
     const rotate = (vector: Float64Array, parts: number) =>
       split(rotaryEmbedding(vector, [1, parts, size], t, frequencies, scale), parts);
     const queries = rotate(project('q'), heads);
-    cache.keys.push(rotate(project('k'), groups));
-    cache.values.push(split(project('v'), groups));
+    cache.keys.push(rotate(project('k'), kvHeads));
+    cache.values.push(split(project('v'), kvHeads));
     const past = (name: keyof Cache) =>
-      cache[name].map((own, j) =>
-        this.renewed && j < this.renewed.before(t) ? this.renewed.caches[layer][name][j] : own,
+      cache[name].map((row, j) =>
+        this.renewed && j < this.renewed.before(t) ? this.renewed.caches[layer][name][j] : row,
       );
     const [allKeys, allValues] = [past('keys'), past('values')];
 
-    const perGroup = heads / groups;
+    const queriesPerKvHead = heads / kvHeads;
     const weightsOf = (head: number, seen: number[]) => {
-      const group = Math.floor(head / perGroup);
-      const scores = seen.map((j) => dot(queries[head], allKeys[j][group]) / Math.sqrt(size));
+      const kvHead = Math.floor(head / queriesPerKvHead);
+      const scores = seen.map((j) => dot(queries[head], allKeys[j][kvHead]) / Math.sqrt(size));
       const max = Math.max(...scores);
       const exps = scores.map((score) => Math.exp(score - max));
       const sum = exps.reduce((a, b) => a + b, 0);
@@ -163,8 +163,8 @@ class Reference {
     };
     const mean = new Float64Array(t + 1);
     const all = [...Array(t + 1).keys()];
-    const attentionOf = (group: number) => (unit: 'layer' | 'head') => {
-      const [first, count] = unit === 'layer' ? [0, heads] : [group * perGroup, perGroup];
+    const attentionOf = (kvHead: number) => (unit: 'layer' | 'head') => {
+      const [first, count] = unit === 'layer' ? [0, heads] : [kvHead * queriesPerKvHead, queriesPerKvHead];
       const row = new Float64Array(t + 1);
       for (let head = first; head < first + count; head++)
         weightsOf(head, all).forEach((weight, j) => (row[j] += weight / count));
@@ -172,13 +172,13 @@ class Reference {
     };
     const out = new Float64Array(heads * size);
     for (let head = 0; head < heads; head++) {
-      const group = Math.floor(head / perGroup);
-      const own = queries.slice(group * perGroup, (group + 1) * perGroup);
-      const keys = allKeys.map((row) => row[group]);
-      const seen = [...sees({layer, group, t, queries: own, keys, attention: attentionOf(group)})];
+      const kvHead = Math.floor(head / queriesPerKvHead);
+      const shared = queries.slice(kvHead * queriesPerKvHead, (kvHead + 1) * queriesPerKvHead);
+      const keys = allKeys.map((row) => row[kvHead]);
+      const seen = [...sees({layer, kvHead, t, queries: shared, keys, attention: attentionOf(kvHead)})];
       weightsOf(head, seen).forEach((weight, n) => {
         mean[seen[n]] += weight / heads;
-        for (let d = 0; d < size; d++) out[head * size + d] += weight * allValues[seen[n]][group][d];
+        for (let d = 0; d < size; d++) out[head * size + d] += weight * allValues[seen[n]][kvHead][d];
       });
     }
     return {out, weights: mean};

@@ -64,8 +64,8 @@ function writeModel({letters, layers = LAYERS, distance, end, contextLength = 48
   const weights = safetensors(readConfig(dir), (name, shape) => {
     if (shape.length === 1) return new Float32Array(shape[0]).fill(1);
     const scale = 1.4 / Math.sqrt(name.includes('embed') ? 1 : shape[1]);
-    const [own, other] = [namedNormals(name, shape, scale), namedNormals(`draft ${name}`, shape, scale)];
-    return own.map((x, i) => (x + distance * other[i]) / Math.hypot(1, distance));
+    const [shared, other] = [namedNormals(name, shape, scale), namedNormals(`draft ${name}`, shape, scale)];
+    return shared.map((x, i) => (x + distance * other[i]) / Math.hypot(1, distance));
   });
   fs.writeFileSync(path.join(dir, 'model.safetensors'), weights);
   return dir;

@@ -22,8 +22,8 @@ const CONTEXT = SAME_BITS_ROWS;
 const cachedRows = (caches: tf.Tensor[], rows: number): Float32Array[] =>
   caches.map((cache) =>
     tf.tidy(() => {
-      const [groups, , size] = cache.shape;
-      return tf.slice(cache, [0, 0, 0], [groups, rows, size]).dataSync() as Float32Array;
+      const [kvHeads, , size] = cache.shape;
+      return tf.slice(cache, [0, 0, 0], [kvHeads, rows, size]).dataSync() as Float32Array;
     }),
   );
 
@@ -92,8 +92,8 @@ forEachBackend('a sequence that was decoded in rounds', (backend) => {
     // Even with a weight of 0 a NaN spoils a sum, so these rows must not be read at all.
     'with NaN in every free row': (cache, position) =>
       cache.map((rows) => {
-        const [groups, capacity, size] = rows.shape;
-        const spoilt = tf.fill<tf.Rank.R3>([capacity - position, groups, size], NaN);
+        const [kvHeads, capacity, size] = rows.shape;
+        const spoilt = tf.fill<tf.Rank.R3>([capacity - position, kvHeads, size], NaN);
         return kvCacheAppend(rows, spoilt, tf.tensor1d([position], 'int32'));
       }),
   };

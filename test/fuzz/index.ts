@@ -84,8 +84,8 @@ async function runAll({cases, seed, only}: Flags): Promise<void> {
       return next();
     }
     const start = performance.now();
-    const own = only ? cases : casesOf(target, cases);
-    const outcome = await inOwnProcess(target.name, own, seed, path.join(folder, target.name));
+    const count = only ? cases : casesOf(target, cases);
+    const outcome = await inOwnProcess(target.name, count, seed, path.join(folder, target.name));
     const seconds = ((performance.now() - start) / 1000).toFixed(1);
     passed += outcome.passed;
     console.log(
@@ -94,7 +94,7 @@ async function runAll({cases, seed, only}: Flags): Promise<void> {
     if (outcome.failure !== undefined) {
       failed++;
       console.log(outcome.failure);
-      console.log(`again: npm run test:fuzz -- --only '${target.name}' --seed ${seed} --cases ${own}`);
+      console.log(`again: npm run test:fuzz -- --only '${target.name}' --seed ${seed} --cases ${count}`);
     }
     return next();
   };

@@ -42,7 +42,7 @@ onBackend('specattn', 'memory of long work', () => {
   }
 
   it('is the same after two pairs were loaded and disposed of one after the other', async () => {
-    const turn = async () => {
+    const loadBoth = async () => {
       for (const pair of [{}, tinyPair()])
         await withModel(pair, async (lm) => {
           await lm.generate('It was', {maxNewTokens: 12, gamma: 2});
@@ -50,8 +50,8 @@ onBackend('specattn', 'memory of long work', () => {
       native().device.trim();
       return held();
     };
-    const first = await turn();
-    for (let i = 0; i < 3; i++) expect(await turn()).to.deep.equal(first);
+    const first = await loadBoth();
+    for (let i = 0; i < 3; i++) expect(await loadBoth()).to.deep.equal(first);
   }).timeout(120_000);
 });
 
@@ -123,7 +123,7 @@ onCuda('memory', () => {
       return {q, k, at, sum};
     };
     const expectRows = (sum: tf.Tensor) => expectClose(sum.dataSync(), [rows], {relative: 1e-3});
-    const [eager, recorded, refused] = [400, 560, 1500].map((size) => attention(size * MB));
+    const [eager, replayed, refused] = [400, 560, 1500].map((size) => attention(size * MB));
     device.trim();
     const filler: tf.Tensor[] = [];
     const tooMuch = () => device.memory().bytesFree - 1300 * MB;
@@ -134,7 +134,7 @@ onCuda('memory', () => {
       keep(1000);
       expectRows(eager.sum());
       keep(600);
-      const captured = native().capture([], () => ({state: [], outputs: [recorded.sum()]}));
+      const captured = native().capture([], () => ({state: [], outputs: [replayed.sum()]}));
       captured.replay();
       expectRows(captured.outputs[0]);
       captured.dispose();

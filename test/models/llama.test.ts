@@ -146,8 +146,11 @@ forEachBackend('Llama', (backend) => {
         outputs: ['attention', 'attentionRows'],
         attention: {granularity: 'head', layers, heads},
       });
-      heads.forEach((own, i) =>
-        expectSame(some.attentionRows![i].dataSync(), tf.gather(byHead.attentionRows![i], own, 0).dataSync()),
+      heads.forEach((named, i) =>
+        expectSame(
+          some.attentionRows![i].dataSync(),
+          tf.gather(byHead.attentionRows![i], named, 0).dataSync(),
+        ),
       );
       expectSame(
         some.attention!.dataSync(),

@@ -53,10 +53,10 @@ function spoil(random: Random, values: Float32Array, width: number, every = 50):
 type Body = (n: number, random: Random, make: Make) => void;
 
 const attentionOf = (n: number, random: Random, make: Make) => {
-  const [rows, heads, groups, size] = [Math.min(n, 3), 4, 2, 6];
+  const [rows, heads, kvHeads, size] = [Math.min(n, 3), 4, 2, 6];
   const position = n - rows - (n > 30 ? 5 : 0);
   const q = random.normals(rows * heads * size);
-  const [k, v] = [random.normals(groups * n * size), random.normals(groups * n * size)];
+  const [k, v] = [random.normals(kvHeads * n * size), random.normals(kvHeads * n * size)];
   // Every row sees these keys, which belong to the second KV head alone. The loop after them spoils the keys that no row sees.
   if (position > 3) {
     k[(n + 1) * size + 2] = -Infinity;
@@ -64,14 +64,14 @@ const attentionOf = (n: number, random: Random, make: Make) => {
     v[(n + 3) * size + 1] = Infinity;
   }
   for (const cache of [k, v])
-    for (let g = 0; g < groups; g++) cache.fill(NaN, (g * n + position + rows) * size, (g + 1) * n * size);
+    for (let g = 0; g < kvHeads; g++) cache.fill(NaN, (g * n + position + rows) * size, (g + 1) * n * size);
   const tensors = [
     make(q, [rows, heads, size]),
-    make(k, [groups, n, size]),
-    make(v, [groups, n, size]),
+    make(k, [kvHeads, n, size]),
+    make(v, [kvHeads, n, size]),
   ] as const;
   const visible = reference.causal(position, n);
-  const expected = reference.attention(q, [rows, heads, size], k, v, [groups, n], 0.4, visible);
+  const expected = reference.attention(q, [rows, heads, size], k, v, [kvHeads, n], 0.4, visible);
   return {rows, heads, position, tensors, expected};
 };
 
@@ -102,8 +102,8 @@ const BODIES: Record<string, Body> = {
     );
   },
   RotaryAppend: (n, random, make) => {
-    const [rows, heads, groups, size] = [n, 3, 1, 8];
-    const width = (heads + 2 * groups) * size;
+    const [rows, heads, kvHeads, size] = [n, 3, 1, 8];
+    const width = (heads + 2 * kvHeads) * size;
     const qkv = spoil(random, random.normals(rows * width), width);
     const frequencies = random.normals(size / 2);
     const [k, v] = [random.normals(n * size), random.normals(n * size)];
@@ -116,17 +116,17 @@ const BODIES: Record<string, Body> = {
       make(qkv, [rows, width]),
       at(1),
       make(frequencies, [size / 2]),
-      make(k, [groups, n, size]),
-      make(v, [groups, n, size]),
+      make(k, [kvHeads, n, size]),
+      make(v, [kvHeads, n, size]),
     );
-    const [q, keys] = [part(0, heads * size), part(heads * size, (heads + groups) * size)];
-    const values = part((heads + groups) * size, width);
+    const [q, keys] = [part(0, heads * size), part(heads * size, (heads + kvHeads) * size)];
+    const values = part((heads + kvHeads) * size, width);
     const rotated = (x: Float32Array, h: number) =>
       reference.rotaryEmbedding(x, [rows, h, size], 1, frequencies, 1);
     const expected = [
       rotated(q, heads),
-      reference.kvCacheAppend(k, [groups, n, size], rotated(keys, groups), 1),
-      reference.kvCacheAppend(v, [groups, n, size], values, 1),
+      reference.kvCacheAppend(k, [kvHeads, n, size], rotated(keys, kvHeads), 1),
+      reference.kvCacheAppend(v, [kvHeads, n, size], values, 1),
     ];
     outputs.forEach((output, i) => expectClose(output.dataSync(), expected[i], TOLERANCE));
   },

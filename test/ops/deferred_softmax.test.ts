@@ -14,7 +14,7 @@ import {Random} from '../random.js';
 
 const native = () => tf.backend() as SpecAttnBackend;
 
-const [ROWS, HEADS, GROUPS, SIZE, CAPACITY] = [3, 4, 2, 32, 700];
+const [ROWS, HEADS, KV_HEADS, SIZE, CAPACITY] = [3, 4, 2, 32, 700];
 const POSITION = 300;
 
 /** Storages of the caches. Half-stored caches take other kernels, which start before the previous kernel has ended. */
@@ -35,8 +35,8 @@ class Inputs {
     const random = new Random(`deferred softmax ${seed}`);
     const store = (x: tf.Tensor3D) => (storage === 'float32' ? x : narrow(x, storage));
     this.q = tf.tensor3d(random.normals(ROWS * HEADS * SIZE, 2), [ROWS, HEADS, SIZE]);
-    this.k = store(tf.tensor3d(random.normals(GROUPS * CAPACITY * SIZE), [GROUPS, CAPACITY, SIZE]));
-    this.v = store(tf.tensor3d(random.normals(GROUPS * CAPACITY * SIZE), [GROUPS, CAPACITY, SIZE]));
+    this.k = store(tf.tensor3d(random.normals(KV_HEADS * CAPACITY * SIZE), [KV_HEADS, CAPACITY, SIZE]));
+    this.v = store(tf.tensor3d(random.normals(KV_HEADS * CAPACITY * SIZE), [KV_HEADS, CAPACITY, SIZE]));
     const places = Array.from({length: CAPACITY}, (_, i) => i);
     this.keys = tf.tensor2d(
       places.map((i) => (3 * i < CAPACITY ? 3 * i : 0)),
@@ -55,7 +55,7 @@ class Inputs {
 const KINDS = ['layer', 'head', 'some heads', 'sparse'] as const;
 type Kind = (typeof KINDS)[number];
 
-function weigh(kind: Kind, {q, k, v, position, keys, bits, counts, heads}: Inputs): tf.Tensor {
+function weightsOf(kind: Kind, {q, k, v, position, keys, bits, counts, heads}: Inputs): tf.Tensor {
   if (kind === 'sparse') return sparseAttention(q, k, v, {keys, bits, counts}, {weights: true})[1];
   if (kind === 'some heads') return causalAttention(q, k, v, position, {weights: 'head', heads})[1];
   return causalAttention(q, k, v, position, {weights: kind as 'layer'})[1];
@@ -69,7 +69,7 @@ function copy<T extends tf.Tensor>(x: T): T {
 }
 
 /** The weights, read immediately after their call. */
-const atOnce = (kind: Kind, inputs: Inputs) => tf.tidy(() => weigh(kind, inputs).dataSync().slice());
+const atOnce = (kind: Kind, inputs: Inputs) => tf.tidy(() => weightsOf(kind, inputs).dataSync().slice());
 
 onBackend('specattn', 'attention weights whose softmax is deferred', () => {
   for (const [kind, storage] of KINDS.flatMap((kind) =>
@@ -78,15 +78,15 @@ onBackend('specattn', 'attention weights whose softmax is deferred', () => {
     const what = `${kind}, ${storage}`;
     it(`are right for more calls than one launch takes, read in reverse order (${what})`, () => {
       const inputs = Array.from({length: 5}, (_, seed) => new Inputs(seed, storage));
-      const expected = inputs.map((own) => atOnce(kind, own));
-      const weights = Array.from({length: 75}, (_, i) => weigh(kind, inputs[i % 5]));
+      const expected = inputs.map((one) => atOnce(kind, one));
+      const weights = Array.from({length: 75}, (_, i) => weightsOf(kind, inputs[i % 5]));
       for (let i = 74; i >= 0; i--) expectSame(weights[i].dataSync(), expected[i % 5]);
     });
 
     it(`do not change when their inputs change after the call (${what})`, () => {
       const inputs = new Inputs(5, storage);
       const expected = atOnce(kind, inputs);
-      const byHost = weigh(kind, inputs);
+      const byHost = weightsOf(kind, inputs);
       const {position, q, k, keys, bits, counts, heads} = inputs;
       native().assign(position, Int32Array.of(3));
       native().assign(counts, Int32Array.of(1));
@@ -97,7 +97,7 @@ onBackend('specattn', 'attention weights whose softmax is deferred', () => {
       for (const input of [position, q, k, keys, bits, counts, heads]) {
         const before = tf.clone(input);
         const kept = copy(before);
-        const weights = weigh(kind, inputs);
+        const weights = weightsOf(kind, inputs);
         native().launch('Copy', [tf.zerosLike(input)], [input]);
         native().launch('Copy', [kept], [input]);
         native().launch('Copy', [tf.zerosLike(input)], [input]);
@@ -108,9 +108,9 @@ onBackend('specattn', 'attention weights whose softmax is deferred', () => {
 
     it(`are not written into memory that belongs to another tensor by then (${what})`, () => {
       const inputs = new Inputs(6, storage);
-      const {size} = weigh(kind, inputs);
+      const {size} = weightsOf(kind, inputs);
       for (const give of [() => {}, () => native().device.trim()]) {
-        const weights = Array.from({length: 3}, () => weigh(kind, inputs));
+        const weights = Array.from({length: 3}, () => weightsOf(kind, inputs));
         tf.dispose(weights);
         give();
         const owners = Array.from({length: 3}, (_, i) => tf.fill([size], i + 1));
@@ -122,12 +122,12 @@ onBackend('specattn', 'attention weights whose softmax is deferred', () => {
       const inputs = new Inputs(7, storage);
       const expected = atOnce(kind, inputs);
       const doubled = expected.map((x) => 2 * x);
-      const one = weigh(kind, inputs);
+      const one = weightsOf(kind, inputs);
       expectSame(tf.add(one, one).dataSync(), doubled);
-      const two = weigh(kind, inputs);
+      const two = weightsOf(kind, inputs);
       native().launch('Copy', [tf.zerosLike(two)], [two]);
       expect(new Set(two.dataSync())).to.deep.equal(new Set([0]));
-      const all = tf.stack([weigh(kind, inputs), weigh(kind, inputs)]).dataSync();
+      const all = tf.stack([weightsOf(kind, inputs), weightsOf(kind, inputs)]).dataSync();
       expectSame(all, Float32Array.from([...expected, ...expected]));
     });
 
@@ -135,27 +135,28 @@ onBackend('specattn', 'attention weights whose softmax is deferred', () => {
       const inputs = new Inputs(8, storage);
       const {position} = inputs;
       const expected = atOnce(kind, inputs);
-      const state = tf.zerosLike(weigh(kind, inputs));
-      const early = weigh(kind, inputs);
+      const state = tf.zerosLike(weightsOf(kind, inputs));
+      const early = weightsOf(kind, inputs);
       const captured = native().capture([state, position], ([, at]) => {
-        const next = weigh(kind, inputs);
+        const next = weightsOf(kind, inputs);
         const read = tf.add(next, tf.zerosLike(next));
         native().device.mark();
         return {
-          state: [weigh(kind, inputs), tf.add(at, tf.fill([1], 1, 'int32'))],
-          outputs: [read, weigh(kind, inputs), tf.mul(weigh(kind, inputs), tf.fill([1], 2))],
+          state: [weightsOf(kind, inputs), tf.add(at, tf.fill([1], 1, 'int32'))],
+          outputs: [read, weightsOf(kind, inputs), tf.mul(weightsOf(kind, inputs), tf.fill([1], 2))],
         };
       });
       try {
         for (let i = 0; i < 3; i++) {
           native().assign(position, Int32Array.of(POSITION + i));
-          const own = atOnce(kind, inputs);
-          const late = weigh(kind, inputs);
+          const now = atOnce(kind, inputs);
+          const deferred = weightsOf(kind, inputs);
           const [first, second, third] = captured.replay().read();
-          for (const values of [first, second, state.dataSync(), late.dataSync()]) expectSame(values, own);
+          for (const values of [first, second, state.dataSync(), deferred.dataSync()])
+            expectSame(values, now);
           expectSame(
             third,
-            own.map((x) => 2 * x),
+            now.map((x) => 2 * x),
           );
         }
       } finally {
@@ -172,7 +173,7 @@ onBackend('specattn', 'attention weights whose softmax is deferred', () => {
       const position = tf.tensor1d([POSITION], 'int32');
       const layers = Array.from({length: 40}, (_, seed) => ({
         ...new Inputs(seed, storage),
-        qkv: tf.tensor2d(random.normals((HEADS + 2 * GROUPS) * SIZE), [1, (HEADS + 2 * GROUPS) * SIZE]),
+        qkv: tf.tensor2d(random.normals((HEADS + 2 * KV_HEADS) * SIZE), [1, (HEADS + 2 * KV_HEADS) * SIZE]),
       }));
       const run = (look: (weights: tf.Tensor) => unknown) =>
         layers.map(({qkv, k, v}) => {
@@ -212,10 +213,10 @@ onBackend('specattn', 'attention weights whose softmax is deferred', () => {
           .replay()
           .read()
           .forEach((weights, n) => expectSame(weights, expected[n]));
-        const late = larger();
+        const deferred = larger();
         const values = many.replay().read();
         values.forEach((weights, n) => expectSame(weights, expected[n % 7]));
-        expectSame(late.dataSync(), expected[6]);
+        expectSame(deferred.dataSync(), expected[6]);
       }
     } finally {
       few.dispose();

@@ -12,30 +12,30 @@ import {narrow, widen} from '../storage.js';
 const at = (position: number): tf.Tensor1D => tf.tensor1d([position], 'int32');
 
 /** [T,H,G,C,D] */
-type Sizes = readonly [rows: number, heads: number, groups: number, capacity: number, size: number];
+type Sizes = readonly [rows: number, heads: number, kvHeads: number, capacity: number, size: number];
 
 /** Random inputs and a function that computes the outputs in float64 from the values of the caches before the call. */
-function problem([rows, heads, groups, capacity, size]: Sizes, position: number, scale: number) {
-  const random = new Random(`RotaryAppend ${rows} ${heads} ${groups} ${capacity} ${size}`);
-  const [q, k, v] = [heads, groups, groups].map((count) => random.normals(rows * count * size));
+function problem([rows, heads, kvHeads, capacity, size]: Sizes, position: number, scale: number) {
+  const random = new Random(`RotaryAppend ${rows} ${heads} ${kvHeads} ${capacity} ${size}`);
+  const [q, k, v] = [heads, kvHeads, kvHeads].map((count) => random.normals(rows * count * size));
   const head = (t: number, values: Float32Array, count: number) =>
     Array.from(values.subarray(t * count * size, (t + 1) * count * size));
   const qkv = Array.from({length: rows}, (_, t) => [
     ...head(t, q, heads),
-    ...head(t, k, groups),
-    ...head(t, v, groups),
+    ...head(t, k, kvHeads),
+    ...head(t, v, kvHeads),
   ]).flat();
   const frequencies = Float32Array.from({length: size / 2}, (_, i) => 10000 ** ((-2 * i) / size));
   const rotate = (x: Float32Array, count: number) =>
     reference.rotaryEmbedding(x, [rows, count, size], position, frequencies, scale);
-  const cacheShape: [number, number, number] = [groups, capacity, size];
+  const cacheShape: [number, number, number] = [kvHeads, capacity, size];
   return {
-    qkv: tf.tensor2d(qkv, [rows, (heads + 2 * groups) * size]),
+    qkv: tf.tensor2d(qkv, [rows, (heads + 2 * kvHeads) * size]),
     frequencies: tf.tensor1d(frequencies),
-    caches: [0, 1].map(() => tf.tensor3d(random.normals(groups * capacity * size), cacheShape)),
+    caches: [0, 1].map(() => tf.tensor3d(random.normals(kvHeads * capacity * size), cacheShape)),
     expected: (before: ArrayLike<number>[]) => [
       rotate(q, heads),
-      reference.kvCacheAppend(before[0], cacheShape, rotate(k, groups), position),
+      reference.kvCacheAppend(before[0], cacheShape, rotate(k, kvHeads), position),
       reference.kvCacheAppend(before[1], cacheShape, v, position),
     ],
   };

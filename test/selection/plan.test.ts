@@ -185,12 +185,12 @@ forEachBackend('SelectionTensors', () => {
 
   it('gives the sets of each layer their own p if the map has a layer budget', () => {
     const slack = [1, 1, 0.5, 0];
-    const own = {...mixed, mixture: {...(mixed as MixtureMap).mixture, slack}} as LayerMap;
-    expect(plan('layer', 1, own).layerBudget).to.deep.equal([1, 0.5, 0]);
-    expect(plan('layer', 1, {...own, kind: 'kl'} as LayerMap).layerBudget).to.equal(undefined);
+    const budgeted = {...mixed, mixture: {...(mixed as MixtureMap).mixture, slack}} as LayerMap;
+    expect(plan('layer', 1, budgeted).layerBudget).to.deep.equal([1, 0.5, 0]);
+    expect(plan('layer', 1, {...budgeted, kind: 'kl'} as LayerMap).layerBudget).to.equal(undefined);
     const ps = (p: number, by: LayerMap) => thresholds(plan('head', 2, by), p);
-    expectClose(ps(0.8, own), [0.9, 0.9, 1, 1]);
-    expectClose(ps(1, own), [1, 1, 1, 1]);
+    expectClose(ps(0.8, budgeted), [0.9, 0.9, 1, 1]);
+    expectClose(ps(1, budgeted), [1, 1, 1, 1]);
     const most = {...mixed, mixture: {...(mixed as MixtureMap).mixture, slack: [1, 1, 3, 3]}} as LayerMap;
     expectClose(ps(0.5, most), [0.01, 0.01, 0.01, 0.01]);
   });

@@ -10,7 +10,7 @@ const PROMPTS = ['The captain looked at the sea and', 'It was a dark', ''];
 const WAY: GenerateOptions = {maxNewTokens: 40, temperature: 0.8, seed: 7, gamma: 'adaptive'};
 
 /** The tokens of these answers, written one after the other. */
-async function inTurn(asked: [LanguageModel, string][]): Promise<number[][]> {
+async function oneByOne(asked: [LanguageModel, string][]): Promise<number[][]> {
   const tokens: number[][] = [];
   for (const [lm, prompt] of asked) tokens.push((await lm.generate(prompt, WAY)).tokens);
   return tokens;
@@ -35,7 +35,7 @@ export async function soakTogether(checks: Checks, backend: string): Promise<voi
   await checks.run('three answers at once on one model are what they are alone', async () => {
     const lm = await load({backend, contextLength: 512});
     const asked = PROMPTS.map((prompt): [LanguageModel, string] => [lm, prompt]);
-    const alone = await inTurn(asked);
+    const alone = await oneByOne(asked);
     for (let i = 0; i < 5; i++) expect(await atOnce(asked)).to.deep.equal(alone);
     lm.dispose();
     expect(held()).to.deep.equal(nothing);
@@ -47,10 +47,10 @@ export async function soakTogether(checks: Checks, backend: string): Promise<voi
       await load({backend, contextLength: 300, draft: null, dtype: 'float32'}),
     ];
     const asked = models.map((lm): [LanguageModel, string] => [lm, PROMPTS[0]]);
-    const alone = await inTurn(asked);
+    const alone = await oneByOne(asked);
     for (let i = 0; i < 5; i++) expect(await atOnce(asked)).to.deep.equal(alone);
     models[0].dispose();
-    expect(await inTurn(asked.slice(1)), 'the other one, after the first was disposed of').to.deep.equal(
+    expect(await oneByOne(asked.slice(1)), 'the other one, after the first was disposed of').to.deep.equal(
       alone.slice(1),
     );
     models[1].dispose();
@@ -60,7 +60,7 @@ export async function soakTogether(checks: Checks, backend: string): Promise<voi
   await checks.run('what onText throws reaches the caller, and the model goes on', async () => {
     const lm = await load({backend, contextLength: 512});
     const asked: [LanguageModel, string][] = [[lm, PROMPTS[0]]];
-    const alone = await inTurn(asked);
+    const alone = await oneByOne(asked);
     const before = held();
     for (let at = 1; at <= 5; at++) {
       const failure = new Error('the listener failed');
@@ -70,11 +70,11 @@ export async function soakTogether(checks: Checks, backend: string): Promise<voi
       };
       const failed = lm.generate(PROMPTS[0], {...WAY, onText}).catch((error: unknown) => error);
       // An answer that runs meanwhile is not affected.
-      const [error, meanwhile] = await Promise.all([failed, inTurn(asked)]);
+      const [error, meanwhile] = await Promise.all([failed, oneByOne(asked)]);
       expect(error).to.equal(failure);
       expect(meanwhile).to.deep.equal(alone);
     }
-    expect(await inTurn(asked)).to.deep.equal(alone);
+    expect(await oneByOne(asked)).to.deep.equal(alone);
     expect(held().numTensors, 'tensors').to.be.at.most(before.numTensors);
     lm.dispose();
     expect(held()).to.deep.equal(nothing);
