@@ -71,7 +71,7 @@ describeWith([NPM, 'tar'], 'the published package', function () {
 
   it('has nothing else', () => {
     const wanted =
-      /^(package\.json|LICENSE|(README|CONTRIBUTING|docs\/\w+)\.md|CMakeLists\.txt|tools\/build-native\.js|bin\/specattn\.js|(cuda|models\/pretrained)\/.*|dist\/(src|ops|models)\/.*\.(js|d\.ts))$/;
+      /^(package\.json|LICENSE|(README|CONTRIBUTING)\.md|docs\/(\w+\.md|images\/\w+\.svg)|CMakeLists\.txt|tools\/build-native\.js|bin\/specattn\.js|(cuda|models\/pretrained)\/.*|dist\/(backend|src|ops|models)\/.*\.(js|d\.ts))$/;
     expect(files.filter((file) => !wanted.test(file))).to.deep.equal([]);
   });
 
