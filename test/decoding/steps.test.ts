@@ -119,14 +119,14 @@ onBackend('specattn', 'capture', () => {
         state: {...state, counter: tf.fill([1], state.counter.dataSync()[0], 'int32')},
         outputs: [],
       }),
-      /^\[capture\] data can't be read from the device while launches are ready$/,
+      /^\[capture\] data can't be read from the device while launches are recorded$/,
     ],
     'a step that makes a tensor of values': [
       (state) => ({
         state: {...state, counter: tf.add(state.counter, tf.tensor1d([5], 'int32'))},
         outputs: [],
       }),
-      /^\[capture\] data can't be written to the device while launches are ready$/,
+      /^\[capture\] data can't be written to the device while launches are recorded$/,
     ],
     'a state of another shape': [
       (state) => ({state: {...state, vector: tf.fill([4], 1)}, outputs: []}),
