@@ -57,7 +57,7 @@ forEachBackend('calibrate', function () {
     pair?.verifier.dispose();
   });
 
-  /** Attention of every layer over one window: [T,C], or [H,T,C] by head. A row has the same bits in any block of this size. */
+  /** Attention of every layer over one window: [T,C], or [H,T,C] by head. A row has the same bits in any block of up to this size. */
   function attention(model: Llama, tokens: number[], granularity: 'layer' | 'head'): Float32Array[] {
     return tf.tidy(() => {
       const layers = [...Array(model.config.numHiddenLayers).keys()];

@@ -148,7 +148,7 @@ forEachBackend('load refuses', (backend) => {
     );
   });
 
-  it('options that do not exist or cannot be', async () => {
+  it('unknown options and invalid values', async () => {
     expect(await refused({verifer: 'x'})).to.equal(
       "[load] there is no option 'verifer'; the options are verifier, draft, layerMap, dtype, contextLength, backend, onProgress",
     );
@@ -218,7 +218,7 @@ forEachBackend('generate refuses', () => {
     [{signal: {aborted: false}}, 'signal must be an AbortSignal but is {"aborted":false}'],
   ];
 
-  it('options that do not exist or cannot be', () =>
+  it('unknown options and invalid values', () =>
     withModel(tinyPair(), async (lm) => {
       for (const [options, message] of BAD)
         expect(await refusal(() => lm.generate('It was', options))).to.equal(`[generate] ${message}`);

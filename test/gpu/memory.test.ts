@@ -106,7 +106,7 @@ onCuda('memory', () => {
       }),
     );
     expect(message).to.contain('bytes asked for on device cuda');
-    const most = floats(3 * quarter); // freed buffers are joined again
+    const most = floats(3 * quarter); // freed memory serves a larger buffer
     most.dispose();
   });
 
