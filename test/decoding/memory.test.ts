@@ -1,4 +1,4 @@
-/** What a model holds does not grow with what it writes, and is given back. */
+/** Tests that a model's memory does not grow with the text that it writes, and that it is given back. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
@@ -27,7 +27,7 @@ const WAYS: Record<string, GenerateOptions> = {
   },
 };
 
-/** Writes `rounds` rounds and returns the memory of each of them, seen while the session is busy. */
+/** Writes `rounds` pieces of text and returns the memory at each of them, while the sequence is in use. */
 async function memoryOf(lm: LanguageModel, rounds: number, options: GenerateOptions) {
   const seen: ReturnType<typeof memory>[] = [];
   const signal = new AbortController();
@@ -39,7 +39,7 @@ async function memoryOf(lm: LanguageModel, rounds: number, options: GenerateOpti
   return seen;
 }
 
-/** Where the whole embedded pair can be tested: on the native kernels. */
+/** The backends with native kernels, on which the embedded pair is fast enough for these tests. */
 const nativeBackends = ['specattn', 'tensorflow'] as const;
 
 for (const backend of nativeBackends)
@@ -108,7 +108,7 @@ forEachBackend('memory of a tiny pair', (backend) => {
       expect(memory(), 'after the abort').to.deep.equal(before);
     }));
 
-  it('takes a session more for overlapping answers, and gives it back', () =>
+  it('holds one more sequence for each overlapping answer, which is then given back', () =>
     withModel(tinyPair(), async (lm) => {
       const answer = (prompt: string, options: GenerateOptions = {}) =>
         lm.generate(prompt, {maxNewTokens: 10, gamma: 2, denseLayers: 0, p: 0.6, ...options});
@@ -121,8 +121,8 @@ forEachBackend('memory of a tiny pair', (backend) => {
       const onText = () => (most = Math.max(most, memory().numTensors));
       const together = await Promise.all(prompts.map((prompt) => answer(prompt, {onText})));
       expect(together.map(({tokens}) => tokens)).to.deep.equal(alone);
-      expect(most, 'tensors of three sessions').to.be.greaterThan(before.numTensors);
-      // Any of the three may stay; one has recorded what the others have.
+      expect(most, 'tensors of three sequences').to.be.greaterThan(before.numTensors);
+      // The model keeps one of the three sequences, which may hold fewer tensors than the sequence that it kept before.
       expect(memory().numTensors).to.be.at.most(before.numTensors);
       expect(memory().numBytesInDevice ?? 0).to.be.at.most(before.numBytesInDevice ?? 0);
     }));
@@ -143,12 +143,12 @@ forEachBackend('memory of a tiny pair', (backend) => {
     expect(whole.tokens).to.deep.equal(tokens);
     expect(held, 'tensors while it writes').to.be.greaterThan(before.numTensors);
     expect(memory()).to.deep.equal(before);
-    lm.dispose(); // once more does nothing
+    lm.dispose(); // a second call does nothing
     expect(await refusal(() => lm.generate('It was'))).to.equal('[generate] the model was disposed of');
     expect(await refusal(() => lm.stream('It was').next())).to.equal('[generate] the model was disposed of');
   });
 
-  it('is held by a stream that stands still, and given back when that is left', async () => {
+  it('is held by a stream that stands still, and given back when the stream is left', async () => {
     const before = memory();
     const lm = await load({...tinyPair(), backend});
     const stream = lm.stream('It was', {maxNewTokens: 10, gamma: 2});
@@ -195,7 +195,7 @@ onBackend('specattn', 'a model on another backend than its own', () => {
       await tf.setBackend('cpu');
       expect(await refusal(() => lm.generate('It was', options))).to.equal(REFUSAL);
       await tf.setBackend('specattn');
-      // In the middle of an answer, too.
+      // The backend may also change in the middle of an answer.
       const onText = () => void tf.setBackend('cpu');
       const message = await lm
         .generate('It was', {...options, onText})
@@ -205,7 +205,7 @@ onBackend('specattn', 'a model on another backend than its own', () => {
       expect((await lm.generate('It was', options)).tokens).to.deep.equal(tokens);
     }));
 
-  it('is refused before a dense pass that the reader of the text let come on another', () =>
+  it('is refused before a refresh if onText has changed the backend', () =>
     withModel(tinyPair(), async (lm) => {
       const refresh = {...options, verification: 'refresh', refreshEvery: 1, denseLayers: 0} as const;
       const {tokens} = await lm.generate('It was', refresh);
@@ -216,7 +216,7 @@ onBackend('specattn', 'a model on another backend than its own', () => {
       expect((await lm.generate('It was', refresh)).tokens).to.deep.equal(tokens);
     }));
 
-  it('is refused where it is used by itself, and keeps its weights where they are', () =>
+  it('is refused if its Llama is used directly, and keeps its weights', () =>
     withModel(tinyPair(), async (lm) => {
       const {tokens} = await lm.generate('It was', options);
       const held = memory();
@@ -233,7 +233,7 @@ onBackend('specattn', 'a model on another backend than its own', () => {
       expect((await lm.generate('It was', options)).tokens).to.deep.equal(tokens);
     }));
 
-  it('is refused while it is loaded, and leaves nothing behind', async () => {
+  it('is refused while it is loaded, and leaves no memory allocated', async () => {
     const pair = tinyPair();
     const before = memory();
     const onProgress = () => void tf.setBackend('cpu');
@@ -245,7 +245,7 @@ onBackend('specattn', 'a model on another backend than its own', () => {
     expect(memory()).to.deep.equal(before);
   });
 
-  it('is loaded after the one that another call loads', async () => {
+  it('is loaded after another call has loaded its model', async () => {
     const pair = tinyPair();
     const before = memory();
     const [first, second] = await Promise.all([

@@ -1,4 +1,4 @@
-/** Calls of the native device, in any order and with any arguments: what the addon itself must stand. */
+/** Fuzz target: calls of the addon's native device, in any order and with any arguments. */
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
@@ -34,7 +34,7 @@ const METHODS: Method[] = [
   ] as const),
 ];
 
-/** Numbers of what was made so far, or any other argument. */
+/** A reference to a buffer, capture or file that was made before, or any other value. */
 type Argument = {made: 'buffer' | 'capture' | 'file'; number: number} | {value: unknown};
 const argument: fc.Arbitrary<Argument> = fc.oneof(
   {weight: 6, arbitrary: fc.record({made: fc.constantFrom('buffer', 'capture', 'file'), number: fc.nat(5)})},
@@ -62,7 +62,7 @@ const argument: fc.Arbitrary<Argument> = fc.oneof(
 interface Call {
   method: Method;
   arguments: Argument[];
-  /** What stands in the descriptor before a launch. */
+  /** numbers that are written into the launch descriptor before the call */
   descriptor: number[];
 }
 const call: fc.Arbitrary<Call> = fc.record({
@@ -70,14 +70,14 @@ const call: fc.Arbitrary<Call> = fc.record({
   arguments: fc.array(argument, {maxLength: 6}),
   descriptor: fc.oneof(
     fc.array(hostileNumber, {maxLength: 24}),
-    // Copy, from one buffer to another: some of these are accepted.
+    // Copy from one buffer to another; some of these launches are accepted.
     fc
       .tuple(fc.nat(3), fc.nat(3), fc.nat(3))
       .map(([from, to, size]) => [15, 1, 1, 0, from, 0, 1, size, to, 0, 1, size]),
   ),
 });
 
-/** Buffers that the machine has, but for other work; and those that none has. */
+/** Sizes of buffers in between are left out: the machine could allocate them, but needs the memory for other work. */
 const [MOST_BYTES, NO_MEMORY] = [2 ** 24, 2 ** 46];
 
 let addon: Addon;
@@ -85,7 +85,7 @@ let device: NativeDevice;
 let file = '';
 let fd = -1;
 
-/** Captures refer to buffers that their owner keeps: freed here are those alone that no capture has seen. */
+/** Runs the calls. A capture needs its buffers to stay alive, so buffers are freed only while there is no capture. */
 function run(calls: Call[]): void {
   const buffers: number[] = [];
   const captures: number[] = [];
@@ -139,7 +139,7 @@ export const nativeDevice: Target<Call[]> = {
   share: 10,
   input: fc.array(call, {minLength: 1, maxLength: 12}),
   run,
-  // `run` has looked at each of the refusals.
+  // `run` checks each of the refusals itself.
   names: () => true,
   setUp: () => {
     const loaded = loadAddon();
