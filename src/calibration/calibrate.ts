@@ -65,8 +65,8 @@ type OnAttention = (verifierLayers: tf.Tensor3D[], draftLayers: tf.Tensor3D[], k
  * layers, each verifier head is given the draft head with the least divergence.
  *
  * A `mixture` map also holds, for each verifier layer and each of its KV heads, the convex combination with the least
- * mean divergence: of all the draft's heads and, unless `own` is false, of the attention history ({@link MixtureFit}).
- * Unless `slack` is false or windows are short, it holds the layer budget, too ({@link fitLayerBudget}).
+ * mean divergence: of all the draft's heads and, unless `own` is false, of the attention history (`mixture.ts`).
+ * Unless `slack` is false or windows are short, it holds the layer budget, too (`layer_budget.ts`).
  *
  * Source: SpecAttn, arXiv 2510.27641, section 3; Figure 2 is {@link heatmap} of the result.
  *
