@@ -1,4 +1,4 @@
-/** A loaded pair of models, ready to write. */
+/** A loaded pair of models, which writes answers. Each answer borrows a sequence that has its own caches. */
 import type {LlamaTokenizer} from '../models/hf/tokenizer.js';
 import type {LayerMap} from '../models/layer_map.js';
 import type {Llama} from '../models/llama/llama.js';

@@ -1,4 +1,4 @@
-/** Loads a pair of models. */
+/** Loads pairs of models: `load` returns a new one, and `generate` loads a pair, keeps it and writes with it in one call. */
 import {existsSync, statSync} from 'node:fs';
 import * as path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';

@@ -1,3 +1,4 @@
+// How the Allocator rounds sizes, reuses freed memory, guards buffers and gives memory back to the system.
 #include "core/allocator.h"
 
 #include <cstdlib>
@@ -9,7 +10,7 @@
 namespace specattn {
 namespace {
 
-// The most free memory that pool 0 keeps; what is freed beyond it goes back to the system at once.
+// The most free memory that pool 0, which serves everybody, keeps; what is freed beyond it goes back to the system at once.
 constexpr size_t kMaxCached = size_t{1} << 30;
 
 // Rounds a size up to a multiple of an eighth of a power of two, so that tensors of similar sizes can reuse each other's memory.

@@ -1,4 +1,5 @@
-// The CPU device. A launch runs before Launch returns, on every core, with the widest vector instructions that this processor has.
+// The CPU device. A launch that is not recorded runs before Launch returns, on the threads of the pool, with the widest vector
+// instructions that this processor has. A capture is a list of launches.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>

@@ -1,4 +1,4 @@
-/** A Llama from a Hugging Face folder, run as a TF.js GraphModel. */
+/** A Llama with the weights of a Hugging Face folder or with random ones, run as a TF.js GraphModel. */
 import * as tf from '@tensorflow/tfjs-core';
 
 import {nativeBackend} from '../../backend/current.js';

@@ -17,8 +17,8 @@ import {yieldToEventLoop} from '../decoding/yield_to_event_loop.js';
 
 export interface CalibrateOptions {
   /**
-   * `kl`: the paper's map, one draft layer for each verifier layer. `mixture`, the default: also combinations of the
-   * draft's heads and of the verifier's attention history.
+   * `kl`: the map of the SpecAttn paper, one draft layer for each verifier layer. `mixture`, the default: also
+   * combinations of the draft's heads and of the verifier's attention history.
    */
   map?: LayerMap['kind'];
   /**
@@ -190,7 +190,10 @@ async function compareAttention(
   }
 }
 
-/** Each row holds the attention of every head of both models, and three more tensors as large while they are compared. */
+/**
+ * How many rows are compared at a time. A row takes the attention weights of every head of both models, and three more tensors of their size
+ * during the comparison.
+ */
 function rowsAtOnce({draft, verifier}: Models, window: number): number {
   const heads = ({config}: Llama) => config.numHiddenLayers * config.numAttentionHeads;
   const bytes = 4 * window * 4 * (heads(draft) + heads(verifier));

@@ -1,4 +1,4 @@
-/** One sequence that is being decoded: its state on the device, the caches of both models among it. */
+/** A sequence that is being decoded. Its state on the device includes the caches of both models. */
 import * as tf from '@tensorflow/tfjs-core';
 
 import {settle} from '../../backend/current.js';
@@ -32,7 +32,7 @@ export class Sequence {
     }
   }
 
-  /** Whether the state has tensors of the shapes that `plan` needs. A plan without an attention history leaves one alone. */
+  /** Whether the state has tensors of the shapes that `plan` needs. Without a plan every state fits. */
   fits(plan: SelectionPlan | undefined): boolean {
     if (!plan) return true;
     const {p, attentionHistory} = this.state.tensors;
