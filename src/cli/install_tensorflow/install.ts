@@ -14,6 +14,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 
+import {tryFile} from '../outputs.js';
 import {say, withProgress} from '../terminal.js';
 import {UsageError} from '../values.js';
 import {compileBinding, type Trial, tryPackage} from './binding.js';
@@ -63,6 +64,7 @@ export interface Installed extends Unpacked, Trial {
  * @throws Error where a stage fails; the package is then as it was before
  */
 export async function installTensorFlow(target: Target, source: Source): Promise<Installed> {
+  tryFile(`the folder of ${target.name}`, path.join(target.root, '.specattn.trial'));
   const folder = await unpackedFolder(target, source);
   const unpacked = describe(folder)!;
   for (const part of ['package.json', 'binding', 'dist'])
