@@ -7,6 +7,7 @@ import * as path from 'node:path';
 import {expect} from 'chai';
 
 import {packageRoot} from '../../backend/addon.js';
+import {installTensorFlow} from '../../src/cli/install_tensorflow/install.js';
 import {tryFile, tryFolder} from '../../src/cli/outputs.js';
 
 const BIN = path.join(packageRoot, 'bin', 'specattn.js');
@@ -168,5 +169,20 @@ describe('what will be written', function () {
     });
     expect(stderr).to.include('--out and --svg must be two files but both are');
     expect(status).to.equal(2);
+  });
+
+  it('is tried first: the package that install-tensorflow changes', async () => {
+    const target = {
+      ...{name: '@tensorflow/tfjs-node', version: '4.22.0', root: at('read-only')},
+      ...{napi: 8, binding: 'lib/napi-v8/tfjs_binding.node'},
+    };
+    // Not even root can write in a folder that is not there.
+    const message = await installTensorFlow(target, {file: at('no.whl'), gpu: false, withCuda: false}).then(
+      () => 'accepted',
+      (error: Error) => error.message,
+    );
+    expect(message).to.include(
+      `@tensorflow/tfjs-node must be in a folder that can be written but is in ${at('read-only')}: ENOENT`,
+    );
   });
 });

@@ -6,6 +6,7 @@ import {spawn, spawnSync, type ChildProcess} from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
+import {setTimeout as wait} from 'node:timers/promises';
 
 import {say, withProgress} from '../terminal.js';
 import {machine, platformTags} from './target.js';
@@ -75,8 +76,7 @@ async function download(requirement: string, folder: string): Promise<void> {
     ...platformTags().flatMap((tag) => ['--platform', tag]),
     ...(process.stderr.isTTY ? [] : ['--quiet']),
   ];
-  // pip's messages are for people, so both of its outputs go to standard error.
-  const status = await outlive(spawn(command, args, {stdio: ['ignore', 2, 2]}));
+  const status = await run(command, args);
   if (status !== 0) {
     throw new Error(
       `${pip.join(' ')} could not download ${requirement} for Linux ${machine()} (its message is above). ` +
@@ -90,20 +90,29 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 const GRACE = 1000;
 
 /**
- * Waits for pip, which hides the cursor of a terminal while it downloads. A signal to this process ends pip first.
- * Where the signal left pip no time to show the cursor again, that is done here.
+ * Runs pip, which hides the cursor of a terminal while it downloads. A signal to this process ends pip first. Where the
+ * signal left pip no time to show the cursor again, that is done here.
  * @returns the exit status; null where a signal ended pip
  */
-async function outlive(pip: ChildProcess): Promise<number | null> {
+async function run(command: string, args: string[]): Promise<number | null> {
+  let pip: ChildProcess | undefined;
   let received: NodeJS.Signals | undefined;
   const end = (signal: NodeJS.Signals) => {
     received = signal;
     // At SIGINT pip removes what it has downloaded in part.
-    setTimeout(() => pip.kill('SIGINT'), signal === 'SIGINT' ? GRACE : 0).unref();
+    setTimeout(() => pip?.kill('SIGINT'), signal === 'SIGINT' ? GRACE : 0).unref();
   };
   for (const signal of SIGNALS) process.on(signal, end);
   try {
-    return await new Promise((resolve, reject) => pip.on('error', reject).on('close', resolve));
+    // pip's messages are for people, so both of its outputs go to standard error.
+    const child = spawn(command, args, {stdio: ['ignore', 2, 2]});
+    pip = child;
+    const status = await new Promise<number | null>((resolve, reject) =>
+      child.on('error', reject).on('close', resolve),
+    );
+    // Ctrl-C reaches both processes; the end of pip may be told before the signal is.
+    if (status !== 0) await wait(100);
+    return status;
   } finally {
     for (const signal of SIGNALS) process.removeListener(signal, end);
     if (process.stderr.isTTY) process.stderr.write(SHOW_CURSOR);
