@@ -118,10 +118,19 @@ Status Allocator::Allocate(size_t bytes, int* handle, bool apart) {
       Trim();
       block.data = Reserve(capacity);
     }
-    if (!block.data)
+    if (!block.data) {
+      const size_t free = device_.FreeBytes();
+      // A limit that the device does not know of, or free memory in pieces that are too small.
+      if (free >= capacity)
+        return Error(
+            "[allocate] %zu bytes asked for on device %s: the system refuses them, though it reports %zu as "
+            "free; "
+            "%zu are held in %zu tensors",
+            bytes, device_.name(), free, in_use_, buffers_);
       return Error(
           "[allocate] %zu bytes asked for on device %s: %zu bytes are free, %zu are held in %zu tensors",
-          bytes, device_.name(), device_.FreeBytes(), in_use_, buffers_);
+          bytes, device_.name(), free, in_use_, buffers_);
+    }
     reserved_ += capacity;
   }
   if (guard_) {

@@ -2,6 +2,7 @@
 import {readFileSync, statSync} from 'node:fs';
 
 import {FLAG, MOST_COUNT, mustBe, real, show, TEXT, whole} from '../../backend/check.js';
+import {danglingTarget, foreignKind} from './foreign_file.js';
 
 type JsonObject = Record<string, unknown>;
 
@@ -27,7 +28,9 @@ export function parseJsonObject(what: string, bytes: Uint8Array): JsonObject {
     text = new TextDecoder('utf-8', {fatal: true}).decode(bytes);
     value = JSON.parse(text);
   } catch (error) {
-    throw new Error(`${what} must be JSON: ${(error as Error).message}`, {cause: error});
+    const kind = foreignKind(bytes);
+    const reason = kind === undefined ? `: ${(error as Error).message}` : ` but is ${kind}`;
+    throw new Error(`${what} must be JSON${reason}`, {cause: error});
   }
   checkNames(what, text);
   if (!isObject(value)) throw mustBe(what, 'a JSON object', value);
@@ -66,7 +69,10 @@ export function readJsonObject(file: string): JsonObject {
     if (!statSync(file).isFile()) throw new Error('it is no file'); // reading a pipe would wait for its writer
     bytes = readFileSync(file);
   } catch (error) {
-    throw new Error(`${file}: cannot be read: ${(error as Error).message}`, {cause: error});
+    const target = danglingTarget(file);
+    const reason =
+      target === undefined ? (error as Error).message : `it is a link to ${target}, which is not there`;
+    throw new Error(`${file}: cannot be read: ${reason}`, {cause: error});
   }
   return parseJsonObject(`${file}:`, bytes);
 }

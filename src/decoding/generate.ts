@@ -1,7 +1,7 @@
 /** The loop of `generate`: it reads the prompt, runs rounds until the answer ends, and hands out the text. */
 import type {LlamaTokenizer} from '../../models/hf/tokenizer.js';
 import type {Pair} from '../../models/pair.js';
-import {resolveOptions, type GenerateOptions} from '../options.js';
+import {refuseAborted, resolveOptions, type GenerateOptions} from '../options.js';
 import {planAnswer, type SelectionPlan} from '../selection/plan.js';
 import {Answer, type FinishReason} from './answer.js';
 import type {Captures} from './captures.js';
@@ -114,7 +114,7 @@ export async function* generateText(
 function prepare(engine: Engine, prompt: Prompt, given: GenerateOptions) {
   const {tokenizer, verifier, draft, contextLength, device} = engine;
   const options = resolveOptions(given);
-  if (options.signal?.aborted) throw abortedBefore(options.signal.reason);
+  refuseAborted(options.signal);
   const promptTokens = encodePrompt(tokenizer, contextLength, prompt);
   if (given.draft && !draft)
     throw new Error('[generate] draft must be false or left out: the model was loaded without one');
@@ -133,12 +133,4 @@ function prepare(engine: Engine, prompt: Prompt, given: GenerateOptions) {
 /** The end tokens of the tokenizer and of the model's config; either may know some that the other does not. */
 function endTokensOf({tokenizer, verifier}: Engine): ReadonlySet<number> {
   return new Set([...tokenizer.eosIds, ...verifier.config.eosTokenIds]);
-}
-
-function abortedBefore(reason: unknown): Error {
-  const what = reason instanceof Error ? reason.message : String(reason);
-  const error = new Error(`[generate] signal must not be aborted before the call but is: ${what}`, {
-    cause: reason,
-  });
-  return Object.assign(error, {name: 'AbortError'});
 }

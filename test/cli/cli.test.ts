@@ -166,11 +166,20 @@ describe('specattn', function () {
     for (const backend of ['tensorflow', 'wasm', 'cpu'] as const) {
       const reason = backend === 'wasm' ? undefined : missing(backend);
       (reason ? it.skip : it)(
-        `gives the same greedy tokens on the backend ${backend}${reason ? ` (${reason})` : ''}`,
+        `gives the same greedy tokens in float32 on the backend ${backend}${reason ? ` (${reason})` : ''}`,
         () => {
           const args = ['generate', PROMPT, '--temperature', '0', '--context-length', '64'];
           const run = (...more: string[]) =>
-            json([...args, '--max-new-tokens', '16', '--verification', 'dense', ...more]);
+            json([
+              ...args,
+              '--max-new-tokens',
+              '16',
+              '--verification',
+              'dense',
+              '--dtype',
+              'float32',
+              ...more,
+            ]);
           const {tokens, stats} = run('--backend', backend);
           expect(stats.device).to.include(`tfjs backend '${backend}'`);
           expect(stats.drafted).to.be.greaterThan(0);

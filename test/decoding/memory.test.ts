@@ -1,9 +1,11 @@
 /** Tests that a model's memory does not grow with the text that it writes, and that it is given back. */
+import {spawnSync} from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
+import {packageRoot} from '../../backend/addon.js';
 import type {LanguageModel} from '../../src/language_model.js';
 import {disposeAll, generate, load} from '../../src/load.js';
 import type {GenerateOptions} from '../../src/options.js';
@@ -271,10 +273,48 @@ onBackend('specattn', 'caches that no memory holds', () => {
     replaceFile(verifier, 'config.json', JSON.stringify({...config, max_position_embeddings: 2 ** 31 - 1}));
     await withModel({verifier}, async (lm) => {
       const message = await refusal(() => lm.generate('It was'));
-      expect(message).to.match(/137438953408 bytes/);
+      expect(message).to.match(
+        /^\[generate\] contextLength must be one whose caches fit in memory but is 2147483647, which takes \d+ bytes: load the models with a smaller contextLength, which the prompt and maxNewTokens fit in \(\[allocate\] 137438953408 bytes asked for on device \w+: \d+ bytes are free, \d+ are held in \d+ tensors\)$/,
+      );
+      const {numHiddenLayers} = lm.verifier.config;
+      expect(message).to.include(`takes ${2 * numHiddenLayers * 137438953408} bytes`);
     });
     await withModel({verifier, contextLength: 32}, async (lm) => {
       expect((await lm.generate('It was', {maxNewTokens: 3})).tokens).to.have.lengthOf(3);
     });
   });
+});
+
+onBackend('specattn', 'caches that a limit of the process forbids', () => {
+  before(function () {
+    const limits = process.platform === 'linux' && spawnSync('prlimit', ['--version']).status === 0;
+    if (!limits || process.env.SPECATTN_DEVICE === 'cuda') this.skip();
+  });
+
+  it('are refused with what the limit leaves, which is less than what they take', () => {
+    // 2^22 positions take 2^28 bytes in each of the caches; the process may grow by 3 * 2^26 bytes.
+    const verifier = linkModel(tinyPair().verifier);
+    const config = JSON.parse(fs.readFileSync(path.join(verifier, 'config.json'), 'utf8')) as object;
+    replaceFile(verifier, 'config.json', JSON.stringify({...config, max_position_embeddings: 2 ** 22}));
+    const program = `
+      const {execFileSync} = require('node:child_process');
+      const fs = require('node:fs');
+      const {load} = require(${JSON.stringify(path.join(packageRoot, 'dist', 'src', 'index.js'))});
+      load({verifier: ${JSON.stringify(verifier)}}).then(async (lm) => {
+        const [pages] = fs.readFileSync('/proc/self/statm', 'utf8').split(' ');
+        execFileSync('prlimit', ['--pid', String(process.pid), '--as=' + (pages * 4096 + 3 * 2 ** 26)]);
+        console.log(await lm.generate('It was').then(() => 'accepted', (error) => error.message));
+      });`;
+    const {stdout, stderr} = spawnSync(process.execPath, ['-e', program], {
+      encoding: 'utf8',
+      env: {...process.env, SPECATTN_DEVICE: 'cpu', SPECATTN_THREADS: '1'},
+    });
+    const [, length, asked, free] =
+      /contextLength must be .* but is (\d+), .*\[allocate\] (\d+) bytes asked for on device cpu: (\d+) bytes are free/.exec(
+        stdout,
+      ) ?? [stdout, stderr];
+    expect(Number(length), stdout + stderr).to.equal(2 ** 22);
+    expect(Number(asked)).to.equal(2 ** 28);
+    expect(Number(free)).to.be.within(0, 3 * 2 ** 26);
+  }).timeout(60_000);
 });

@@ -65,7 +65,7 @@ export const safetensors: Target<Uint8Array> = {
   },
   names: (message) =>
     message.startsWith(`${folder.file('model.safetensors')}: `) &&
-    /: (the header must |must begin with the 8 bytes of its header's length |must have \d+ bytes|'[^]*' must begin at byte|'[^]*': (dtype|shape|data_offsets) must )/.test(
+    /: (the header must |must be a safetensors file but is |must begin with the 8 bytes of its header's length |must have \d+ bytes|'[^]*' must begin at byte|'[^]*': (dtype|shape|data_offsets) must )/.test(
       message,
     ),
   tearDown: () => folder.remove(),
