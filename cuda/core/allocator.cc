@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 #include "core/sanitize.h"
@@ -40,9 +41,9 @@ Allocator::Allocator(Device& device)
 Allocator::~Allocator() {
   for (const Block& block : blocks_)
     if (block.live) Release(block.data, block.capacity);
-  for (const auto* lists : {&pools_, &retained_})
-    for (const auto& list : *lists)
-      for (const auto& entry : list.second) Release(entry.second, entry.first);
+  for (const auto& pool : pools_)
+    for (const auto& entry : pool.second) Release(entry.second, entry.first);
+  for (const auto& entry : unavailable_) Release(entry.second, entry.first);
 }
 
 void* Allocator::Reserve(size_t capacity) {
@@ -85,14 +86,8 @@ Status Allocator::CheckGuards(const char* what, const void* data) const {
 }
 
 Status Allocator::CheckCapture(const char* what, int capture) const {
-  const auto found = captures_.find(capture);
-  if (found == captures_.end()) return Ok();
-  const int pool = found->second;
-  const auto list = pools_.find(pool);
-  if (list != pools_.end())
-    for (const auto& entry : list->second) SPECATTN_RETURN_IF_ERROR(CheckGuards(what, entry.second));
-  for (const Block& block : blocks_)
-    if (block.live && block.pool == pool) SPECATTN_RETURN_IF_ERROR(CheckGuards(what, block.data));
+  for (const auto& used : users_)
+    if (used.second.count(capture) > 0) SPECATTN_RETURN_IF_ERROR(CheckGuards(what, used.first));
   return Ok();
 }
 
@@ -135,6 +130,7 @@ Status Allocator::Allocate(size_t bytes, int* handle, bool apart) {
   }
   if (recording_) {
     made_while_recording_[block.data] = block.capacity;
+    users_[block.data].insert(capture_);
   } else {
     const Status status = Prepare(block.data, block.capacity);
     if (!status.ok()) {
@@ -163,10 +159,12 @@ Status Allocator::Free(int handle) {
   block.live = false;
   in_use_ -= block.bytes;
   --buffers_;
-  if (recording_ && made_while_recording_.count(block.data) == 0) {
-    retained_[capture_].emplace(block.capacity, block.data);
-  } else if (block.pool == 0) {
+  const bool made_before = recording_ && made_while_recording_.count(block.data) == 0;
+  if (made_before) users_[block.data].insert(capture_);
+  if (users_.count(block.data) == 0) {
     Share(block.data, block.capacity);
+  } else if (made_before || block.pool == 0) {
+    unavailable_.emplace(block.capacity, block.data);
   } else {
     pools_[block.pool].emplace(block.capacity, block.data);
   }
@@ -201,17 +199,28 @@ void Allocator::FreeCapture(int capture) {
   if (found == captures_.end()) return;
   const int pool = found->second;
   captures_.erase(found);
-  const auto give = [this](std::map<int, FreeList>& lists, int key) {
-    const FreeList list = std::move(lists[key]);
-    lists.erase(key);
-    for (const auto& free : list) Share(free.second, free.first);
-  };
-  give(retained_, capture);
-  for (const auto& other : captures_)
-    if (other.second == pool) return;
+  for (auto used = users_.begin(); used != users_.end();) {
+    used->second.erase(capture);
+    used = used->second.empty() ? users_.erase(used) : std::next(used);
+  }
   for (Block& block : blocks_)
-    if (block.live && block.pool == pool) block.pool = 0;
-  give(pools_, pool);
+    if (block.live && block.pool == pool && users_.count(block.data) == 0) block.pool = 0;
+  ShareUnused(&unavailable_);
+  const auto list = pools_.find(pool);
+  if (list == pools_.end()) return;
+  ShareUnused(&list->second);
+  if (list->second.empty()) pools_.erase(list);
+}
+
+void Allocator::ShareUnused(FreeList* list) {
+  for (auto entry = list->begin(); entry != list->end();) {
+    if (users_.count(entry->second) > 0) {
+      ++entry;
+    } else {
+      Share(entry->second, entry->first);
+      entry = list->erase(entry);
+    }
+  }
 }
 
 void Allocator::Share(void* data, size_t capacity) {

@@ -196,6 +196,26 @@ onBackend('specattn', 'a capture', () => {
     second.dispose();
   });
 
+  it('keeps its buffers that another capture freed when that one is disposed of first', () => {
+    const [x, y] = [filled(2), filled(5)];
+    let kept: tf.Tensor | undefined;
+    const first = native().capture([x], () => {
+      kept = tf.keep(plus(x, 1));
+      return {state: [x], outputs: [tf.sum(kept)]};
+    });
+    const second = native().capture([y], () => {
+      kept!.dispose();
+      return {state: [y], outputs: []};
+    });
+    native().device.trim(); // leaves no other free buffer of this size
+    second.dispose();
+    const others = [7, 8].map(filled);
+    first.replay(); // writes the buffer that `kept` had
+    others.forEach((other, i) => expectFilled(other, 7 + i));
+    expect(values(first.outputs[0])).to.deep.equal([3 * SIZE]);
+    first.dispose();
+  });
+
   it('keeps a buffer that was made before the capture and freed by its step', () => {
     const [x, constant] = [filled(2), filled(5)];
     const captured = native().capture([x], () => {
