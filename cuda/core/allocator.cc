@@ -187,10 +187,18 @@ void Allocator::BeginCapture(int capture, int pool) {
 }
 
 Status Allocator::EndCapture() {
+  const int pool = recording_, capture = capture_;
   recording_ = capture_ = 0;
   const auto made = std::move(made_while_recording_);
   made_while_recording_.clear();
   for (const auto& buffer : made) SPECATTN_RETURN_IF_ERROR(Prepare(buffer.first, buffer.second));
+  if (pool == capture) return Ok();
+  for (const Block& block : blocks_)
+    SPECATTN_CHECK(
+        !block.live || block.pool != pool || made.count(block.data) == 0,
+        "[capture] a tensor of %zu bytes outlives the step that made it: replays of other captures "
+        "of the pool would overwrite it",
+        block.bytes);
   return Ok();
 }
 

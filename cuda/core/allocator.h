@@ -29,9 +29,9 @@ class Allocator {
 
   // Between BeginCapture and EndCapture a capture is recorded, whose replays must not overwrite other tensors. Buffers that are
   // made meanwhile come from the capture's pool and return to it when they are freed. Captures of one pool share that memory:
-  // their replays run one after the other, and each writes what it reads. A buffer that was made before and is freed meanwhile
-  // may hold what every replay reads, so its memory is kept out of use. FreeCapture gives memory that no other capture uses to
-  // everybody.
+  // their replays run one after the other, and each writes what it reads. So EndCapture refuses tensors that outlive the recording
+  // of a capture with such a pool, except those that are apart. A buffer that was made before and is freed meanwhile may hold what
+  // every replay reads, so its memory is kept out of use. FreeCapture gives memory that no other capture uses to everybody.
   void BeginCapture(int capture, int pool);
   Status EndCapture();
   void FreeCapture(int capture);

@@ -129,6 +129,31 @@ onBackend('specattn', 'captures of one pool', () => {
     a.dispose();
   });
 
+  it('are refused if a tensor of theirs outlives the step', () => {
+    const state = [tf.zeros([SIZE])];
+    const a = native().capture(state, step, pool);
+    const held = tf.memory().numTensors;
+    let kept: tf.Tensor | undefined;
+    const keeping: CaptureStep = ([x]) => {
+      kept = tf.keep(plus(x, 1));
+      return {state: [x], outputs: [kept]};
+    };
+    expect(() => native().capture(state, keeping, pool)).to.throw(
+      `[capture] a tensor of ${BYTES} bytes outlives the step that made it`,
+    );
+    kept!.dispose();
+    expect(tf.memory().numTensors).to.equal(held);
+    a.replay();
+    expect(first(state[0])).to.equal(3);
+    const alone = native().capture(state, keeping);
+    alone.replay();
+    a.replay();
+    expect(first(kept!), 'kept by a capture without a pool').to.equal(4);
+    kept!.dispose();
+    alone.dispose();
+    a.dispose();
+  });
+
   it('are refused for a pool that does not exist', () => {
     const state = [tf.zeros([4])];
     expect(() => native().capture(state, step, pool + 1000)).to.throw(
