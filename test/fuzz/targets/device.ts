@@ -17,6 +17,7 @@ const METHODS: Method[] = [
     'read',
     'writeFromFile',
     'launch',
+    'newCapturePool',
     'beginCapture',
     'endCapture',
     'mark',
@@ -108,20 +109,26 @@ function run(calls: Call[]): void {
     )
       continue;
     device.descriptor.set(descriptor);
+    if (method === 'endCapture') recording = false; // also where the capture is refused
     try {
       const result = (device[method] as (...args: unknown[]) => unknown)(...args);
       if (method === 'allocate') buffers.push(result as number);
       if (method === 'free') buffers.splice(buffers.indexOf(args[0] as number), 1);
       if (method === 'beginCapture') recording = true;
       if (method === 'endCapture') captures.push(result as number);
-      if (method === 'endCapture') recording = false;
       if (method === 'freeCapture' && captures.includes(args[0] as number))
         captures.splice(captures.indexOf(args[0] as number), 1);
     } catch (error) {
       refusals.push(error as Error);
     }
   }
-  if (recording) captures.push(device.endCapture());
+  if (recording) {
+    try {
+      captures.push(device.endCapture());
+    } catch (error) {
+      refusals.push(error as Error);
+    }
+  }
   captures.forEach((capture) => device.freeCapture(capture));
   buffers.forEach((buffer) => device.free(buffer));
   const {bytesInUse, buffers: left} = device.memory();
