@@ -32,7 +32,7 @@ export class Sequence {
     }
   }
 
-  /** Whether the state has tensors of the shapes that `plan` needs. A plan without an attention history leaves one alone. */
+  /** Whether the state has the tensors that `plan` needs, and no others. Without a plan it may have any. */
   fits(plan: SelectionPlan | undefined): boolean {
     if (!plan) return true;
     const {p, attentionHistory} = this.state.tensors;
