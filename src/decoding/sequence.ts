@@ -33,7 +33,7 @@ export class Sequence {
     }
   }
 
-  /** Whether the state has tensors of the shapes that `plan` needs. Without a plan every state fits. */
+  /** Whether the state has the tensors that `plan` needs, and no others. Without a plan it may have any. */
   fits(plan: SelectionPlan | undefined): boolean {
     if (!plan) return true;
     const {p, attentionHistory} = this.state.tensors;

@@ -207,6 +207,7 @@ onBackend('specattn', 'a capture', () => {
       kept!.dispose();
       return {state: [y], outputs: []};
     });
+    native().device.trim(); // leaves no other free buffer of this size
     second.dispose();
     const others = [7, 8].map(filled);
     first.replay(); // writes the buffer that `kept` had
