@@ -8,8 +8,10 @@ export const PYTHON_SPACE =
 const BLANKS_BEFORE = new RegExp(`^[${PYTHON_SPACE}]+`);
 const BLANKS = new RegExp(`[${PYTHON_SPACE}]+`);
 const BLANK = new RegExp(`^[${PYTHON_SPACE}]$`);
-const LINE = /[^\n\r\v\f\x1c-\x1e\x85\u2028\u2029]*(?:\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]|$)/g;
-const LINE_END = /(?:\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029])$/;
+/** The characters that end a line for `splitlines`. */
+const LINE_ENDS = '\\n\\r\\v\\f\\x1c-\\x1e\\x85\\u2028\\u2029';
+const LINE = new RegExp(`[^${LINE_ENDS}]*(?:\\r\\n|[${LINE_ENDS}]|$)`, 'g');
+const LINE_END = new RegExp(`(?:\\r\\n|[${LINE_ENDS}])$`);
 
 export type Side = 'left' | 'right' | 'both';
 

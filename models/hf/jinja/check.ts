@@ -106,7 +106,7 @@ function checkFilter({name, operand, given, line}: Filter, place: Place): void {
   if (!isFilter(name) && !place.soft) fail(line, `No filter named '${name}'.`);
   // map('random') and the like
   const [first] = given.positional;
-  const mapped = first?.kind === 'const' ? String(first.value) : '';
+  const mapped = first?.kind === 'const' && typeof first.value === 'string' ? first.value : '';
   if (name === 'map' && [...MISSING_FILTERS, ...HTML].includes(mapped))
     fail(line, `the filter '${mapped}' is not supported in map`);
   if (operand) check(operand, place);

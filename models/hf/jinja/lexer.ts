@@ -1,5 +1,5 @@
 /** Cuts a template into tokens as Jinja2 does with trim_blocks and lstrip_blocks, which chat templates are written for. */
-import {PYTHON_SPACE} from './characters.js';
+import {PYTHON_SPACE, strip} from './characters.js';
 import {TemplateError} from './values.js';
 
 export interface Token {
@@ -18,7 +18,6 @@ const COMMENT_END = new RegExp(`\\+#\\}|-#\\}${SPACE}*|#\\}\\n?`, 'gu');
 const BLOCK_END = new RegExp(`\\+%\\}|-%\\}${SPACE}*|%\\}\\n?`, 'uy');
 const VARIABLE_END = new RegExp(`-\\}\\}${SPACE}*|\\}\\}`, 'uy');
 const BLANKS = new RegExp(`^${SPACE}+$`, 'u');
-const TRAILING_BLANKS = new RegExp(`${SPACE}*$`, 'u');
 const INSIDE: [type: string, RegExp][] = [
   ['blank', new RegExp(`${SPACE}+`, 'uy')],
   ['float', /(?<!\.)(?:\d+_)*\d+(?:(?:\.(?:\d+_)*\d+)?e[+-]?(?:\d+_)*\d+|\.(?:\d+_)*\d+)/iuy],
@@ -87,7 +86,7 @@ class Lexer {
    * line, except before a variable or with `+`.
    */
   private stripped(text: string, sign: string, isBlock: boolean): string {
-    if (sign === '-') return text.replace(TRAILING_BLANKS, '');
+    if (sign === '-') return strip(text, 'right');
     if (sign === '+' || !isBlock) return text;
     const line = text.lastIndexOf('\n') + 1;
     const startsLine = line > 0 || this.at === 0 || this.source[this.at - 1] === '\n';

@@ -79,7 +79,14 @@ export function percentFormat(format: string, given: Value): string {
   const source = new Source(given);
   const text = format.replace(
     SPECIFIER,
-    (_all, name: string | undefined, flags: string, width?: string, precision?: string, type = '') => {
+    (
+      _all,
+      name: string | undefined,
+      flags: string,
+      width: string | undefined,
+      precision: string | undefined,
+      type: string,
+    ) => {
       if (type === '') throw new TemplateError('incomplete format');
       const plain = name === undefined && flags === '' && width === undefined && precision === undefined;
       if (type === '%' && plain) return '%';

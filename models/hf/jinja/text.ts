@@ -116,7 +116,7 @@ export interface JsonForm {
 
 function jsonText(text: string, ascii: boolean): string {
   // JSON.stringify spells out half surrogate pairs, which Python leaves in place.
-  const escaped = text.replace(/["\\\0-\x1f]/g, (character) => JSON.stringify(character).slice(1, -1));
+  const escaped = text.replace(/["\\\p{Cc}]/gu, (character) => JSON.stringify(character).slice(1, -1));
   if (!ascii) return `"${escaped}"`;
   const spell = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
   return `"${escaped.replace(/[\x7f-\uffff]/g, (unit) => (unit === '\x7f' ? unit : spell(unit)))}"`;
