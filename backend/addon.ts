@@ -17,8 +17,10 @@ export interface NativeDevice {
   readonly descriptor: Float64Array;
   /** Queues the launch that `descriptor` describes; between `beginCapture` and `endCapture` it is recorded instead. */
   launch(): void;
-  /** Returns the new buffer's handle. */
-  /** @param apart 1 during a capture: memory that no other capture of its pool writes */
+  /**
+   * Returns the new buffer's handle.
+   * @param apart 1 during a capture: memory that no other capture of its pool writes
+   */
   allocate(bytes: number, apart?: 0 | 1): number;
   free(handle: number): void;
   write(handle: number, byteOffset: number, from: ArrayBufferView): void;

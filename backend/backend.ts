@@ -73,7 +73,7 @@ export class SpecAttnBackend extends NativeTensors implements NativeBackend {
 
   /**
    * A float32 tensor from raw little-endian bytes.
-   * @param parts the tensor's bytes, row by row, in one or more parts; {@link writeParts} says how long a part must
+   * @param parts the tensor's bytes, row by row, in one or more parts; `writeParts` says how long a part must
    *     stay valid
    * @param from the type of the bytes
    * @param storage how the tensor is stored

@@ -33,8 +33,9 @@ export interface CapturingBackend extends NativeBackend {
  * launches: the state's tensors and the outputs are overwritten with their next values. On CUDA a capture is a CUDA
  * graph, on the CPU a list of launches.
  *
- * The capture owns the memory of tensors made in `step`. The caller keeps the state and all other tensors that `step`
- * reads, such as weights, until `dispose()`.
+ * The capture owns the memory of tensors made in `step`. Captures of one pool share it, so their steps can keep no
+ * tensor that they make. The caller keeps the state and all other tensors that `step` reads, such as weights, until
+ * `dispose()`.
  */
 export class Capture {
   /** Overwritten by every replay. The capture owns them: callers may read them but not dispose of them. */

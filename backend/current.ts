@@ -1,4 +1,4 @@
-/** Finds the native backend if it is TensorFlow.js's current backend. */
+/** Finds the native backend if it is TensorFlow.js's current backend, and waits for it. */
 import * as tf from '@tensorflow/tfjs-core';
 
 import type {SpecAttnBackend} from './backend.js';

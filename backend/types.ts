@@ -49,7 +49,10 @@ export const BACKEND = 'specattn';
 export type NativeDType = 'float32' | 'int32' | 'bool';
 
 export interface NativeBackend {
-  /** A new tensor, not initialised, for a launch to write. `storage` defaults to the dtype's own. */
+  /**
+   * A new tensor, not initialised, for a launch to write. `storage` defaults to the dtype's own. During a capture `apart`
+   * asks for memory that no other capture of the same pool writes.
+   */
   output(shape: number[], dtype: NativeDType, storage?: Storage, apart?: boolean): TensorInfo;
   /** The same buffer under another shape, without a copy: the result of Reshape, or of a donated input. */
   alias(x: TensorInfo, shape?: number[]): TensorInfo;

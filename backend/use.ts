@@ -1,4 +1,4 @@
-/** Which TF.js backend is used, and where its tensors live. */
+/** Chooses the TF.js backend that models run on, and says in words where its tensors live. */
 import * as tf from '@tensorflow/tfjs-core';
 
 import {nativeBackend} from './current.js';

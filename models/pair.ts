@@ -1,4 +1,4 @@
-/** A pair of models that work together: a verifier and, unless decoding is plain, its draft. */
+/** A pair of models that work together: a verifier and its draft, which may be missing. */
 import * as tf from '@tensorflow/tfjs-core';
 
 import type {LayerMap} from './layer_map.js';

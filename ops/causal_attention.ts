@@ -1,3 +1,4 @@
+/** The op CausalAttention lets each row attend to the keys of a cache up to its own position. */
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor2D, Tensor3D} from '@tensorflow/tfjs-core';
 

@@ -1,3 +1,4 @@
+/** The op KVCacheAppend writes the keys or values of new rows into their cache. */
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor3D} from '@tensorflow/tfjs-core';
 
@@ -23,7 +24,7 @@ const run = defineOp({
     return backend.alias(cache);
   },
 
-  // Copies the cache, since tensors of other backends are immutable, and waits for `position`.
+  // The fallback copies the cache, since tensors of other backends are immutable. Reading `position` waits for the device.
   composed([cache, rows, position]: [Tensor3D, Tensor3D, Tensor1D]) {
     const [kvHeads, capacity, headSize] = cache.shape;
     const start = position.dataSync()[0];

@@ -1,3 +1,7 @@
+/**
+ * The op Linear multiplies rows by a weight matrix. The norm before the product and the bias, gate and residual sum
+ * after it can be part of the op.
+ */
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor2D, TensorInfo} from '@tensorflow/tfjs-core';
 

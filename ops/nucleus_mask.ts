@@ -1,3 +1,4 @@
+/** The op NucleusMask marks the nucleus of each row of attention weights. */
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor2D} from '@tensorflow/tfjs-core';
 

@@ -1,3 +1,7 @@
+/**
+ * The op NucleusSelect makes the key sets of a round from the draft's attention: the keys that each row of the
+ * verifier's block may read.
+ */
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor2D} from '@tensorflow/tfjs-core';
 
@@ -7,7 +11,7 @@ import {defineOp, launch} from './define_op.js';
 import {nucleusOf} from './nucleus.js';
 
 const name = 'NucleusSelect';
-/** The block has a row for each step and one more. Each row has a bit of an int32, whose sign bit is not used. */
+/** A block has one row more than there are steps. Each row has a bit of an int32, whose sign bit is not used. */
 const MAX_STEPS = 30;
 const STEPS: Check = [(n) => (n as number) >= 1 && (n as number) <= MAX_STEPS, `1 to ${MAX_STEPS}`];
 

@@ -1,3 +1,4 @@
+/** The op RMSNorm divides each row by its root mean square and multiplies it by a weight. */
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor2D} from '@tensorflow/tfjs-core';
 

@@ -1,3 +1,7 @@
+/**
+ * The op RotaryAppend rotates the queries and keys of a layer and writes its keys and values into their caches, in one
+ * launch.
+ */
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor2D, Tensor3D, TensorInfo} from '@tensorflow/tfjs-core';
 

@@ -1,3 +1,4 @@
+/** The op RotaryEmbedding rotates pairs of a head's elements by angles that grow with the row's position. */
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor3D} from '@tensorflow/tfjs-core';
 

@@ -1,3 +1,4 @@
+/** The op SampleToken turns each row of logits into a distribution and draws a token from it. */
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor2D} from '@tensorflow/tfjs-core';
 
@@ -28,9 +29,10 @@ export interface SampleTokenOptions {
    */
   minP?: number;
   /**
-   * float32 [4]: temperature, topK, topP and minP, in place of the four options above. A captured step takes its settings
-   * so: the next answer's are written into the tensor, and the capture serves again. Nothing checks them on the device: a
-   * number out of its range counts as the nearest one in it.
+   * float32 [4]: temperature, topK, topP and minP, in place of the four options above. A captured step reads its options
+   * from this tensor, so that one capture serves every answer: the next answer overwrites the tensor. Nothing checks the
+   * numbers on the device: a number out of its range counts as the nearest one in it, and NaN as the filter turned off
+   * (as temperature 0).
    */
   settings?: Tensor;
   /** The stream of random numbers: 0 for draft tokens, 1 (the default) for plain decoding; see {@link RandomStream}. */

@@ -1,3 +1,4 @@
+/** The op SparseAttention lets each row of a block attend to selected keys of a cache, each row to its own. */
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor2D, Tensor3D} from '@tensorflow/tfjs-core';
 

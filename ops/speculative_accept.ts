@@ -1,3 +1,4 @@
+/** The op SpeculativeAccept decides how many drafted tokens are accepted and draws the token after them. */
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor2D} from '@tensorflow/tfjs-core';
 

@@ -1,3 +1,4 @@
+/** The op SwiGLU applies the gated activation of a Llama's MLP. */
 import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor2D} from '@tensorflow/tfjs-core';
 

@@ -1,4 +1,4 @@
-/** A loaded pair of models, ready to write. */
+/** A loaded pair of models, which writes answers. Each answer borrows a sequence that has its own caches. */
 import type {LlamaTokenizer} from '../models/hf/tokenizer.js';
 import type {LayerMap} from '../models/layer_map.js';
 import type {Llama} from '../models/llama/llama.js';
@@ -49,8 +49,8 @@ export class LanguageModel {
    *   {role: 'user', content: 'What is a nucleus?'},
    * ]);
    * ```
-   * @throws Error on a bad option, a prompt longer than the context, messages without a chat template or that it refuses, a signal that
-   *     was aborted before, or no memory for the caches
+   * @throws Error on a bad option, a prompt longer than the context, messages without a chat template or that it refuses, a
+   *     signal that was aborted before the call (see {@link GenerateOptions.signal}), or no memory for the caches
    */
   async generate(prompt: Prompt, options: GenerateOptions = {}): Promise<GenerateResult> {
     const pieces = this.stream(prompt, options);

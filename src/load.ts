@@ -1,4 +1,4 @@
-/** Loads a pair of models. */
+/** Loads pairs of models: `load` returns a new one, and `generate` loads a pair, keeps it and writes with it in one call. */
 import {existsSync, statSync} from 'node:fs';
 import * as path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
@@ -6,10 +6,11 @@ import * as tf from '@tensorflow/tfjs-core';
 import {readLayerMap, type LayerMap} from '../models/layer_map.js';
 import {Llama} from '../models/llama/llama.js';
 import {longestContext} from '../models/pair.js';
+import {checkOptionalFiles} from '../models/hf/foreign_file.js';
 import {LlamaTokenizer, assertSameVocabulary} from '../models/hf/tokenizer.js';
 import {packageRoot} from '../backend/addon.js';
 import {checkNames, refuse} from '../backend/check.js';
-import {resolveOptions, type GenerateOptions} from './options.js';
+import {refuseAborted, resolveOptions, type GenerateOptions} from './options.js';
 import type {GenerateResult} from './decoding/generate.js';
 import type {Prompt} from './decoding/prompt.js';
 import {LanguageModel} from './language_model.js';
@@ -46,13 +47,17 @@ const OPTIONS = ['verifier', 'draft', 'layerMap', 'dtype', 'contextLength', 'bac
 const DTYPES = ['auto', 'float32', 'bfloat16', 'float16'];
 const PRESET = 'pretrained';
 
-/** A model's folder: a preset's, or the one given. */
+/**
+ * A model's folder: a preset's, or the one given.
+ * @throws Error where there is none, or a file that may be missing is there and is not the file
+ */
 export function resolveModel(name: string, role: 'draft' | 'verifier'): string {
   const folder = name === PRESET ? path.join(packageRoot, 'models', 'pretrained', role) : name;
   if (!existsSync(folder) || !statSync(folder).isDirectory())
     throw new Error(
       `[load] ${role} must be a folder with config.json, or '${PRESET}', but there is no folder '${folder}'`,
     );
+  checkOptionalFiles(folder);
   return folder;
 }
 
@@ -177,7 +182,8 @@ const cache = new Map<string, LanguageModel>();
 /**
  * One call: loads the pair (once; it stays loaded) and continues `prompt`, or answers it where it is a list of messages. Calls may overlap.
  * Where they ask for different backends, one waits until the answers on the other have ended.
- * @param options those of {@link load} and of `LanguageModel.generate`
+ * @param options those of {@link load} and of `LanguageModel.generate`. A `signal` that fires while the models load ends the answer before
+ *     its first token, as {@link GenerateOptions.signal} says
  * @throws Error what these two throw
  */
 export async function generate(
@@ -185,7 +191,8 @@ export async function generate(
   options: Omit<GenerateOptions & LoadOptions, 'draft'> & {draft?: string | boolean | null} = {},
 ): Promise<GenerateResult> {
   const {verifier, layerMap, dtype, contextLength, backend, onProgress, draft, ...rest} = options;
-  resolveOptions(rest as GenerateOptions); // refused before anything is loaded
+  const {signal} = resolveOptions(rest as GenerateOptions); // refused before anything is loaded
+  refuseAborted(signal);
   const switched = typeof draft === 'boolean';
   const loading = {verifier, layerMap, dtype, contextLength, draft: switched ? undefined : draft};
   const given = Object.fromEntries(Object.entries(loading).filter(([, value]) => value !== undefined));
@@ -195,7 +202,14 @@ export async function generate(
     const key = JSON.stringify({...given, backend: tf.getBackend()});
     const model = cache.get(key) ?? (await loadPair({...given, onProgress}));
     cache.set(key, model);
-    const written = model.generate(prompt, {...rest, ...(switched ? {draft} : {})});
+    // The answer refuses a signal that was aborted before its own call; this one may have fired since.
+    const late = signal?.aborted ? new AbortController() : undefined;
+    const written = model.generate(prompt, {
+      ...rest,
+      ...(switched ? {draft} : {}),
+      ...(late && {signal: late.signal}),
+    });
+    late?.abort(signal!.reason);
     answers.add(written);
     const ended = () => answers.delete(written);
     written.then(ended, ended);

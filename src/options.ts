@@ -64,7 +64,12 @@ export interface GenerateOptions {
   stop?: string | readonly string[];
   /** Called with each piece of text as it is written. */
   onText?: (piece: string) => void;
-  /** Ends the answer between two rounds when it aborts; the result then has `finishReason: 'aborted'`. */
+  /**
+   * Ends the answer. A signal that fires during the call, also while `generate` loads the models or the prompt is read,
+   * is no error: the call resolves with the text so far and `finishReason: 'aborted'`, at the latest after the round or
+   * the part of the prompt that is being computed. A signal that was aborted before the call is refused: the call
+   * rejects with an Error whose `name` is `AbortError` and whose `cause` is the signal's reason.
+   */
   signal?: AbortSignal;
 }
 
@@ -123,6 +128,20 @@ const CHECKS: Record<keyof ResolvedOptions, Check> = {
   onText: [(value) => value === undefined || typeof value === 'function', 'a function'],
   signal: [(value) => value === undefined || value instanceof AbortSignal, 'an AbortSignal'],
 };
+
+/**
+ * Refuses a signal that was aborted before the call.
+ * @throws Error of the name `AbortError`
+ */
+export function refuseAborted(signal: AbortSignal | undefined): void {
+  if (!signal?.aborted) return;
+  const reason: unknown = signal.reason;
+  const what = reason instanceof Error ? reason.message : String(reason);
+  const error = new Error(`[generate] signal must not be aborted before the call but is: ${what}`, {
+    cause: reason,
+  });
+  throw Object.assign(error, {name: 'AbortError'});
+}
 
 /**
  * The options, with defaults for those that are missing or undefined.

@@ -1,4 +1,4 @@
-/** One test body for every backend present. */
+/** Runs one test body on every backend that is present. */
 import {existsSync} from 'node:fs';
 import * as path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
@@ -11,29 +11,29 @@ import {importBackend} from '../backend/packages.js';
 import {TENSORFLOW, describeTensorFlow} from '../backend/tensorflow.js';
 
 /**
- * `specattn` and `tensorflow` (@tensorflow/tfjs-node or -gpu) run the native kernels, `cpu` (tfjs-backend-cpu) the composed fallbacks.
+ * `specattn` and `tensorflow` (@tensorflow/tfjs-node or -gpu) run the native kernels, and `cpu` (tfjs-backend-cpu) the composed fallbacks.
  */
 export type BackendName = 'specattn' | 'tensorflow' | 'cpu';
 
-/** Whether the ops are native kernels. */
+/** Whether the backend runs the ops as native kernels. */
 export const isNative = (backend: BackendName): boolean => backend !== 'cpu';
 
 /**
- * Whether the current backend runs on CUDA. What the devices promise of a row's bits differs: "One value a row" in
- * docs/architecture.md.
+ * Whether the current backend runs on CUDA. The devices make different promises about the bits of a row's result: see
+ * "A row's result does not depend on its block" in docs/architecture.md.
  */
 export const isCuda = (): boolean =>
   tf.getBackend() === BACKEND && (tf.backend() as SpecAttnBackend).device.name === 'cuda';
 
-/** On CUDA a row has the same bits in every block of so many rows. */
+/** On CUDA a row's result has the same bits in every block of up to this many rows. */
 export const SAME_BITS_ROWS = 32;
 
-/** Why a backend is not there to be tested; undefined where it is. */
+/** The reason why a backend cannot be tested here; undefined if it can. */
 export function missing(backend: BackendName): string | undefined {
   if (backend === 'cpu') return undefined;
   const {reason} = describeDevices();
   if (backend === BACKEND || reason !== undefined) return reason;
-  // What is installed must work: only what is not is passed over.
+  // A test is skipped only if tfjs-node is not installed. If it is installed, it must work.
   const folder = ['tfjs-node-gpu', 'tfjs-node']
     .map((name) => path.join(packageRoot, 'node_modules', '@tensorflow', name))
     .find((name) => existsSync(name));
@@ -51,8 +51,9 @@ async function start(backend: BackendName): Promise<void> {
 }
 
 /**
- * A `describe` on each backend. Tensors that a test makes are disposed of after it, and nothing else may be left on the backend
- * then. Without the native addon the suite of `specattn` is skipped, without tfjs-node that of `tensorflow`; the title says why.
+ * A `describe` on each backend. The tensors that a test makes are disposed of after the test, and then the backend must hold no more
+ * tensors and buffers than before. Without the native addon the suites of `specattn` and `tensorflow` are skipped, and without
+ * tfjs-node the suite of `tensorflow`; the title gives the reason.
  */
 export function forEachBackend(title: string, body: (backend: BackendName) => void): void {
   onBackend('cpu', title, body);
@@ -60,7 +61,7 @@ export function forEachBackend(title: string, body: (backend: BackendName) => vo
   onBackend('tensorflow', title, body);
 }
 
-/** The same for one backend: what only the native one promises. */
+/** {@link forEachBackend} for one backend, for promises that only this backend makes. */
 export function onBackend(backend: BackendName, title: string, body: (backend: BackendName) => void): void {
   const reason = missing(backend);
   if (reason !== undefined) {

@@ -1,17 +1,17 @@
-/** How tests compare numbers. */
+/** Comparisons of arrays of numbers, with a tolerance or to the bit. */
 import {expect} from 'chai';
 
 import {isCuda} from './backends.js';
 
-/** The most that numbers may differ by: see {@link expectClose}. */
+/** The largest difference that {@link expectClose} accepts. */
 export interface Tolerance {
   relative?: number;
   absolute?: number;
 }
 
 /**
- * |actual − expected| ≤ absolute + relative · |expected|, element by element; NaN and infinities must match. The defaults suit a
- * few float32 operations.
+ * Expects |actual − expected| ≤ absolute + relative · |expected| of every element; NaN and infinities must match. The defaults suit
+ * a few float32 operations.
  */
 export function expectClose(
   actual: ArrayLike<number>,
@@ -27,7 +27,7 @@ export function expectClose(
   }
 }
 
-/** Equal to the bit, NaN and the sign of 0 included. */
+/** Expects the same bits; any NaN equals NaN, and 0 differs from −0. */
 export function expectSame(actual: ArrayLike<number>, expected: ArrayLike<number>): void {
   expect(actual.length, 'length').to.equal(expected.length);
   for (let i = 0; i < actual.length; i++)
@@ -35,7 +35,10 @@ export function expectSame(actual: ArrayLike<number>, expected: ArrayLike<number
       expect.fail(`element ${i} of ${actual.length}: expected ${expected[i]} but got ${actual[i]}`);
 }
 
-/** What the CPU device computes in the same order, and CUDA in another: equal to the bit, or within the tolerance. */
+/**
+ * For two computations which add in the same order on the CPU device and in different orders on CUDA: expects the same bits on the CPU,
+ * and a difference within `onCuda` on CUDA.
+ */
 export function expectSameOnCpu(
   actual: ArrayLike<number>,
   expected: ArrayLike<number>,
@@ -45,7 +48,7 @@ export function expectSameOnCpu(
   else expectSame(actual, expected);
 }
 
-/** The root mean square of what they differ by, relative to that of `expected`. */
+/** The root mean square of the differences, divided by the root mean square of `expected`. */
 export function meanError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   expect(actual.length, 'length').to.equal(expected.length);
   let [errors, squares] = [0, 0];

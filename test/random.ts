@@ -1,9 +1,12 @@
-/** Fresh random inputs for tests. `SPECATTN_TEST_SEED=n` repeats a run. */
+/** Random inputs for tests, new in every run. `SPECATTN_TEST_SEED=n` repeats the inputs of a run. */
 const SEED = Number(process.env.SPECATTN_TEST_SEED ?? Date.now() % 1e9);
 
 before(() => console.log(`random inputs: SPECATTN_TEST_SEED=${SEED}`));
 
-/** Mulberry32, whose sequence depends on the run's seed and on `name` alone: a test's inputs don't change with its neighbours. */
+/**
+ * The generator Mulberry32. Its numbers depend only on the run's seed and on `name`, so that a test has the same inputs whichever other
+ * tests run.
+ */
 export class Random {
   private state: number;
 
@@ -34,7 +37,7 @@ export class Random {
     return Float32Array.from({length: n}, () => scale * this.normal());
   }
 
-  /** A distribution like a row of attention: a few heavy keys, a long tail. */
+  /** n probabilities shaped like a row of attention weights: a few large ones and a long tail. */
   distribution(n: number, sharpness = 3): Float32Array {
     const weights = Array.from({length: n}, () => Math.exp(sharpness * this.normal()));
     const total = weights.reduce((a, b) => a + b, 0);

@@ -1,4 +1,7 @@
-/** Every op as loops in float64, written from `docs/architecture.md` alone: what both implementations are compared with. */
+/**
+ * Every op as loops in float64, written from `docs/architecture.md` alone. The tests compare native kernels and composed fallbacks
+ * with these functions.
+ */
 
 type Numbers = ArrayLike<number>;
 
@@ -25,7 +28,7 @@ export function rotaryEmbedding(
   for (let t = 0; t < rows; t++) {
     for (let h = 0; h < heads; h++) {
       for (let i = 0; i < size / 2; i++) {
-        const angle = Math.fround((position + t) * frequencies[i]); // float32, as the models were trained
+        const angle = Math.fround((position + t) * frequencies[i]); // models are trained with float32 angles
         const [at, pair] = [(t * heads + h) * size + i, (t * heads + h) * size + i + size / 2];
         y[at] = scale * (x[at] * Math.cos(angle) - x[pair] * Math.sin(angle));
         y[pair] = scale * (x[pair] * Math.cos(angle) + x[at] * Math.sin(angle));
@@ -37,21 +40,21 @@ export function rotaryEmbedding(
 
 export function kvCacheAppend(
   cache: Numbers,
-  [groups, capacity, size]: number[],
+  [kvHeads, capacity, size]: number[],
   rows: Numbers,
   position: number,
 ): Float64Array {
   const next = Float64Array.from(cache);
-  for (let t = 0; t < rows.length / (groups * size); t++) {
+  for (let t = 0; t < rows.length / (kvHeads * size); t++) {
     if (position + t >= capacity) continue;
-    for (let g = 0; g < groups; g++)
+    for (let g = 0; g < kvHeads; g++)
       for (let d = 0; d < size; d++)
-        next[(g * capacity + position + t) * size + d] = rows[(t * groups + g) * size + d];
+        next[(g * capacity + position + t) * size + d] = rows[(t * kvHeads + g) * size + d];
   }
   return next;
 }
 
-/** Row t, key/value head g: the keys that are seen, in any order. */
+/** The keys that row t sees in KV head g, in any order. */
 export type Visible = (t: number, g: number) => number[];
 
 export const causal =
@@ -59,13 +62,13 @@ export const causal =
   (t) =>
     Array.from({length: Math.min(capacity, position + t + 1)}, (_, j) => j);
 
-/** out [T,H,D] and the weights of every head [H,T,C]. */
+/** Attention of q [T,H,D] over k and v [G,C,D]: out [T,H,D] and the weights of every head [H,T,C]. */
 export function attention(
   q: Numbers,
   [rows, heads, size]: number[],
   k: Numbers,
   v: Numbers,
-  [groups, capacity]: number[],
+  [kvHeads, capacity]: number[],
   scale: number,
   visible: Visible,
 ): {out: Float64Array; weights: Float64Array} {
@@ -73,7 +76,7 @@ export function attention(
   const weights = new Float64Array(heads * rows * capacity);
   for (let t = 0; t < rows; t++) {
     for (let h = 0; h < heads; h++) {
-      const g = Math.floor(h / (heads / groups));
+      const g = Math.floor(h / (heads / kvHeads));
       const keys = visible(t, g);
       const scores = keys.map((j) => {
         let dot = 0;
@@ -102,7 +105,7 @@ export function meanOverHeads(weights: Numbers, heads: number): Float64Array {
   return mean;
 }
 
-/** Repeatedly takes the largest weight that is left, the first of equals, until their sum is p of all. */
+/** The nucleus of the first n weights: takes the largest ones, ties by index, until they sum to p of the total. */
 export function nucleus(row: Numbers, n: number, p: number): Set<number> {
   const left = Array.from({length: n}, (_, j) => j)
     .filter((j) => row[j] > 0)
@@ -124,7 +127,7 @@ export interface SelectOptions {
   union: 'row' | 'causal' | 'full';
 }
 
-/** The keys that each row of the block sees, for one set: its weighted rows [C] of each step. */
+/** NucleusSelect for one set: the keys that each row of the block sees. `steps` holds the set's mixed weights [C] of each step. */
 export function select(
   steps: Numbers[],
   p: number,
@@ -137,8 +140,8 @@ export function select(
     return p >= 1 ? new Set(Array(visible).keys()) : nucleus(step, visible, p);
   });
   return Array.from({length: steps.length + 1}, (_, row) => {
-    const own = Math.min(row, steps.length - 1);
-    const used = nuclei.filter((_, i) => union === 'full' || (union === 'causal' ? i <= own : i === own));
+    const step = Math.min(row, steps.length - 1);
+    const used = nuclei.filter((_, i) => union === 'full' || (union === 'causal' ? i <= step : i === step));
     const keys = new Set<number>();
     for (let key = 0; key <= position + row && key < capacity; key++) {
       const chosen = used.some((set) => set.has(key));
@@ -164,7 +167,7 @@ export interface Filters {
   minP: number;
 }
 
-/** softmax(logits / temperature) after top-k, top-p and min-p. */
+/** softmax(logits / temperature) after the filters top-k, top-p and min-p. */
 export function distribution(logits: Numbers, {temperature, topK, topP, minP}: Filters): Float64Array {
   const order = Array.from(logits, (_, j) => j).sort((a, b) => logits[b] - logits[a] || a - b);
   const weights = new Float64Array(logits.length);
@@ -180,7 +183,7 @@ export function distribution(logits: Numbers, {temperature, topK, topP, minP}: F
   return weights.map((w) => w / total);
 }
 
-/** The architecture's hash, in arbitrary precision. */
+/** The random number in [0, 1) of (seed, position, stream), computed with integers of arbitrary precision. */
 export function uniform(seed: Numbers, position: number, stream: number): number {
   const word = (x: bigint): bigint => BigInt.asUintN(32, x);
   const mix32 = (x: bigint): bigint => {
@@ -195,7 +198,7 @@ export function uniform(seed: Numbers, position: number, stream: number): number
   return Number(h >> 8n) / 2 ** 24;
 }
 
-/** Inversion: the token, and how far u is from where it would be another one. */
+/** A draw by inversion: the token, and the distance of u to the nearest boundary between two tokens. */
 export function draw(weights: Numbers, u: number): {token: number; margin: number} {
   const total = Array.from(weights).reduce((a, b) => a + b, 0);
   let [token, sum, margin] = [-1, 0, Infinity];

@@ -1,6 +1,6 @@
-/** Whether counts agree with a distribution. */
+/** Statistics that say whether counts agree with a distribution, with limits that chance exceeds about once in 100,000 times. */
 
-/** Pearson's χ² of counts against probabilities; infinite where something happened that cannot. */
+/** Pearson's χ² of counts against probabilities; infinite if an event of probability 0 was counted. */
 export function chiSquare(counts: readonly number[], probabilities: ArrayLike<number>): number {
   const total = counts.reduce((a, b) => a + b, 0);
   return counts.reduce((sum, count, i) => {
@@ -9,10 +9,10 @@ export function chiSquare(counts: readonly number[], probabilities: ArrayLike<nu
   }, 0);
 }
 
-/** Cells that are expected less often than this tell little alone, and χ² is not χ² with them. */
+/** A cell expected less often than this is rare: with such cells the statistic does not follow the χ² distribution. */
 const LEAST_EXPECTED = 5;
 
-/** The same without rare cells: they are one, beside those that cannot be, which stay as they are. */
+/** Pools the rare cells into cell 0. The other cells follow in their order, those of probability 0 too. */
 export function pooled(
   counts: readonly number[],
   probabilities: ArrayLike<number>,
@@ -28,22 +28,23 @@ export function pooled(
   return {...cells, degreesOfFreedom: cells.probabilities.filter((p) => p > 0).length - 1};
 }
 
-/** ½ Σ |share − probability|: the most that any event's share is off. */
+/** Total variation, ½ Σ |share − probability|: the largest difference between an event's share and its probability. */
 export function totalVariation(counts: readonly number[], probabilities: ArrayLike<number>): number {
   const total = counts.reduce((a, b) => a + b, 0);
   return counts.reduce((sum, count, i) => sum + Math.abs(count / total - probabilities[i]), 0) / 2;
 }
 
 /**
- * What the total variation of `draws` draws exceeds with a probability of 1e-5 at most by chance: its mean is at most
- * ½ Σ √(p(1 − p) / n), and it is above that by t with a probability of exp(−2nt²) at most (McDiarmid's inequality: a draw moves it by 1/n).
+ * A limit which the total variation of n = `draws` draws exceeds by chance with a probability of at most 1e-5. The mean of the total
+ * variation is at most ½ Σ √(p(1 − p) / n). One draw changes it by at most 1/n, so by McDiarmid's inequality it exceeds its mean by t
+ * with a probability of at most exp(−2nt²).
  */
 export function totalVariationLimit(draws: number, probabilities: ArrayLike<number>): number {
   const mean = Array.from(probabilities).reduce((sum, p) => sum + Math.sqrt((p * (1 - p)) / draws), 0) / 2;
   return mean + Math.sqrt(Math.log(1e5) / (2 * draws));
 }
 
-/** What χ² exceeds with a probability of about 1e-5 by chance (Wilson and Hilferty's approximation). */
+/** A limit which χ² exceeds by chance with a probability of about 1e-5 (Wilson and Hilferty's approximation). */
 export function chiSquareLimit(degreesOfFreedom: number): number {
   const n = Math.max(1, degreesOfFreedom);
   const a = 2 / (9 * n);

@@ -1,9 +1,9 @@
-/** Tensors in half the bytes, for tests of the native backend. */
+/** Conversions between storages (float32, bfloat16, float16) for tests of the native backend. */
 import * as tf from '@tensorflow/tfjs-core';
 
 import type {NativeBackend} from '../backend/index.js';
 
-/** The same tensor, narrowed to half the bytes. */
+/** A copy of `x`, rounded to `storage`. */
 export function narrow<T extends tf.Tensor>(x: T, storage: 'bfloat16' | 'float16'): T {
   const backend = tf.backend() as unknown as NativeBackend;
   const stored = backend.output(x.shape, 'float32', storage);
@@ -11,5 +11,5 @@ export function narrow<T extends tf.Tensor>(x: T, storage: 'bfloat16' | 'float16
   return tf.engine().makeTensorFromTensorInfo(stored) as T;
 }
 
-/** The same values, stored in float32. */
+/** A copy of `x` with the same values, stored as float32. */
 export const widen = <T extends tf.Tensor>(x: T): T => tf.tensor(x.dataSync(), x.shape) as T;

@@ -1,7 +1,9 @@
+// How the Allocator rounds sizes, reuses freed memory, guards buffers and gives memory back to the system.
 #include "core/allocator.h"
 
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 #include "core/sanitize.h"
@@ -9,7 +11,7 @@
 namespace specattn {
 namespace {
 
-// The most free memory that pool 0 keeps; what is freed beyond it goes back to the system at once.
+// The most free memory that pool 0, which serves everybody, keeps; what is freed beyond it goes back to the system at once.
 constexpr size_t kMaxCached = size_t{1} << 30;
 
 // Rounds a size up to a multiple of an eighth of a power of two, so that tensors of similar sizes can reuse each other's memory.
@@ -40,9 +42,9 @@ Allocator::Allocator(Device& device)
 Allocator::~Allocator() {
   for (const Block& block : blocks_)
     if (block.live) Release(block.data, block.capacity);
-  for (const auto* lists : {&pools_, &retained_})
-    for (const auto& list : *lists)
-      for (const auto& entry : list.second) Release(entry.second, entry.first);
+  for (const auto& pool : pools_)
+    for (const auto& entry : pool.second) Release(entry.second, entry.first);
+  for (const auto& entry : unavailable_) Release(entry.second, entry.first);
 }
 
 void* Allocator::Reserve(size_t capacity) {
@@ -85,14 +87,8 @@ Status Allocator::CheckGuards(const char* what, const void* data) const {
 }
 
 Status Allocator::CheckCapture(const char* what, int capture) const {
-  const auto found = captures_.find(capture);
-  if (found == captures_.end()) return Ok();
-  const int pool = found->second;
-  const auto list = pools_.find(pool);
-  if (list != pools_.end())
-    for (const auto& entry : list->second) SPECATTN_RETURN_IF_ERROR(CheckGuards(what, entry.second));
-  for (const Block& block : blocks_)
-    if (block.live && block.pool == pool) SPECATTN_RETURN_IF_ERROR(CheckGuards(what, block.data));
+  for (const auto& used : users_)
+    if (used.second.count(capture) > 0) SPECATTN_RETURN_IF_ERROR(CheckGuards(what, used.first));
   return Ok();
 }
 
@@ -122,10 +118,19 @@ Status Allocator::Allocate(size_t bytes, int* handle, bool apart) {
       Trim();
       block.data = Reserve(capacity);
     }
-    if (!block.data)
+    if (!block.data) {
+      const size_t free = device_.FreeBytes();
+      // A limit that the device does not know of, or free memory in pieces that are too small.
+      if (free >= capacity)
+        return Error(
+            "[allocate] %zu bytes asked for on device %s: the system refuses them, though it reports %zu as "
+            "free; "
+            "%zu are held in %zu tensors",
+            bytes, device_.name(), free, in_use_, buffers_);
       return Error(
           "[allocate] %zu bytes asked for on device %s: %zu bytes are free, %zu are held in %zu tensors",
-          bytes, device_.name(), device_.FreeBytes(), in_use_, buffers_);
+          bytes, device_.name(), free, in_use_, buffers_);
+    }
     reserved_ += capacity;
   }
   if (guard_) {
@@ -135,6 +140,7 @@ Status Allocator::Allocate(size_t bytes, int* handle, bool apart) {
   }
   if (recording_) {
     made_while_recording_[block.data] = block.capacity;
+    users_[block.data].insert(capture_);
   } else {
     const Status status = Prepare(block.data, block.capacity);
     if (!status.ok()) {
@@ -163,10 +169,12 @@ Status Allocator::Free(int handle) {
   block.live = false;
   in_use_ -= block.bytes;
   --buffers_;
-  if (recording_ && made_while_recording_.count(block.data) == 0) {
-    retained_[capture_].emplace(block.capacity, block.data);
-  } else if (block.pool == 0) {
+  const bool made_before = recording_ && made_while_recording_.count(block.data) == 0;
+  if (made_before) users_[block.data].insert(capture_);
+  if (users_.count(block.data) == 0) {
     Share(block.data, block.capacity);
+  } else if (made_before || block.pool == 0) {
+    unavailable_.emplace(block.capacity, block.data);
   } else {
     pools_[block.pool].emplace(block.capacity, block.data);
   }
@@ -189,10 +197,18 @@ void Allocator::BeginCapture(int capture, int pool) {
 }
 
 Status Allocator::EndCapture() {
+  const int pool = recording_, capture = capture_;
   recording_ = capture_ = 0;
   const auto made = std::move(made_while_recording_);
   made_while_recording_.clear();
   for (const auto& buffer : made) SPECATTN_RETURN_IF_ERROR(Prepare(buffer.first, buffer.second));
+  if (pool == capture) return Ok();
+  for (const Block& block : blocks_)
+    SPECATTN_CHECK(
+        !block.live || block.pool != pool || made.count(block.data) == 0,
+        "[capture] a tensor of %zu bytes outlives the step that made it: replays of other captures "
+        "of the pool would overwrite it",
+        block.bytes);
   return Ok();
 }
 
@@ -201,17 +217,28 @@ void Allocator::FreeCapture(int capture) {
   if (found == captures_.end()) return;
   const int pool = found->second;
   captures_.erase(found);
-  const auto give = [this](std::map<int, FreeList>& lists, int key) {
-    const FreeList list = std::move(lists[key]);
-    lists.erase(key);
-    for (const auto& free : list) Share(free.second, free.first);
-  };
-  give(retained_, capture);
-  for (const auto& other : captures_)
-    if (other.second == pool) return;
+  for (auto used = users_.begin(); used != users_.end();) {
+    used->second.erase(capture);
+    used = used->second.empty() ? users_.erase(used) : std::next(used);
+  }
   for (Block& block : blocks_)
-    if (block.live && block.pool == pool) block.pool = 0;
-  give(pools_, pool);
+    if (block.live && block.pool == pool && users_.count(block.data) == 0) block.pool = 0;
+  ShareUnused(&unavailable_);
+  const auto list = pools_.find(pool);
+  if (list == pools_.end()) return;
+  ShareUnused(&list->second);
+  if (list->second.empty()) pools_.erase(list);
+}
+
+void Allocator::ShareUnused(FreeList* list) {
+  for (auto entry = list->begin(); entry != list->end();) {
+    if (users_.count(entry->second) > 0) {
+      ++entry;
+    } else {
+      Share(entry->second, entry->first);
+      entry = list->erase(entry);
+    }
+  }
 }
 
 void Allocator::Share(void* data, size_t capacity) {

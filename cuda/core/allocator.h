@@ -1,9 +1,10 @@
-// Allocator: a cache of device memory. It keeps freed buffers for later tensors of about their size, and keeps the memory that a
-// capture uses for that capture alone.
+// Allocator: a cache of device memory. It keeps freed buffers for later tensors of about their size, and keeps the memory that
+// captures use for them alone.
 #pragma once
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <set>
 #include <unordered_map>
 #include <vector>
 
@@ -28,15 +29,15 @@ class Allocator {
 
   // Between BeginCapture and EndCapture a capture is recorded, whose replays must not overwrite other tensors. Buffers that are
   // made meanwhile come from the capture's pool and return to it when they are freed. Captures of one pool share that memory:
-  // their replays run one after the other, and each writes what it reads. A buffer that was made before and is freed meanwhile
-  // may hold what every replay reads, so its memory stays with this one capture. FreeCapture gives that memory to everybody,
-  // and the pool's free memory too once the pool has no capture left.
+  // their replays run one after the other, and each writes what it reads. So EndCapture refuses tensors that outlive the recording
+  // of a capture with such a pool, except those that are apart. A buffer that was made before and is freed meanwhile may hold what
+  // every replay reads, so its memory is kept out of use. FreeCapture gives memory that no other capture uses to everybody.
   void BeginCapture(int capture, int pool);
   Status EndCapture();
   void FreeCapture(int capture);
 
   // With SPECATTN_GUARD=1 every buffer has guards: bytes of a known value before and after it. These methods check the guards of
-  // the buffer at `data`, or of all memory that a capture's replays write. The error names `what`, the overwritten byte and the size of the buffer.
+  // the buffer at `data`, or of all memory that a capture uses. The error names `what`, the overwritten byte and the size of the buffer.
   bool guards() const { return guard_ > 0; }
   Status CheckGuards(const char* what, const void* data) const;
   Status CheckCapture(const char* what, int capture) const;
@@ -62,6 +63,8 @@ class Allocator {
   bool Take(int pool, size_t capacity, Block* block);
   // Gives memory to everybody, or back to the system where enough is cached.
   void Share(void* data, size_t capacity);
+  // Shares the memory in a list that no capture uses, and takes it from the list.
+  void ShareUnused(FreeList* list);
   // Memory from the system and back, guards included.
   void* Reserve(size_t capacity);
   void Release(void* data, size_t capacity);
@@ -72,11 +75,12 @@ class Allocator {
   Device& device_;
   std::vector<Block> blocks_;
   std::vector<int> free_handles_;
-  std::map<int, FreeList> pools_;     // free memory; pool 0 serves everybody, the others their captures
-  std::map<int, int> captures_;       // capture to pool
-  std::map<int, FreeList> retained_;  // capture to the memory that stays with it alone
-  int recording_ = 0;                 // the pool between BeginCapture and EndCapture, else 0
-  int capture_ = 0;                   // the capture meanwhile
+  std::map<int, FreeList> pools_;  // free memory; pool 0 serves everybody, the others their captures
+  FreeList unavailable_;  // free memory that no buffer may have until the captures that use it are freed
+  std::map<int, int> captures_;                     // capture to pool
+  std::unordered_map<void*, std::set<int>> users_;  // memory to the captures that use it, one or more
+  int recording_ = 0;                               // the pool between BeginCapture and EndCapture, else 0
+  int capture_ = 0;                                 // the capture meanwhile
   const bool poison_;
   const size_t guard_;                                           // bytes of a guard; 0: no guards
   std::unordered_map<void*, size_t> ends_;                       // offset of the guard after each buffer

@@ -1,3 +1,4 @@
+// Reads a stretch of a file in several threads.
 #include "core/file_source.h"
 
 #include <unistd.h>

@@ -1,3 +1,4 @@
+// Reads and checks launch descriptors.
 #include "core/launch_descriptor.h"
 
 #include "core/check.h"

@@ -1,3 +1,4 @@
+// Error writes the text of an error into a buffer that each thread has.
 #include "core/status.h"
 
 #include <cstdarg>

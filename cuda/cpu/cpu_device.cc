@@ -1,4 +1,5 @@
-// The CPU device. A launch runs before Launch returns, on every core, with the widest vector instructions that this processor has.
+// The CPU device. A launch that is not recorded runs before Launch returns, on the threads of the pool, with the widest vector
+// instructions that this processor has. A capture is a list of launches.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -14,6 +15,7 @@
 #include "cpu/thread_pool.h"
 #if defined(__linux__)
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #endif
 
@@ -221,7 +223,19 @@ class CpuDevice final : public Device {
   void Free(void* data, size_t) override { std::free(data); }
   size_t FreeBytes() const override {
 #if defined(__linux__)
-    return static_cast<size_t>(sysconf(_SC_AVPHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    const size_t free = static_cast<size_t>(sysconf(_SC_AVPHYS_PAGES)) * page;
+    // `ulimit -v` may leave the process less than the machine has.
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return free;
+    size_t used = 0;
+    if (FILE* file = std::fopen("/proc/self/statm", "r")) {
+      if (std::fscanf(file, "%zu", &used) != 1) used = 0;
+      std::fclose(file);
+    }
+    used *= page;
+    const size_t left = limit.rlim_cur > used ? limit.rlim_cur - used : 0;
+    return left < free ? left : free;
 #else
     return 0;
 #endif

@@ -1,9 +1,11 @@
 // The nucleus of a row of weights: the smallest set of elements whose weights sum to at least p times the row's sum,
-// ties to the lower index. NucleusMask, NucleusSelect and SampleToken use it, and LargestOf for top-k.
+// ties to the lower index. NucleusMask, NucleusSelect and SampleToken use it. LargestOf, for SampleToken's top-k, searches in the
+// same way for a number of elements.
 //
-// The search does not sort. It bisects the bits of the threshold, since the bits of positive floats are ordered like the floats:
-// each pass sums the candidates above three thresholds, keeps the quarter of the range in which the sum crosses the target, and
-// drops the other candidates. A row of 4096 takes a few microseconds, about three times the work of summing it.
+// The search does not sort. It narrows down the bits of the threshold, the smallest weight in the set, since the bits of positive
+// floats are ordered like the floats: each pass sums the candidates above three thresholds, keeps the quarter of the range in
+// which the sum crosses the target, and drops the other candidates. A row of 4096 takes a few microseconds, about three times the
+// work of summing it.
 //
 // The set always equals the one that sorting (descending, ties by index) and a running float64 sum give. Float64 sums of float32
 // weights are exact in any order while the smallest weight is above about 2^-29 of the total. Otherwise the result is accepted

@@ -5,7 +5,7 @@
 namespace specattn {
 namespace {
 
-// Four accumulators hide the latency of the additions.
+// The sum of the squares of a row. Four accumulators hide the latency of the additions.
 template <class X>
 inline float SumOfSquares(const X* x, int64_t width) {
   Vec sum[4] = {};

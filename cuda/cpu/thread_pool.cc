@@ -1,3 +1,4 @@
+// How the threads of a pool share a loop, and how they wait for the next one.
 #include "cpu/thread_pool.h"
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 // SampleToken on CUDA. One block takes a row, or one cluster of blocks if the vocabulary is large. At temperature 0 it
 // searches for the largest logit. At other temperatures the weights stay in the output `probabilities` until they are
-// scaled, and gpu/nucleus/nucleus.cuh finds the cuts of top-k and top-p. The temperature may be known to the device
-// alone, so that one captured launch serves all.
+// scaled, and gpu/nucleus/nucleus.cuh finds the cuts of top-k and top-p. The settings may be a tensor that only
+// the device reads, so that one captured launch serves every answer.
 #include "gpu/primitives/random.cuh"
 #include "gpu/primitives/reduce.cuh"
 #include "gpu/runtime/kernels.h"

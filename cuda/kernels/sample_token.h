@@ -9,6 +9,8 @@
 // NaN logits count as -inf. A row whose logits all count as -inf gives the one-hot of token 0.
 //
 // inputs   logits [T,V] float32, seed [2] int32, position [1] int32: the position of row 0
+//          settings [4] float32, may be left out: temperature, topK, topP, minP, in place of these attributes. A number
+//          out of its range counts as the nearest one in it.
 // attrs    temperature (0 or more), topK (0: off), topP in (0, 1] (1: off), minP in [0, 1] (0: off),
 //          stream (0 to 3: what the random numbers are for)
 // outputs  token [T] int32, probabilities [T,V] float32: the distribution after the filters

@@ -1,11 +1,12 @@
-/** JSON files whose errors name the file, the field, what was expected and what came. */
+/** Reads JSON files and checks their fields. Errors name the file, the field, what was expected and what came. */
 import {readFileSync, statSync} from 'node:fs';
 
 import {FLAG, MOST_COUNT, mustBe, real, show, TEXT, whole} from '../../backend/check.js';
+import {danglingTarget, foreignKind} from './foreign_file.js';
 
 type JsonObject = Record<string, unknown>;
 
-/** Deeper than any model's files; what is nested deeper would overflow the stack of whoever walks it. */
+/** The deepest nesting that is accepted. No model's files reach it, and much deeper values overflow the stack of code that walks them. */
 const MOST_NESTED = 64;
 
 const POSITIVE = real((value) => value > 0, 'a number > 0');
@@ -17,8 +18,8 @@ function isObject(value: unknown): value is JsonObject {
 /**
  * The object that JSON text in UTF-8 stands for.
  * @param what the text is, for errors: a file's name, or a file's part
- * @throws Error where it is not UTF-8, no JSON object, nested too deep, or gives an object's name twice, of which readers take one or the
- *     other
+ * @throws Error where it is not UTF-8, no JSON object, nested too deep, or has an object that gives a name twice, since readers differ in
+ *     which of the two they take
  */
 export function parseJsonObject(what: string, bytes: Uint8Array): JsonObject {
   let text: string;
@@ -27,18 +28,23 @@ export function parseJsonObject(what: string, bytes: Uint8Array): JsonObject {
     text = new TextDecoder('utf-8', {fatal: true}).decode(bytes);
     value = JSON.parse(text);
   } catch (error) {
-    throw new Error(`${what} must be JSON: ${(error as Error).message}`, {cause: error});
+    const kind = foreignKind(bytes);
+    const reason = kind === undefined ? `: ${(error as Error).message}` : ` but is ${kind}`;
+    throw new Error(`${what} must be JSON${reason}`, {cause: error});
   }
   checkNames(what, text);
   if (!isObject(value)) throw mustBe(what, 'a JSON object', value);
   return value;
 }
 
-/** Walks the tokens of what is JSON. */
+/**
+ * Checks that no object of a JSON text gives a name twice, and that nothing is nested too deep.
+ * @param text valid JSON
+ */
 function checkNames(what: string, text: string): void {
-  /** Of each object that is open its names so far; of each list undefined. */
+  /** An entry for each object or list that is open: an object's names so far, undefined for a list. */
   const open: (Set<string> | undefined)[] = [];
-  // A string, with the colon after it where it is a name; or a bracket.
+  // Matches brackets, and strings with the colon after them, which makes a string a name.
   for (const {0: token, 1: string, 2: colon, index} of text.matchAll(
     /("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|[{}[\]]/g,
   )) {
@@ -63,7 +69,10 @@ export function readJsonObject(file: string): JsonObject {
     if (!statSync(file).isFile()) throw new Error('it is no file'); // reading a pipe would wait for its writer
     bytes = readFileSync(file);
   } catch (error) {
-    throw new Error(`${file}: cannot be read: ${(error as Error).message}`, {cause: error});
+    const target = danglingTarget(file);
+    const reason =
+      target === undefined ? (error as Error).message : `it is a link to ${target}, which is not there`;
+    throw new Error(`${file}: cannot be read: ${reason}`, {cause: error});
   }
   return parseJsonObject(`${file}:`, bytes);
 }

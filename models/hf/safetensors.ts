@@ -5,12 +5,13 @@
  * A file is 8 bytes that hold n (little endian), n bytes of JSON {name: {dtype, shape, data_offsets}}, and the bytes
  * of the tensors, which fill the rest without holes. Source: github.com/huggingface/safetensors.
  */
-import {constants, existsSync, readSync} from 'node:fs';
+import {constants, readSync} from 'node:fs';
 import {open, type FileHandle} from 'node:fs/promises';
 import * as path from 'node:path';
 
 import {mustBe, show} from '../../backend/check.js';
 import type {FilePart} from '../../backend/types.js';
+import {danglingTarget, foreignKind, isThere, otherWeights} from './foreign_file.js';
 import {Fields, parseJsonObject} from './json_file.js';
 
 /** Bits per element for every dtype of the format. */
@@ -22,6 +23,8 @@ const BITS: Record<string, number> = {
 /** The longest header that the reference implementation accepts. */
 const MAX_HEADER_BYTES = 100_000_000;
 const CHUNK_BYTES = 2 ** 22;
+/** Ends the error of a file that is shorter than it says. */
+const CUT_OFF = ': its download may be incomplete';
 
 export interface TensorEntry {
   readonly file: string;
@@ -54,12 +57,13 @@ export class Safetensors {
   static async open(dir: string): Promise<Safetensors> {
     const single = path.join(dir, 'model.safetensors');
     const index = path.join(dir, 'model.safetensors.index.json');
-    if (!existsSync(single) && !existsSync(index))
+    const isSingle = isThere(single);
+    if (!isSingle && !isThere(index))
       throw new Error(
-        `${dir}: must hold model.safetensors or model.safetensors.index.json but holds neither`,
+        `${dir}: must hold model.safetensors or model.safetensors.index.json but holds neither${otherWeights(dir)}`,
       );
 
-    const located = existsSync(single) ? undefined : readIndex(index);
+    const located = isSingle ? undefined : readIndex(index);
     const files = located ? new Set(located.values()) : [single];
     const handles = new Map<string, FileHandle>();
     const entries = new Map<string, TensorEntry>();
@@ -145,14 +149,28 @@ async function openFile(file: string): Promise<OpenFile> {
   try {
     handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK); // else opening a pipe waits for its writer
   } catch (error) {
-    throw new Error(`${file}: cannot be opened: ${(error as Error).message}`, {cause: error});
+    const target = danglingTarget(file);
+    const reason =
+      target === undefined ? (error as Error).message : `it is a link to ${target}, which is not there`;
+    throw new Error(`${file}: cannot be opened: ${reason}`, {cause: error});
   }
   try {
     return {handle, entries: await readHeader(handle, file)};
   } catch (error) {
+    const kind = await kindOf(handle);
     await handle.close();
-    throw error;
+    throw kind === undefined
+      ? error
+      : new Error(`${file}: must be a safetensors file but is ${kind}`, {cause: error});
   }
+}
+
+/** What a file is whose header was refused, where that is known. */
+async function kindOf(handle: FileHandle): Promise<string | undefined> {
+  if (!(await handle.stat()).isFile()) return undefined;
+  const {buffer, bytesRead} = await handle.read(Buffer.alloc(1024), 0, 1024, 0);
+  // Any bytes may be the length of a header, but only a header follows with a brace.
+  return buffer[8] === '{'.charCodeAt(0) ? undefined : foreignKind(buffer.subarray(0, bytesRead));
 }
 
 /** Reads and checks a file's header. The tensors must fill the rest of the file, without overlaps or holes. */
@@ -165,8 +183,10 @@ async function readHeader(handle: FileHandle, file: string): Promise<Map<string,
   const prefix = readBytes(handle, file, 0, 8);
   const claimed = new DataView(prefix.buffer, prefix.byteOffset).getBigUint64(0, true);
   const most = Math.min(MAX_HEADER_BYTES, size - 8);
-  if (claimed > most)
-    throw new Error(`${file}: the header must have at most ${most} bytes but claims ${claimed}`);
+  if (claimed > most) {
+    const cut = claimed <= MAX_HEADER_BYTES ? CUT_OFF : '';
+    throw new Error(`${file}: the header must have at most ${most} bytes but claims ${claimed}${cut}`);
+  }
 
   const length = Number(claimed);
   const header = parseJsonObject(`${file}: the header`, readBytes(handle, file, 8, length));
@@ -200,7 +220,9 @@ function readEntry(file: string, name: string, value: unknown, dataBegin: number
     return fail('data_offsets', '[begin, end]', offsets);
   const [begin, end] = offsets as [number, number];
   if (dataBegin + end > size)
-    return fail('data_offsets', `within the file's ${size - dataBegin} bytes of data`, offsets);
+    throw new Error(
+      `${file}: '${name}': data_offsets must be within the file's ${size - dataBegin} bytes of data but is ${show(offsets)}${CUT_OFF}`,
+    );
   const bytes = (shape.reduce((product: number, n: number) => product * n, 1) * BITS[dtype]) / 8;
   if (end - begin !== bytes)
     return fail('data_offsets', `${bytes} bytes apart for ${dtype} ${show(shape)}`, offsets);

@@ -48,6 +48,8 @@ export class LlamaTokenizer {
    * The text's ids, with the special tokens that the tokenizer's post-processor adds (usually BOS at the beginning).
    * As in Hugging Face's tokenizers, half of a surrogate pair counts as U+FFFD, and the text of a special token gives
    * that token.
+   * @param text any text
+   * @param options
    * @param options.addSpecialTokens default true; false for a text that has its special tokens already, like a
    *     rendered chat template
    * @throws Error if a token of the text is not in the vocabulary

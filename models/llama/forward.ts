@@ -55,13 +55,13 @@ export interface LlamaInput {
 export interface LlamaResult {
   /** [T,V] */
   logits?: tf.Tensor2D;
-  /** [1,V]: logits of the last row */
+  /** `[1,V]`: logits of the last row */
   lastLogits?: tf.Tensor2D;
-  /** [R,C]: the last row's attention weights, a row for each layer or each head that `attention` names */
+  /** `[R,C]`: the last row's attention weights, a row for each layer or each head that `attention` names */
   attention?: tf.Tensor2D;
   /** All rows' attention weights, a tensor for each of `attention.layers`: [T,C], or [R,T,C] for R heads */
   attentionRows?: tf.Tensor[];
-  /** [S,T,C]: attention weights over each key set of `selection`, the mean over the heads that read the set */
+  /** `[S,T,C]`: attention weights over each key set of `selection`, the mean over the heads that read the set */
   setWeights?: tf.Tensor3D;
   /** With `select`, for each sparse layer in order: number of listed keys [S], and of keys that each row sees [S,T] */
   selected?: {counts: tf.Tensor1D; kept: tf.Tensor2D}[];

@@ -1,4 +1,4 @@
-/** A Llama from a Hugging Face folder, run as a TF.js GraphModel. */
+/** A Llama with the weights of a Hugging Face folder or with random ones, run as a TF.js GraphModel. */
 import * as tf from '@tensorflow/tfjs-core';
 
 import {nativeBackend} from '../../backend/current.js';
@@ -65,6 +65,8 @@ export class Llama {
 
   /**
    * A model of random weights, for timings and tests. A seed gives the same weights on every native device.
+   * @param config the model's sizes
+   * @param options
    * @param options.seed a whole number from 0 to 2^32 - 1; 0 by default
    * @param options.dtype how matrices and caches are stored, bfloat16 by default; backends that store float32 only
    *     widen them

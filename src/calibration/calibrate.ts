@@ -17,8 +17,8 @@ import {yieldToEventLoop} from '../decoding/yield_to_event_loop.js';
 
 export interface CalibrateOptions {
   /**
-   * `kl`: the paper's map, one draft layer for each verifier layer. `mixture`, the default: also combinations of the
-   * draft's heads and of the verifier's attention history.
+   * `kl`: the map of the SpecAttn paper, one draft layer for each verifier layer. `mixture`, the default: also
+   * combinations of the draft's heads and of the verifier's attention history.
    */
   map?: LayerMap['kind'];
   /**
@@ -65,8 +65,8 @@ type OnAttention = (verifierLayers: tf.Tensor3D[], draftLayers: tf.Tensor3D[], k
  * layers, each verifier head is given the draft head with the least divergence.
  *
  * A `mixture` map also holds, for each verifier layer and each of its KV heads, the convex combination with the least
- * mean divergence: of all the draft's heads and, unless `own` is false, of the attention history ({@link MixtureFit}).
- * Unless `slack` is false or windows are short, it holds the layer budget, too ({@link fitLayerBudget}).
+ * mean divergence: of all the draft's heads and, unless `own` is false, of the attention history (`mixture.ts`).
+ * Unless `slack` is false or windows are short, it holds the layer budget, too (`layer_budget.ts`).
  *
  * Source: SpecAttn, arXiv 2510.27641, section 3; Figure 2 is {@link heatmap} of the result.
  *
@@ -190,7 +190,10 @@ async function compareAttention(
   }
 }
 
-/** Each row holds the attention of every head of both models, and three more tensors as large while they are compared. */
+/**
+ * How many rows are compared at a time. A row takes the attention weights of every head of both models, and three more tensors of their size
+ * during the comparison.
+ */
 function rowsAtOnce({draft, verifier}: Models, window: number): number {
   const heads = ({config}: Llama) => config.numHiddenLayers * config.numAttentionHeads;
   const bytes = 4 * window * 4 * (heads(draft) + heads(verifier));

@@ -38,7 +38,7 @@ export class DivergenceSums {
   }
 
   /**
-   * The paper's layer map: the monotone map with the least sum of divergences and, within mapped layers, the closest
+   * The layer map of the SpecAttn paper: the monotone map with the least sum of divergences and, within mapped layers, the closest
    * draft head of each verifier head.
    * @param rows how many rows were added
    */
@@ -94,7 +94,7 @@ function indexOfLeast(values: Float64Array): number {
   return values.reduce((least, value, i) => (value < values[least] ? i : least), 0);
 }
 
-/** To a millionth of a nat, which is finer than the texts can tell. */
+/** Rounds to a millionth of a nat. The figures of a calibration are less precise than that. */
 function round(divergence: number): number {
   return Math.round(divergence * 1e6) / 1e6;
 }

@@ -6,8 +6,10 @@ import {Command, Option} from 'commander';
 
 import type {LayerMap} from '../index.js';
 import {heatmap} from '../report/heatmap.js';
+import {tryFile} from './outputs.js';
 import {dim, printJson, say, withInterrupt, withProgress} from './terminal.js';
-import {readText, UsageError, wholeNumber} from './values.js';
+import {readText} from './texts.js';
+import {UsageError, wholeNumber} from './values.js';
 
 /** With fewer rows of attention the map is mostly chance, and the command warns. */
 const FEW_ROWS = 1000;
@@ -63,9 +65,16 @@ async function calibrateFiles({
   rows,
   ...pair
 }: Flags): Promise<void> {
-  const texts = text.map(readText);
+  const texts: string[] = [];
+  for (const file of text) texts.push(await readText(file));
   const {calibrate, load, writeLayerMap} = await import('../index.js');
   const {resolveModel} = await import('../load.js');
+  const file = out ?? path.join(resolveModel(pair.verifier ?? 'pretrained', 'verifier'), 'layer_map.json');
+  const picture = svg ?? file.replace(/(\.json)?$/, '.svg');
+  if (path.resolve(file) === path.resolve(picture))
+    throw new UsageError(`--out and --svg must be two files but both are ${file}`);
+  tryFile('--out', file);
+  tryFile('--svg', picture);
   const lm = await withProgress((onProgress) => load({...pair, onProgress}));
   try {
     const {draft, verifier, tokenizer} = lm;
@@ -83,9 +92,7 @@ async function calibrateFiles({
         }),
       ),
     );
-    const file = out ?? path.join(resolveModel(pair.verifier ?? 'pretrained', 'verifier'), 'layer_map.json');
     writeLayerMap(file, map);
-    const picture = svg ?? file.replace(/(\.json)?$/, '.svg');
     writeFileSync(picture, await heatmap(map.kl, map.layers));
     if (json) printJson(map);
     const {rows: used} = map.text;

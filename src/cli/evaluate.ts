@@ -9,8 +9,10 @@ import {parseMethod} from '../evaluate/methods.js';
 import {PASSKEYS, type PasskeyKind} from '../evaluate/passkeys.js';
 import {EvaluationFolder, PasskeyFolder} from '../evaluate/records.js';
 import {passkeyTable, resultTable} from '../evaluate/tables.js';
+import {tryFolder} from './outputs.js';
 import {dim, printJson, say, withInterrupt, withProgress, type Step} from './terminal.js';
-import {number, readText, UsageError, wholeNumber} from './values.js';
+import {readText} from './texts.js';
+import {number, UsageError, wholeNumber} from './values.js';
 
 /** The method of SpecAttn and those that it is compared with. */
 const DEFAULT_METHODS = [
@@ -94,19 +96,16 @@ export function evaluateCommand(): Command {
 async function evaluateTexts({texts, out, json, task, ...flags}: Flags): Promise<void> {
   checkMethods(flags.method);
   checkOptions(task, flags);
-  const read = texts.flatMap(readTexts);
+  const read: EvaluationText[] = [];
+  for (const source of texts) read.push(...(await readTexts(source)));
+  const work = (task === 'passkey' ? passkeyWork : perplexityWork)(read, flags, out);
   const {draft, verifier, layerMap, dtype, backend} = flags;
   const {load} = await import('../index.js');
   const lm = await withProgress((onProgress) =>
     load({draft: draft === false ? null : draft, verifier, layerMap, dtype, backend, onProgress}),
   );
   try {
-    const {lines, table, said} = await (task === 'passkey' ? findPasskeys : comparePerplexity)(
-      lm,
-      read,
-      flags,
-      out,
-    );
+    const {lines, table, said} = await work(lm);
     if (json) lines.forEach(printJson);
     else process.stdout.write(`${table}\n`);
     say(dim(`${said}${out ? `: ${out} written` : ''}`));
@@ -131,45 +130,51 @@ interface Told {
   said: string;
 }
 
-async function comparePerplexity(
-  lm: LanguageModel,
+/** Opens the folder for results, and returns the work, for which the models are needed. */
+function perplexityWork(
   texts: EvaluationText[],
   {method: methods, window, prefill, windows}: TaskFlags,
   out?: string,
-): Promise<Told> {
-  const {evaluate} = await import('../index.js');
+): (lm: LanguageModel) => Promise<Told> {
+  if (out !== undefined) tryFolder('--out', out, EvaluationFolder.FILES);
   const folder = out === undefined ? undefined : new EvaluationFolder(out);
-  const results = await atWork((work) =>
-    evaluate(lm, texts, {
-      ...{methods, window, prefill, windows, ...work},
-      records: folder?.records,
-      onRecord: (record) => folder?.append(record),
-    }),
-  );
-  folder?.finish(results);
-  const [{windows: count, tokens}] = results;
-  const said = `${count} windows, ${tokens} tokens decoded by each method`;
-  return {lines: results, table: resultTable(results), said};
+  return async (lm) => {
+    const {evaluate} = await import('../index.js');
+    const results = await atWork((work) =>
+      evaluate(lm, texts, {
+        ...{methods, window, prefill, windows, ...work},
+        records: folder?.records,
+        onRecord: (record) => folder?.append(record),
+      }),
+    );
+    folder?.finish(results);
+    const [{windows: count, tokens}] = results;
+    const said = `${count} windows, ${tokens} tokens decoded by each method`;
+    return {lines: results, table: resultTable(results), said};
+  };
 }
 
-async function findPasskeys(
-  lm: LanguageModel,
+/** As {@link perplexityWork}. */
+function passkeyWork(
   texts: EvaluationText[],
   {method: methods, keys, lengths, trials}: TaskFlags,
   out?: string,
-): Promise<Told> {
-  const {evaluatePasskey} = await import('../index.js');
+): (lm: LanguageModel) => Promise<Told> {
+  if (out !== undefined) tryFolder('--out', out, PasskeyFolder.FILES);
   const folder = out === undefined ? undefined : new PasskeyFolder(out);
-  const records = await atWork((work) =>
-    evaluatePasskey(lm, texts, {
-      ...{methods, keys, lengths, trials, ...work},
-      records: folder?.records,
-      onRecord: (record) => folder?.append(record),
-    }),
-  );
-  folder?.finish(records);
-  const keysOfEach = records.reduce((sum, {total}) => sum + total, 0) / methods.length;
-  return {lines: records, table: passkeyTable(records), said: `${keysOfEach} keys asked of each method`};
+  return async (lm) => {
+    const {evaluatePasskey} = await import('../index.js');
+    const records = await atWork((work) =>
+      evaluatePasskey(lm, texts, {
+        ...{methods, keys, lengths, trials, ...work},
+        records: folder?.records,
+        onRecord: (record) => folder?.append(record),
+      }),
+    );
+    folder?.finish(records);
+    const keysOfEach = records.reduce((sum, {total}) => sum + total, 0) / methods.length;
+    return {lines: records, table: passkeyTable(records), said: `${keysOfEach} keys asked of each method`};
+  };
 }
 
 /** Runs work that takes minutes with a progress bar, and lets Ctrl-C end it. */
@@ -199,7 +204,7 @@ function checkMethods(methods: string[]): void {
 }
 
 /** Reads a file, or all .txt files of a folder. */
-function readTexts(source: string): EvaluationText[] {
+async function readTexts(source: string): Promise<EvaluationText[]> {
   const folder = existsSync(source) && statSync(source).isDirectory();
   const names = folder
     ? readdirSync(source)
@@ -208,5 +213,7 @@ function readTexts(source: string): EvaluationText[] {
         .map((name) => path.join(source, name))
     : [source];
   if (names.length === 0) throw new Error(`${source} has no .txt files`);
-  return names.map((name) => ({name: path.basename(name, '.txt'), text: readText(name)}));
+  const texts: EvaluationText[] = [];
+  for (const name of names) texts.push({name: path.basename(name, '.txt'), text: await readText(name)});
+  return texts;
 }

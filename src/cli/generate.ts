@@ -5,7 +5,8 @@ import type {ChatMessage, GenerateOptions, GenerateStats, LoadOptions} from '../
 import {resolveOptions} from '../options.js';
 import {PASSAGE, PASSAGE_TEMPERATURE} from '../report/built_in_passage.js';
 import {dim, EXIT_INTERRUPTED, printJson, say, withInterrupt, withProgress} from './terminal.js';
-import {collect, gamma, number, readText, UsageError, wholeNumber} from './values.js';
+import {isInputPiped, readStandardInput, readText} from './texts.js';
+import {collect, gamma, number, UsageError, wholeNumber} from './values.js';
 
 /** How many characters of a long prompt, its last ones, are shown before the continuation. */
 const SHOWN_PROMPT = 1200;
@@ -94,7 +95,7 @@ export function generateCommand(): Command {
   const command = new Command('generate')
     .summary('continue a text')
     .description(
-      `Continues a text. Without a prompt it continues a built-in passage, at temperature ${PASSAGE_TEMPERATURE}.`,
+      `Continues a text: the argument, a file (--file), or what is piped to the command. Without any of them it continues a built-in passage, at temperature ${PASSAGE_TEMPERATURE}.`,
     )
     .argument('[prompt]', 'text to continue; - reads standard input');
   for (const [group, options] of help) {
@@ -112,18 +113,17 @@ async function generate(argument: string | undefined, flags: Flags): Promise<voi
   const {draft, verifier, layerMap, dtype, contextLength, backend, file, json, chat, system, ...options} =
     flags;
   if (argument !== undefined && file !== undefined) throw new UsageError('give a prompt or --file, not both');
-  const source = argument === '-' ? '-' : file;
-  const prompt = source !== undefined ? readText(source) : (argument ?? PASSAGE);
+  checkOptions(options);
+  if (system !== undefined && !chat) throw new UsageError('--system needs --chat');
+  const prompt = await readPrompt(argument, file);
 
   if (chat && prompt === PASSAGE) throw new UsageError('--chat needs a message: give a prompt or --file');
-  if (system !== undefined && !chat) throw new UsageError('--system needs --chat');
   const messages: ChatMessage[] = [
     ...(system === undefined ? [] : [{role: 'system', content: system}]),
     {role: 'user', content: prompt},
   ];
 
   if (prompt === PASSAGE) options.temperature ??= PASSAGE_TEMPERATURE;
-  checkOptions(options);
 
   const {load} = await import('../index.js');
   const lm = await withProgress((onProgress) =>
@@ -159,6 +159,17 @@ async function generate(argument: string | undefined, flags: Flags): Promise<voi
   } finally {
     lm.dispose();
   }
+}
+
+/** The prompt: given as an argument, in a file, or piped to the command; without any of them the built-in passage. */
+async function readPrompt(argument: string | undefined, file: string | undefined): Promise<string> {
+  const source = argument === '-' ? '-' : file;
+  if (source !== undefined) return readText(source);
+  if (argument !== undefined) return argument;
+  const piped = isInputPiped()
+    ? await readStandardInput('specattn: reading the prompt from standard input, which has not ended yet')
+    : '';
+  return piped === '' ? PASSAGE : piped;
 }
 
 /** Shows the prompt on standard error. On a terminal the text continues on the same line. */

@@ -1,9 +1,13 @@
 /** The command `specattn report`: draws a folder of results as one page. */
+import {existsSync} from 'node:fs';
+
 import {Command} from 'commander';
 
 import type {LoadOptions, ReportOptions} from '../index.js';
+import {tryFolder} from './outputs.js';
 import {dim, printJson, say, withInterrupt, withProgress} from './terminal.js';
-import {number, readText} from './values.js';
+import {readText} from './texts.js';
+import {number} from './values.js';
 
 interface Flags extends Pick<LoadOptions, 'verifier' | 'backend'>, Pick<ReportOptions, 'out' | 'p'> {
   draft?: string;
@@ -38,7 +42,10 @@ export function reportCommand(): Command {
 }
 
 async function drawReport(dir: string, {text, json, ...flags}: Flags): Promise<void> {
-  const passage = text === undefined ? undefined : readText(text);
+  const passage = text === undefined ? undefined : await readText(text);
+  // `report` refuses a folder of results that is not there, which a trial would make.
+  const out = flags.out ?? dir;
+  if (flags.out !== undefined || existsSync(dir)) tryFolder('--out', out, ['report.html', 'figures/.trial']);
   const {report} = await import('../index.js');
   const result = await withInterrupt((signal) =>
     withProgress((onProgress) => report(dir, {...flags, text: passage, onProgress, signal})),

@@ -43,6 +43,9 @@ export interface Step {
 
 /**
  * Runs `work` with a progress bar on standard error, where that is a terminal.
+ *
+ * The bar leaves the terminal's modes alone: it neither hides the cursor nor turns off wrapping (a line that is too
+ * long is cut). A signal may end the process at any moment, and then nothing could put the modes back.
  * @param timeLeft whether the bar estimates the remaining time
  */
 export async function withProgress<T>(
@@ -56,10 +59,13 @@ export async function withProgress<T>(
       format: `{what} {bar} {percentage}%${timeLeft ? ' {eta_formatted} left' : ''}`,
       etaBuffer: 500,
       clearOnComplete: true,
-      hideCursor: true,
+      hideCursor: false,
+      linewrap: true,
     },
     Presets.shades_classic,
   );
+  const clear = () => bar.stop();
+  process.once('exit', clear); // process.exit and uncaught errors
   bar.start(1, 0, {what: ''});
   try {
     return await work(({what, loaded, total}) => {
@@ -67,6 +73,7 @@ export async function withProgress<T>(
       bar.update(loaded, {what});
     });
   } finally {
+    process.removeListener('exit', clear);
     bar.stop();
   }
 }

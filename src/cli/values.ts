@@ -1,6 +1,4 @@
 /** Parsers for the values of command-line options. The library checks their ranges. */
-import {readFileSync} from 'node:fs';
-
 import {InvalidArgumentError} from 'commander';
 
 /** The command line is wrong; the command ends with exit code 2. */
@@ -36,16 +34,4 @@ export function sha256(text: string): string {
 /** Collects the values of an option that may be given several times. */
 export function collect(text: string, before: string[] = []): string[] {
   return [...before, text];
-}
-
-/**
- * Reads a file's text; `-` is standard input.
- * @throws Error naming the file where it cannot be read
- */
-export function readText(file: string): string {
-  try {
-    return readFileSync(file === '-' ? 0 : file, 'utf8');
-  } catch (error) {
-    throw new Error(`${file} cannot be read: ${(error as Error).message}`, {cause: error});
-  }
 }

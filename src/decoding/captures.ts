@@ -1,4 +1,7 @@
-/** The steps of a model's loops, each made ready once. They belong to the model; captures share one pool of memory. */
+/**
+ * Keeps the steps that a pair of models has made ready, so that a step is captured once and then replayed. The captures of a pair share one
+ * pool of memory.
+ */
 import {nativeBackend} from '../../backend/current.js';
 import type {Pair} from '../../models/pair.js';
 import type {ResolvedOptions} from '../options.js';
@@ -22,8 +25,8 @@ interface Entry extends RoundStep {
 }
 
 /**
- * Steps by sequence and by what they compute. Settings of sampling and p are no part of what a step is: they are tensors of the sequence's
- * state, so that one capture serves all of them.
+ * Ready steps by sequence and by the options that decide what a step computes. The settings of sampling and p are not among these options,
+ * because they are tensors of the sequence's state: one capture serves all their values.
  */
 export class Captures {
   private readonly steps = new Map<Sequence, Map<string, Entry>>();

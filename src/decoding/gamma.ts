@@ -1,10 +1,11 @@
-/** How many tokens the draft proposes next. */
+/** Chooses gamma, the number of tokens that the draft proposes in the next round. */
 import type {LlamaConfig} from '../../models/hf/config.js';
 
 /** The gammas to choose from: each is a capture of its own, made when it is first used. */
 const CHOICES = [1, 2, 4, 8];
 /** The estimate keeps this share of itself at each tested token: it remembers about ten of them. */
 const MEMORY = 0.9;
+/** The acceptance that is assumed before a token was tested. */
 const PRIOR_ACCEPTANCE = 0.75;
 /** What one more row in the verifier's block costs, in passes over one row: measured on the embedded pair on two CPU cores. */
 const ROW_COST = 0.15;

@@ -1,7 +1,7 @@
-/** The loop: prompt, rounds, text. */
+/** The loop of `generate`: it reads the prompt, runs rounds until the answer ends, and hands out the text. */
 import type {LlamaTokenizer} from '../../models/hf/tokenizer.js';
 import type {Pair} from '../../models/pair.js';
-import {resolveOptions, type GenerateOptions} from '../options.js';
+import {refuseAborted, resolveOptions, type GenerateOptions} from '../options.js';
 import {planAnswer, type SelectionPlan} from '../selection/plan.js';
 import {Answer, type FinishReason} from './answer.js';
 import type {Captures} from './captures.js';
@@ -58,6 +58,7 @@ export async function* generateText(
     engine.assertUsable();
     if (options.signal?.aborted) throw new Aborted();
   };
+  /** Whether the caller's code has its turn, in `onText` or with a piece of text. */
   let atCaller = false;
   /** Hands a piece of text to the caller; the time that the caller takes over it is not the decoding's. */
   const hand = function* (piece: string) {
@@ -93,11 +94,12 @@ export async function* generateText(
         if (answer.finishReason) break;
       }
       if (answer.finishReason) break;
-      engine.assertUsable(); // the reader of the text had its turn
+      engine.assertUsable(); // the caller had its turn and may have changed the backend
       refresh.after(round.gamma, sequence, answer.sequence, stats);
     }
   } catch (error) {
-    intact = atCaller || error instanceof Aborted; // the caller has its turn between rounds
+    // The caller's code runs and the signal is looked at only between rounds, or between chunks of the prompt.
+    intact = atCaller || error instanceof Aborted;
     if (!(error instanceof Aborted)) throw error;
     answer.finishReason = 'aborted';
   } finally {
@@ -112,7 +114,7 @@ export async function* generateText(
 function prepare(engine: Engine, prompt: Prompt, given: GenerateOptions) {
   const {tokenizer, verifier, draft, contextLength, device} = engine;
   const options = resolveOptions(given);
-  if (options.signal?.aborted) throw abortedBefore(options.signal.reason);
+  refuseAborted(options.signal);
   const promptTokens = encodePrompt(tokenizer, contextLength, prompt);
   if (given.draft && !draft)
     throw new Error('[generate] draft must be false or left out: the model was loaded without one');
@@ -131,12 +133,4 @@ function prepare(engine: Engine, prompt: Prompt, given: GenerateOptions) {
 /** The end tokens of the tokenizer and of the model's config; either may know some that the other does not. */
 function endTokensOf({tokenizer, verifier}: Engine): ReadonlySet<number> {
   return new Set([...tokenizer.eosIds, ...verifier.config.eosTokenIds]);
-}
-
-function abortedBefore(reason: unknown): Error {
-  const what = reason instanceof Error ? reason.message : String(reason);
-  const error = new Error(`[generate] signal must not be aborted before the call but is: ${what}`, {
-    cause: reason,
-  });
-  return Object.assign(error, {name: 'AbortError'});
 }

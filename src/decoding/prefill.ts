@@ -1,4 +1,4 @@
-/** Reading known tokens: a prompt, or rows whose keys and values are computed anew with dense attention. */
+/** Reads known tokens: those of a prompt, or of rows whose keys and values are computed anew with dense attention. */
 import * as tf from '@tensorflow/tfjs-core';
 
 import type {Models, PairCaches} from '../../models/pair.js';

@@ -1,4 +1,4 @@
-/** From a prompt, a text or a conversation, to the tokens that an answer begins with. */
+/** Turns a prompt, which is a text or a conversation, into the tokens that an answer begins with. */
 import {CHAT_TEMPLATES, type ChatMessage} from '../../models/hf/chat_template.js';
 import type {LlamaTokenizer} from '../../models/hf/tokenizer.js';
 import {checkList} from '../../backend/check.js';

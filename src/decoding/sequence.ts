@@ -1,8 +1,9 @@
-/** One sequence that is being decoded: its state on the device, the caches of both models among it. */
+/** A sequence that is being decoded. Its state on the device includes the caches of both models. */
 import * as tf from '@tensorflow/tfjs-core';
 
 import {settle} from '../../backend/current.js';
-import {newCaches, type Pair} from '../../models/pair.js';
+import type {Llama} from '../../models/llama/llama.js';
+import {newCaches, type Pair, type PairCaches} from '../../models/pair.js';
 import type {ResolvedOptions} from '../options.js';
 import {thresholds, type SelectionPlan} from '../selection/plan.js';
 import {prefill} from './prefill.js';
@@ -25,14 +26,14 @@ export class Sequence {
         seed: keep(tf.tensor1d([0, 0], 'int32')),
         settings: keep(tf.tensor1d([0, 0, 1, 0], 'float32')),
       };
-      this.state = new LoopState({...state, ...newCaches(pair, pair.contextLength)});
+      this.state = new LoopState({...state, ...cachesOf(pair)});
     } catch (error) {
       tf.dispose(made);
       throw error;
     }
   }
 
-  /** Whether the state has tensors of the shapes that `plan` needs. A plan without an attention history leaves one alone. */
+  /** Whether the state has tensors of the shapes that `plan` needs. Without a plan every state fits. */
   fits(plan: SelectionPlan | undefined): boolean {
     if (!plan) return true;
     const {p, attentionHistory} = this.state.tensors;
@@ -93,4 +94,29 @@ export class Sequence {
   dispose(): void {
     this.state.dispose();
   }
+}
+
+/**
+ * The caches of both models.
+ * @throws Error naming `contextLength` and the bytes that its caches take, where there is no memory for them
+ */
+function cachesOf(pair: Pair): PairCaches {
+  const {contextLength, verifier, draft} = pair;
+  try {
+    return newCaches(pair, contextLength);
+  } catch (error) {
+    const bytes = contextLength * [verifier, draft].reduce((sum, model) => sum + bytesOfPosition(model), 0);
+    throw new Error(
+      `[generate] contextLength must be one whose caches fit in memory but is ${contextLength}, which takes ${bytes} bytes: ` +
+        `load the models with a smaller contextLength, which the prompt and maxNewTokens fit in (${(error as Error).message})`,
+      {cause: error},
+    );
+  }
+}
+
+/** Bytes that one position takes in all caches of a model. */
+function bytesOfPosition(model: Llama | undefined): number {
+  if (!model) return 0;
+  const {numHiddenLayers, numKeyValueHeads, headDim} = model.config;
+  return 2 * numHiddenLayers * numKeyValueHeads * headDim * model.cacheBytesPerElement;
 }

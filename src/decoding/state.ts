@@ -6,7 +6,7 @@ import {nativeBackend} from '../../backend/current.js';
 /** Tensors by name, some of them in lists; a name that is undefined has none. */
 export type NamedTensors = {readonly [name: string]: tf.Tensor | readonly tf.Tensor[] | undefined};
 
-/** All tensors, in the order of their names and lists. */
+/** All tensors, in the order in which the object has its names and a list its tensors. */
 export function flatten(named: NamedTensors): tf.Tensor[] {
   return Object.values(named).flatMap((value) => value ?? []) as tf.Tensor[];
 }
@@ -74,7 +74,7 @@ export class LoopState<S extends NamedTensors> {
     old?.dispose();
   }
 
-  /** Carries the state on by `next`, which returns the next values of all tensors. */
+  /** Carries the state on by `next`, which returns the next values of all tensors under the same names, in the same order. */
   advance(next: (tensors: S) => S): void {
     const values = tf.tidy(() => flatten(next(this.tensors)));
     values.forEach((value, i) => this.replace(i, value));

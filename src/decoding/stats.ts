@@ -48,7 +48,7 @@ export interface GenerateStats {
   device: string;
 }
 
-/** Counts as rounds go by. */
+/** Collects the figures of one call while its rounds run. */
 export class StatsCollector {
   private readonly start = performance.now();
   private decodeStart = this.start;
@@ -69,6 +69,7 @@ export class StatsCollector {
     this.reads = new KeyReads(verifier, bytesPerElement);
   }
 
+  /** The prompt has been read: decoding begins. */
   prefilled(): void {
     this.decodeStart = performance.now();
   }

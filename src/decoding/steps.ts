@@ -1,11 +1,14 @@
-/** A step of a loop made ready to run again and again: captured where the backend can, run op by op elsewhere. */
+/**
+ * Makes a step of a loop, which is a round or a step of plain decoding, ready to run again and again. It is captured where the backend can
+ * do that, and runs op by op elsewhere.
+ */
 import * as tf from '@tensorflow/tfjs-core';
 
 import type {Capture, SpecAttnBackend} from '../../backend/index.js';
 import {nativeBackend} from '../../backend/current.js';
 import {flatten, named, type LoopState, type NamedTensors} from './state.js';
 
-/** Ends a phase of the step, so that its time is told apart. */
+/** Ends a phase of the step and names it. Each phase is timed on its own. */
 export type Mark = (phase: string) => void;
 
 /**

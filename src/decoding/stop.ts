@@ -1,6 +1,6 @@
-/** Text on its way to the user, watched for the texts that end it. */
+/** Watches the text of an answer for the stop texts, at which it ends. */
 
-/** Holds back what may become a stop text, and cuts there when it does. */
+/** Holds back what may become a stop text, and cuts the text off where a stop text begins. */
 export class StopWatch {
   private held = '';
   /** True once a stop text came; everything after is dropped. */
@@ -12,7 +12,8 @@ export class StopWatch {
   push(piece: string): string {
     if (this.stopped) return '';
     const text = this.held + piece;
-    // The one that is complete first, so that it does not matter in which pieces the text comes; of two, the longer.
+    // The stop text that is complete first counts, so that it does not matter in which pieces the text comes. Of two that end at one place
+    // the longer counts.
     const found = this.stops
       .map((stop) => ({start: text.indexOf(stop), length: stop.length}))
       .filter(({start}) => start >= 0)

@@ -1,4 +1,7 @@
-/** Lets timers, signals, progress and other answers have their turn; throws when the signal has fired. */
+/**
+ * Waits for a turn of the event loop, so that timers, signals, progress and other answers have theirs.
+ * @throws the signal's reason where the signal was aborted
+ */
 export async function yieldToEventLoop(signal?: AbortSignal): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
   signal?.throwIfAborted();

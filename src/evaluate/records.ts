@@ -11,6 +11,7 @@ import {passkeyTable, resultTable} from './tables.js';
 
 /** The folder of a perplexity evaluation: `windows.jsonl`, `results.jsonl` and the table `results.md`. */
 export class EvaluationFolder {
+  static readonly FILES = ['windows.jsonl', 'results.jsonl', 'results.md'];
   /** The records of earlier runs. */
   readonly records: WindowRecord[];
   private readonly file: string;
@@ -38,6 +39,7 @@ export class EvaluationFolder {
 
 /** The folder of a passkey evaluation: `passkey.jsonl` and the table `passkey.md`. */
 export class PasskeyFolder {
+  static readonly FILES = ['passkey.jsonl', 'passkey.md'];
   /** The records of earlier runs. */
   readonly records: PasskeyRecord[];
   private readonly file: string;

@@ -1,4 +1,4 @@
-/** The figure that compares the time of attention over chosen keys with that over all keys: Figure 4 of the paper. */
+/** The figure that compares the time of attention over chosen keys with that over all keys: Figure 4 of the SpecAttn paper. */
 import {byDevice} from './devices.js';
 import {COLOURS} from './draw.js';
 import {

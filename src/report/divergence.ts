@@ -1,4 +1,4 @@
-/** The figure of the layer map: how far the attention of draft and verifier layers is apart. Figure 2 of the paper. */
+/** The figure of the layer map: how far the attention of draft and verifier layers is apart. Figure 2 of the SpecAttn paper. */
 import {drawHeatmap} from './heatmap.js';
 import {fixed, grouped, type Drawn, type Figure, type Table} from './figure.js';
 import type {DrawnMap} from './read.js';

@@ -1,4 +1,4 @@
-/** `heatmap`: draws a layer map and the divergences behind it, as in Figure 2 of the paper. */
+/** `heatmap`: draws a layer map and the divergences behind it, as in Figure 2 of the SpecAttn paper. */
 import type {Spec} from 'vega';
 
 import {draw, standalone, type Svg} from './draw.js';

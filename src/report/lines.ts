@@ -17,7 +17,7 @@ export interface Series {
   name: string;
   colour: string;
   dashed?: boolean;
-  /** Whether the line has no dots, as a bound, which is no measurement. */
+  /** Whether the line has no dots, because it shows a bound and not measurements. */
   bare?: boolean;
   /** Points in the order in which the line joins them. */
   points: Point[];

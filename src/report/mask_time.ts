@@ -1,4 +1,4 @@
-/** The figure of the time to find a nucleus, beside the time of a sort: Figure 3 of the paper. */
+/** The figure of the time to find a nucleus, beside the time of a sort: Figure 3 of the SpecAttn paper. */
 import {byDevice} from './devices.js';
 import {COLOURS} from './draw.js';
 import {binary, significant, type Drawn, type Figure, type Panel, type Table} from './figure.js';

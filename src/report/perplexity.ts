@@ -1,4 +1,4 @@
-/** The figure of perplexity against the share of keys that a method does not read: Figure 5 of the paper, and its table. */
+/** The figure of perplexity against the share of keys that a method does not read: Figure 5 of the SpecAttn paper, and its table. */
 import {COLOURS} from './draw.js';
 import {
   fileName,

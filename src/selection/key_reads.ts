@@ -1,4 +1,4 @@
-/** What verification reads of the verifier's caches: the accounting of docs/architecture.md, in one place. */
+/** Counts the keys and bytes that verification reads of the verifier's caches, as the section Accounting of docs/architecture.md defines. */
 import type {LlamaConfig} from '../../models/hf/config.js';
 import type {SelectionPlan} from './plan.js';
 
@@ -7,8 +7,9 @@ export type SetsOfLayers = Pick<SelectionPlan, 'sets' | 'setsPerLayer'>;
 
 /** Sums over decoded rows and their blocks. */
 export interface ReadSums {
-  /** Keys that rows of sparse layers saw, and could have seen; a layer's sets count as one by their mean. */
+  /** Keys that rows of sparse layers saw: in a layer with several sets, the mean over the sets. */
   kept: number;
+  /** Keys that these rows could have seen. */
   visible: number;
   /** Keys that rows of dense layers saw. */
   denseVisible: number;
@@ -36,7 +37,7 @@ export function readReductions({kept, visible, denseVisible, metadata}: ReadSums
   };
 }
 
-/** Counts as blocks go by. */
+/** Adds up what blocks read, one block after the other. */
 export class KeyReads {
   readonly sums: ReadSums = {
     ...{kept: 0, visible: 0, denseVisible: 0, metadata: 0},
@@ -44,7 +45,7 @@ export class KeyReads {
   };
   private readonly layers: number;
   private readonly groups: number;
-  /** Of one key and its value in one head. */
+  /** Bytes of one key and its value in one head. */
   private readonly pairBytes: number;
 
   constructor({numHiddenLayers, numKeyValueHeads, headDim}: LlamaConfig, bytesPerElement: number) {

@@ -1,4 +1,4 @@
-/** From a layer map to key sets: which attention rows of the draft choose the keys of which verifier layer. */
+/** Turns a layer map into a selection plan: which attention rows of the draft choose the keys of which verifier layers. */
 import type {LlamaConfig} from '../../models/hf/config.js';
 import type {Combination, LayerMap, WeightedHead} from '../../models/layer_map.js';
 import type {Pair} from '../../models/pair.js';
@@ -45,7 +45,7 @@ export function planAnswer(
 
 /**
  * The layer map as sets. With granularity `head` each KV head of each sparse layer has a set. With `layer` each sparse layer has one;
- * under the paper's map (`kl`) the layers that map to the same draft layer share one.
+ * under the map of the SpecAttn paper (`kl`) the layers that map to the same draft layer share one.
  */
 export function planSelection(
   map: LayerMap,
@@ -85,8 +85,8 @@ export function planSelection(
 }
 
 /**
- * Here the one knob p becomes each set's own threshold, [S]: the share of its weighted attention row that a set keeps. A set with layer
- * budget b leaves out b times as much as p does.
+ * Here the option p becomes the p of each set, [S]: the share of its weighted attention row that the set keeps. A set with layer budget b
+ * leaves out b times as much as the option says, and keeps at least MIN_P.
  */
 export function thresholds({mix, layerBudget}: SelectionPlan, p: number): number[] {
   return mix.map((_, set) => Math.max(MIN_P, 1 - (layerBudget?.[set] ?? 1) * (1 - p)));
@@ -123,7 +123,7 @@ export function usedHeads(
   };
 }
 
-/** The paper's plan: one set for each draft layer in use. */
+/** The plan of the SpecAttn paper: one set for each draft layer that a sparse layer is mapped to. */
 function planByLayer(map: LayerMap, sparse: number[]): SelectionPlan {
   const layers = [...new Set(sparse.map((layer) => map.layers[layer]))];
   const sets = map.layers.map(() => -1);

@@ -1,4 +1,7 @@
-/** A plan's tensors: what a round gives to the draft's passes and to NucleusSelect. */
+/**
+ * Makes the constant tensors of a selection plan: the mix that NucleusSelect reads, the heads whose attention the draft gives, and the decay
+ * of the attention history.
+ */
 import * as tf from '@tensorflow/tfjs-core';
 
 import type {AttentionOf} from '../../models/llama/llama.js';

@@ -1,4 +1,4 @@
-/** Recordings that fail, and whose memory is whose. */
+/** Tests of captures: failures while a capture is recorded, the ownership of its buffers, and reading its outputs. */
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
@@ -14,19 +14,19 @@ const held = () => {
 };
 const values = (tensor: tf.Tensor) => [...tensor.dataSync()];
 
-/** Large enough that the allocator has nothing else of the size. */
+/** Large enough that the allocator holds no other buffer of this size. */
 const SIZE = 70_001;
 const filled = (value: number) => tf.fill([SIZE], value);
 const expectFilled = (tensor: tf.Tensor, value: number) =>
   expect(new Set(tensor.dataSync())).to.deep.equal(new Set([value]));
 
-/** A number alone would be uploaded, which a recording refuses. */
+/** x + value. A plain number would be uploaded, which is refused while a capture is recorded. */
 const plus = (x: tf.Tensor, value: number) => tf.add(x, tf.fill([1], value));
 
 const double: CaptureStep = ([x]) => ({state: [tf.add(x, x)], outputs: [plus(x, 1)]});
 
 onBackend('specattn', 'a capture', () => {
-  it('that fails gives everything back, throws the first error, and harms neither older nor later ones', () => {
+  it('that fails frees its memory, throws the first error, and leaves older and later captures intact', () => {
     const state = [tf.tensor1d([1, 2])];
     const older = native().capture(state, double);
     older.replay();
@@ -68,7 +68,7 @@ onBackend('specattn', 'a capture', () => {
     later.dispose();
   });
 
-  it('inside another is refused, and ends with it', () => {
+  it('inside another capture is refused, and both end', () => {
     const state = [tf.tensor1d([1, 2])];
     const before = held();
     expect(() =>
@@ -84,7 +84,7 @@ onBackend('specattn', 'a capture', () => {
     later.dispose();
   });
 
-  it('begins anew with what the device kept for later, where memory is short', () => {
+  it('begins anew after a trim of the device if memory is short', () => {
     const state = [tf.tensor1d([1, 2])];
     const before = held();
     const {device} = native();
@@ -109,7 +109,7 @@ onBackend('specattn', 'a capture', () => {
       expect(values(state[0])).to.deep.equal([2, 4]);
       expect(calls.slice(0, 3)).to.deep.equal(['allocate', 'trim', 'allocate']);
       captured.dispose();
-      failures = 2; // it is not tried for ever
+      failures = 2; // a second failure is final
       expect(() => native().capture(state, double)).to.throw('[allocate] 8 bytes asked for');
       expect(held()).to.deep.equal(before);
     } finally {
@@ -117,7 +117,7 @@ onBackend('specattn', 'a capture', () => {
     }
   });
 
-  it('neither runs nor is freed while another is recorded', () => {
+  it('can neither run nor be freed while another capture is recorded', () => {
     const state = [tf.tensor1d([1, 2])];
     const older = native().capture(state, double);
     const later = native().capture(state, (tensors) => {
@@ -135,7 +135,7 @@ onBackend('specattn', 'a capture', () => {
     later.dispose();
   });
 
-  it('copies out no other buffer that an output made room for, nor what was there before the output', () => {
+  it('reads no buffer that reuses the handle of a freed output, and no replay before the output was added', () => {
     const {device} = native();
     const [long, short] = [device.allocate(4096), new Uint8Array(16)];
     device.beginCapture();
@@ -147,7 +147,7 @@ onBackend('specattn', 'a capture', () => {
     );
     device.free(long);
     const other = device.allocate(16);
-    expect(other).to.equal(long); // handles are used again
+    expect(other).to.equal(long); // handles are reused
     expect(() => device.replay(id)).to.throw("[replay] an output's buffer was freed");
     expect(() => device.readOutput(id, output, 0, short)).to.throw(
       '[readOutput] the output has 4096 bytes but the array 16',
@@ -156,10 +156,10 @@ onBackend('specattn', 'a capture', () => {
     device.free(other);
   });
 
-  it('keeps its memory to itself where endCapture is called without a recording', () => {
+  it('keeps its memory if endCapture is called while nothing is recorded', () => {
     const state = [filled(1)];
     const captured = native().capture(state, ([x]) => {
-      // Two buffers that are free again when the recording ends, and that a replay writes.
+      // The buffers of these intermediate results are free when the recording ends, and every replay writes them.
       const sum = tf.mul(plus(x, 2), plus(x, 3));
       return {state: [x], outputs: [tf.sum(sum)]};
     });
@@ -171,7 +171,7 @@ onBackend('specattn', 'a capture', () => {
     captured.dispose();
   });
 
-  it('gets back the buffers that are freed while another is recorded', () => {
+  it('gets back its buffers that are freed while another capture is recorded', () => {
     const [x, y] = [filled(2), filled(5)];
     let kept: tf.Tensor | undefined;
     const first = native().capture([x], () => {
@@ -184,7 +184,7 @@ onBackend('specattn', 'a capture', () => {
     });
     const other = filled(9);
     second.replay();
-    first.replay(); // writes what was `kept`
+    first.replay(); // writes the buffer that `kept` had
     expectFilled(second.outputs[0], 11);
     expectFilled(other, 9);
     second.replay();
@@ -196,7 +196,26 @@ onBackend('specattn', 'a capture', () => {
     second.dispose();
   });
 
-  it('holds on to a buffer that was made before it and freed by its step', () => {
+  it('keeps its buffers that another capture freed when that one is disposed of first', () => {
+    const [x, y] = [filled(2), filled(5)];
+    let kept: tf.Tensor | undefined;
+    const first = native().capture([x], () => {
+      kept = tf.keep(plus(x, 1));
+      return {state: [x], outputs: [tf.sum(kept)]};
+    });
+    const second = native().capture([y], () => {
+      kept!.dispose();
+      return {state: [y], outputs: []};
+    });
+    second.dispose();
+    const others = [7, 8].map(filled);
+    first.replay(); // writes the buffer that `kept` had
+    others.forEach((other, i) => expectFilled(other, 7 + i));
+    expect(values(first.outputs[0])).to.deep.equal([3 * SIZE]);
+    first.dispose();
+  });
+
+  it('keeps a buffer that was made before the capture and freed by its step', () => {
     const [x, constant] = [filled(2), filled(5)];
     const captured = native().capture([x], () => {
       const sum = tf.add(x, constant);
@@ -210,7 +229,7 @@ onBackend('specattn', 'a capture', () => {
     captured.dispose();
   });
 
-  it('is read one replay late, with the times of the replay that is read', () => {
+  it('can be read until the second replay after it, with its own outputs and times', () => {
     const [x, flag, none] = [tf.tensor1d([1, 2]), tf.tensor1d([1], 'bool'), tf.zeros([0], 'int32')];
     const captured = native().capture([x], ([old]) => {
       const next = tf.add(old, old);
@@ -240,7 +259,7 @@ onBackend('specattn', 'a capture', () => {
     expect(() => third.read()).to.throw('[read] the capture was disposed');
   });
 
-  it('gives outputs that are stored in half the bytes as float32', () => {
+  it('gives half-stored outputs as float32', () => {
     const x = narrow(tf.tensor1d([1, 2.5]), 'bfloat16');
     const captured = native().capture([], () => ({state: [], outputs: [x]}));
     expect([...captured.replay().read()[0]]).to.deep.equal([1, 2.5]);

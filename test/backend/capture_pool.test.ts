@@ -103,6 +103,57 @@ onBackend('specattn', 'captures of one pool', () => {
     b.dispose();
   });
 
+  it('give back the memory that no other of them uses, also when one fails', () => {
+    const state = [tf.zeros([SIZE])];
+    const a = native().capture(state, step, pool);
+    native().device.trim();
+    const before = reserved();
+    const larger = () => {
+      const sum = plus(tf.fill([3 * SIZE], 1), 1);
+      return {state, outputs: [tf.sum(sum)]};
+    };
+    const b = native().capture(state, larger, pool);
+    expect(reserved() - before).to.be.at.least(6 * BYTES);
+    b.dispose();
+    native().device.trim();
+    expect(reserved(), 'after a capture').to.equal(before);
+    const failing = () => {
+      larger();
+      throw new Error('the step failed');
+    };
+    expect(() => native().capture(state, failing, pool)).to.throw('the step failed');
+    native().device.trim();
+    expect(reserved(), 'after a failure').to.equal(before);
+    a.replay();
+    expect(first(state[0])).to.equal(3);
+    a.dispose();
+  });
+
+  it('are refused if a tensor of theirs outlives the step', () => {
+    const state = [tf.zeros([SIZE])];
+    const a = native().capture(state, step, pool);
+    const held = tf.memory().numTensors;
+    let kept: tf.Tensor | undefined;
+    const keeping: CaptureStep = ([x]) => {
+      kept = tf.keep(plus(x, 1));
+      return {state: [x], outputs: [kept]};
+    };
+    expect(() => native().capture(state, keeping, pool)).to.throw(
+      `[capture] a tensor of ${BYTES} bytes outlives the step that made it`,
+    );
+    kept!.dispose();
+    expect(tf.memory().numTensors).to.equal(held);
+    a.replay();
+    expect(first(state[0])).to.equal(3);
+    const alone = native().capture(state, keeping);
+    alone.replay();
+    a.replay();
+    expect(first(kept!), 'kept by a capture without a pool').to.equal(4);
+    kept!.dispose();
+    alone.dispose();
+    a.dispose();
+  });
+
   it('are refused for a pool that does not exist', () => {
     const state = [tf.zeros([4])];
     expect(() => native().capture(state, step, pool + 1000)).to.throw(

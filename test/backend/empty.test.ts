@@ -1,4 +1,4 @@
-/** Tensors without elements: every kernel and every op, with a 0 in each dimension, as tfjs-backend-cpu has it. */
+/** Compares every kernel and op with tfjs-backend-cpu on tensors without elements, with 0 in each of the dimensions. */
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
@@ -11,7 +11,7 @@ import {describeNative, kernel, outcome, type Result} from './kernels.js';
 type Program = () => tf.Tensor | tf.Tensor[];
 type Programs = Record<string, Program>;
 
-/** Every shape of these dimensions with some of them, not none, 0. */
+/** Every shape that results when at least one of these dimensions becomes 0. */
 function emptied(...shape: number[]): number[][] {
   const shapes: number[][] = [];
   for (let zeros = 1; zeros < 2 ** shape.length; zeros++)
@@ -131,7 +131,7 @@ function standard(shape: number[]): Programs {
   return programs;
 }
 
-/** Products with a 0 in each of batch, rows, inner and columns. */
+/** Products of matrices [batch,m,k] and [batch,k,n]. */
 function products([batch, m, k, n]: number[]): Programs {
   const programs: Programs = {};
   for (const transposeA of [false, true])
@@ -154,14 +154,14 @@ function products([batch, m, k, n]: number[]): Programs {
 }
 
 /** The ops of this package. */
-function own([rows, heads, groups, capacity, size]: number[]): Programs {
+function packageOps([rows, heads, kvHeads, capacity, size]: number[]): Programs {
   const q = () => tf.ones([rows, heads, size]);
-  const cache = () => tf.ones([groups, capacity, size]);
+  const cache = () => tf.ones([kvHeads, capacity, size]);
   const programs: Programs = {
-    kvCacheAppend: () => ops.kvCacheAppend(cache(), tf.ones([rows, groups, size]), position()),
+    kvCacheAppend: () => ops.kvCacheAppend(cache(), tf.ones([rows, kvHeads, size]), position()),
     rotaryAppend: () =>
       ops.rotaryAppend(
-        ...([tf.ones([rows, (heads + 2 * groups) * size]), position()] as const),
+        ...([tf.ones([rows, (heads + 2 * kvHeads) * size]), position()] as const),
         ...([tf.ones([size / 2]), cache(), cache()] as const),
       ),
     rmsNorm: () => ops.rmsNorm(tf.ones([rows, size]), tf.ones([size])),
@@ -199,7 +199,7 @@ function own([rows, heads, groups, capacity, size]: number[]): Programs {
           ),
         );
   for (const count of [0, 1])
-    for (const sets of new Set([1, groups]))
+    for (const sets of new Set([1, kvHeads]))
       programs[`sparseAttention ${count} keys ${sets} sets`] = () =>
         ops.sparseAttention(
           ...([q(), cache(), cache()] as const),
@@ -220,10 +220,10 @@ const onTables: [string, number[][], (shape: number[]) => Programs][] = [
     standard,
   ],
   ['matrix products', emptied(2, 3, 4, 5), products],
-  ['ops', emptied(3, 4, 2, 6, 8), own],
+  ['ops', emptied(3, 4, 2, 6, 8), packageOps],
 ];
 
-/** Equal; of CUDA's floats to the last bits, which its own exponential and cosine give otherwise. */
+/** Expects equal results. On CUDA floats may differ in the last bits, because its exponential and cosine round differently. */
 function expectEqual(actual: Result[] | undefined, expected: Result[], what: string): void {
   if (!isCuda() || !actual) {
     expect(actual, what).to.deep.equal(expected);
@@ -246,7 +246,7 @@ describeNative('tensors without elements', () => {
         for (const [what, program] of Object.entries(programsOf(shape))) {
           const expected = await outcome('cpu', program);
           const actual = await outcome('specattn', program);
-          // What tfjs-backend-cpu can't do may be an error here too, or a result.
+          // If tfjs-backend-cpu throws, specattn may throw too or give a result.
           if (expected === undefined) continue;
           accepted++;
           expectEqual(actual, expected, what);

@@ -1,4 +1,4 @@
-/** What SPECATTN_GUARD=1 and SPECATTN_POISON=1 show of a kernel that writes too much or too little. */
+/** Tests that SPECATTN_GUARD=1 and SPECATTN_POISON=1 reveal a kernel that writes too much or too little. */
 import * as fs from 'node:fs';
 import {expect} from 'chai';
 
@@ -9,13 +9,13 @@ const GUARD = 256;
 const GUARD_VALUE = 0xa5;
 const MARKER = Buffer.from('a buffer that is found again by its bytes');
 
-/** As long as the marker. */
+/** Other bytes of the marker's length. */
 const OTHER = Buffer.from(MARKER).fill('x');
-/** Bytes of the process that are looked through at a time, and those that are looked at twice. */
+/** Bytes of memory searched at a time, and the overlap of two neighbouring searches. */
 const CHUNK = 1 << 24;
 const OVERLAP = GUARD + MARKER.length;
 
-/** Writes over a byte of this process's memory: the one at `offset` from the marker that stands in a guarded buffer. */
+/** Overwrites a byte of this process's memory, `offset` bytes after the start of the guarded buffer that holds the marker. */
 function overwrite(device: NativeDevice, handle: number, offset: number): void {
   const file = fs.openSync('/proc/self/mem', 'r+');
   try {
@@ -27,7 +27,10 @@ function overwrite(device: NativeDevice, handle: number, offset: number): void {
   }
 }
 
-/** Where the marker stands behind a guard and changes with the buffer: what was read of the memory stays in it, too. */
+/**
+ * The address of the guarded buffer, or −1. Copies of the marker, such as those in `memory`, are told apart because they do not change
+ * when the buffer is written.
+ */
 function find(file: number, device: NativeDevice, handle: number): number {
   const changes = (at: number) => {
     const bytes = Buffer.alloc(OTHER.length);
@@ -45,7 +48,7 @@ function find(file: number, device: NativeDevice, handle: number): number {
       try {
         read = memory.subarray(0, fs.readSync(file, memory, 0, Math.min(CHUNK, to - from), from));
       } catch {
-        break; // a device's
+        break; // memory of a device, which cannot be read
       }
       for (let at = read.indexOf(MARKER); at >= 0; at = read.indexOf(MARKER, at + 1))
         if (at >= GUARD && read.subarray(at - GUARD, at).every((byte) => byte === GUARD_VALUE))
@@ -55,7 +58,7 @@ function find(file: number, device: NativeDevice, handle: number): number {
   return -1;
 }
 
-/** A device of its own: what the environment asks for counts when it is opened. */
+/** Runs `body` with a new device, which reads `environment` when it is opened. */
 function withDevice(
   environment: Record<string, string>,
   body: (device: NativeDevice, addon: Addon) => void,
@@ -73,10 +76,10 @@ function withDevice(
   }
 }
 
-/** Queues Fill over a buffer of `bytes` bytes, which are bools. */
+/** Launches Fill on a buffer of `bytes` bools. */
 function fill(device: NativeDevice, addon: Addon, handle: number, bytes: number, value: number): void {
   const kernel = addon.kernels.findIndex(({name}) => name === 'Fill');
-  const bool = 4; // of DType in cuda/core/tensor.h
+  const bool = 4; // the value of this DType in cuda/core/tensor.h
   device.descriptor.set([kernel, 0, 1, 1, handle, bool, 1, bytes, value]);
   device.launch();
 }
@@ -87,7 +90,7 @@ function fill(device: NativeDevice, addon: Addon, handle: number, bytes: number,
       MARKER.length,
       `the byte 1 after a buffer of ${MARKER.length} bytes was overwritten`,
     ],
-    'a guard further': [
+    'at the end of the guard after it': [
       MARKER.length + GUARD - 1,
       `the byte ${GUARD} after a buffer of ${MARKER.length} bytes was overwritten`,
     ],
@@ -95,10 +98,13 @@ function fill(device: NativeDevice, addon: Addon, handle: number, bytes: number,
       -1,
       `the byte 1 before a buffer of ${MARKER.length} bytes was overwritten`,
     ],
-    'a guard before': [-GUARD, `the byte ${GUARD} before a buffer of ${MARKER.length} bytes was overwritten`],
+    'at the beginning of the guard before it': [
+      -GUARD,
+      `the byte ${GUARD} before a buffer of ${MARKER.length} bytes was overwritten`,
+    ],
   };
   for (const [where, [offset, error]] of Object.entries(OFFSETS)) {
-    it(`shows a byte that was written ${where}, when it is launched over and when it is freed`, () => {
+    it(`shows a byte that was written ${where}, at the next launch on it and when it is freed`, () => {
       withDevice({SPECATTN_GUARD: '1'}, (device, addon) => {
         const handle = device.allocate(MARKER.length);
         device.write(handle, 0, MARKER);
@@ -106,7 +112,7 @@ function fill(device: NativeDevice, addon: Addon, handle: number, bytes: number,
         expect(() => fill(device, addon, handle, MARKER.length, 1)).to.throw(`[Fill] ${error}`);
         expect(() => device.free(handle)).to.throw(`[free] ${error}`);
         expect(device.memory().buffers).to.equal(0);
-        // The memory serves again, with new guards.
+        // The memory can be allocated again, with new guards.
         const next = device.allocate(MARKER.length);
         fill(device, addon, next, MARKER.length, 1);
         device.free(next);
@@ -114,7 +120,7 @@ function fill(device: NativeDevice, addon: Addon, handle: number, bytes: number,
     });
   }
 
-  it('shows what recorded launches overwrote', () => {
+  it('shows a byte that was overwritten between replays of a capture', () => {
     withDevice({SPECATTN_GUARD: '1'}, (device, addon) => {
       device.beginCapture();
       const handle = device.allocate(MARKER.length);
@@ -148,13 +154,13 @@ function fill(device: NativeDevice, addon: Addon, handle: number, bytes: number,
     return [...values];
   };
 
-  it('is full of NaN, recorded or not', () => {
+  it('is full of NaN, within a capture and outside', () => {
     withDevice({SPECATTN_POISON: '1', SPECATTN_GUARD: '1'}, (device) => {
       expect(read(device, device.allocate(33 * 4)).every(Number.isNaN)).to.equal(true);
       device.beginCapture();
-      const recorded = device.allocate(33 * 4);
+      const captured = device.allocate(33 * 4);
       device.endCapture();
-      expect(read(device, recorded).every(Number.isNaN)).to.equal(true);
+      expect(read(device, captured).every(Number.isNaN)).to.equal(true);
     });
   });
 });

@@ -1,17 +1,17 @@
-/** What the tests of the standard kernels share: the same program on tfjs-backend-cpu and on specattn must give the same tensors. */
+/** Helpers for tests of the standard kernels, in which a program must give the same tensors on tfjs-backend-cpu and on specattn. */
 import * as tf from '@tensorflow/tfjs-core';
 import {AssertionError, expect} from 'chai';
 
 import {BACKEND} from '../../backend/index.js';
 
-/** A suite for the native backend, skipped where the addon is missing. */
+/** `describe` for the native backend, skipped if the addon is missing. */
 export const describeNative: Mocha.SuiteFunction | Mocha.PendingSuiteFunction =
   tf.findBackendFactory(BACKEND) === undefined ? describe.skip : describe;
 
 export type DType = 'float32' | 'int32' | 'bool';
 export const DTYPES: DType[] = ['float32', 'int32', 'bool'];
 
-/** Numbers in [0, 1) that a seed decides. */
+/** A generator of numbers in [0, 1) that depend only on `seed`. */
 export function random(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -20,7 +20,7 @@ export function random(seed: number): () => number {
   };
 }
 
-/** Reproducible contents: floats in ±spread, integers in ±spread, bools. */
+/** Reproducible values: floats or integers in ±spread, or bools. */
 export function values(shape: number[], dtype: DType, {seed = 1, spread = 8} = {}): number[] {
   const next = random(seed + 7919 * shape.length);
   return Array.from({length: tf.util.sizeFromShape(shape)}, () => {
@@ -38,7 +38,7 @@ export function tensor(
   return tf.tensor(values(shape, dtype, options), shape, dtype);
 }
 
-/** A kernel by its name, as ops and GraphModels call it. */
+/** Runs a kernel by its name, as ops and GraphModels do. */
 export function kernel(name: string, inputs: object, attrs: object = {}): tf.Tensor {
   return tf.engine().runKernel(name, inputs as tf.NamedTensorMap, attrs as never);
 }
@@ -63,7 +63,7 @@ async function run(backend: string, program: () => tf.Tensor | tf.Tensor[]): Pro
   return outputs;
 }
 
-/** What `program` gives on a backend, or undefined where it throws; specattn must leave nothing behind then either. */
+/** The results of `program` on a backend, or undefined if it throws. Specattn must leave no tensors or buffers in either case. */
 export async function outcome(
   backend: string,
   program: () => tf.Tensor | tf.Tensor[],
@@ -71,7 +71,7 @@ export async function outcome(
   await tf.setBackend(backend);
   const before = [tf.memory().numTensors, tf.engine().backend.numDataIds()];
   try {
-    // tfjs-backend-cpu's arrays for empty tensors may be of another kind, or longer.
+    // For empty tensors tfjs-backend-cpu may return arrays of another type or of a greater length.
     return (await run(backend, program)).map(({shape, dtype, data}) => ({
       ...{shape, dtype},
       data: Array.from(data).slice(0, tf.util.sizeFromShape(shape)),
@@ -86,12 +86,12 @@ export async function outcome(
 }
 
 export interface Tolerance {
-  /** Of |expected|. */
+  /** relative to |expected| */
   relative?: number;
   absolute?: number;
 }
 
-/** `program` gives the same shapes, dtypes and values on specattn as on cpu, and leaves nothing behind. */
+/** Expects `program` to give the same shapes, dtypes and values on specattn and on cpu, and to leave no tensors or buffers. */
 export async function expectSame(
   program: () => tf.Tensor | tf.Tensor[],
   {relative = 2e-6, absolute = 1e-6}: Tolerance = {},

@@ -1,4 +1,4 @@
-/** Kernels made of several launches. */
+/** Tests of standard kernels that are made of several launches. */
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
@@ -89,7 +89,7 @@ describeNative('Einsum', () => {
     'bij,bjk->bik',
     'bij,bkj->bik',
     'bihm,bjhm->bhij', // scores of attention
-    'bhij,bjhm->bihm', // and what they weigh
+    'bhij,bjhm->bihm', // weighted values of attention
     'bij,jk->bik',
     'ijk,jkm->im',
     'ijb,bjm->im',

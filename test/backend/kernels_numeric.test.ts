@@ -87,7 +87,7 @@ describeNative('reductions', () => {
     expect(tf.sum(tf.fill([count], 2 ** 31 - 1, 'int32')).dataSync()[0]).to.equal(Number(sum));
   });
 
-  it('long runs, over threads', async () => {
+  it('reduces long runs with several threads', async () => {
     for (const axes of [[0], [1], [0, 1]])
       await expectSame(() => [
         tf.sum(tensor([3, 70001]), axes),
@@ -154,7 +154,7 @@ describeNative('Softmax and LogSoftmax', () => {
       );
     }));
 
-  it('LogSoftmax in one launch equals the op, which composes it', async () => {
+  it('LogSoftmax in one launch equals the composed op', async () => {
     await tf.setBackend('specattn');
     const x = tensor([7, 33]);
     const native = kernel('LogSoftmax', {logits: x}, {axis: -1});
@@ -239,7 +239,7 @@ describeNative('BatchMatMul and _FusedMatMul', () => {
     await expectSame(() => tf.matMul(tensor([3, 4], 'int32'), tensor([4, 5], 'int32')));
   });
 
-  it('of few rows and many columns, a row to the same bits as among others', async () => {
+  it('of few rows and many columns; a row has the same bits alone and among others', async () => {
     const columns = 140_001;
     for (const [a, b, transposeA] of [
       [[1, 1, 6], [3, 6, 50_011], false],
@@ -324,7 +324,7 @@ describeNative('Multinomial', () => {
     }
   });
 
-  it('reproduces a seed, and another seed gives other draws', async () => {
+  it('gives the same draws for the same seed, and others for another', async () => {
     await tf.setBackend('specattn');
     const [a, b, c] = [5, 5, 6].map((seed) => Array.from(draw(rows, 100, seed, true).dataSync()));
     expect(a).to.deep.equal(b);

@@ -78,7 +78,7 @@ describeNative('PadV2 and MirrorPad', () => {
       ];
     }));
 
-  it('refuses more than there is to mirror', async () => {
+  it('refuses to mirror more elements than an axis has', async () => {
     await tf.setBackend('specattn');
     const padded = (mode: string, count: number) =>
       kernel('MirrorPad', {x: tf.ones([3])}, {paddings: [[count, 0]], mode});

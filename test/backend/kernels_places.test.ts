@@ -1,10 +1,10 @@
-/** Kernels that read or write where indices say. */
+/** Tests of standard kernels that read or write at given indices. */
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
 import {describeNative, DTYPES, expectSame, kernel, tensor, values, type DType} from './kernels.js';
 
-/** Numbers from 0 up to, not including, `below`: one for all, or one for each column. */
+/** Integers in [0, below). `below` is one limit for all columns or a limit for each. */
 function indices(shape: number[], below: number | number[], seed = 5): tf.Tensor {
   const draws = values(shape, 'float32', {seed, spread: 1});
   const limit = (i: number) => (typeof below === 'number' ? below : below[i % below.length]);
@@ -28,7 +28,7 @@ describeNative('GatherNd', () => {
       ]),
     );
 
-  it('gives zeros for a place out of range', async () => {
+  it('gives zeros for an index out of range', async () => {
     await tf.setBackend('specattn');
     const places = tf.tensor2d([0, 2, 1, 1, -1, 0, 2, 0, 0, 2147483647], [5, 2], 'int32');
     expect(Array.from(tf.gatherND(tf.ones([2, 2]), places).dataSync())).to.deep.equal([0, 1, 0, 0, 0]);
@@ -36,7 +36,7 @@ describeNative('GatherNd', () => {
 });
 
 describeNative('ScatterNd, TensorScatterUpdate and SparseToDense', () => {
-  // Many updates share a place. Small integers, so that a sum is the same in every order.
+  // Many updates share an index. They are small integers, so that their sum is exact in any order.
   const updates = (shape: number[], dtype: DType) =>
     tf.cast(tensor(shape, dtype === 'float32' ? 'int32' : dtype, {seed: 3}), dtype);
 
@@ -66,7 +66,7 @@ describeNative('ScatterNd, TensorScatterUpdate and SparseToDense', () => {
       ]));
   }
 
-  it('pass over a place out of range', async () => {
+  it('skip an index out of range', async () => {
     await tf.setBackend('specattn');
     const places = tf.tensor1d([0, -1, 3, 1], 'int32');
     const dense = tf.sparseToDense(places, tf.tensor1d([5, 6, 7, 8]), [3], 1);
@@ -122,7 +122,7 @@ describeNative('Bincount and DenseBincount', () => {
       });
     });
 
-  it('passes over negative numbers', async () => {
+  it('skips negative numbers', async () => {
     await tf.setBackend('specattn');
     const counts = tf.bincount(tf.tensor1d([-1, 2, 2], 'int32'), tf.tensor1d([]), 3);
     expect(Array.from(counts.dataSync())).to.deep.equal([0, 0, 2]);

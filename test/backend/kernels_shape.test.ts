@@ -4,7 +4,7 @@ import {expect} from 'chai';
 import type {SpecAttnBackend} from '../../backend/index.js';
 import {describeNative, DTYPES, expectSame, kernel, tensor, values, type DType} from './kernels.js';
 
-/** A test for each dtype. */
+/** Defines a test for each dtype. */
 function each(name: string, test: (dtype: DType) => Promise<void>): void {
   for (const dtype of DTYPES) it(`${name} of ${dtype}`, () => test(dtype));
 }
@@ -171,7 +171,7 @@ describeNative('kernels that move elements', () => {
     ]);
   });
 
-  // A launch takes 255 inputs and an output: more are joined in parts.
+  // A launch takes at most 255 inputs beside its output, so more tensors are joined in parts.
   each('Concat, Pack, AddN, Unpack and SplitV with hundreds of tensors', async (dtype) => {
     for (const count of [255, 256, 257, 1000]) {
       const list = (shapeOf: (i: number) => number[]) =>
@@ -277,7 +277,7 @@ describeNative('kernels that move elements', () => {
   it('strings and complex numbers by tfjs-backend-cpu', () =>
     expectSame(() => {
       const s = tf.tensor2d(['a', 'b', 'c', 'd'], [2, 2], 'string');
-      // A new one each time: tfjs-backend-cpu's Reshape changes the shape of the parts it shares.
+      // Makes a new tensor for each use, because tfjs-backend-cpu's Reshape changes the shape of shared parts.
       const z = () => tf.complex(tensor([2, 3]), tensor([2, 3], 'float32', {seed: 2}));
       const parts = (x: tf.Tensor) => [tf.real(x), tf.imag(x)];
       return [
@@ -299,7 +299,7 @@ describeNative('kernels that move elements', () => {
     it(`reads float32 tensors stored as ${storage}`, async () => {
       await tf.setBackend('specattn');
       const backend = tf.backend() as unknown as SpecAttnBackend;
-      const data = Float32Array.from({length: 24}, (_, i) => i - 9); // exact in both
+      const data = Float32Array.from({length: 24}, (_, i) => i - 9); // exact in both storages
       const wide = tf.tensor(data, [4, 6]);
       const half = tf.engine().makeTensorFromTensorInfo(backend.upload([data], 'float32', [4, 6], storage));
       expect(backend.storageOf(half)).to.equal(storage);

@@ -1,4 +1,4 @@
-/** Convolutions and pooling: a filter's windows side by side. */
+/** Tests of convolutions and pooling, which first copy the windows of an image side by side. */
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
@@ -17,7 +17,7 @@ const EXPLICIT: Pad = [
   [0, 0],
 ];
 
-/** Images, filter's height and width, strides, padding, dilations. */
+/** Shape of the images, height and width of the filter, strides, padding, dilations. */
 const CASES: [number[], [number, number], [number, number], Pad, [number, number]][] = [
   [[1, 1, 1, 1], [1, 1], [1, 1], 'valid', [1, 1]],
   [[2, 5, 7, 3], [1, 1], [1, 1], 'same', [1, 1]],
@@ -41,7 +41,7 @@ describeNative('Conv2D', () => {
         return tf.conv2d(x, filter, strides, pad, 'NHWC', dilations);
       }, bound));
 
-  it('refuses a filter of other channels', async () => {
+  it('refuses a filter whose channels differ from those of the images', async () => {
     await tf.setBackend('specattn');
     const inputs = {x: images([1, 4, 4, 3]), filter: filters([2, 2, 2, 4])};
     const attrs = {strides: 1, pad: 'valid', dataFormat: 'NHWC', dilations: 1};
@@ -91,7 +91,7 @@ describeNative('Conv2DBackpropInput and Conv2DBackpropFilter', () => {
 
 describeNative('DepthwiseConv2dNative', () => {
   for (const multiplier of [1, 3])
-    it(`${multiplier} of a channel`, async () => {
+    it(`${multiplier} outputs for each channel`, async () => {
       for (const [shape, [height, width], strides, pad, dilations] of CASES)
         await expectSame(() => {
           const x = images(shape);

@@ -1,4 +1,4 @@
-/** What the addon refuses of a launch before any kernel sees it: numbers that no backend would write. */
+/** Tests that the addon checks a launch descriptor and refuses invalid numbers before any kernel runs. */
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
@@ -8,7 +8,7 @@ import {onBackend} from '../backends.js';
 import {LAUNCHES} from '../fuzz/launches.js';
 import {launches} from '../fuzz/targets/launches.js';
 
-onBackend('specattn', 'a launch as numbers', () => {
+onBackend('specattn', 'a launch descriptor', () => {
   const loaded = loadAddon();
   const numberOf = (name: string) =>
     'addon' in loaded ? loaded.addon.kernels.findIndex((kernel) => kernel.name === name) : -1;
@@ -51,7 +51,7 @@ onBackend('specattn', 'a launch as numbers', () => {
       ...dims,
     );
 
-  it('is accepted where all fits', () => {
+  it('is accepted if everything fits', () => {
     device.write(from, 0, Float32Array.of(1, 2, 3, 4, 5, 6));
     copy([2, 3]);
     const read = new Float32Array(6);
@@ -62,12 +62,12 @@ onBackend('specattn', 'a launch as numbers', () => {
 
   const refused: [string, () => void, string][] = [
     [
-      'no kernel',
+      'a negative kernel number',
       () => launch(-1, 0, 0, 0),
       `[launch] kernel must be a whole number from 0 to ${last} but is -1`,
     ],
     [
-      'half a kernel',
+      'a fractional kernel number',
       () => launch(0.5, 0, 0, 0),
       `[launch] kernel must be a whole number from 0 to ${last} but is 0.5`,
     ],
@@ -97,7 +97,7 @@ onBackend('specattn', 'a launch as numbers', () => {
       '[Copy] tensor 0 of shape [4294967296,4294967296] is too large',
     ],
     [
-      'an empty tensor of a size past counting',
+      'an empty tensor with a dimension that is too large',
       () => copy([0, 2 ** 31]),
       '[Copy] tensor 0 of shape [0,2147483648] is too large',
     ],
@@ -107,17 +107,17 @@ onBackend('specattn', 'a launch as numbers', () => {
       '[Copy] tensor 0 of shape [7] is larger than its buffer of 24 bytes',
     ],
     [
-      'a dtype that is none',
+      'an unknown dtype',
       () => copy([1], {dtype: 5}),
       "[launch] a tensor's dtype must be a whole number from 0 to 4 but is 5",
     ],
     [
-      'a buffer that is none',
+      'an unknown buffer',
       () => copy([1], {handle: 1e6}),
       '[Copy] tensor 0: no buffer has the handle 1000000',
     ],
     [
-      'an output in its input',
+      "an output in an input's buffer",
       () => copy([1], {target: from}),
       '[Copy] output 0 must not be in the buffer of input 0',
     ],
@@ -127,7 +127,7 @@ onBackend('specattn', 'a launch as numbers', () => {
       "[Binary] dimension 0 of the output is 6 but neither a's nor b's",
     ],
     [
-      'weights of half the bytes',
+      'half-stored attention weights',
       () => {
         const float = (...dims: number[]) => [from, FLOAT, dims.length, ...dims];
         const inputs = [...float(1, 1, 2), ...float(1, 2, 2), ...float(1, 2, 2), from, 3, 1, 1];
@@ -155,7 +155,7 @@ onBackend('specattn', 'a launch as numbers', () => {
       '[CausalAttention] weights must be float32 but is float16',
     ],
     [
-      'more weights than any number counts',
+      'too many attention weights to count',
       () => {
         const many = 2 ** 30;
         const float = (...dims: number[]) => [from, FLOAT, dims.length, ...dims];
@@ -211,7 +211,7 @@ onBackend('specattn', 'a launch as numbers', () => {
       '[StridedCopy] size 0 and its stride, 3 and 9.0072e+15, leave the 6 elements',
     ],
     [
-      'a function that is none',
+      'an unknown function',
       () => launch(numberOf('Unary'), 1, 1, 1, from, FLOAT, 1, 6, to, FLOAT, 1, 6, 1e300),
       '[Unary] no function 1e+300',
     ],
@@ -221,7 +221,7 @@ onBackend('specattn', 'a launch as numbers', () => {
       expect(run).to.throw(message);
     });
 
-  it('is taken by a device that no kernel asked for scratch memory yet: a product over no elements', () => {
+  it('of a product over no elements runs on a device without scratch memory', () => {
     if (!('addon' in loaded)) throw new Error(loaded.reason);
     const fresh = new loaded.addon.Device('cpu');
     const [a, b, y] = [fresh.allocate(0), fresh.allocate(0), fresh.allocate(24)];
@@ -253,7 +253,7 @@ onBackend('specattn', 'a launch as numbers', () => {
     expect([...read]).to.deep.equal([0, 0, 0, 0, 0, 0]);
   });
 
-  it('and other calls: arguments that are missing or no numbers name no buffer', () => {
+  it('and other calls are refused with arguments that are missing or not numbers', () => {
     const odd = device as unknown as Record<string, (...args: unknown[]) => void>;
     expect(() => odd.free()).to.throw('[free] no buffer has the handle -1');
     expect(() => odd.free({})).to.throw('[free] no buffer has the handle -1');
@@ -271,13 +271,13 @@ onBackend('specattn', 'a launch as numbers', () => {
       expect(() => (loaded.addon.Device as unknown as () => void)()).to.throw('[device] Device is a class');
   });
 
-  it('is made up from one of every kernel, each accepted as it is', () => {
+  it('has an accepted example for every kernel', () => {
     const kernels = 'addon' in loaded ? loaded.addon.kernels.map(({name}) => name) : [];
     expect([...new Set(LAUNCHES.map(({kernel}) => kernel))]).to.have.members(kernels);
     for (const made of LAUNCHES) launches.run({launch: made, sizes: [], changes: [], data: [1], spoiled: []});
   });
 
-  // Every kernel turns its attributes into whole numbers itself; under sanitizers (test:asan) a conversion that does not fit ends the process.
+  // Each kernel converts its attributes to integers itself. Under sanitizers (test:asan) a conversion that overflows ends the process.
   for (const made of LAUNCHES.filter(({attrs}) => attrs.length > 0))
     it(`takes or refuses any number as an attribute of ${made.kernel}`, () => {
       for (const at of made.attrs.keys())

@@ -1,4 +1,4 @@
-/** A device that is there but does not open. */
+/** Tests with a device that is found but cannot be opened. */
 import {spawnSync} from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
@@ -8,7 +8,7 @@ import {expect} from 'chai';
 import {packageRoot} from '../../backend/addon.js';
 import {onBackend} from '../backends.js';
 
-/** The real addon, with a GPU that has no memory left. */
+/** The real addon, except that it reports a GPU whose memory is used up. */
 const ADDON = `
 const real = require(${JSON.stringify(process.env.SPECATTN_ADDON ?? path.join(packageRoot, 'build', 'Release', 'specattn.node'))});
 class Device {
@@ -40,7 +40,7 @@ onBackend('specattn', 'a device that is found but does not open', () => {
   };
   const reason = '[cuda] no memory for 16384 counters';
 
-  it('leaves its place to the next one, which says why', () => {
+  it('is replaced by the next device, with a message that gives the reason', () => {
     const {stdout, stderr} = run(undefined, ['-e', PROGRAM]);
     expect(stderr).to.contain(`specattn: the device cuda can't be used: ${reason}`);
     const {found, device, after} = JSON.parse(stdout);
@@ -50,13 +50,13 @@ onBackend('specattn', 'a device that is found but does not open', () => {
     expect(after.devices[0]).to.include({name: 'cuda', available: false, reason});
   });
 
-  it('is an error where it was asked for', () => {
+  it('is an error if SPECATTN_DEVICE asks for it', () => {
     const {status, stderr} = run('cuda', ['-e', PROGRAM]);
     expect(status).to.not.equal(0);
     expect(stderr).to.contain(`SPECATTN_DEVICE asks for cuda, but ${reason}`);
   });
 
-  it('is not available in the words of `specattn doctor`', () => {
+  it('is reported as not available by `specattn doctor`', () => {
     const {stdout} = run(undefined, [path.join(packageRoot, 'bin', 'specattn.js'), 'doctor']);
     expect(stdout).to.match(/^runs on +cpu$/m);
     expect(stdout).to.contain(`device cuda    not available: ${reason}`);

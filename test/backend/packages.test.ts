@@ -1,4 +1,4 @@
-/** Backends of other packages, asked for where the package is not there. */
+/** Tests of a request for a backend whose npm package is missing or does not load. */
 import {spawnSync} from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
@@ -14,9 +14,9 @@ describe('a backend whose package cannot be loaded', () => {
   });
   after(() => fs.rmSync(folder, {recursive: true}));
 
-  /** What importBackend answers where only the packages in `folder` are installed. */
+  /** The reason that importBackend gives if only the packages in `folder` are installed. */
   function reason(name: string): string {
-    // The module resolves packages from where it lies.
+    // A module resolves packages from its own folder, so it must be a copy in `folder`.
     fs.cpSync(path.join(packageRoot, 'dist', 'backend'), path.join(folder, 'backend'), {
       recursive: true,
     });
@@ -27,7 +27,7 @@ describe('a backend whose package cannot be loaded', () => {
     return stdout;
   }
 
-  it('is told which packages would register it, and how to get one', () => {
+  it('gives the names of its packages and how to install one as the reason', () => {
     expect(reason('wasm')).to.equal(
       "@tensorflow/tfjs-backend-wasm is not installed. 'npm install @tensorflow/tfjs-backend-wasm' installs it",
     );
@@ -36,7 +36,7 @@ describe('a backend whose package cannot be loaded', () => {
     );
   });
 
-  it('is told why a package that is there did not load', () => {
+  it('gives the error of an installed package as the reason', () => {
     const installed = path.join(folder, 'node_modules', '@tensorflow', 'tfjs-node');
     fs.mkdirSync(installed, {recursive: true});
     fs.writeFileSync(path.join(installed, 'index.js'), "throw new Error('no binding \\nbuild it');");

@@ -1,11 +1,11 @@
-/** Launches that find no memory to work in, on the CPU of a process whose address space is limited. */
+/** Tests of launches whose workspace cannot be allocated, on the CPU device of processes with a limited address space. */
 import {spawnSync} from 'node:child_process';
 import {expect} from 'chai';
 
 import {addonFile} from '../../backend/addon.js';
 import {onBackend} from '../backends.js';
 
-/** Defines `launch`, `sample` (one launch of Multinomial) and `limit` (lets the process grow by so many MiB). */
+/** Defines `launch`, `sample` (one launch of Multinomial) and `limit` (the number of MiB by which the process may still grow). */
 const PRELUDE = `
 const {execFileSync} = require('node:child_process');
 const fs = require('node:fs');
@@ -39,13 +39,13 @@ const refusal = (f) => {
 const results = [];
 `;
 
-onBackend('specattn', 'a launch that finds no memory to work in', () => {
+onBackend('specattn', 'a launch without memory for its workspace', () => {
   before(function () {
     const limits = process.platform === 'linux' && spawnSync('prlimit', ['--version']).status === 0;
     if (!limits) this.skip();
   });
 
-  /** What `program` puts into `results`. */
+  /** Runs `program` in a new process and returns its `results`. */
   const run = (program: string): unknown => {
     const source = `${PRELUDE}${program}\nconsole.log(JSON.stringify(results));`;
     const env = {...process.env, SPECATTN_THREADS: '1'};
@@ -57,7 +57,7 @@ onBackend('specattn', 'a launch that finds no memory to work in', () => {
     return JSON.parse(stdout);
   };
 
-  it('does not make the next refused descriptor a launch', () => {
+  it('fails, and the next launches are refused or run as usual', () => {
     expect(
       run(`
         limit(64);
@@ -73,7 +73,7 @@ onBackend('specattn', 'a launch that finds no memory to work in', () => {
     });
   });
 
-  it('takes what is kept for later tensors', () => {
+  it('takes the memory that the allocator keeps for later tensors', () => {
     expect(
       run(`
         device.free(device.allocate(256 * MEBIBYTE));

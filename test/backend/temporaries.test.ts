@@ -1,4 +1,4 @@
-/** Where a launch or an allocation fails, kernels give back what they made and keep no hold of the tensors they were given. */
+/** Tests that a kernel whose launch or allocation fails frees what it made and keeps no reference to its inputs. */
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
@@ -154,8 +154,8 @@ const PROGRAMS: Record<string, Program> = {
   ],
 };
 
-onBackend('specattn', 'kernels whose work fails half-way', () => {
-  /** Lets the call number `at` of a method of the backend fail; returns whether it came to that. */
+onBackend('specattn', 'kernels that fail half-way', () => {
+  /** Runs `work` while call number `at` of a backend method throws. Returns whether `work` made that call. */
   function failing(method: 'launch' | 'output', at: number, work: () => unknown): boolean {
     const backend = tf.backend() as SpecAttnBackend;
     const original = backend[method].bind(backend) as (...args: unknown[]) => unknown;
@@ -191,7 +191,7 @@ onBackend('specattn', 'kernels whose work fails half-way', () => {
         }
         if (what !== 'a write into a cache' || method === 'launch') expect(failures).to.be.at.least(1);
         expect(held(), 'after success').to.deep.equal(before);
-        // A reference left behind would keep a buffer of the caller's.
+        // A reference that a kernel kept would hold the buffer of an input.
         tf.dispose(given);
         expect(held(), 'without the inputs').to.deep.equal(empty);
       });

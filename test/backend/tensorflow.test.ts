@@ -1,4 +1,4 @@
-/** What only the backend `tensorflow` has to show; the ops, models and the loop are tested on it where they are on the others. */
+/** Tests of what concerns only the backend `tensorflow`. Other files test ops, models and the loop on it, as on every backend. */
 import {spawnSync} from 'node:child_process';
 import * as fs from 'node:fs';
 import {createRequire} from 'node:module';
@@ -19,7 +19,7 @@ const ADAPTER = path.join(path.dirname(addonFile()), 'specattn_tensorflow.node')
 
 interface Adapter {
   open(devices: unknown): unknown;
-  /** How many donated buffers were copied so far. */
+  /** number of donated buffers that were copied so far */
   copies(): number;
 }
 const adapter = () => createRequire(__filename)(ADAPTER) as Adapter;
@@ -49,9 +49,9 @@ onBackend('tensorflow', 'our kernels in TensorFlow', () => {
       }
     }));
 
-  it('leave alone what else holds the buffer of a donated cache', () => {
+  it('do not change other tensors that share the buffer of a donated cache', () => {
     const made = tf.add(tf.zeros([1, 2, 2]), 1) as tf.Tensor3D;
-    const view = tf.reshape(made, [4]); // TensorFlow shares the buffer
+    const view = tf.reshape(made, [4]); // shares the buffer of `made`
     const before = adapter().copies();
     const next = kvCacheAppend(made, tf.fill([1, 1, 2], 5) as tf.Tensor3D, at(0));
     expect(adapter().copies() - before).to.equal(1);
@@ -64,7 +64,7 @@ onBackend('tensorflow', 'our kernels in TensorFlow', () => {
     expectSame(values, [1, 2, 3, 4]);
   });
 
-  it('refuse one cache for two', () => {
+  it('refuse one tensor as both caches', () => {
     const cache = tf.zeros([1, 4, 2]);
     expect(() => rotaryAppend(tf.zeros([1, 6]), at(0), tf.zeros([1]), cache, cache)).to.throw(
       '[RotaryAppend] donated tensors must be different but two are one',
@@ -72,7 +72,7 @@ onBackend('tensorflow', 'our kernels in TensorFlow', () => {
     expectSame(cache.dataSync(), new Float32Array(8));
   });
 
-  it('lose a donated cache where they refuse it, and nothing else', () => {
+  it('lose only the donated cache if they refuse a launch', () => {
     const cache = tf.add(tf.zeros([1, 4, 2]), 1);
     const kernels = tensorflowKernels(tf.backend())!;
     expect(() => kernels.launch('KVCacheAppend', [cache, tf.zeros([1, 1, 3]), at(0)], [cache])).to.throw(
@@ -82,7 +82,7 @@ onBackend('tensorflow', 'our kernels in TensorFlow', () => {
     cache.dispose();
   });
 
-  it("throw the launcher's words, TensorFlow's, and the adapter's", () => {
+  it('throw the errors of the launcher, of TensorFlow and of the adapter', () => {
     const kernels = tensorflowKernels(tf.backend())!;
     const launch = (kernel: string, inputs: tf.TensorInfo[], shape: number[], attrs?: number[]) => () =>
       kernels.launch(kernel, inputs, [kernels.output(shape, 'float32')], attrs);
@@ -96,10 +96,10 @@ onBackend('tensorflow', 'our kernels in TensorFlow', () => {
     expect(launch('Swish', [x], [2, 3])).to.throw("[tensorflow] there is no kernel 'Swish'");
     const words = tf.tensor1d(['a']);
     expect(launch('SwiGLU', [words], [2, 3])).to.throw("[SwiGLU] dtypes must be f, i or b but one is '?'");
-    expectSame(swiGLU(tf.zeros([1, 4])).dataSync(), [0, 0]); // and go on
+    expectSame(swiGLU(tf.zeros([1, 4])).dataSync(), [0, 0]); // the backend still works
   });
 
-  it('do what they do on the backend specattn, to the bit', async () => {
+  it('give the same bits as on the backend specattn', async () => {
     const x = Float32Array.from({length: 330}, (_, i) => Math.sin(i) * 1e-3);
     const norm = () => rmsNorm(tf.tensor2d(x, [3, 110]), tf.ones([110]), 1e-7).dataSync();
     const here = norm();
@@ -118,7 +118,7 @@ describe('the TensorFlow adapter', function () {
     if (!('addon' in loaded)) this.skip();
   });
 
-  /** What a new process prints of `open`'s refusal. */
+  /** The error of `open` in a new process with this LD_PRELOAD. */
   function refusal(preload: string): string {
     const script = `
       try {
@@ -164,27 +164,30 @@ describe('the TensorFlow adapter', function () {
     }
   });
 
-  it('takes the devices of an addon alone', () => {
+  it('accepts only the devices of an addon', () => {
     const {addon} = loaded as {addon: Addon};
     for (const devices of [undefined, {}, addon.kernels])
       expect(() => adapter().open(devices)).to.throw("[tensorflow] open expects the addon's devices");
   });
 
   const reason = missing('tensorflow');
-  (reason ? it.skip : it)('leaves the composed ops where it is not there, and says so once', () => {
-    const script = `
+  (reason ? it.skip : it)(
+    'is replaced by the composed fallbacks if no native device is wanted, with one message',
+    () => {
+      const script = `
       const specattn = require(${JSON.stringify(packageRoot)});
       const tf = require('@tensorflow/tfjs-node');
       specattn.rmsNorm(tf.ones([1, 2]), tf.ones([2]));
       process.stdout.write(tf.getBackend() + ' ' + specattn.swiGLU(tf.ones([1, 2])).dataSync()[0].toFixed(4));`;
-    const {stdout, stderr} = spawnSync(process.execPath, ['-e', script], {
-      encoding: 'utf8',
-      cwd: packageRoot,
-      env: {...process.env, SPECATTN_DEVICE: 'none'},
-    });
-    expect(stdout).to.equal('tensorflow 0.7311');
-    expect(stderr.match(/specattn: .*/g)).to.deep.equal([
-      'specattn: the backend tensorflow runs the composed ops: SPECATTN_DEVICE=none asks for no native device',
-    ]);
-  });
+      const {stdout, stderr} = spawnSync(process.execPath, ['-e', script], {
+        encoding: 'utf8',
+        cwd: packageRoot,
+        env: {...process.env, SPECATTN_DEVICE: 'none'},
+      });
+      expect(stdout).to.equal('tensorflow 0.7311');
+      expect(stderr.match(/specattn: .*/g)).to.deep.equal([
+        'specattn: the backend tensorflow runs the composed ops: SPECATTN_DEVICE=none asks for no native device',
+      ]);
+    },
+  );
 });

@@ -1,4 +1,4 @@
-/** How many threads `SPECATTN_THREADS` may ask for: the same on both sides of the addon. */
+/** Tests that TypeScript and the addon accept the same values of `SPECATTN_THREADS`. */
 import {spawnSync} from 'node:child_process';
 import * as path from 'node:path';
 import {expect} from 'chai';
@@ -29,7 +29,7 @@ onBackend('specattn', 'SPECATTN_THREADS', () => {
     `SPECATTN_THREADS must be a whole number from 1 to ${most} but is '${text}'`;
 
   for (const threads of ['1', '300'])
-    it(`${threads}: so many threads run`, () => {
+    it(`${threads}: accepted`, () => {
       const words = threads === '1' ? /, 1 thread,/ : new RegExp(`, ${threads} threads,`);
       expect(run(threads, OPEN)).to.match(words);
       expect(run(threads, DESCRIBE)).to.match(words);

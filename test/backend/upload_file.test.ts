@@ -1,4 +1,4 @@
-/** Tensors whose bytes native code reads from a file, straight to the device. */
+/** Tests of uploads for which native code reads the bytes of a tensor from a file. */
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
@@ -15,7 +15,7 @@ import {PRETRAINED, linkModel, refusal, replaceFile} from '../decoding/models.js
 onBackend('specattn', 'upload from a file', () => {
   const backend = () => tf.backend() as SpecAttnBackend;
   const file = path.join(os.tmpdir(), `specattn-upload-${process.pid}`);
-  /** More than any device reads at once, and no multiple of that. */
+  /** number of floats: more than a device reads at once, and not a multiple of that */
   const SIZE = 5_000_003;
   const values = Float32Array.from({length: SIZE}, (_, i) => (i * 7919) % 65536);
   let fd = -1;
@@ -37,11 +37,11 @@ onBackend('specattn', 'upload from a file', () => {
     fs.rmSync(file);
   });
 
-  it('reads all of it', () => {
+  it('reads a whole file', () => {
     expectSame(upload([part(0, SIZE)], SIZE).dataSync(), values);
   });
 
-  it('reads stretches one after the other, beside bytes from memory', () => {
+  it('joins parts of a file and bytes from memory', () => {
     const parts = [part(3, 1_000_001), values.subarray(0, 5), part(0, 0), part(SIZE - 2, 2)];
     const expected = new Float32Array(1_000_008);
     expected.set(values.subarray(3, 1_000_004));
@@ -50,7 +50,7 @@ onBackend('specattn', 'upload from a file', () => {
     expectSame(upload(parts, expected.length).dataSync(), expected);
   });
 
-  it('converts on the device what is to be stored otherwise', () => {
+  it('converts to another storage on the device', () => {
     const info = backend().upload([part(1, 99)], 'float32', [99], 'bfloat16');
     const stored = tf.engine().makeTensorFromTensorInfo(info) as tf.Tensor;
     expect(backend().storageOf(stored)).to.equal('bfloat16');
@@ -58,7 +58,7 @@ onBackend('specattn', 'upload from a file', () => {
     expectSame(stored.dataSync(), (tf.engine().makeTensorFromTensorInfo(expected) as tf.Tensor).dataSync());
   });
 
-  it('says what a file lacks, and keeps nothing', async () => {
+  it('names what a file lacks, and keeps no memory', async () => {
     const refused = (parts: FilePart[], size: number) => refusal(async () => upload(parts, size));
     const end = 4 * SIZE;
     expect(await refused([part(10, SIZE)], SIZE)).to.equal(
@@ -83,7 +83,7 @@ onBackend('specattn', 'upload from a file', () => {
     );
   });
 
-  it('refuses what is no stretch of a buffer or of a file', () => {
+  it('refuses ranges outside a buffer or a file', () => {
     const {device} = backend();
     const handle = device.allocate(8);
     expect(() => device.writeFromFile(handle, 4, fd, 0, 8)).to.throw(
@@ -95,7 +95,7 @@ onBackend('specattn', 'upload from a file', () => {
     device.free(handle);
   });
 
-  it('tells of a model whose file is cut short while it is read', async () => {
+  it('reports a model file that is cut short while it is read', async () => {
     const dir = linkModel(path.join(PRETRAINED, 'draft'));
     const weights = path.join(dir, 'model.safetensors');
     const bytes = fs.readFileSync(weights);

@@ -1,4 +1,4 @@
-/** Memory that a device holds for its launches beside the tensors: it is counted, and freed by a trim. */
+/** Tests that the workspace which a device keeps for its launches counts as reserved memory and is freed by `trim`. */
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
@@ -10,7 +10,7 @@ import {expectSame} from '../compare.js';
 onBackend('specattn', "a device's workspace", () => {
   const native = () => tf.backend() as SpecAttnBackend;
   const reserved = () => (tf.memory() as SpecAttnMemoryInfo).numBytesInDeviceReserved;
-  /** Bytes of the attention's partial sums alone: 20 rows of 32 heads of 8 numbers, for each 128 of 2,000 keys. */
+  /** Lower bound of the workspace in bytes: partial outputs of a tile of 16 rows [heads, head size], for each chunk of 128 keys. */
   const PARTIAL_SUMS = 4 * 16 * 32 * 8 * Math.ceil(2000 / 128);
 
   const inputs = () => {
@@ -19,7 +19,7 @@ onBackend('specattn', "a device's workspace", () => {
     return {q, k, position: tf.tensor1d([1980], 'int32')};
   };
 
-  it('counts as reserved until it is given back', () => {
+  it('counts as reserved until a trim frees it', () => {
     const {q, k, position} = inputs();
     native().device.trim();
     const before = reserved();
@@ -32,7 +32,7 @@ onBackend('specattn', "a device's workspace", () => {
     expectSame(causalAttention(q, k, k, position).dataSync(), first);
   });
 
-  it('stays with the launches that are recorded', () => {
+  it('stays with a capture that uses it', () => {
     const {q, k, position} = inputs();
     const expected = causalAttention(q, k, k, position).dataSync();
     const captured = native().capture([], () => ({

@@ -1,4 +1,4 @@
-/** The layer budget: how much of its attention each layer leaves out. */
+/** Tests of the layer budget, which says how much of its attention each sparse layer leaves out. */
 import {expect} from 'chai';
 
 import type {MixtureMap} from '../../models/layer_map.js';
@@ -12,7 +12,7 @@ import {onBackend} from '../backends.js';
 import {Random} from '../random.js';
 import {passage, withModel} from '../decoding/models.js';
 
-/** A layer whose divergence is a·s^alpha and that keeps b·s^-beta where it leaves out s. */
+/** A layer that, if it leaves out the share s of its attention, diverges by a·s^alpha and keeps the share b·s^-beta of its keys. */
 const law = (a: number, alpha: number, b: number, beta: number) => ({
   divergence: (s: number) => a * s ** alpha,
   kept: (s: number) => b * s ** -beta,
@@ -40,7 +40,7 @@ describe('solveLayerBudget', () => {
     for (let i = 0; i < laws.length; i++) {
       for (let j = 0; j < laws.length; j++) {
         if (i === j) continue;
-        // Layer i leaves out more, layer j as much less as keeps the number of keys.
+        // Layer i leaves out more attention, and layer j so much less that the number of kept keys stays the same.
         const other = budget.map((x, k) => (k === i ? 1.1 * x : x));
         let [low, high] = [0.2 * budget[j], budget[j]];
         for (let n = 0; n < 50; n++) {
@@ -53,14 +53,14 @@ describe('solveLayerBudget', () => {
     }
   });
 
-  it('is 1 for layers that are alike, and gives layers that do not take part what they would have among the others', () => {
+  it('is 1 for equal layers, and gives excluded layers the factor that they would have among the others', () => {
     const same = law(0.4, 1.7, 0.02, 0.9);
     expect(solveLayerBudget(costs([same, same, same]), 0)).to.deep.equal([1, 1, 1]);
     expect(solveLayerBudget(costs([law(40, 1.7, 0.02, 0.9), same, same]), 1).slice(1)).to.deep.equal([1, 1]);
     expect(solveLayerBudget(costs([law(1.2, 1.7, 0.02, 0.9), same, same]), 1)[0]).to.be.within(0.5, 0.9);
   });
 
-  it('goes no further than a third and three times', () => {
+  it('stays between a third and three', () => {
     const [dear, cheap] = [law(100, 2, 0.02, 1), law(0.001, 2, 0.02, 1)];
     expect(solveLayerBudget(costs([dear, cheap, cheap]), 0)).to.satisfy((budget: number[]) =>
       budget.every((x) => x >= 0.33 && x <= 3),
@@ -71,7 +71,7 @@ describe('solveLayerBudget', () => {
 });
 
 describe('divergence', () => {
-  it('is that of the softmaxes, summed over rows', () => {
+  it('is the divergence of the softmaxes, summed over rows', () => {
     const random = new Random('divergence');
     const [rows, vocabulary] = [3, 11];
     const logits = () => Float32Array.from({length: rows * vocabulary}, () => 8 * random.next());
@@ -91,7 +91,7 @@ describe('divergence', () => {
 });
 
 onBackend('specattn', 'fitLayerBudget on the embedded pair', () => {
-  it('measures windows that are long enough', () =>
+  it('measures only windows that are long enough', () =>
     withModel({}, async ({draft, verifier, tokenizer, layerMap}) => {
       const models = {draft: draft!, verifier};
       const tokens = tokenizer.encode(passage(2));

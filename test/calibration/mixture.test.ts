@@ -11,7 +11,7 @@ import {Random} from '../random.js';
 
 const SMALLEST = 1e-8;
 
-/** Rows of attention: position t sees t + 1 keys of `keys`; a few large weights, and some of 0. */
+/** Attention [heads][rows][keys] of the last `rows` positions of `keys`. A row has a few large weights and some of 0. */
 function attention(random: Random, heads: number, rows: number, keys: number): number[][][] {
   return Array.from({length: heads}, () =>
     Array.from({length: rows}, (_, t) => {
@@ -40,7 +40,7 @@ forEachBackend('the steps of the fit', () => {
   const target = attention(random, targets, rows, keys);
   const source = attention(random, sources, rows, keys);
   const history = attention(random, targets, rows, keys);
-  /** What a target is combined from: every source, and the target's history. */
+  /** The parts of a target's combination: every source, and the target's attention history. */
   const sourcesOf = (t: number) => [...source, history[t]];
   const sample = () => ({target: byRow(target), source: byRow(source), history: byRow(history)});
   const weights = Array.from({length: targets}, () => {
@@ -79,7 +79,7 @@ forEachBackend('the steps of the fit', () => {
 });
 
 forEachBackend('MixtureFit', () => {
-  /** The draft has 2 layers of 3 heads, the verifier 2 layers of 4 heads on 2 KV heads. */
+  /** The draft has 2 layers of 3 heads, the verifier 2 layers of 4 query heads and 2 KV heads. */
   const draft = {numHiddenLayers: 2, numAttentionHeads: 3} as LlamaConfig;
   const verifier = {numHiddenLayers: 2, numAttentionHeads: 4, numKeyValueHeads: 2} as LlamaConfig;
   const [rows, keys] = [24, 64];
@@ -152,7 +152,7 @@ forEachBackend('MixtureFit', () => {
     }
   });
 
-  it('finds the weight of the attention history, the running average before each round of 5 rows', async function () {
+  it('finds the weight of the attention history, a running average updated before each round of 5 rows', async function () {
     this.timeout(120_000);
     // 2 verifier layers of one KV head each. Their rows are 3/4 of their running average and 1/4 of a draft head.
     const [of, columns] = [{...verifier, numAttentionHeads: 1, numKeyValueHeads: 1}, 40];
@@ -170,7 +170,7 @@ forEachBackend('MixtureFit', () => {
     });
     const fit = new MixtureFit(draft, of, columns, columns);
     try {
-      // In two parts, the first of whole rounds.
+      // The rows are added in two parts. The first consists of whole rounds.
       for (const [from, to] of [
         [0, 15],
         [15, columns],
@@ -195,7 +195,7 @@ forEachBackend('MixtureFit', () => {
     }
   });
 
-  it('ends where the signal fires, and frees what it held', async () => {
+  it('ends when the signal fires, and frees its memory', async () => {
     const fit = new MixtureFit(draft, verifier, rows, keys);
     offer(fit);
     const error = await fit.fit({signal: AbortSignal.abort()}).then(

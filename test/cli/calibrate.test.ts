@@ -13,11 +13,11 @@ import {PASSAGE} from '../../src/report/built_in_passage.js';
 import {SAME_BITS_ROWS, forEachBackend} from '../backends.js';
 
 const PAIR = path.join(packageRoot, 'models', 'pretrained');
-/** As in src/calibration/calibrate.ts: what a weight of 0 counts as, and the rows of a window that are not compared. */
+/** Constants of src/calibration: the least value of a weight in a logarithm, and the first rows of a window, which are not compared. */
 const SMALLEST = 1e-8;
 const FIRST_ROWS = 16;
 
-/** The definition, in float64, row by row. */
+/** The divergence by its definition, in float64. */
 function divergence(a: Float32Array, b: Float32Array): number {
   const log = (x: number) => Math.log(Math.max(x, SMALLEST));
   return a.reduce((sum, weight, n) => sum + weight * (log(weight) - log(b[n])), 0);
@@ -27,7 +27,7 @@ forEachBackend('divergenceSums', () => {
   it('equals the definition, zeros included', () => {
     const rows = (sources: number, seed: number) => {
       const x = tf.softmax(tf.mul(tf.randomNormal([sources, 3, 7], 0, 1, 'float32', seed), 5));
-      return tf.mul(x, tf.cast(tf.greater(x, 0.01), 'float32')); // some are 0, as past a row's position
+      return tf.mul(x, tf.cast(tf.greater(x, 0.01), 'float32')); // some weights are 0, like those past a row's position
     };
     const [v, d] = [rows(4, 1), rows(2, 2)];
     const got = divergenceSums(tf.reshape(v, [4, 21]), tf.reshape(d, [2, 21])).arraySync();
@@ -50,14 +50,14 @@ forEachBackend('calibrate', function () {
       await Llama.load(path.join(PAIR, 'verifier')),
     ];
     pair = {draft, verifier, tokenizer: LlamaTokenizer.load(path.join(PAIR, 'verifier'))};
-    await calibrate(pair, [text], {window: 24, rows: 1}); // makes the graphs' constants, which live with the models
+    await calibrate(pair, [text], {window: 24, rows: 1}); // makes the constants of the graphs, which the models keep
   });
   after(() => {
     pair?.draft.dispose();
     pair?.verifier.dispose();
   });
 
-  /** Attention [T,C] of every layer (or [H,T,C]) over one window, in blocks whose rows have the same bits in any other, on CUDA too. */
+  /** Attention of every layer over one window: [T,C], or [H,T,C] by head. A row has the same bits in any block of up to this size. */
   function attention(model: Llama, tokens: number[], granularity: 'layer' | 'head'): Float32Array[] {
     return tf.tidy(() => {
       const layers = [...Array(model.config.numHiddenLayers).keys()];
@@ -133,7 +133,7 @@ forEachBackend('calibrate', function () {
     expect(paper).to.deep.equal({...rest, kind: 'kl'});
   });
 
-  it('compares no more rows than asked for, over several windows, and says how far it is', async function () {
+  it('compares at most the number of rows asked for, over several windows, and reports its progress', async function () {
     this.timeout(120_000);
     const seen: Record<string, number[]> = {};
     const map = await calibrate(pair, [text, text], {

@@ -29,7 +29,7 @@ function specattn(args: string[], options: {env?: NodeJS.ProcessEnv; input?: str
   return {status, stdout, stderr};
 }
 
-/** What one run with `--json` prints, which must be one JSON object and nothing else. */
+/** The output of a run with `--json`, which must be exactly one JSON object. */
 function json(args: string[], options?: Parameters<typeof specattn>[1]): any {
   const {status, stdout, stderr} = specattn([...args, '--json'], options);
   expect(status, stderr).to.equal(0);
@@ -66,11 +66,15 @@ describe('specattn', function () {
       ['an unknown command', ['speculate'], "unknown command 'speculate'"],
       ['an unknown option', ['generate', '--gama', '4'], "unknown option '--gama'\n(Did you mean --gamma?)"],
       [
-        'a number that is none',
+        'a text that is not a number',
         ['generate', '--p', 'most'],
         "argument 'most' is invalid. It must be a number.",
       ],
-      ['a part of a token', ['generate', '--max-new-tokens', '1.5'], 'It must be a whole number.'],
+      [
+        'a fractional number of tokens',
+        ['generate', '--max-new-tokens', '1.5'],
+        'It must be a whole number.',
+      ],
       [
         'an unknown mode',
         ['generate', '--verification', 'fast'],
@@ -108,7 +112,7 @@ describe('specattn', function () {
     }
   });
 
-  it('says in one line what failed, with exit code 1, and where only with SPECATTN_DEBUG', () => {
+  it('prints an error in one line, with exit code 1, and a stack trace only with SPECATTN_DEBUG', () => {
     const args = ['generate', PROMPT, '--verifier', path.join(folder, 'nowhere')];
     const {status, stdout, stderr} = specattn(args);
     expect(status).to.equal(1);
@@ -118,7 +122,7 @@ describe('specattn', function () {
   });
 
   describe('generate', () => {
-    it('answers a message by the chat template, where the model has one', () => {
+    it('answers a message with the chat template of the model, which is required', () => {
       const refused = specattn(['generate', PROMPT, '--chat']);
       expect(refused.status).to.equal(1);
       expect(refused.stderr).to.include('has no chat template (chat_template.jinja, or chat_template in');
@@ -158,15 +162,24 @@ describe('specattn', function () {
       expect(run('--verification', 'sparse', '--p', '1')).to.deep.equal(plain);
     });
 
-    // A short context: wasm and cpu copy whole caches.
+    // The context is short, because wasm and cpu copy a whole cache to write a row of it.
     for (const backend of ['tensorflow', 'wasm', 'cpu'] as const) {
       const reason = backend === 'wasm' ? undefined : missing(backend);
       (reason ? it.skip : it)(
-        `gives the same greedy tokens on the backend ${backend}${reason ? ` (${reason})` : ''}`,
+        `gives the same greedy tokens in float32 on the backend ${backend}${reason ? ` (${reason})` : ''}`,
         () => {
           const args = ['generate', PROMPT, '--temperature', '0', '--context-length', '64'];
           const run = (...more: string[]) =>
-            json([...args, '--max-new-tokens', '16', '--verification', 'dense', ...more]);
+            json([
+              ...args,
+              '--max-new-tokens',
+              '16',
+              '--verification',
+              'dense',
+              '--dtype',
+              'float32',
+              ...more,
+            ]);
           const {tokens, stats} = run('--backend', backend);
           expect(stats.device).to.include(`tfjs backend '${backend}'`);
           expect(stats.drafted).to.be.greaterThan(0);
@@ -211,7 +224,7 @@ describe('specattn', function () {
       expect(Number(written?.[1])).to.be.within(1, 2000);
     });
 
-    it('ends silently when its reader goes away', function () {
+    it('ends silently when the reader of its output goes away', function () {
       if (process.platform === 'win32') this.skip();
       const command = `"${process.execPath}" "${BIN}" generate "${PROMPT}" --max-new-tokens 400 | head -c 8`;
       const {stdout, stderr} = spawnSync('sh', ['-c', command], {encoding: 'utf8'});
@@ -229,12 +242,12 @@ describe('specattn', function () {
     const map = json(['calibrate', '--text', text, '--window', '128', '--out', out]);
     expect(JSON.parse(fs.readFileSync(out, 'utf8'))).to.deep.equal(map);
     expect(fs.readFileSync(svg, 'utf8')).to.match(/^<svg /);
-    // What was written is what generate reads.
+    // `generate` reads the map that was written.
     const {stats} = json(['generate', PROMPT, ...GREEDY, '--verification', 'sparse', '--layer-map', out]);
     expect(stats.newTokens).to.equal(24);
   });
 
-  it('report draws a folder as a page, and names what it has no data of', () => {
+  it('report draws a folder as a page, and names figures without data', () => {
     const dir = path.join(folder, 'to report');
     const out = path.join(dir, 'page');
     writeFiles(dir, {results: RESULTS});
@@ -252,7 +265,7 @@ describe('specattn', function () {
       .and.to.match(/pictures written\n$/);
   });
 
-  it('evaluate --task passkey prints a line of JSON a method and depth, writes its folder, and computes nothing twice', () => {
+  it('evaluate --task passkey prints one line of JSON for each method, length and depth, writes its folder, and computes nothing twice', () => {
     const out = path.join(folder, 'passkeys');
     const text = path.join(packageRoot, 'test', 'data', 'passage_1.txt');
     const args = [
@@ -290,7 +303,7 @@ describe('specattn', function () {
     expect(table.stdout.trimEnd().split('\n')).to.have.length(2 + 2 * 2);
   });
 
-  it('evaluate prints a line of JSON a method, writes its folder, and computes nothing twice', () => {
+  it('evaluate prints one line of JSON for each method, writes its folder, and computes nothing twice', () => {
     const texts = path.join(folder, 'texts');
     const out = path.join(folder, 'evaluation');
     fs.mkdirSync(texts);
@@ -331,7 +344,7 @@ describe('specattn', function () {
     expect(JSON.parse(fs.readFileSync(path.join(out, 'model.json'), 'utf8')).format).to.equal('graph-model');
   });
 
-  it('doctor says what was found, and what to do about the rest', () => {
+  it('doctor reports what was found, and what to do about the rest', () => {
     const report = json(['doctor']);
     expect(report.node).to.equal(process.version);
     expect(report.pretrained.found).to.equal(true);
@@ -342,13 +355,13 @@ describe('specattn', function () {
     expect(without.status).to.equal(0);
     expect(without.stdout).to.include('runs on        tfjs-backend-cpu (composed ops)');
     expect(without.stdout).to.match(/Possible solutions:\n- unset SPECATTN_DEVICE \(now none\)/);
-    // What load would refuse runs on nothing, and a compiler is no help where there is a device.
+    // `load` refuses an unknown device, so nothing runs. A compiler is not proposed, because the addon is built.
     const unknown = specattn(['doctor'], {env: {SPECATTN_DEVICE: 'tpu'}}).stdout;
     expect(unknown).to.match(/runs on {8}nothing: .*tpu/);
     expect(unknown).to.include('- unset SPECATTN_DEVICE (now tpu)').and.not.to.include('install g++');
   });
 
-  it('says in one line why the native device would not start', () => {
+  it('prints in one line why the native device does not start', () => {
     const {status, stderr} = specattn(['generate', 'It was'], {env: {SPECATTN_THREADS: 'many'}});
     expect(status).to.equal(1);
     expect(stderr.trim().split('\n')).to.have.lengthOf(1);

@@ -41,7 +41,7 @@ function suite(this: Mocha.Suite) {
     root = writeTfjsNode(project);
   });
 
-  /** A wheel whose TensorFlow says it is `version`; it need not be named after it. */
+  /** A wheel whose TensorFlow reports `version`. The name of the file says 2.21.0 in any case. */
   async function made(version: string, record?: (line: string) => string): Promise<string> {
     const place = fs.mkdtempSync(path.join(folder, 'wheel-'));
     const file = path.join(place, `${DISTRIBUTION.replace('-', '_')}-2.21.0-cp312-cp312-${PLATFORM}.whl`);
@@ -71,14 +71,14 @@ function suite(this: Mocha.Suite) {
     return stderr;
   }
 
-  /** TensorFlow's version as a program in the project sees it; undefined where tfjs-node does not load. */
+  /** TensorFlow's version as a program in the project sees it; undefined if tfjs-node does not load. */
   function versionInUse(): string | undefined {
     const program = "console.log(require('@tensorflow/tfjs-node').backend().binding.TF_Version)";
     const {status, stdout} = spawnSync(process.execPath, ['-e', program], {cwd: project, encoding: 'utf8'});
     return status === 0 ? stdout.trim() : undefined;
   }
 
-  /** Every file below the package's folder, with what is in it. */
+  /** The content of every file below the package's folder. */
   function contents(): Record<string, string> {
     const files = fs.readdirSync(root, {recursive: true, encoding: 'utf8'}).sort();
     const isFile = (file: string) => fs.statSync(path.join(root, file)).isFile();
@@ -113,13 +113,13 @@ function suite(this: Mocha.Suite) {
     expect(fs.readdirSync(path.join(project, 'node_modules', '@tensorflow'))).to.deep.equal(['tfjs-node']);
   });
 
-  it('does again only what is not done', () => {
+  it('repeats only steps that are not done', () => {
     succeeds(['--from', wheel]);
     const stderr = succeeds(['--from', wheel]);
     expect(stderr).to.match(/^specattn: @tensorflow\/tfjs-node .*\n$/);
   });
 
-  it('goes on after a stop while it unpacked', () => {
+  it('continues after an interruption while unpacking', () => {
     succeeds(['--from', wheel]);
     const [unpacked] = fs.readdirSync(path.join(root, '.specattn'));
     const inUnpacked = (file: string) => path.join(root, '.specattn', unpacked, file);
@@ -134,7 +134,7 @@ function suite(this: Mocha.Suite) {
     expect(fs.statSync(inUnpacked('deps/lib/libtensorflow_cc.so.2')).mtimeMs).to.equal(kept);
   });
 
-  it('goes on where no compiler was found', () => {
+  it('continues after no compiler was found', () => {
     const stderr = fails(['--from', wheel], {CXX: 'no-such-compiler'});
     expect(stderr).to.include('no C++ compiler found: tried no-such-compiler. Install g++');
     expect(versionInUse()).to.equal(undefined);
@@ -142,14 +142,14 @@ function suite(this: Mocha.Suite) {
     expect(versionInUse()).to.equal('2.21.0');
   });
 
-  it('says where the binding does not compile', () => {
+  it('quotes the error if the binding does not compile', () => {
     fs.appendFileSync(path.join(root, 'binding/tfjs_binding.cc'), '#error "out of luck"\n');
     const stderr = fails(['--from', wheel]);
     expect(stderr).to.match(/binding does not compile: .*error: #error "out of luck"; see .*build\.log/);
     expect(fs.readFileSync(/see (.*build\.log)/.exec(stderr)![1], 'utf8')).to.include('-DNAPI_VERSION=8');
   });
 
-  it('--undo puts back what was there, and is content where there is nothing to undo', () => {
+  it('--undo restores the previous files, and succeeds if there is nothing to undo', () => {
     for (const part of ['deps', 'lib']) {
       fs.mkdirSync(path.join(root, part));
       fs.writeFileSync(path.join(root, part, 'official'), part);
@@ -164,7 +164,7 @@ function suite(this: Mocha.Suite) {
     expect(contents()).to.deep.equal(before);
   });
 
-  it('--undo leaves nothing where nothing was, even after a stop between two renames', () => {
+  it('--undo removes everything it added, even after an interruption between two renames', () => {
     const before = contents();
     succeeds(['--from', wheel]);
     fs.unlinkSync(path.join(root, 'lib'));
@@ -179,7 +179,7 @@ function suite(this: Mocha.Suite) {
     expect(fs.readdirSync(path.join(root, '.specattn'))).to.have.length(1);
   });
 
-  it('leaves in place what runs where a new one does not', async () => {
+  it('keeps the working TensorFlow if a new one does not run', async () => {
     succeeds(['--from', wheel]);
     const stderr = fails(['--from', await made('')]);
     expect(stderr).to.match(/@tensorflow\/tfjs-node 4\.22\.0 does not run with it: .*TF_Version/);
@@ -215,7 +215,7 @@ function suite(this: Mocha.Suite) {
     const usage: [string, string[], string][] = [
       ['two sources', ['--from', 'x.whl', '--version', '2.21.0'], "'--from <wheel>' cannot be used with"],
       ['an undo with a source', ['--undo', '--from', 'x.whl'], "'--undo' cannot be used with"],
-      ['what is no SHA-256', ['--sha256', 'abc'], 'It must be 64 hexadecimal digits.'],
+      ['an invalid SHA-256', ['--sha256', 'abc'], 'It must be 64 hexadecimal digits.'],
       ['CUDA without a GPU', ['--with-cuda'], "option '--with-cuda' wants '--gpu'"],
       ['a wheel that is not there', ['--from', 'x.whl'], '--from x.whl: there is no such file'],
     ];
@@ -233,7 +233,7 @@ function suite(this: Mocha.Suite) {
       );
     });
 
-    it('what is no wheel of TensorFlow for this machine', async () => {
+    it('a file that is not a wheel of TensorFlow for this machine', async () => {
       const file = (name: string) => path.join(project, name);
       fs.writeFileSync(file('text.whl'), 'not a zip archive');
       expect(fails(['--from', 'text.whl'])).to.include('text.whl cannot be read as a wheel');
@@ -249,21 +249,21 @@ function suite(this: Mocha.Suite) {
     });
 
     it('a TensorFlow without CUDA with --gpu', function () {
-      if (process.arch === 'arm64') this.skip(); // there --gpu is refused before
+      if (process.arch === 'arm64') this.skip(); // on arm64 --gpu is refused earlier
       writeTfjsNode(project, '@tensorflow/tfjs-node-gpu');
       expect(fails(['--gpu', '--from', wheel])).to.include(
         'has no CUDA: with --gpu expected a wheel of tensorflow',
       );
     });
 
-    /** Runs the command on another machine than this one, as far as it can tell. */
+    /** An environment in which the command finds another machine: Node runs the script `difference` first. */
     function elsewhere(difference: string): NodeJS.ProcessEnv {
       const file = path.join(project, 'elsewhere.cjs');
       fs.writeFileSync(file, difference);
       return {NODE_OPTIONS: `--require ${file}`};
     }
 
-    it('Node 23 and later, where tfjs-node calls what they removed', () => {
+    it('Node 23 and later, which removed a function that tfjs-node calls', () => {
       const env = elsewhere("delete require('node:util').isNullOrUndefined");
       expect(fails(['--from', wheel], env)).to.match(
         /@tensorflow\/tfjs-node 4\.22\.0 does not run on Node .*: it calls util\.isNullOrUndefined, which Node 23 removed\. Use Node 22 or 20/,
@@ -292,7 +292,7 @@ function suite(this: Mocha.Suite) {
     });
 
     it('downloads a wheel once, and keeps it', () => {
-      // pip's own settings for a folder in the place of an index.
+      // With these settings pip takes packages from a folder instead of an index.
       const env = {PIP_NO_INDEX: '1', PIP_FIND_LINKS: path.dirname(wheel)};
       expect(succeeds([], env)).to.match(/downloading tensorflow\S*==2\.21\.0 with pip/);
       expect(versionInUse()).to.equal('2.21.0');
@@ -308,7 +308,7 @@ function suite(this: Mocha.Suite) {
       expect(succeeds([], env)).to.include('downloading');
     });
 
-    it('says what to do where the version is not to be had', () => {
+    it('says what to do if the version is not available', () => {
       const env = {PIP_NO_INDEX: '1', PIP_FIND_LINKS: path.dirname(wheel)};
       expect(fails(['--version', '1.0'], env)).to.match(
         /pip could not download tensorflow\S*==1\.0 for Linux \w+ .*name it with --from/,
@@ -318,7 +318,7 @@ function suite(this: Mocha.Suite) {
 }
 
 describe('the CUDA libraries of a TensorFlow', () => {
-  it('are told by what its wheel requires', () => {
+  it('follow from the requirements of its wheel', () => {
     const requirements = [
       'nvidia-cublas-cu12<13.0,>=12.5.3.2',
       'nvidia-cuda-nvcc-cu12<13.0,>=12.5.82',
@@ -335,7 +335,7 @@ describe('the CUDA libraries of a TensorFlow', () => {
     ]);
   });
 
-  it('are missing where they cannot be opened, and found where they were unpacked', function () {
+  it('are missing if they cannot be opened, and found where they were unpacked', function () {
     if (process.platform !== 'linux') this.skip();
     const deps = fs.mkdtempSync(path.join(os.tmpdir(), 'specattn-cuda-'));
     try {

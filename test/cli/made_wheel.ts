@@ -1,4 +1,4 @@
-/** Small wheels and a small tfjs-node, made as the real ones are, so that installing takes a second. */
+/** Writes small wheels and a small tfjs-node with the layout of the real ones, so that installing them takes a second. */
 import {execFileSync} from 'node:child_process';
 import {createHash} from 'node:crypto';
 import * as fs from 'node:fs';
@@ -7,7 +7,7 @@ import {pipeline} from 'node:stream/promises';
 
 import {ZipFile} from 'yazl';
 
-/** Writes a wheel of `files`; `record` changes what its RECORD says. */
+/** Writes a wheel of `files`; `record` may change lines of its RECORD. */
 export async function writeWheel(
   file: string,
   distribution: string,
@@ -36,7 +36,7 @@ export async function writeWheel(
   return file;
 }
 
-/** What a TensorFlow wheel holds of use here: two libraries, which `TF_Version` is in, and headers. */
+/** The files of a TensorFlow wheel that installing needs: two libraries, one of which has `TF_Version`, and headers. */
 export function tensorflowFiles(folder: string, version: string): Record<string, Buffer | string> {
   return {
     'tensorflow/libtensorflow_cc.so.2': library(folder, 'libtensorflow_cc.so.2', ''),
@@ -79,7 +79,7 @@ exports.tensor2d = (rows) => rows;
 exports.matMul = ([a], b) => ({dataSync: () => [a.reduce((sum, x, i) => sum + x * b[i][0], 0)]});
 `;
 
-/** Puts a package that is laid out like `@tensorflow/tfjs-node` 4.22.0 into `project`/node_modules, and gives its folder. */
+/** Writes a package with the layout of `@tensorflow/tfjs-node` 4.22.0 into `project`/node_modules; returns its folder. */
 export function writeTfjsNode(project: string, name = '@tensorflow/tfjs-node'): string {
   const root = path.join(project, 'node_modules', name);
   const files = {

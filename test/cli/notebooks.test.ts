@@ -1,4 +1,7 @@
-/** The notebooks of examples/: kept without what they print; a cell that fails is a failure. `npm run test:notebooks` executes them. */
+/**
+ * Tests that the notebooks of examples/ are stored without output, and that tools/notebooks.js reports a cell that fails.
+ * `npm run test:notebooks` executes the notebooks.
+ */
 import {spawnSync} from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
@@ -44,7 +47,7 @@ describe('notebooks', function () {
   });
 
   for (const name of NOTEBOOKS) {
-    it(`${name} is kept without its output`, () => {
+    it(`${name} is stored without output`, () => {
       const {cells, metadata} = JSON.parse(fs.readFileSync(path.join(EXAMPLES, name), 'utf8'));
       expect(metadata.kernelspec.name).to.equal('tslab');
       const code = (cells as Cell[]).filter(({cell_type: type}) => type === 'code');

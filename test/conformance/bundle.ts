@@ -1,4 +1,4 @@
-/** tfjs-core's own specs as one file, which runs without the bundler and without what it read. */
+/** Bundles tfjs-core's own specs into one file, which runs without the bundler and without their sources. */
 import {closeSync, existsSync, openSync, readFileSync, readSync} from 'node:fs';
 import {createRequire} from 'node:module';
 import * as path from 'node:path';
@@ -9,7 +9,10 @@ const load = createRequire(__filename);
 
 export const bundleFile = path.join(packageRoot, 'build', 'conformance', 'tests.js');
 
-/** Gradients and chained ops are what `@tensorflow/tfjs` adds to tfjs-core. The environment names the backend before specs are declared. */
+/**
+ * The specs need gradients and chained ops, which `@tensorflow/tfjs` adds to tfjs-core. The backend must be set before the specs are
+ * declared.
+ */
 const ENTRY = `
 import '@tensorflow/tfjs-core/dist/index';
 import '@tensorflow/tfjs-core/dist/register_all_gradients';
@@ -21,7 +24,7 @@ export function declare(backendName) {
 }`;
 
 export interface Bundle {
-  /** Declares all specs, for a backend, with the globals of jasmine. */
+  /** Declares all specs for a backend, with the global functions of jasmine. */
   declare(backendName: string): void;
 }
 
@@ -31,7 +34,10 @@ export function versionOf(name: string): string {
   return (JSON.parse(readFileSync(manifest, 'utf8')) as {version: string}).version;
 }
 
-/** Writes {@link bundleFile} if it is missing or not of today's packages; without esbuild the one that is there is used. */
+/**
+ * Writes {@link bundleFile} if it is missing or was made of other versions of the packages. Without esbuild an existing file is used as it
+ * is.
+ */
 export async function bundle(): Promise<void> {
   try {
     load.resolve('esbuild');
@@ -50,8 +56,8 @@ export async function bundle(): Promise<void> {
     platform: 'node',
     format: 'cjs',
     mainFields: ['module', 'main'],
-    ignoreAnnotations: true, // tfjs-core says that its specs have no side effects: none would be left
-    // jasmine-core does not export what tfjs-core reads of it, and since version 7 does not have it.
+    ignoreAnnotations: true, // tfjs-core declares its specs free of side effects, so esbuild would drop them
+    // jasmine-core does not export this file, which tfjs-core imports, and since version 7 does not have it at this path.
     alias: {
       'jasmine-core/lib/jasmine-core/jasmine.js': path.join(
         path.dirname(load.resolve('jasmine-core')),

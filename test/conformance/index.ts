@@ -1,4 +1,4 @@
-/** `npm run test:conformance`: TensorFlow.js's own suite on the backend `specattn`, or on another to compare. See docs/trust.md. */
+/** `npm run test:conformance` runs TensorFlow.js's own suite on the backend `specattn` or another. See docs/trust.md. */
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 
@@ -39,7 +39,7 @@ async function main(): Promise<void> {
     );
   const reason = native ? describeDevices().reason : backend === 'cpu' ? undefined : importBackend(backend);
   if (reason !== undefined) throw new Error(`[conformance] the backend ${backend} is not there: ${reason}`);
-  tf.env().set('IS_TEST', true); // without the warnings that specs provoke
+  tf.env().set('IS_TEST', true); // silences the warnings that specs provoke
   const watch = native ? new KernelWatch() : undefined;
   const outcome = await runSpecs({
     backend,
@@ -82,7 +82,7 @@ function reportKernels({calls}: KernelWatch, list = false): void {
   );
 }
 
-/** What is declared, and excused. A declaration that excused nothing is one too many. */
+/** Prints the declared missing errors that excused a spec. In a complete run a declaration that excused none is a failure. */
 function reportDeclared({counts, excused, failures}: Outcome, complete: boolean): void {
   for (const {kernelName, missingError} of kernelConfigs) {
     if (!missingError) continue;

@@ -1,4 +1,4 @@
-/** Watches a backend's kernels: which run natively, which fall back, and which take what TensorFlow.js refuses. */
+/** Watches a backend's kernels: which run natively, which fall back, and which accept calls that TensorFlow.js refuses. */
 import {
   getKernel,
   getKernelsForBackend,
@@ -19,14 +19,14 @@ export interface Calls {
 }
 
 export class KernelWatch {
-  /** By standard kernel, called or not. */
+  /** calls of each standard kernel, also of those that were never called */
   readonly calls = new Map<string, Calls>();
-  /** Since the last {@link reset}. */
+  /** declared calls that kernels accepted since the last {@link reset} */
   taken: TakenCall[] = [];
   private running = '';
   private fellBack = false;
 
-  /** Puts itself around the registered kernels of the backend, and around tfjs-backend-cpu's, which show what falls back. */
+  /** Wraps the backend's registered kernels, and those of tfjs-backend-cpu, whose calls show which kernels fall back. */
   constructor() {
     for (const config of getKernelsForBackend('cpu')) {
       const {kernelName, kernelFunc} = config;

@@ -1,10 +1,10 @@
-/** Runs the bundled specs under jasmine, one by one, and counts verdicts. */
+/** Runs the bundled specs with jasmine, one by one, and counts the verdicts. */
 import {createRequire} from 'node:module';
 
 import {loadBundle} from './bundle.js';
 import {verdictOf, type FailedExpectation, type SpecResult, type TakenCall, type Verdict} from './verdict.js';
 
-/** What is used of jasmine-core, which has no types of its own; those of others clash with mocha's. */
+/** The part of jasmine-core that is used here. The package has no types, and `@types/jasmine` clashes with mocha's. */
 interface Jasmine {
   DEFAULT_TIMEOUT_INTERVAL: number;
   getEnv(): {
@@ -21,19 +21,19 @@ interface SuiteResult {
 
 export interface Options {
   backend: string;
-  /** Only specs whose full name contains it. */
+  /** runs only specs whose full name contains this text */
   filter?: string;
-  /** Called before each spec. */
+  /** called before each spec */
   before: () => void;
-  /** Calls since then that kernels took though they declare that TensorFlow.js refuses them. */
+  /** the calls since `before` that kernels accepted although they declare that TensorFlow.js refuses them */
   taken: () => readonly TakenCall[];
 }
 
 export interface Outcome {
   counts: Record<Verdict, number>;
-  /** What went wrong, in words. */
+  /** a description of each failure */
   failures: string[];
-  /** The calls that excused a spec. */
+  /** the calls that excused a spec */
   excused: TakenCall[];
 }
 
@@ -41,7 +41,7 @@ export async function runSpecs({backend, filter = '', before, taken}: Options): 
   const load = createRequire(__filename);
   (load('jasmine-core') as {boot(reinitialize: boolean): void}).boot(true); // describe, it, … become globals
   const {jasmine} = globalThis as unknown as {jasmine: Jasmine};
-  jasmine.DEFAULT_TIMEOUT_INTERVAL = 20000; // what tfjs-core sets on a jasmine of its own
+  jasmine.DEFAULT_TIMEOUT_INTERVAL = 20000; // as tfjs-core sets it when it starts jasmine itself
   const env = jasmine.getEnv();
   const outcome: Outcome = {
     counts: {passed: 0, failed: 0, declared: 0, stale: 0, skipped: 0},
@@ -71,7 +71,7 @@ export async function runSpecs({backend, filter = '', before, taken}: Options): 
           calls.map((call) => `passes, though ${call.kernelName} declares that it takes ${call.of}`),
         );
     },
-    // What goes wrong around specs.
+    // Failures outside specs, such as those of beforeAll and afterAll.
     suiteDone: (suite: SuiteResult) => surround(suite, suite.fullName ?? 'a suite'),
     jasmineDone: (all: SuiteResult) => surround(all, 'the whole run'),
   });

@@ -20,7 +20,7 @@ const failed = (...failedExpectations: FailedExpectation[]) => ({
 });
 
 describe('the verdict on a spec of another suite', () => {
-  it('excuses errors that are missed, one for each declared call', () => {
+  it('excuses missing errors, one for each declared call', () => {
     expect(verdictOf(failed(notThrown), [taken])).to.equal('declared');
     expect(verdictOf(failed(notThrown, notThrown), [taken, taken])).to.equal('declared');
     expect(verdictOf(failed(notThrown, notThrown), [taken])).to.equal('failed');
@@ -43,7 +43,7 @@ describe('the verdict on a spec of another suite', () => {
     expect(verdictOf(passed, [taken])).to.equal('stale');
   });
 
-  it('passes over what tfjs-core passes over', () => {
+  it('skips specs that tfjs-core skips', () => {
     expect(verdictOf({...failed(), status: 'pending'}, [])).to.equal('skipped');
   });
 });

@@ -1,4 +1,7 @@
-/** On a device that runs by itself the loop launches a round before it has read the last one: in another order, to the same end. */
+/**
+ * On an asynchronous device the loop launches a round before it reads the report of the previous one. These tests check that the answers
+ * are the same as on a synchronous device.
+ */
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 
@@ -23,33 +26,33 @@ const WAYS: Record<string, GenerateOptions> = {
   refresh: {verification: 'refresh', refreshEvery: 3, p: 0.4, recent: 0, denseLayers: 0, gamma: 2},
 };
 
-/** What the loop asked of the device. */
+/** The loop's use of the device. */
 interface Order {
   replays: number;
-  /** Most rounds that were launched and not yet read. */
+  /** the largest number of rounds that were launched and whose reports were not yet read */
   pending: number;
 }
 
-/** Runs `body` with a device that says of itself whether it is asynchronous; its results are the same either way. */
+/** Runs `body` while the device claims to be asynchronous or not, and counts its replays and reads. */
 async function inOrder<T>(asynchronous: boolean, body: () => Promise<T>): Promise<[T, Order]> {
   const {device} = tf.backend() as SpecAttnBackend;
   const open = device as {-readonly [K in keyof NativeDevice]: NativeDevice[K]};
-  const own = {asynchronous: open.asynchronous, replay: open.replay, readOutput: open.readOutput};
+  const original = {asynchronous: open.asynchronous, replay: open.replay, readOutput: open.readOutput};
   const order = {replays: 0, pending: 0};
   let reads = 0;
   open.asynchronous = asynchronous;
   open.replay = (capture) => {
-    own.replay.call(device, capture);
+    original.replay.call(device, capture);
     order.pending = Math.max(order.pending, ++order.replays - reads);
   };
   open.readOutput = (...args) => {
-    own.readOutput.apply(device, args);
+    original.readOutput.apply(device, args);
     reads++;
   };
   try {
     return [await body(), order];
   } finally {
-    Object.assign(open, own);
+    Object.assign(open, original);
   }
 }
 
@@ -58,7 +61,7 @@ const counted = ({tokens, text, finishReason, stats}: GenerateResult) => {
   return {tokens, text, finishReason, rounds, drafted, accepted, acceptedLengths, kvReduction, bytesRead};
 };
 
-/** The same answer in both orders; returns it, and what was asked of the asynchronous device. */
+/** Expects the same answer from the synchronous and the asynchronous device; returns it and the use of the asynchronous device. */
 async function both(lm: LanguageModel, options: () => GenerateOptions): Promise<[GenerateResult, Order]> {
   const generate = () => lm.generate(PROMPT, options());
   const [expected, plain] = await inOrder(false, generate);
@@ -72,7 +75,7 @@ async function both(lm: LanguageModel, options: () => GenerateOptions): Promise<
 
 for (const [what, way] of Object.entries(WAYS)) {
   onBackend('specattn', `rounds launched ahead, ${what}`, () => {
-    it('write the same tokens, and none is launched past maxNewTokens', () =>
+    it('write the same tokens, and are not launched past maxNewTokens', () =>
       withModel(tinyPair(), async (lm) => {
         for (const maxNewTokens of [0, 1, 2, 3, 5, 8, 13, 40]) {
           const [{tokens, stats}, order] = await both(lm, () => ({...way, maxNewTokens}));
@@ -121,7 +124,7 @@ for (const [what, way] of Object.entries(WAYS)) {
       }
     });
 
-    it('leave nothing behind where the signal or the listener ends the answer', () =>
+    it('leave no memory allocated if the signal or the listener ends the answer', () =>
       withModel(tinyPair(), async (lm) => {
         const [whole] = await both(lm, () => ({...way, maxNewTokens: 40}));
         const before = memory();
@@ -158,7 +161,7 @@ for (const [what, way] of Object.entries(WAYS)) {
 }
 
 onBackend('specattn', 'rounds launched ahead', () => {
-  it('of answers that overlap keep to themselves', () =>
+  it('of overlapping answers do not mix', () =>
     withModel(tinyPair(), async (lm) => {
       const all = Object.values(WAYS).map((way) => ({...way, maxNewTokens: 30}));
       const alone: number[][] = [];
@@ -167,7 +170,7 @@ onBackend('specattn', 'rounds launched ahead', () => {
       expect(together.map(({tokens}) => tokens)).to.deep.equal(alone);
     }));
 
-  it('outlive a change of what sets look back at, after a step without a draft', () =>
+  it('write the same tokens after the sets of the attention history have changed, from an empty prompt', () =>
     withModel({}, async (lm) => {
       const write = (granularity: 'layer' | 'head') => lm.generate('', {granularity, maxNewTokens: 12});
       for (const granularity of ['layer', 'head', 'layer'] as const) {
@@ -178,7 +181,7 @@ onBackend('specattn', 'rounds launched ahead', () => {
       }
     }));
 
-  it('are not launched over a refresh', () =>
+  it('are not launched before a refresh is done', () =>
     withModel(tinyPair(), async (lm) => {
       const [, order] = await both(lm, () => ({...WAYS.refresh, refreshEvery: 1, maxNewTokens: 30}));
       expect(order.pending).to.equal(1);

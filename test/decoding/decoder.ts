@@ -1,4 +1,4 @@
-/** A sequence with the captures that carry it on, outside a loop: what tests of single rounds drive. */
+/** A sequence and its captures, for tests that run single rounds without the loop of `generate`. */
 import {Captures} from '../../src/decoding/captures.js';
 import {unpackReport, type RoundReport} from '../../src/decoding/round_report.js';
 import {Sequence} from '../../src/decoding/sequence.js';
@@ -22,7 +22,7 @@ export class Decoder {
     return this.sequence.state;
   }
 
-  /** Reads the prompt, as an answer with these options begins. */
+  /** Reads the prompt as `generate` does with these options. */
   async begin(prompt: readonly number[], options: ResolvedOptions, withDraft = true): Promise<void> {
     const plan = planAnswer(this.pair, options);
     if (plan && !this.sequence.fits(plan)) {
@@ -32,13 +32,13 @@ export class Decoder {
     await this.sequence.begin(prompt, options, plan, withDraft, () => Promise.resolve());
   }
 
-  /** The step of a round with this gamma; of plain decoding where gamma is 0. */
+  /** The ready step of a round with this gamma, or of plain decoding if gamma is 0. */
   step(gamma: number, options: ResolvedOptions): ReadyStep {
     const {captures, sequence} = this;
     return (gamma > 0 ? captures.speculative(sequence, gamma, options) : captures.plain(sequence)).step;
   }
 
-  /** Runs a round and waits for its report. */
+  /** Runs a round (a plain step if gamma is 0) and waits for its report. */
   async round(gamma: number, options: ResolvedOptions): Promise<RoundReport> {
     const [report] = (await this.step(gamma, options).run().read()) as [Int32Array];
     const plan = gamma > 0 ? planAnswer(this.pair, options) : undefined;

@@ -1,4 +1,4 @@
-/** Speculation is a way to write faster, not to write something else. */
+/** Tests that speculative decoding writes the tokens of plain decoding, with dense verification and with every key selected. */
 import {expect} from 'chai';
 
 import type {LanguageModel} from '../../src/language_model.js';
@@ -8,7 +8,7 @@ import {passage, tinyPair, withModel} from './models.js';
 
 const UNIONS = ['row', 'causal', 'full'] as const;
 const GRANULARITIES = ['layer', 'head'] as const;
-/** Sparse verification that has every key in it, by every way there is, in every layer and in some. */
+/** Options with which sparse verification selects every key if p is 1: every union and granularity, in all layers or in some. */
 const EVERY_KEY: GenerateOptions[] = [
   ...UNIONS.flatMap((union) =>
     GRANULARITIES.map((granularity) => ({union, granularity, denseLayers: 0, gamma: 4})),
@@ -22,7 +22,7 @@ const gammas = (most: number): (number | 'adaptive')[] => [
   'adaptive' as const,
 ];
 
-/** Checks every way to decode `prompt` against plain decoding. */
+/** Expects the tokens of plain decoding with each of the options in `ways`. */
 async function expectSameTokens(
   lm: LanguageModel,
   prompt: string,
@@ -86,7 +86,7 @@ forEachBackend('greedy decoding with a tiny pair', (backend) => {
 describe('generate', () => {
   const answers: number[][][] = [];
   forEachBackend('on a tiny pair', () => {
-    it('gives what the other backends give', () =>
+    it('gives the same tokens as on the other backends', () =>
       withModel(tinyPair(), async (lm) => {
         const ways: GenerateOptions[] = [
           {draft: false},

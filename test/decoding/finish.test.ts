@@ -1,4 +1,4 @@
-/** How answers end, and how they reach the reader. */
+/** Tests of how an answer ends and how its text reaches the caller. */
 import {expect} from 'chai';
 
 import type {GenerateResult} from '../../src/decoding/generate.js';
@@ -14,7 +14,7 @@ const WAYS: Record<string, GenerateOptions> = {
   'sparse adaptive': {verification: 'sparse', gamma: 'adaptive'},
 };
 
-/** Checks that the pieces given out are the text. */
+/** Generates an answer and checks that the pieces given to onText make up its text. */
 async function answer(lm: LanguageModel, prompt: string, options: GenerateOptions): Promise<GenerateResult> {
   let pieces = '';
   const result = await lm.generate(prompt, {
@@ -50,7 +50,7 @@ for (const [what, way] of Object.entries(WAYS)) {
           expect(lm.contextLength).to.equal(contextLength);
           const {tokens, finishReason, stats} = await answer(lm, PROMPT, {...way, maxNewTokens: 100});
           expect(finishReason).to.equal('length');
-          // The last token has no place in the caches, and needs none.
+          // The keys and values of the last token are not cached, so it needs no row of the caches.
           expect(stats.promptTokens + tokens.length).to.equal(contextLength + 1);
           await withModel({}, async (wide) => {
             const whole = await wide.generate(PROMPT, {draft: false, maxNewTokens: tokens.length});
@@ -59,7 +59,7 @@ for (const [what, way] of Object.entries(WAYS)) {
         }));
     }
 
-    it('is at once where the prompt fills the context', () =>
+    it('comes after one token if the prompt fills the context', () =>
       withModel({contextLength: 16}, async (lm) => {
         const prompt = lm.tokenizer.decode(lm.tokenizer.encode(passage(1)).slice(0, 16));
         expect(lm.tokenizer.encode(prompt)).to.have.lengthOf(16);
@@ -68,7 +68,7 @@ for (const [what, way] of Object.entries(WAYS)) {
         expect(tokens).to.have.lengthOf(1);
       }));
 
-    it('is where a stop text begins, wherever tokens end', () =>
+    it('is where a stop text begins, also within a token', () =>
       withModel({}, async (lm) => {
         const options = {...way, maxNewTokens: 40};
         const {text} = await answer(lm, PROMPT, options);
@@ -88,7 +88,7 @@ for (const [what, way] of Object.entries(WAYS)) {
         }
       }));
 
-    it('gives out at last what might have become a stop text', () =>
+    it('delivers text that was held back as a possible stop text', () =>
       withModel({}, async (lm) => {
         const options = {...way, maxNewTokens: 20};
         const {text} = await answer(lm, PROMPT, options);
@@ -117,7 +117,7 @@ for (const [what, way] of Object.entries(WAYS)) {
       }
     });
 
-    it('is where the signal says, with the text so far', () =>
+    it('comes soon after the signal is aborted, with the text so far', () =>
       withModel({}, async (lm) => {
         const whole = await lm.generate(PROMPT, {...way, maxNewTokens: 64});
         const controller = new AbortController();
@@ -141,7 +141,7 @@ for (const [what, way] of Object.entries(WAYS)) {
 }
 
 onBackend('specattn', 'the rate of an answer', () => {
-  it('leaves out what the reader of the text takes', () =>
+  it('leaves out the time that onText takes', () =>
     withModel({}, async (lm) => {
       const {stats} = await lm.generate(PROMPT, {
         maxNewTokens: 12,
@@ -158,7 +158,7 @@ onBackend('specattn', 'the rate of an answer', () => {
 });
 
 onBackend('specattn', 'a long prompt', () => {
-  it('is aborted between two chunks of a long prompt', () =>
+  it('can be aborted between two chunks', () =>
     withModel({}, async (lm) => {
       const controller = new AbortController();
       setImmediate(() => controller.abort());
@@ -176,7 +176,7 @@ forEachBackend('an answer of a tiny pair', (backend) => {
     p: 0.7,
   };
 
-  it('comes the same by stream, onText and as a whole', () =>
+  it('is the same by stream, by onText and as a whole', () =>
     withModel(tinyPair(), async (lm) => {
       const whole = await answer(lm, 'It was', options);
       let streamed = '';
@@ -190,7 +190,7 @@ forEachBackend('an answer of a tiny pair', (backend) => {
       expect(next.value.text).to.equal(whole.text);
     }));
 
-  it('may be left early', () =>
+  it('can be left early', () =>
     withModel(tinyPair(), async (lm) => {
       const {tokens} = await lm.generate('It was', options);
       const before = memory();
@@ -201,7 +201,7 @@ forEachBackend('an answer of a tiny pair', (backend) => {
       }
       expect(memory(), 'memory').to.deep.equal(before);
       expect((await lm.generate('It was', options)).tokens).to.deep.equal(tokens);
-      expect(memory(), 'the same session').to.deep.equal(before);
+      expect(memory(), 'the same sequence').to.deep.equal(before);
     }));
 
   it('rejects with what onText throws', () =>

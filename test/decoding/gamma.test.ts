@@ -2,7 +2,7 @@ import {expect} from 'chai';
 
 import {AdaptiveGamma} from '../../src/decoding/gamma.js';
 
-/** What it settles on where drafts are accepted as `accepted` says, round by round. */
+/** The gamma after 200 rounds, in each of which `accepted` gives the number of accepted tokens. */
 function settle(cost: number, accepted: (gamma: number, round: number) => number): number {
   const adaptive = new AdaptiveGamma(cost);
   for (let round = 0; round < 200; round++) {
@@ -14,21 +14,21 @@ function settle(cost: number, accepted: (gamma: number, round: number) => number
 }
 
 describe('AdaptiveGamma', () => {
-  it('drafts as many as it may where all are accepted, and one where none is', () => {
+  it('drafts the most tokens if all are accepted, and one token if none is', () => {
     expect(settle(0.2, (gamma) => gamma)).to.equal(8);
     expect(settle(0.2, () => 0)).to.equal(1);
   });
 
-  it('drafts fewer the more a draft costs', () => {
+  it('drafts fewer tokens the more a draft costs', () => {
     const half = (gamma: number, round: number) => Math.min(gamma, round % 4);
     const gammas = [0.02, 0.1, 0.3, 1].map((cost) => settle(cost, half));
     expect(gammas).to.deep.equal([...gammas].sort((a, b) => b - a));
     expect(gammas[0]).to.be.greaterThan(gammas[3]);
-    // Nothing is ever accepted: 1 is the least that a round can draft.
+    // If nothing is accepted, gamma is 1, the least that a round can draft.
     expect(settle(1, () => 0)).to.equal(1);
   });
 
-  it('begins with the best gamma for an acceptance of 0.75, by trying all', () => {
+  it('begins with the best gamma for an acceptance of 0.75', () => {
     for (const cost of [0.05, 0.2, 0.4]) {
       const rate = (gamma: number) => {
         let tokens = 1;
@@ -40,7 +40,7 @@ describe('AdaptiveGamma', () => {
     }
   });
 
-  it('follows a text that changes', () => {
+  it('follows an acceptance that changes', () => {
     const adaptive = new AdaptiveGamma(0.2);
     const run = (accepts: boolean) => {
       for (let round = 0; round < 40; round++) {

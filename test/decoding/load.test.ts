@@ -7,7 +7,7 @@ import {forEachBackend, onBackend} from '../backends.js';
 import {PRETRAINED, memory, refusal, tinyLayerMap, tinyPair, withModel} from './models.js';
 
 forEachBackend('load', (backend) => {
-  it('tells how far it is, the verifier first', async () => {
+  it('reports its progress, the verifier first', async () => {
     const progress: LoadProgress[] = [];
     await withModel({...tinyPair(), onProgress: (step) => progress.push({...step})}, async () => {});
     const order = progress.map(({what}) => what);
@@ -30,7 +30,7 @@ forEachBackend('load', (backend) => {
       });
   });
 
-  it('refuses a layer map without a draft that it is of', async () => {
+  it('refuses a layer map without a draft', async () => {
     const {verifier} = tinyPair();
     const map = path.join(verifier, 'layer_map.json');
     for (const draft of [undefined, null])
@@ -64,7 +64,7 @@ onBackend('specattn', 'the embedded pair', () => {
       expect(lm.contextLength).to.equal(4096);
     }));
 
-  it('has no draft where none is wanted, or where the verifier is another', async () => {
+  it('has no draft if draft is null or another verifier is given', async () => {
     await withModel({draft: null}, async (lm) => {
       expect(lm.draft).to.equal(undefined);
       expect((await lm.generate('It was', {maxNewTokens: 4})).stats.drafted).to.equal(0);

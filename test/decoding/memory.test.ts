@@ -1,9 +1,11 @@
-/** What a model holds does not grow with what it writes, and is given back. */
+/** Tests that a model's memory does not grow with the text that it writes, and that it is given back. */
+import {spawnSync} from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
+import {packageRoot} from '../../backend/addon.js';
 import type {LanguageModel} from '../../src/language_model.js';
 import {disposeAll, generate, load} from '../../src/load.js';
 import type {GenerateOptions} from '../../src/options.js';
@@ -27,7 +29,7 @@ const WAYS: Record<string, GenerateOptions> = {
   },
 };
 
-/** Writes `rounds` rounds and returns the memory of each of them, seen while the session is busy. */
+/** Writes `rounds` pieces of text and returns the memory at each of them, while the sequence is in use. */
 async function memoryOf(lm: LanguageModel, rounds: number, options: GenerateOptions) {
   const seen: ReturnType<typeof memory>[] = [];
   const signal = new AbortController();
@@ -39,7 +41,7 @@ async function memoryOf(lm: LanguageModel, rounds: number, options: GenerateOpti
   return seen;
 }
 
-/** Where the whole embedded pair can be tested: on the native kernels. */
+/** The backends with native kernels, on which the embedded pair is fast enough for these tests. */
 const nativeBackends = ['specattn', 'tensorflow'] as const;
 
 for (const backend of nativeBackends)
@@ -108,7 +110,7 @@ forEachBackend('memory of a tiny pair', (backend) => {
       expect(memory(), 'after the abort').to.deep.equal(before);
     }));
 
-  it('takes a session more for overlapping answers, and gives it back', () =>
+  it('holds one more sequence for each overlapping answer, which is then given back', () =>
     withModel(tinyPair(), async (lm) => {
       const answer = (prompt: string, options: GenerateOptions = {}) =>
         lm.generate(prompt, {maxNewTokens: 10, gamma: 2, denseLayers: 0, p: 0.6, ...options});
@@ -121,8 +123,8 @@ forEachBackend('memory of a tiny pair', (backend) => {
       const onText = () => (most = Math.max(most, memory().numTensors));
       const together = await Promise.all(prompts.map((prompt) => answer(prompt, {onText})));
       expect(together.map(({tokens}) => tokens)).to.deep.equal(alone);
-      expect(most, 'tensors of three sessions').to.be.greaterThan(before.numTensors);
-      // Any of the three may stay; one has recorded what the others have.
+      expect(most, 'tensors of three sequences').to.be.greaterThan(before.numTensors);
+      // The model keeps one of the three sequences, which may hold fewer tensors than the sequence that it kept before.
       expect(memory().numTensors).to.be.at.most(before.numTensors);
       expect(memory().numBytesInDevice ?? 0).to.be.at.most(before.numBytesInDevice ?? 0);
     }));
@@ -143,12 +145,12 @@ forEachBackend('memory of a tiny pair', (backend) => {
     expect(whole.tokens).to.deep.equal(tokens);
     expect(held, 'tensors while it writes').to.be.greaterThan(before.numTensors);
     expect(memory()).to.deep.equal(before);
-    lm.dispose(); // once more does nothing
+    lm.dispose(); // a second call does nothing
     expect(await refusal(() => lm.generate('It was'))).to.equal('[generate] the model was disposed of');
     expect(await refusal(() => lm.stream('It was').next())).to.equal('[generate] the model was disposed of');
   });
 
-  it('is held by a stream that stands still, and given back when that is left', async () => {
+  it('is held by a stream that stands still, and given back when the stream is left', async () => {
     const before = memory();
     const lm = await load({...tinyPair(), backend});
     const stream = lm.stream('It was', {maxNewTokens: 10, gamma: 2});
@@ -195,7 +197,7 @@ onBackend('specattn', 'a model on another backend than its own', () => {
       await tf.setBackend('cpu');
       expect(await refusal(() => lm.generate('It was', options))).to.equal(REFUSAL);
       await tf.setBackend('specattn');
-      // In the middle of an answer, too.
+      // The backend may also change in the middle of an answer.
       const onText = () => void tf.setBackend('cpu');
       const message = await lm
         .generate('It was', {...options, onText})
@@ -205,7 +207,7 @@ onBackend('specattn', 'a model on another backend than its own', () => {
       expect((await lm.generate('It was', options)).tokens).to.deep.equal(tokens);
     }));
 
-  it('is refused before a dense pass that the reader of the text let come on another', () =>
+  it('is refused before a refresh if onText has changed the backend', () =>
     withModel(tinyPair(), async (lm) => {
       const refresh = {...options, verification: 'refresh', refreshEvery: 1, denseLayers: 0} as const;
       const {tokens} = await lm.generate('It was', refresh);
@@ -216,7 +218,7 @@ onBackend('specattn', 'a model on another backend than its own', () => {
       expect((await lm.generate('It was', refresh)).tokens).to.deep.equal(tokens);
     }));
 
-  it('is refused where it is used by itself, and keeps its weights where they are', () =>
+  it('is refused if its Llama is used directly, and keeps its weights', () =>
     withModel(tinyPair(), async (lm) => {
       const {tokens} = await lm.generate('It was', options);
       const held = memory();
@@ -233,7 +235,7 @@ onBackend('specattn', 'a model on another backend than its own', () => {
       expect((await lm.generate('It was', options)).tokens).to.deep.equal(tokens);
     }));
 
-  it('is refused while it is loaded, and leaves nothing behind', async () => {
+  it('is refused while it is loaded, and leaves no memory allocated', async () => {
     const pair = tinyPair();
     const before = memory();
     const onProgress = () => void tf.setBackend('cpu');
@@ -245,7 +247,7 @@ onBackend('specattn', 'a model on another backend than its own', () => {
     expect(memory()).to.deep.equal(before);
   });
 
-  it('is loaded after the one that another call loads', async () => {
+  it('is loaded after another call has loaded its model', async () => {
     const pair = tinyPair();
     const before = memory();
     const [first, second] = await Promise.all([
@@ -271,10 +273,48 @@ onBackend('specattn', 'caches that no memory holds', () => {
     replaceFile(verifier, 'config.json', JSON.stringify({...config, max_position_embeddings: 2 ** 31 - 1}));
     await withModel({verifier}, async (lm) => {
       const message = await refusal(() => lm.generate('It was'));
-      expect(message).to.match(/137438953408 bytes/);
+      expect(message).to.match(
+        /^\[generate\] contextLength must be one whose caches fit in memory but is 2147483647, which takes \d+ bytes: load the models with a smaller contextLength, which the prompt and maxNewTokens fit in \(\[allocate\] 137438953408 bytes asked for on device \w+: \d+ bytes are free, \d+ are held in \d+ tensors\)$/,
+      );
+      const {numHiddenLayers} = lm.verifier.config;
+      expect(message).to.include(`takes ${2 * numHiddenLayers * 137438953408} bytes`);
     });
     await withModel({verifier, contextLength: 32}, async (lm) => {
       expect((await lm.generate('It was', {maxNewTokens: 3})).tokens).to.have.lengthOf(3);
     });
   });
+});
+
+onBackend('specattn', 'caches that a limit of the process forbids', () => {
+  before(function () {
+    const limits = process.platform === 'linux' && spawnSync('prlimit', ['--version']).status === 0;
+    if (!limits || process.env.SPECATTN_DEVICE === 'cuda') this.skip();
+  });
+
+  it('are refused with what the limit leaves, which is less than what they take', () => {
+    // 2^22 positions take 2^28 bytes in each of the caches; the process may grow by 3 * 2^26 bytes.
+    const verifier = linkModel(tinyPair().verifier);
+    const config = JSON.parse(fs.readFileSync(path.join(verifier, 'config.json'), 'utf8')) as object;
+    replaceFile(verifier, 'config.json', JSON.stringify({...config, max_position_embeddings: 2 ** 22}));
+    const program = `
+      const {execFileSync} = require('node:child_process');
+      const fs = require('node:fs');
+      const {load} = require(${JSON.stringify(path.join(packageRoot, 'dist', 'src', 'index.js'))});
+      load({verifier: ${JSON.stringify(verifier)}}).then(async (lm) => {
+        const [pages] = fs.readFileSync('/proc/self/statm', 'utf8').split(' ');
+        execFileSync('prlimit', ['--pid', String(process.pid), '--as=' + (pages * 4096 + 3 * 2 ** 26)]);
+        console.log(await lm.generate('It was').then(() => 'accepted', (error) => error.message));
+      });`;
+    const {stdout, stderr} = spawnSync(process.execPath, ['-e', program], {
+      encoding: 'utf8',
+      env: {...process.env, SPECATTN_DEVICE: 'cpu', SPECATTN_THREADS: '1'},
+    });
+    const [, length, asked, free] =
+      /contextLength must be .* but is (\d+), .*\[allocate\] (\d+) bytes asked for on device cpu: (\d+) bytes are free/.exec(
+        stdout,
+      ) ?? [stdout, stderr];
+    expect(Number(length), stdout + stderr).to.equal(2 ** 22);
+    expect(Number(asked)).to.equal(2 ** 28);
+    expect(Number(free)).to.be.within(0, 3 * 2 ** 26);
+  }).timeout(60_000);
 });

@@ -1,4 +1,4 @@
-/** Pairs of models for the loop's tests, and what every one of them checks: nothing stays allocated. */
+/** Pairs of models for tests of the decoding loop, and helpers which check that no memory stays allocated. */
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
@@ -20,11 +20,11 @@ export function passage(number: number): string {
 
 export function memory() {
   const {numTensors, numDataBuffers, numBytesInDevice} = tf.memory() as SpecAttnMemoryInfo;
-  const {binding} = tf.backend() as {binding?: {getNumOfTensors(): number}}; // tfjs-node's
+  const {binding} = tf.backend() as {binding?: {getNumOfTensors(): number}}; // only tfjs-node's backend has it
   return {numTensors, numDataBuffers, numBytesInDevice, tensorsInTensorFlow: binding?.getNumOfTensors()};
 }
 
-/** Runs `body` with a pair loaded on the current backend; nothing is left of it afterwards. */
+/** Runs `body` with a pair loaded on the current backend, and expects that no memory of the pair is left afterwards. */
 export async function withModel(
   options: LoadOptions,
   body: (lm: LanguageModel) => Promise<void>,
@@ -39,7 +39,7 @@ export async function withModel(
   expect(memory(), 'memory after dispose').to.deep.equal(before);
 }
 
-/** The error's message, or `accepted`; either way nothing more is allocated than before. */
+/** The message of the error that `work` throws, or `accepted`. Expects as much memory in use afterwards as before. */
 export async function refusal(work: () => Promise<unknown>): Promise<string> {
   const before = memory();
   const message = await work().then(
@@ -56,20 +56,20 @@ after(() => {
   folder = undefined;
 });
 
-/** A new folder, gone when all tests are done. */
+/** A new folder, which is removed after all tests. */
 export function newFolder(): string {
   folder ??= fs.mkdtempSync(path.join(os.tmpdir(), 'specattn-generate-'));
   return fs.mkdtempSync(path.join(folder, 'model-'));
 }
 
-/** A folder with links to another's files, to be changed by writing files over them. */
+/** A new folder with links to the files of `from`; {@link replaceFile} changes it. */
 export function linkModel(from: string): string {
   const to = newFolder();
   for (const name of fs.readdirSync(from)) fs.symlinkSync(path.join(from, name), path.join(to, name));
   return to;
 }
 
-/** Replaces a file of {@link linkModel}'s folder, not the one it links to. */
+/** Replaces a link in a folder of {@link linkModel} by a file; the file that it linked to stays as it is. */
 export function replaceFile(dir: string, name: string, content: string | Uint8Array): void {
   fs.rmSync(path.join(dir, name), {force: true});
   fs.writeFileSync(path.join(dir, name), content);
@@ -78,8 +78,8 @@ export function replaceFile(dir: string, name: string, content: string | Uint8Ar
 let pair: {draft: string; verifier: string} | undefined;
 
 /**
- * A random pair with the embedded tokenizer, small enough for the composed ops. The draft is the verifier without its last layer, so that
- * some of its tokens are accepted and some are not. The verifier has 4 query heads on 2 key/value heads.
+ * A random pair with the embedded tokenizer, small enough for the composed fallbacks. The draft is the verifier without its last layer, so
+ * that some of its tokens are accepted and some are not. The verifier has 4 query heads and 2 KV heads.
  */
 export function tinyPair(): {draft: string; verifier: string} {
   pair ??= writeTinyPair(newFolder);

@@ -77,7 +77,7 @@ describe('resolveOptions', () => {
     });
   }
 
-  it('refuses options that do not exist, those that every object has among them', () => {
+  it('refuses unknown options, also the names of properties that every object has', () => {
     for (const name of ['temprature', 'toString', '__proto__x', 'hasOwnProperty'])
       expect(() => resolveOptions({[name]: 1} as GenerateOptions)).to.throw(
         `[generate] there is no option '${name}'; the options are maxNewTokens, draft, verification,`,

@@ -1,4 +1,4 @@
-/** Bad input: the error names the thing, what was expected and what came, and nothing stays allocated. */
+/** Tests of bad input: the error names the input, what was expected and what came, and no memory stays allocated. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import {expect} from 'chai';
@@ -43,7 +43,7 @@ forEachBackend('load refuses', (backend) => {
     }
   });
 
-  /** Spoils the weights of a copy of the tiny verifier, or of its draft. */
+  /** Loads the tiny pair with spoiled weights of one model; returns the error message without the name of the file or folder. */
   const spoiled = async (role: 'draft' | 'verifier', spoil: (header: Header, file: Buffer) => Uint8Array) => {
     const dir = linkModel(tinyPair()[role]);
     const file = fs.readFileSync(path.join(dir, 'model.safetensors'));
@@ -64,21 +64,21 @@ forEachBackend('load refuses', (backend) => {
   };
   const NORM = 'model.layers.1.input_layernorm.weight';
 
-  // The draft comes second: its refusal must let go of the verifier.
+  // The draft is loaded second, so its refusal must free the verifier.
   for (const role of ['verifier', 'draft'] as const) {
     it(`truncated weights (${role})`, async () => {
       expect(await spoiled(role, (_, file) => file.subarray(0, 5))).to.equal(
         "must begin with the 8 bytes of its header's length but has 5 bytes",
       );
       expect(await spoiled(role, (_, file) => file.subarray(0, 100))).to.match(
-        /^the header must have at most 92 bytes but claims \d+$/,
+        /^the header must have at most 92 bytes but claims \d+: its download may be incomplete$/,
       );
       expect(await spoiled(role, (_, file) => file.subarray(0, -4))).to.match(
-        /data_offsets must be within the file's \d+ bytes of data but is \[\d+,\d+\]$/,
+        /data_offsets must be within the file's \d+ bytes of data but is \[\d+,\d+\]: its download may be incomplete$/,
       );
     });
 
-    it(`a header that lies (${role})`, async () => {
+    it(`a header with wrong numbers (${role})`, async () => {
       expect(
         await spoiled(role, (_, file) => {
           file.writeBigUInt64LE(2n ** 62n, 0);
@@ -148,7 +148,7 @@ forEachBackend('load refuses', (backend) => {
     );
   });
 
-  it('options that do not exist or cannot be', async () => {
+  it('unknown options and invalid values', async () => {
     expect(await refused({verifer: 'x'})).to.equal(
       "[load] there is no option 'verifer'; the options are verifier, draft, layerMap, dtype, contextLength, backend, onProgress",
     );
@@ -218,7 +218,7 @@ forEachBackend('generate refuses', () => {
     [{signal: {aborted: false}}, 'signal must be an AbortSignal but is {"aborted":false}'],
   ];
 
-  it('options that do not exist or cannot be', () =>
+  it('unknown options and invalid values', () =>
     withModel(tinyPair(), async (lm) => {
       for (const [options, message] of BAD)
         expect(await refusal(() => lm.generate('It was', options))).to.equal(`[generate] ${message}`);
@@ -234,7 +234,7 @@ forEachBackend('generate refuses', () => {
       );
     }));
 
-  it('what is no prompt', () =>
+  it('an invalid prompt', () =>
     withModel({...tinyPair(), contextLength: 20}, async (lm) => {
       for (const [prompt, what] of [
         [5, 'number'],
@@ -250,7 +250,7 @@ forEachBackend('generate refuses', () => {
       expect(await refusal(() => lm.generate(prompt))).to.equal(
         `[generate] prompt has ${tokens} tokens but the context holds 20`,
       );
-      // To count a megabyte's tokens takes seconds.
+      // The refusal must come without encoding the whole prompt, which takes seconds for a megabyte.
       const start = performance.now();
       expect(await refusal(() => lm.generate('\ud800'.repeat(2 ** 20)))).to.equal(
         '[generate] prompt has more than 40 tokens but the context holds 20',
@@ -258,7 +258,7 @@ forEachBackend('generate refuses', () => {
       expect(performance.now() - start).to.be.below(1000);
     }));
 
-  it('a signal that was aborted before, by its reason', () =>
+  it('a signal that was aborted before the call, with its reason', () =>
     withModel(tinyPair(), async (lm) => {
       expect(await refusal(() => lm.generate('It was', {signal: AbortSignal.abort()}))).to.equal(
         '[generate] signal must not be aborted before the call but is: This operation was aborted',

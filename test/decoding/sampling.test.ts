@@ -26,7 +26,7 @@ forEachBackend('sampling with a tiny pair', (backend) => {
       }));
   }
 
-  it('keeps to the likeliest token where the filters leave one', () =>
+  it('writes the likeliest token if the filters leave only one', () =>
     withModel(tinyPair(), async (lm) => {
       const write = async (options: GenerateOptions) =>
         (await lm.generate('It was', {maxNewTokens: 6, gamma: 2, verification: 'dense', seed: 4, ...options}))
@@ -48,7 +48,7 @@ onBackend('specattn', 'sampling with the embedded pair', () => {
       expect((await lm.generate(PROMPT, {...options, seed: 10})).text).not.to.equal(first.text);
     }));
 
-  it('accepts everything of a draft that is the verifier', async () => {
+  it('accepts every token if the draft is the verifier', async () => {
     const verifier = `${PRETRAINED}/verifier`;
     await withModel({draft: verifier, verifier}, async (lm) => {
       for (const sampling of [

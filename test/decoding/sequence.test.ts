@@ -9,7 +9,7 @@ import {expectSame} from '../compare.js';
 import {Decoder} from './decoder.js';
 import {passage, withModel} from './models.js';
 
-/** Runs `body` with a decoder of its own. */
+/** Runs `body` with a new decoder. */
 async function withDecoder(lm: LanguageModel, body: (decoder: Decoder) => Promise<void>): Promise<void> {
   const decoder = new Decoder(lm, 512);
   try {
@@ -20,7 +20,7 @@ async function withDecoder(lm: LanguageModel, body: (decoder: Decoder) => Promis
 }
 
 /**
- * The verifier's keys and values of a sequence up to its last token. The prompt is read as every sequence reads it, and the rest is decoded
+ * The verifier's keys and values of all tokens but the last. The prompt is read as `generate` reads it, and the rest is decoded densely,
  * token by token.
  */
 async function decoded(lm: LanguageModel, prompt: number[], tokens: number[]): Promise<Float32Array[]> {
@@ -34,7 +34,7 @@ async function decoded(lm: LanguageModel, prompt: number[], tokens: number[]): P
   return caches;
 }
 
-/** Rows 0 … rows - 1 of the verifier's keys and values, layer by layer. */
+/** Rows 0 … rows − 1 of the verifier's caches, layer by layer. */
 function cachedRows({state}: Sequence, rows: number): Float32Array[] {
   return state.tensors.verifierCache.map((cache) => {
     const [kvHeads, , size] = cache.shape;
@@ -43,7 +43,7 @@ function cachedRows({state}: Sequence, rows: number): Float32Array[] {
 }
 
 onBackend('specattn', 'Sequence', () => {
-  it('refreshes the keys and values that sparse rounds left, to what dense decoding gives', () =>
+  it('refreshes the keys and values of sparse rounds to those of dense decoding', () =>
     withModel({}, async (lm) => {
       const prompt = lm.tokenizer.encode(passage(1).slice(0, 900));
       const tokens = [...prompt];
@@ -61,13 +61,13 @@ onBackend('specattn', 'Sequence', () => {
     }));
 
   for (const refreshEvery of [1, 3]) {
-    it(`is refreshed row by row, all of them, every ${refreshEvery} rounds`, () =>
+    it(`refreshes every row, every ${refreshEvery} rounds`, () =>
       withModel({contextLength: 512}, async (lm) => {
         const text = passage(1).slice(0, 900);
         const options = {p: 0.3, recent: 0, sinks: 1, denseLayers: 0, gamma: 1, maxNewTokens: 24} as const;
         const {tokens} = await lm.generate(text, {...options, verification: 'refresh', refreshEvery});
         const prompt = lm.tokenizer.encode(text);
-        // All rows but those of the rounds since the last refresh, of two tokens at most, and the last token, which has none.
+        // Leaves out the rounds since the last refresh, which wrote at most two tokens each. The last token has no row in the caches.
         const sequence = [...prompt, ...tokens.slice(0, -2 * refreshEvery)];
         const refreshed = cachedRows(lm['idle']!, sequence.length - 1);
         const dense = await decoded(lm, prompt, sequence);
@@ -75,7 +75,7 @@ onBackend('specattn', 'Sequence', () => {
       }));
   }
 
-  it('is not refreshed where no layer reads sparsely', () =>
+  it('is not refreshed if every layer is dense', () =>
     withModel({contextLength: 512}, async (lm) => {
       const options = {gamma: 2, maxNewTokens: 12, refreshEvery: 1, denseLayers: 8} as const;
       const refresh = await lm.generate(passage(1).slice(0, 900), {...options, verification: 'refresh'});
@@ -85,7 +85,7 @@ onBackend('specattn', 'Sequence', () => {
       expect(refresh.stats.bytesRead).to.deep.equal(dense.stats.bytesRead);
     }));
 
-  it('keeps no more than a fixed number of captures', () =>
+  it('keeps at most a fixed number of captures', () =>
     withModel({}, (lm) =>
       withDecoder(lm, async (decoder) => {
         const ways = Array.from({length: 28}, (_, i) =>
@@ -97,10 +97,10 @@ onBackend('specattn', 'Sequence', () => {
           decoder.step(i % 2 ? 1 + (i >> 1) : 1, options).run();
           tensors.push(tf.memory().numTensors);
         });
-        // Full after 24; each pair of captures after that takes the place of another pair.
+        // The limit is reached after 24 captures. Each later pair of captures replaces an older pair.
         expect(tensors[25]).to.equal(tensors[23]);
         expect(tensors[27]).to.equal(tensors[23]);
-        // What was dropped is made again.
+        // A capture that was dropped is recorded again.
         expect((await decoder.round(1, ways[0])).tokens[0]).to.be.within(0, 4095);
       }),
     ));

@@ -1,4 +1,4 @@
-/** Sparse verification of a long text: what it reads, and what it reports. */
+/** Tests of sparse verification of a long text: the keys that it reads and the statistics that it reports. */
 import {expect} from 'chai';
 
 import type {Combination, LayerMap, WeightedHead} from '../../models/layer_map.js';
@@ -10,7 +10,7 @@ import {passage, withModel} from './models.js';
 
 const sum = (list: number[]) => list.reduce((a, b) => a + b, 0);
 
-/** What must hold of any answer's numbers. */
+/** Expects the statistics of an answer to agree with each other. */
 function expectConsistent({tokens, stats}: GenerateResult, gamma?: number): void {
   const {accepted, acceptedLengths, rounds, drafted, time} = stats;
   expect(stats.newTokens).to.equal(tokens.length);
@@ -19,7 +19,7 @@ function expectConsistent({tokens, stats}: GenerateResult, gamma?: number): void
   expect(stats.meanAcceptedLength).to.be.closeTo(accepted / rounds, 1e-12);
   expect(stats.acceptance).to.be.closeTo(accepted / drafted, 1e-12);
   if (gamma !== undefined) expect(drafted).to.equal(gamma * rounds);
-  // A round writes what it accepted and one token more; the last may write more than was asked for.
+  // A round writes its accepted tokens and one more. The last round may write more than maxNewTokens.
   expect(accepted + rounds).to.be.within(tokens.length, tokens.length + (gamma ?? 8));
   const phases = time.draft + time.select + time.verify + time.accept + time.refresh;
   expect(phases, 'phases').to.be.within(0, time.decode);
@@ -53,7 +53,7 @@ onBackend('specattn', 'sparse verification', () => {
     expect(kvReduction).to.be.within(0.05, 0.999);
     // 2 of 8 layers are dense.
     expect(kvReductionAll).to.be.closeTo((kvReduction * 6) / 8, 1e-9);
-    // A round reads what any of its rows sees, which is more than a row sees.
+    // A round reads every key that any of its rows sees, which is more than a single row sees.
     const share = bytesRead.keyValues / bytesRead.keyValuesDense;
     expect(share).to.be.within(1 - kvReductionAll - 0.01, 0.999);
   }
@@ -72,11 +72,11 @@ onBackend('specattn', 'sparse verification', () => {
       expect(bytesRead.keyValues).to.be.lessThan(bytesRead.keyValuesDense);
     }));
 
-  /** A map whose every set is the same combination. */
+  /** A layer map with the same combination for every layer and every KV head. */
   function mixtureOf({layerMap, verifier}: LanguageModel, combination: Combination): LayerMap {
     const layers = Array.from({length: verifier.config.numHiddenLayers}, () => combination);
-    const groups = Array.from({length: verifier.config.numKeyValueHeads}, () => combination);
-    const mixture = {layers, groups: layers.map(() => groups), ownRows: 8, kl: layers.map(() => 0.5)};
+    const kvHeads = Array.from({length: verifier.config.numKeyValueHeads}, () => combination);
+    const mixture = {layers, groups: layers.map(() => kvHeads), ownRows: 8, kl: layers.map(() => 0.5)};
     return {...layerMap!, kind: 'mixture', mixture};
   }
   const heads: WeightedHead[] = [
@@ -85,14 +85,14 @@ onBackend('specattn', 'sparse verification', () => {
   ];
   const options = {maxNewTokens: 16, gamma: 3};
 
-  it('selects by the weights of a mixture, and changes nothing where all keys are kept', () =>
+  it('selects by the weights of a mixture, and equals dense verification if all keys are kept', () =>
     withModel({}, async (lm) => {
       const dense = await lm.generate(prompt, {...options, verification: 'dense'});
       await withModel({layerMap: mixtureOf(lm, {heads, own: 0})}, async (mixed) => {
         const byLayer = await mixed.generate(prompt, {...options, p: 0.9});
         const byHead = await mixed.generate(prompt, {...options, p: 0.9, granularity: 'head'});
         expect(byLayer.stats.kvReduction).to.be.within(0.05, 0.999);
-        // Every head has the same weights here: what is kept for one is kept for all.
+        // Every KV head has the same combination, so that all of them keep the same keys.
         expect(byHead.tokens).to.deep.equal(byLayer.tokens);
         expect(byHead.stats.kvReduction).to.be.closeTo(byLayer.stats.kvReduction, 1e-12);
         for (const granularity of ['layer', 'head'] as const) {
@@ -102,7 +102,7 @@ onBackend('specattn', 'sparse verification', () => {
       });
     }));
 
-  it('looks back at its own attention, and forgets it with the text', () =>
+  it('selects by the attention history, which begins anew with every prompt', () =>
     withModel({}, async (lm) => {
       const half = heads.map(([layer, head, weight]): WeightedHead => [layer, head, weight / 2]);
       const dense = await lm.generate(prompt, {...options, verification: 'dense'});
@@ -133,14 +133,14 @@ onBackend('specattn', 'sparse verification', () => {
       });
     }));
 
-  it('shows a row more keys the wider the union', () =>
+  it('shows a row more keys with a wider union', () =>
     withModel({}, async (lm) => {
       const row = await answer(lm, {union: 'row', gamma: 3});
       const full = await answer(lm, {union: 'full', gamma: 3});
       expect(row.kvReduction).to.be.greaterThan(full.kvReduction);
     }));
 
-  it('selects in every layer where none is to stay dense', () =>
+  it('selects in every layer if denseLayers is 0', () =>
     withModel({}, async (lm) => {
       const {kvReduction, kvReductionAll} = await answer(lm, {denseLayers: 0, gamma: 'adaptive'});
       expect(kvReduction).to.be.greaterThan(0);
@@ -148,7 +148,7 @@ onBackend('specattn', 'sparse verification', () => {
     }));
 
   for (const denseLayers of [8, 100]) {
-    it(`is dense where ${denseLayers} of 8 layers are`, () =>
+    it(`is dense if denseLayers is ${denseLayers} of 8 layers`, () =>
       withModel({}, async (lm) => {
         const dense = await lm.generate(prompt, {maxNewTokens: 16, verification: 'dense'});
         const {tokens, stats} = await lm.generate(prompt, {maxNewTokens: 16, p: 0.1, denseLayers});
@@ -158,7 +158,7 @@ onBackend('specattn', 'sparse verification', () => {
       }));
   }
 
-  it('counts the time of refreshing, and only there', () =>
+  it('counts time of refreshing only with refresh', () =>
     withModel({}, async (lm) => {
       expect((await answer(lm, {})).time.refresh).to.equal(0);
       expect((await answer(lm, {verification: 'refresh', refreshEvery: 1})).time.refresh).to.be.greaterThan(

@@ -5,12 +5,12 @@ import {StatsCollector} from '../../src/decoding/stats.js';
 
 const LAYERS = 3;
 const config = {numHiddenLayers: LAYERS, numKeyValueHeads: 2, headDim: 8} as LlamaConfig;
-/** Bytes of one position's keys and values of one key/value head, 2 bytes a number. */
+/** Bytes of the key and the value of one position in one KV head, with 2 bytes a number. */
 const ROW = 2 * 8 * 2;
 const collector = () => new StatsCollector(config, 2, 10, 'a device');
 
 describe('StatsCollector', () => {
-  it('is 0 where nothing was written', () => {
+  it('is 0 if nothing was written', () => {
     const stats = collector();
     stats.prefilled();
     expect(stats.result(0)).to.deep.include({
@@ -66,7 +66,7 @@ describe('StatsCollector', () => {
     });
   });
 
-  it('counts sparse rounds: rows up to the last that was accepted, in layers that share a set', () => {
+  it('counts sparse rounds: rows up to the last accepted token, in layers that share a set', () => {
     const stats = collector();
     stats.prefilled();
     const plan = {
@@ -75,7 +75,7 @@ describe('StatsCollector', () => {
       setsPerLayer: 1,
       mix: [[1]],
     };
-    // Rows at positions 9, 10 and 11 see 10, 11 and 12 keys; the third was not accepted.
+    // The three rows see 10, 11 and 12 keys. The last row follows a rejected token and does not count.
     stats.speculative(9, 2, 1, plan, Int32Array.of(7), Int32Array.of(5, 6, 7));
     const {kvReduction, kvReductionAll, bytesRead} = stats.result(2);
     expect(kvReduction).to.be.closeTo(1 - (5 + 6) / (10 + 11), 1e-12);
@@ -83,7 +83,7 @@ describe('StatsCollector', () => {
     expect(bytesRead).to.deep.equal({keyValues: 2 * (12 + 7 + 7) * ROW, keyValuesDense: 2 * 3 * 12 * ROW});
   });
 
-  it('counts a set for each key/value head', () => {
+  it('counts one set for each KV head', () => {
     const stats = collector();
     stats.prefilled();
     const plan = {

@@ -7,7 +7,7 @@ import {makeReady, type Step, type StepRun} from '../../src/decoding/steps.js';
 import {forEachBackend, onBackend} from '../backends.js';
 import {memory} from './models.js';
 
-/** A counter, a vector that doubles, and one that is never changed. */
+/** A state of a counter, a vector that each step doubles, and a constant. */
 const newState = () =>
   new LoopState<State>({
     counter: tf.tensor1d([0], 'int32'),
@@ -26,7 +26,7 @@ const values = (tensors: State) => Object.values(tensors).map((tensor) => [...te
 const read = async (run: StepRun) => (await run.read()).map((output) => [...output]);
 
 forEachBackend('a ready step', () => {
-  it('carries the state on and hands out what the step gives', async () => {
+  it('advances the state and returns the outputs of the step', async () => {
     const state = newState();
     const ready = makeReady(state, step);
     expect(values(state.tensors), 'making it ready runs nothing').to.deep.equal([[0], [1, 2, 3], [7]]);
@@ -51,7 +51,7 @@ forEachBackend('a ready step', () => {
     state.dispose();
   });
 
-  it('goes on from what the host sets', () => {
+  it('continues from values that the host sets', () => {
     const state = newState();
     const ready = makeReady(state, step);
     ready.run();
@@ -63,7 +63,7 @@ forEachBackend('a ready step', () => {
     state.dispose();
   });
 
-  it('has several steps over one state, in any order, and operations between them', () => {
+  it('can share its state with other steps, in any order and with operations between them', () => {
     const state = newState();
     const back: Step<State> = ({counter, vector, constant}) => ({
       state: {counter: tf.sub(counter, constant), vector: tf.mul(vector, vector), constant},
@@ -83,7 +83,7 @@ forEachBackend('a ready step', () => {
     state.dispose();
   });
 
-  it('holds no more after many runs than after the first', () => {
+  it('holds no more memory after many runs than after the first', () => {
     const state = newState();
     const ready = makeReady(state, step);
     ready.run();
@@ -93,11 +93,11 @@ forEachBackend('a ready step', () => {
       expect(memory()).to.deep.equal(first);
     }
     ready.dispose();
-    ready.dispose(); // once more does nothing
+    ready.dispose(); // a second call does nothing
     state.dispose();
   });
 
-  it('leaves the state as it was where the step throws', () => {
+  it('leaves the state as it was if the step throws', () => {
     const state = newState();
     // tfjs-node gives values to TensorFlow when an op first reads them.
     const {tensorsInTensorFlow: _, ...before} = memory();
@@ -138,7 +138,7 @@ onBackend('specattn', 'capture', () => {
     ],
   };
   for (const [what, [bad, message]] of Object.entries(REFUSED)) {
-    it(`refuses ${what}, and the backend goes on`, () => {
+    it(`refuses ${what}, and the backend still works`, () => {
       const state = newState();
       const before = memory();
       expect(() => makeReady(state, bad)).to.throw(message);
@@ -160,7 +160,7 @@ onBackend('specattn', 'capture', () => {
     state.dispose();
   });
 
-  it('is of the native backend alone', () => {
+  it('is available on the native backend', () => {
     expect(nativeBackend()).to.equal(tf.backend());
   });
 });

@@ -3,14 +3,14 @@ import * as fc from 'fast-check';
 
 import {StopWatch} from '../../src/decoding/stop.js';
 
-/** What is shown of `pieces`, and whether a stop text came. */
+/** The text that a StopWatch shows of `pieces`, and whether it found a stop text. */
 function watch(pieces: string[], stops: string[]): {text: string; stopped: boolean} {
   const watch = new StopWatch(stops);
   const text = pieces.map((piece) => watch.push(piece)).join('') + watch.flush();
   return {text, stopped: watch.stopped};
 }
 
-/** The definition: the text ends where the first stop text that is complete began. */
+/** The definition: the text ends where the stop text begins that is complete first, the longest one of several. */
 function cut(text: string, stops: string[]): {text: string; stopped: boolean} {
   for (let end = 1; end <= text.length; end++) {
     const complete = stops.filter((stop) => text.slice(0, end).endsWith(stop));
@@ -21,18 +21,18 @@ function cut(text: string, stops: string[]): {text: string; stopped: boolean} {
 }
 
 describe('StopWatch', () => {
-  it('shows all where there is nothing to stop at', () => {
+  it('shows all text if there are no stop texts', () => {
     expect(watch(['a', '', 'bc'], [])).to.deep.equal({text: 'abc', stopped: false});
   });
 
-  it('cuts a stop text that spans pieces, and all that follows', () => {
+  it('cuts off a stop text that spans pieces, and the text after it', () => {
     expect(watch(['one\n', '\nQ', ': two', ' three'], ['\n\nQ:'])).to.deep.equal({
       text: 'one',
       stopped: true,
     });
   });
 
-  it('holds back no more than may become a stop text', () => {
+  it('holds back only text that may become a stop text', () => {
     const watch = new StopWatch(['abc', 'bd']);
     expect(['x', 'a', 'b', 'a', 'y', 'ab'].map((piece) => watch.push(piece))).to.deep.equal([
       'x',
@@ -46,12 +46,12 @@ describe('StopWatch', () => {
     expect(watch.flush()).to.equal('');
   });
 
-  it('takes the stop text that is complete first, the longer where two end together', () => {
+  it('takes the stop text that is complete first, the longer one if two end together', () => {
     expect(watch(['abcd'], ['bcd', 'c'])).to.deep.equal({text: 'ab', stopped: true});
     expect(watch(['abcd'], ['c', 'bc'])).to.deep.equal({text: 'a', stopped: true});
   });
 
-  it('shows the same however the text comes in pieces', () => {
+  it('shows the same text however it is divided into pieces', () => {
     const letters = fc.string({unit: fc.constantFrom('a', 'b', 'c'), maxLength: 24});
     const stops = fc.array(fc.string({unit: fc.constantFrom('a', 'b', 'c'), minLength: 1, maxLength: 5}), {
       maxLength: 3,

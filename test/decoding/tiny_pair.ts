@@ -1,4 +1,4 @@
-/** A random pair with the embedded tokenizer, small enough for the composed ops, as folders. */
+/** Writes the folders of a random pair with the embedded tokenizer, small enough for the composed fallbacks. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
@@ -17,7 +17,7 @@ const TINY = {
 };
 const VERIFIER_LAYERS = 3;
 const DRAFT_LAYERS = 2;
-/** Of the embedded tokenizer: a random model is not to end its text by chance. */
+/** Special tokens of the embedded tokenizer. Their output weights are 0, so that a random model does not end its text by chance. */
 const SPECIAL_TOKENS = 8;
 
 /** Writes the pair into two folders that `newFolder` makes. */
@@ -42,7 +42,7 @@ export function tinyLayerMap({draft, verifier}: {draft: string; verifier: string
   return layerMapOf(readConfig(draft).sha256, readConfig(verifier).sha256);
 }
 
-/** The same by the hashes of the configurations. */
+/** A layer map of the tiny pair for models with these hashes of their configurations. */
 export function layerMapOf(draft: string, verifier: string): KlMap {
   return {
     version: 1,
@@ -64,7 +64,7 @@ export function layerMapOf(draft: string, verifier: string): KlMap {
   };
 }
 
-/** A safetensors file of float32 tensors. */
+/** A safetensors file that holds every parameter of a model in float32. */
 export function safetensors(
   config: LlamaConfig,
   valuesOf: (name: string, shape: number[]) => Float32Array,
@@ -85,7 +85,7 @@ export function safetensors(
   return Buffer.concat([length, json, ...data]);
 }
 
-/** Depends on the name alone: models that share names share weights. */
+/** Random weights that depend only on name and shape, so that two models share the weights of tensors that both have. */
 function randomTensor(name: string, shape: number[]): Float32Array {
   if (shape.length === 1) return new Float32Array(tf.util.sizeFromShape(shape)).fill(1);
   const values = namedNormals(name, shape, name.includes('layers') ? 1.4 / Math.sqrt(shape[1]) : 1);
@@ -93,7 +93,7 @@ function randomTensor(name: string, shape: number[]): Float32Array {
   return values;
 }
 
-/** Normal numbers that the name decides. */
+/** Normally distributed numbers of standard deviation `scale` that depend only on name and shape. */
 export function namedNormals(name: string, shape: number[], scale: number): Float32Array {
   let seed = 1;
   for (const letter of name) seed = (Math.imul(seed, 31) + letter.charCodeAt(0)) >>> 0;

@@ -1,4 +1,4 @@
-/** `evaluate` against float64, against dense attention, and against itself. */
+/** Tests of `evaluate` against a float64 reference, against dense attention where every key is kept, and after an interruption. */
 import * as path from 'node:path';
 
 import {expect} from 'chai';
@@ -74,7 +74,7 @@ function reference(
 forEachBackend('evaluate on a small random pair', function () {
   const inFloat64 = new Map<string, {perplexity: number; kvReduction: number}>();
 
-  /** The method on every backend agrees with float64, which is computed once; and it is not dense attention. */
+  /** Expects the method to agree with float64, which is computed once for all backends, and to differ from dense attention. */
   async function agrees(
     method: string,
     sees: (tokens: number[]) => Sees,
@@ -104,7 +104,7 @@ forEachBackend('evaluate on a small random pair', function () {
   }
 
   for (const unit of ['layer', 'head'] as const) {
-    it(`decodes as an oracle does that chooses by ${unit}`, () =>
+    it(`decodes as an oracle that selects by ${unit} does`, () =>
       agrees(`oracle:p=0.7,sinks=2,recent=3,granularity=${unit}`, () => oracleSees(0.7, 2, 3, unit)));
   }
 
@@ -129,7 +129,7 @@ forEachBackend('evaluate on a small random pair', function () {
   });
 });
 
-/** The paper's method in float64: the draft attends densely; block by block its nuclei are joined. */
+/** The paper's method in float64: the draft attends densely, and the rows of a block see the union of its nuclei. */
 function specattnSees(
   tokens: number[],
   p: number,
@@ -138,7 +138,7 @@ function specattnSees(
 ): Sees {
   const {draft} = tinyPair();
   const {attention} = decode(draft, tokens, everyKey);
-  const map = [0, 0, 1]; // tinyLayerMap's
+  const map = [0, 0, 1]; // the layers of tinyLayerMap
   const first = PROMPT - 1;
   return ({layer, t}) => {
     const position = first + Math.floor((t - first) / (gamma + 1)) * (gamma + 1);
@@ -156,7 +156,7 @@ onBackend('specattn', 'evaluate on the embedded pair', () => {
   const window = 160;
   const pieces = {window, windows: 1, prefill: 0.1};
 
-  it('equals dense attention where every key is kept', () =>
+  it('equals dense attention if every key is kept', () =>
     withModel({}, async (lm) => {
       const all = [
         'dense',
@@ -179,12 +179,12 @@ onBackend('specattn', 'evaluate on the embedded pair', () => {
       }
     }));
 
-  it('keeps as many keys at random as the budget says, others for another seed, the same for the same', () =>
+  it('keeps as many random keys as the budget says, the same ones for the same seed', () =>
     withModel({}, async (lm) => {
       const random = (seed: number) => one(lm, `random:budget=40,seed=${seed}`, pieces);
       const [a, again, other] = [await random(1), await random(1), await random(2)];
       const prompt = window * 0.1;
-      const rows = Array.from({length: window - prompt}, (_, i) => prompt + i); // keys that each row could see
+      const rows = Array.from({length: window - prompt}, (_, i) => prompt + i); // number of keys visible to each row
       const sum = (numbers: number[]) => numbers.reduce((x, y) => x + y, 0);
       const kept = sum(rows.map((visible) => Math.min(40, visible)));
       expect(a.kvReduction).to.be.closeTo(1 - kept / sum(rows), 1e-12);
@@ -207,18 +207,19 @@ onBackend('specattn', 'evaluate on the embedded pair', () => {
         if (t + 1 > budget) pages += Math.floor(t / page);
       }
       expect(kvReduction - readReduction).to.be.closeTo(pages / visible, 1e-12);
-      // Rows by themselves read what they see: 2 dense layers of 8, 5 heads of 64, 2 bytes; 8 more for each key listed, in each head.
+      // A single row reads the keys and values that it sees. In sparse layers it also reads 8 bytes for each listed key (index and row
+      // mask) and the bounds of the pages, which are as large as a key and a value.
       const pair = 2 * 64 * 2;
       const kept = (1 - kvReduction) * visible;
       const bytes = 5 * (2 * visible * pair + 6 * (kept * (pair + 8) + pages * pair));
       expect(bytesPerToken).to.be.closeTo(bytes / tokens, 1e-6);
-      // A block reads the pages' bounds once.
+      // A block reads the bounds of a page once for all its rows.
       const block = await one(lm, `quest:budget=${budget},page=${page},gamma=${gamma}`, pieces);
       expect(block.kvReduction).to.be.closeTo(kvReduction, 1e-12);
       expect(block.bytesPerToken).to.be.lessThan(bytesPerToken / 2);
     }));
 
-  it('tells how the draft fares: sampled no better than its overlap allows, and alike for every dense run', () =>
+  it('reports the acceptance of the draft, the same for every dense run', () =>
     withModel({}, async (lm) => {
       const {acceptance} = await one(lm, 'dense:gamma=3', pieces);
       const {sampled, greedy, sampledLength, greedyLength, gamma} = acceptance!;
@@ -242,19 +243,19 @@ onBackend('specattn', 'evaluate on the embedded pair', () => {
       let bytes = 0;
       for (let to = prompt - 1 + 2 * (gamma + 1); to < window; to += 2 * (gamma + 1))
         bytes += 8 * 5 * to * 2 * 64 * 2;
-      // The paper's map chooses by nothing that refreshing changes: the draft is the same.
+      // A map of the kind `kl` selects by the draft alone, which refreshing does not change.
       expect(often.kvReduction).to.equal(never.kvReduction);
       expect((often.bytesPerToken - never.bytesPerToken) * often.tokens).to.be.closeTo(bytes, 1e-3);
     }));
 
-  it('goes on from the records of a run that was ended, and comes to the same', () =>
+  it('continues from the records of an aborted run, with the same results', () =>
     withModel({}, async (lm) => {
       const texts = [1, 2].map((i) => ({name: `passage ${i}`, text: passage(i)}));
       const options = {methods: ['streaming:budget=40', 'specattn:p=0.8'], window: 96, windows: 2};
       const timeless = (results: MethodResult[]) => results.map(({seconds: _, ...rest}) => rest);
       const whole: WindowRecord[] = [];
       const expected = await evaluate(lm, texts, {...options, onRecord: (record) => whole.push(record)});
-      expect(whole).to.have.length(3 * 4); // dense too
+      expect(whole).to.have.length(3 * 4); // dense attention is always evaluated too
       expect(expected[0].windows).to.equal(4);
       expect(expected[0].changeError).to.be.greaterThan(0);
 
@@ -277,7 +278,7 @@ onBackend('specattn', 'evaluate on the embedded pair', () => {
         onProgress: ({loaded, total}) => {
           rows = loaded;
           expect(loaded).to.be.at.most(total);
-          // The second window's dense attention once more, to compare with; then what is missing.
+          // The dense attention of the second window is computed again for comparison, and then the seven missing records.
           expect(total).to.equal(8 * (96 - 10));
         },
       });
@@ -292,7 +293,7 @@ onBackend('specattn', 'evaluate on the embedded pair', () => {
       expect(timeless(again)).to.deep.equal(timeless(expected));
     }));
 
-  it('refuses what cannot be', () =>
+  it('refuses invalid options', () =>
     withModel({}, async (lm) => {
       const text = passage(1);
       const refused = async (
@@ -336,7 +337,7 @@ onBackend('specattn', 'evaluate on the embedded pair', () => {
       );
     }));
 
-  it("takes the map that a method asks for: a file, or a part of the pair's", async () => {
+  it("uses the map that a method asks for: a file, or a part of the pair's map", async () => {
     const method = 'specattn:p=0.8';
     const run = (layerMap: LayerMap | undefined, methods: string[]) => {
       let results: MethodResult[] = [];
@@ -367,7 +368,7 @@ onBackend('specattn', 'evaluate on the embedded pair', () => {
     );
   });
 
-  it('does without a draft', () =>
+  it('works without a draft', () =>
     withModel({draft: null}, async (lm) => {
       const result = await one(lm, 'streaming:budget=40', pieces);
       expect(result.acceptance).to.equal(undefined);

@@ -3,7 +3,7 @@ import {expect} from 'chai';
 import {keysOf, parseMethod} from '../../src/evaluate/methods.js';
 
 describe('parseMethod', () => {
-  it('gives what is left out its default', () => {
+  it('fills in defaults', () => {
     expect(parseMethod('dense')).to.deep.equal({kind: 'dense', gamma: 4});
     expect(parseMethod('specattn')).to.deep.equal({
       ...{kind: 'specattn', p: 0.95, gamma: 4, union: 'causal', sinks: 4, recent: 16},
@@ -62,7 +62,7 @@ describe('parseMethod', () => {
 });
 
 describe('keysOf', () => {
-  it('is a number of keys, or a share of those that there are', () => {
+  it('turns a budget, a number or a share, into a number of visible keys', () => {
     expect(keysOf(256, 100)).to.equal(100);
     expect(keysOf(64, 100)).to.equal(64);
     expect(keysOf(0.25, 101)).to.equal(26);

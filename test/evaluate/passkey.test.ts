@@ -1,4 +1,4 @@
-/** `evaluatePasskey`: trials, what counts as found, and what methods leave in sight. */
+/** Tests of `evaluatePasskey`: its trials, the scores of answers, and the passkeys that a method can still find. */
 import {expect} from 'chai';
 
 import {evaluatePasskey, type PasskeyOptions, type PasskeyRecord} from '../../src/evaluate/index.js';
@@ -9,7 +9,7 @@ import {onBackend} from '../backends.js';
 import {passage, refusal, withModel} from '../decoding/models.js';
 
 describe('passkeyOf', () => {
-  it('asks for what it told, by a question that does not tell it', () => {
+  it('has a question for its key which does not contain the key', () => {
     for (const kind of ['digits', 'name'] as const) {
       const keys = [...Array(50).keys()].map((trial) => passkeyOf(kind, trial));
       for (const {told, question, answer, place} of keys) {
@@ -22,7 +22,7 @@ describe('passkeyOf', () => {
     }
   });
 
-  it('asks for a name by the sentence that told it, up to its last part', () => {
+  it('asks for a name with the beginning of the sentence that told it', () => {
     const {told, question, answer} = passkeyOf('name', 3);
     expect(told).to.include(question + answer);
     expect(answer).to.match(/^ [A-Z]([a-z]{6})$/);
@@ -33,7 +33,7 @@ describe('passkeyOf', () => {
 const texts = [1, 2].map((i) => ({name: `passage ${i}`, text: passage(i)}));
 
 onBackend('specattn', 'evaluatePasskey', () => {
-  it('finds what a window holds and loses what it does not', () =>
+  it('finds the passkeys whose keys a method keeps, and loses others', () =>
     withModel({}, async (lm) => {
       const methods = ['dense', 'dense:gamma=0', 'streaming:budget=120', 'specattn:p=1', 'quest:budget=512'];
       const records = await evaluatePasskey(lm, texts, {methods, keys: ['name'], lengths: [384], trials: 3});
@@ -42,14 +42,14 @@ onBackend('specattn', 'evaluatePasskey', () => {
       expect(of('dense').map(({depth}) => depth)).to.deep.equal([0, 0.25, 0.5, 0.75, 1]);
       const found = (method: string) =>
         of(method).map(({correct, correctTokens}) => [correct, correctTokens]);
-      // The pair can do it: of 15 names more than half, and most of their tokens.
+      // With dense attention the pair finds more than half of the 15 names and most of their tokens.
       const sum = (method: string, name: 'correct' | 'correctTokens' | 'totalTokens') =>
         of(method).reduce((total, record) => total + record[name], 0);
       expect(sum('dense', 'correct')).to.be.greaterThan(7);
       expect(sum('dense', 'correctTokens') / sum('dense', 'totalTokens')).to.be.greaterThan(0.8);
       for (const same of ['dense:gamma=0', 'specattn:p=1', 'quest:budget=512'])
         expect(found(same), same).to.deep.equal(found('dense'));
-      // The paragraph at the end is within the window; the others are not, and the middle of the text is where keys are lost.
+      // The passkey at the end is within the window of `streaming`. The one in the middle is lost with the keys there.
       const streaming = of('streaming:budget=120');
       expect(streaming[4].correct).to.equal(of('dense')[4].correct);
       expect(streaming[2].correct).to.equal(0);
@@ -66,7 +66,7 @@ onBackend('specattn', 'evaluatePasskey', () => {
       }
     }));
 
-  it('goes on from the records of a run that was ended, and comes to the same', () =>
+  it('continues from the records of an aborted run, with the same results', () =>
     withModel({}, async (lm) => {
       const options: PasskeyOptions = {
         ...{
@@ -99,7 +99,7 @@ onBackend('specattn', 'evaluatePasskey', () => {
       expect(last).to.deep.equal({loaded: 6 * 2, total: 6 * 2});
     }));
 
-  it('refuses what cannot be', () =>
+  it('refuses invalid options', () =>
     withModel({}, async (lm) => {
       const refused = async (options: Partial<PasskeyOptions>, message: string, of = texts) =>
         expect(

@@ -10,7 +10,7 @@ import {newFolder} from '../decoding/models.js';
 const record = (key: string) => ({key, scores: {}, reads: {}}) as WindowRecord;
 
 describe('EvaluationFolder', () => {
-  it('finds what was appended, less a last line that a crash cut off', () => {
+  it('reads the appended records, without a last line that a crash cut off', () => {
     const dir = path.join(newFolder(), 'new', 'folder');
     const folder = new EvaluationFolder(dir);
     expect(folder.records).to.deep.equal([]);
@@ -26,7 +26,7 @@ describe('EvaluationFolder', () => {
     expect(new EvaluationFolder(dir).records.map(({key}) => key)).to.deep.equal(['a', 'b', 'd']);
   });
 
-  it('refuses a file of something else', () => {
+  it('refuses a file of other content', () => {
     const dir = newFolder();
     fs.writeFileSync(path.join(dir, 'windows.jsonl'), `${JSON.stringify(record('a'))}\n{"key": 1}\n`);
     expect(() => new EvaluationFolder(dir)).to.throw(
@@ -36,7 +36,7 @@ describe('EvaluationFolder', () => {
 });
 
 describe('PasskeyFolder', () => {
-  it('finds what was appended, and refuses a file of something else', () => {
+  it('reads the appended records, and refuses a file of other content', () => {
     const dir = newFolder();
     const line = {task: 'passkey', id: 'a'} as PasskeyRecord;
     new PasskeyFolder(dir).append(line);

@@ -1,4 +1,4 @@
-/** A Llama and its decoding in float64, one row at a time, with a say in what each row sees: what `evaluate` is compared with. */
+/** A Llama in float64 that decodes row by row, with any choice of the keys that a row sees. Tests compare `evaluate` with it. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 
@@ -6,28 +6,29 @@ import {readConfig, type LlamaConfig} from '../../models/hf/config.js';
 import {ropeFrequencies} from '../../models/llama/rope.js';
 import {nucleus, rmsNorm, rotaryEmbedding} from '../reference.js';
 
-/** What a row's key/value head of a layer could see: its query heads' vectors, and the keys up to its own. */
+/** What a method may look at when it chooses keys for one row in one KV head of a layer. */
 export interface Sight {
   layer: number;
-  group: number;
-  /** Position of the row. */
+  kvHead: number;
+  /** position of the row */
   t: number;
-  /** Of the group's query heads. */
+  /** vectors of the query heads that share the KV head */
   queries: Float64Array[];
+  /** keys of the KV head, up to the row's own */
   keys: Float64Array[];
-  /** Weights over all keys up to t, mean over heads: the layer's, or those of the group. */
+  /** Attention weights over all keys up to t: the mean over the heads of the layer or of the KV head. */
   attention: (unit: 'layer' | 'head') => Float64Array;
 }
 
-/** The keys that a row sees. */
+/** Chooses the keys that a row sees. */
 export type Sees = (sight: Sight) => Iterable<number>;
 
 export interface Decoded {
-  /** -log p of the token after each row, in nats. */
+  /** −log p of the token after each row, in nats */
   nll: number[];
-  /** What each layer attended with, mean over heads: [layer][row][key]. */
+  /** attention weights, mean over heads: [layer][row][key] */
   attention: Float64Array[][];
-  /** Keys and values, [layer][row][group]. */
+  /** keys and values: [layer][row][KV head] */
   caches: Cache[];
 }
 
@@ -36,13 +37,13 @@ interface Cache {
   values: Float64Array[][];
 }
 
-/** What a row at t reads in place of its own model's past: another decoding's keys and values of the rows before `before(t)`. */
+/** A refresh: for rows before `before(t)` the row at t reads the keys and values of another decoding. */
 export interface Renewed {
   caches: Cache[];
   before: (t: number) => number;
 }
 
-/** Takes a model over all tokens but the last. */
+/** Runs the model in the folder `dir` over all tokens but the last. */
 export function decode(dir: string, tokens: number[], sees: Sees, renewed?: Renewed): Decoded {
   const config = readConfig(dir);
   const weights = readWeights(dir);
@@ -51,17 +52,17 @@ export function decode(dir: string, tokens: number[], sees: Sees, renewed?: Rene
 
 export const everyKey: Sees = ({t}) => Array(t + 1).keys();
 
-/** StreamingLLM: the first keys, and the last ones up to the budget. */
+/** StreamingLLM: the first keys and, up to the budget, the last ones. */
 export const streamingSees =
   (budget: number, sinks: number): Sees =>
   ({t}) =>
     [...Array(t + 1).keys()].filter((j) => j < sinks || j > t - (budget - sinks));
 
-/** Quest: the page that the row is on, and the best of the full pages before it. */
+/** Quest: the page of the row, and the full pages before it whose bounds are highest. */
 export const questSees =
   (budget: number, page: number): Sees =>
   ({t, queries, keys}) => {
-    const own = Math.floor(t / page);
+    const current = Math.floor(t / page);
     const bound = (i: number) => {
       const members = keys.slice(i * page, (i + 1) * page);
       const bounds = queries.map((q) =>
@@ -72,14 +73,14 @@ export const questSees =
       );
       return Math.max(...bounds);
     };
-    const best = Array.from({length: own}, (_, i) => ({i, bound: bound(i)}))
+    const best = Array.from({length: current}, (_, i) => ({i, bound: bound(i)}))
       .sort((a, b) => b.bound - a.bound)
       .slice(0, budget / page - 1)
       .map(({i}) => i);
-    return [...Array(t + 1).keys()].filter((j) => [...best, own].includes(Math.floor(j / page)));
+    return [...Array(t + 1).keys()].filter((j) => [...best, current].includes(Math.floor(j / page)));
   };
 
-/** The nucleus of the layer's (or each group of heads') own attention, with sinks and recent keys. */
+/** Oracle: the nucleus of the verifier's attention, of a layer or of each KV head, with sinks and recent keys. */
 export const oracleSees =
   (p: number, sinks: number, recent: number, unit: 'layer' | 'head'): Sees =>
   ({t, attention}) => {
@@ -87,7 +88,7 @@ export const oracleSees =
     return [...Array(t + 1).keys()].filter((j) => kept.has(j) || j < sinks || j > t - recent);
   };
 
-/** Layers below `denseLayers` and rows of the prompt see every key. */
+/** Layers below `denseLayers` and rows before `first` see every key; other rows see what `sees` chooses. */
 export const sparselySees =
   (sees: Sees, denseLayers: number, first: number): Sees =>
   (sight) =>
@@ -133,7 +134,7 @@ class Reference {
     cache: Cache,
     sees: Sees,
   ): {out: Float64Array; weights: Float64Array} {
-    const {numAttentionHeads: heads, numKeyValueHeads: groups, headDim: size} = this.config;
+    const {numAttentionHeads: heads, numKeyValueHeads: kvHeads, headDim: size} = this.config;
     const prefix = `model.layers.${layer}`;
     const normed = this.norm(`${prefix}.input_layernorm.weight`, x);
     const {frequencies, scale} = ropeFrequencies(this.config);
@@ -143,18 +144,18 @@ class Reference {
     const rotate = (vector: Float64Array, parts: number) =>
       split(rotaryEmbedding(vector, [1, parts, size], t, frequencies, scale), parts);
     const queries = rotate(project('q'), heads);
-    cache.keys.push(rotate(project('k'), groups));
-    cache.values.push(split(project('v'), groups));
+    cache.keys.push(rotate(project('k'), kvHeads));
+    cache.values.push(split(project('v'), kvHeads));
     const past = (name: keyof Cache) =>
-      cache[name].map((own, j) =>
-        this.renewed && j < this.renewed.before(t) ? this.renewed.caches[layer][name][j] : own,
+      cache[name].map((row, j) =>
+        this.renewed && j < this.renewed.before(t) ? this.renewed.caches[layer][name][j] : row,
       );
     const [allKeys, allValues] = [past('keys'), past('values')];
 
-    const perGroup = heads / groups;
+    const queriesPerKvHead = heads / kvHeads;
     const weightsOf = (head: number, seen: number[]) => {
-      const group = Math.floor(head / perGroup);
-      const scores = seen.map((j) => dot(queries[head], allKeys[j][group]) / Math.sqrt(size));
+      const kvHead = Math.floor(head / queriesPerKvHead);
+      const scores = seen.map((j) => dot(queries[head], allKeys[j][kvHead]) / Math.sqrt(size));
       const max = Math.max(...scores);
       const exps = scores.map((score) => Math.exp(score - max));
       const sum = exps.reduce((a, b) => a + b, 0);
@@ -162,8 +163,8 @@ class Reference {
     };
     const mean = new Float64Array(t + 1);
     const all = [...Array(t + 1).keys()];
-    const attentionOf = (group: number) => (unit: 'layer' | 'head') => {
-      const [first, count] = unit === 'layer' ? [0, heads] : [group * perGroup, perGroup];
+    const attentionOf = (kvHead: number) => (unit: 'layer' | 'head') => {
+      const [first, count] = unit === 'layer' ? [0, heads] : [kvHead * queriesPerKvHead, queriesPerKvHead];
       const row = new Float64Array(t + 1);
       for (let head = first; head < first + count; head++)
         weightsOf(head, all).forEach((weight, j) => (row[j] += weight / count));
@@ -171,13 +172,13 @@ class Reference {
     };
     const out = new Float64Array(heads * size);
     for (let head = 0; head < heads; head++) {
-      const group = Math.floor(head / perGroup);
-      const own = queries.slice(group * perGroup, (group + 1) * perGroup);
-      const keys = allKeys.map((row) => row[group]);
-      const seen = [...sees({layer, group, t, queries: own, keys, attention: attentionOf(group)})];
+      const kvHead = Math.floor(head / queriesPerKvHead);
+      const shared = queries.slice(kvHead * queriesPerKvHead, (kvHead + 1) * queriesPerKvHead);
+      const keys = allKeys.map((row) => row[kvHead]);
+      const seen = [...sees({layer, kvHead, t, queries: shared, keys, attention: attentionOf(kvHead)})];
       weightsOf(head, seen).forEach((weight, n) => {
         mean[seen[n]] += weight / heads;
-        for (let d = 0; d < size; d++) out[head * size + d] += weight * allValues[seen[n]][group][d];
+        for (let d = 0; d < size; d++) out[head * size + d] += weight * allValues[seen[n]][kvHead][d];
       });
     }
     return {out, weights: mean};

@@ -6,13 +6,13 @@ import {questSelect} from '../../src/evaluate/quest_select.js';
 import type {ListedKeys} from '../../src/evaluate/list_keys.js';
 import {forEachBackend} from '../backends.js';
 
-/** The keys that a row of a set sees. */
+/** The keys of a set that a row sees. */
 function seen({keys, bits, counts}: ListedKeys, set: number, row: number): number[] {
   const [k, b, n] = [keys.arraySync()[set], bits.arraySync()[set], counts.arraySync()[set]];
   return k.slice(0, n).filter((_, i) => (b[i] >> row) & 1);
 }
 
-/** Keys [1,C,2] that point one way or the other. */
+/** Keys [1,C,2] along the first axis. */
 const along = (xs: number[]) =>
   tf.tensor3d(
     xs.flatMap((x) => [x, 0]),
@@ -21,12 +21,12 @@ const along = (xs: number[]) =>
 const at = (position: number) => tf.tensor1d([position], 'int32');
 
 forEachBackend('QuestSelect', () => {
-  it('reads the page that a row is on, and the best of the full pages before it', () => {
+  it('reads the page of the row, and the best full pages before it', () => {
     const k = along([0, 0, 5, -9, 3, 3, 1, 1, 0, 0, 0, 0]);
     const q = tf.tensor3d([1, 0, -1, 0, 1, 0], [3, 1, 2]); // rows at 7, 8 and 9
     const listed = questSelect(q, k, at(7), {page: 2, budget: 4});
-    expect(seen(listed, 0, 0)).to.deep.equal([2, 3, 6, 7]); // 5 is the most of page 1
-    expect(seen(listed, 0, 1)).to.deep.equal([2, 3, 8]); // looking the other way, 9
+    expect(seen(listed, 0, 0)).to.deep.equal([2, 3, 6, 7]); // page 1 has the highest bound, 5
+    expect(seen(listed, 0, 1)).to.deep.equal([2, 3, 8]); // the query is reversed, and the bound of page 1 is 9
     expect(seen(listed, 0, 2)).to.deep.equal([2, 3, 8, 9]);
     expect(listed.kept.arraySync()).to.deep.equal([[4, 3, 4]]);
   });
@@ -39,7 +39,7 @@ forEachBackend('QuestSelect', () => {
     expect(seen(questSelect(q, k, at(0), {page: 2, budget: 2}), 0, 0)).to.deep.equal([0]);
   });
 
-  it('asks the query heads of each key/value head', () => {
+  it('chooses for each KV head by its query heads', () => {
     const k = tf.concat([along([1, 0, 0, 0, -1, 0, 0]), along([-1, 0, 0, 0, 1, 0, 0])], 0);
     const q = tf.tensor3d([0, 0, 1, 0, 0, 0, 1, 0], [1, 4, 2]);
     const listed = questSelect(q, k, at(6), {page: 2, budget: 4});
@@ -47,7 +47,7 @@ forEachBackend('QuestSelect', () => {
     expect(seen(listed, 1, 0)).to.deep.equal([4, 5, 6]);
   });
 
-  it('refuses what does not fit', () => {
+  it('refuses arguments that do not fit', () => {
     const [q, k] = [tf.ones<tf.Rank.R3>([1, 2, 2]), tf.ones<tf.Rank.R3>([1, 4, 2])];
     expect(() => questSelect(q, k, at(0), {page: 0})).to.throw(
       '[QuestSelect] page must be a whole number of 1 or more but is 0',
@@ -83,7 +83,7 @@ forEachBackend('OracleSelect', () => {
     expect(oracleSelect(q(), k(), at(4)).kept.arraySync()).to.deep.equal([[5, 6]]);
   });
 
-  it('refuses what does not fit', () => {
+  it('refuses arguments that do not fit', () => {
     expect(() => oracleSelect(q(), k(), at(0), {p: 2})).to.throw(
       '[OracleSelect] p must be in (0, 1] but is 2',
     );

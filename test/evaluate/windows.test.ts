@@ -12,7 +12,7 @@ describe('cutWindows', () => {
   const cut = (length: number, count: number, of = text) =>
     cutWindows({name: 'a passage', text: of}, tokenizer, length, count);
 
-  it('begins with the text, and then evenly spread at words', () => {
+  it('begins at the start of the text, and other windows at words, evenly spread', () => {
     const windows = cut(100, 4);
     expect(windows.map(({from}) => from)[0]).to.equal(0);
     windows.forEach(({from, tokens, text: name}, i) => {
@@ -30,12 +30,12 @@ describe('cutWindows', () => {
     expect(cut(300, 1)[0].tokens).to.deep.equal(tokenizer.encode(text).slice(0, 300));
   });
 
-  it('takes more characters where tokens are long', () => {
+  it('takes more characters if tokens are long', () => {
     const long = 'understanding '.repeat(400);
     expect(cut(200, 1, long)[0].tokens).to.deep.equal(tokenizer.encode(long).slice(0, 200));
   });
 
-  it('gives fewer windows rather than overlapping ones, and none of a text that is too short', () => {
+  it('gives fewer windows rather than overlapping ones, and none for a text that is too short', () => {
     const tokens = tokenizer.encode(text).length;
     const length = Math.floor(tokens / 2.5);
     const windows = cut(length, 8);

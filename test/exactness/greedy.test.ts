@@ -1,4 +1,4 @@
-/** Greedy speculative decoding writes what plain decoding writes: 100 prompts on every backend. */
+/** Tests that greedy speculative decoding writes the tokens of plain decoding, with 100 prompts on every backend. */
 import {expect} from 'chai';
 
 import type {GenerateResult} from '../../src/decoding/generate.js';
@@ -12,7 +12,7 @@ import {letterPair, lettersOf, type Letters} from './letters.js';
 const LETTERS = 12;
 const PAIR: Letters = {letters: LETTERS, layers: 1, distance: 0.1};
 
-/** Of 1 to 20 letters; always the same ones. */
+/** Prompts of 1 to 20 letters, the same in every run. */
 const PROMPTS = Array.from({length: 100}, (_, i) => {
   const next = random(i + 1);
   const length = 1 + Math.floor(20 * next());
@@ -21,21 +21,21 @@ const PROMPTS = Array.from({length: 100}, (_, i) => {
 
 const GAMMAS = [1, 2, 3, 4, 5, 6, 7, 8, 'adaptive'] as const;
 const DENSE: GenerateOptions[] = GAMMAS.map((gamma) => ({verification: 'dense', gamma}));
-/** Sparse, with every key in it: what is refreshed was right before. */
+/** Sparse verification with every key selected. A refresh must then change nothing. */
 const EVERY_KEY: GenerateOptions[] = [
   {verification: 'sparse', p: 1, denseLayers: 0, gamma: 'adaptive'},
   {verification: 'refresh', p: 1, denseLayers: 0, gamma: 3, refreshEvery: 1},
   {verification: 'refresh', p: 1, denseLayers: 1, gamma: 'adaptive', refreshEvery: 2, granularity: 'head'},
 ];
 
-/** The ways to decode prompt `i`: all of them, or on slower backends one, in turns. */
+/** The options for prompt `i`: all of `ways`, or on slower backends one of them in turn. */
 function waysOf(ways: GenerateOptions[], i: number, backend: BackendName): GenerateOptions[] {
   return backend === 'specattn' ? ways : [ways[i % ways.length]];
 }
 
 const newTokens = (backend: BackendName): number => (backend === 'cpu' ? 6 : 16);
 
-/** Decodes every prompt plainly and by `ways`: the same tokens and the same end. Returns all the others' results. */
+/** Expects the tokens and the end of plain decoding for every prompt with `ways`. Returns the results of `ways`. */
 async function expectPlain(
   lm: LanguageModel,
   ways: GenerateOptions[],
@@ -64,17 +64,17 @@ forEachBackend(`greedy decoding of ${PROMPTS.length} prompts`, (backend) => {
     this.timeout(300_000);
     return withModel(letterPair(PAIR), async (lm) => {
       const results = await expectPlain(lm, [...DENSE, ...EVERY_KEY], backend);
-      // Some drafts were right and some were wrong.
+      // Some drafted tokens are accepted and some are not.
       expect(sum(results, 'accepted') / sum(results, 'drafted')).to.be.within(0.2, 0.9);
     });
   });
 
-  it('ends where plain decoding does, though an end token stands in mid-block', async function () {
+  it('ends where plain decoding does, also if an end token stands within a block', async function () {
     this.timeout(300_000);
     const end = await likelyEnd(backend);
     await withModel(letterPair({...PAIR, end}), async (lm) => {
       const results = await expectPlain(lm, DENSE, backend);
-      // Tokens that a round had accepted after the end: they are dropped.
+      // In these answers the last round accepted tokens after the end token, which were dropped.
       const inMidBlock = results.filter(
         ({finishReason, tokens, stats}) =>
           finishReason === 'eos' && stats.accepted + stats.rounds > tokens.length,
@@ -84,7 +84,7 @@ forEachBackend(`greedy decoding of ${PROMPTS.length} prompts`, (backend) => {
   });
 });
 
-/** The letter that most texts have, but not as their first. */
+/** The letter that occurs in most texts after their second letter at the earliest. */
 async function likelyEnd(backend: BackendName): Promise<string> {
   const texts: string[] = [];
   await withModel(letterPair(PAIR), async (lm) => {

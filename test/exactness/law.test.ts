@@ -1,4 +1,4 @@
-/** Sampled speculative decoding with a dense verifier is distributed as plain sampling: the joint law of three tokens. */
+/** Tests that the joint distribution (law) of three tokens sampled by dense speculative decoding is that of plain sampling. */
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
@@ -15,16 +15,16 @@ const LETTERS = 6;
 const TOKENS = 3;
 const PROMPT = 'ab';
 const DRAWS = 100_000;
-/** Each of them takes letters out of what may come next. */
+/** Top-k and top-p each exclude some of the letters. */
 const FILTERS = {temperature: 0.9, topK: 5, topP: 0.95};
-/** Gamma is one number, or follows from what the round before accepted, as an adaptive one does. */
+/** A constant gamma, or one that depends on the number of accepted tokens of the previous round, as an adaptive gamma does. */
 type Gamma = number | ((accepted: number) => number);
 const PAIRS: Record<string, {distance: number; gamma: Gamma}> = {
   'a draft far from the verifier': {distance: 2, gamma: 2},
   'a draft near the verifier': {distance: 0.3, gamma: (accepted) => (accepted === 0 ? 1 : 3)},
 };
 
-/** P(three tokens) after the prompt, the first token's the slowest index: from the verifier's own logits, in float64. */
+/** Probabilities [6,6,6] of the three tokens after the prompt, computed in float64 from the verifier's own logits. */
 function exactLaw(lm: LanguageModel): Float64Array {
   const prompt = lm.tokenizer.encode(PROMPT);
   const next = (prefix: number[]): Float64Array => {
@@ -41,7 +41,10 @@ function exactLaw(lm: LanguageModel): Float64Array {
   return Float64Array.from(law);
 }
 
-/** The first three tokens of an answer to each seed: its rounds, over caches that hold the prompt already; gamma 0: plain decoding. */
+/**
+ * The first three tokens of the answer to each seed, [draws,3]. The prompt is read once; each seed then sets the state back to its end and
+ * runs rounds. Gamma 0 means plain decoding.
+ */
 async function drawn(lm: LanguageModel, gamma: Gamma, draws: number): Promise<Uint8Array> {
   const options = resolveOptions({verification: 'dense', ...FILTERS});
   const prompt = lm.tokenizer.encode(PROMPT);
@@ -79,7 +82,7 @@ function countsOf(draws: Uint8Array): number[] {
   return counts;
 }
 
-/** How far draws are from a law, and what they are below but for one time in 100,000. */
+/** Distances of draws from a law, and the limits that chance exceeds once in 100,000 times. */
 function distanceFrom(law: Float64Array, counts: number[]) {
   const {degreesOfFreedom, ...cells} = pooled(counts, law);
   const draws = counts.reduce((a, b) => a + b, 0);
@@ -97,7 +100,7 @@ function expectLaw(law: Float64Array, draws: Uint8Array): void {
   expect(distance.totalVariation, 'total variation').to.be.below(distance.totalVariationLimit);
 }
 
-/** Seeds that follow each other: whether the letters at `place` in the answers to 2k and 2k + 1 are independent. */
+/** Expects the letters at `place` in the answers to the seeds 2k and 2k + 1 to be independent. */
 function expectIndependent(law: Float64Array, draws: Uint8Array, place: number): void {
   const letter = (cell: number) => Math.floor(cell / LETTERS ** (TOKENS - 1 - place)) % LETTERS;
   const marginal = new Float64Array(LETTERS);
@@ -114,7 +117,7 @@ function expectIndependent(law: Float64Array, draws: Uint8Array, place: number):
 
 type Inputs = [block: tf.Tensor1D, draft: tf.Tensor2D, verifier: tf.Tensor2D, ...rest: tf.Tensor[]];
 
-/** Mistakes, as what the rule is given in place of the two distributions. */
+/** Wrong acceptance rules, made by giving SpeculativeAccept other distributions than the draft's and the verifier's. */
 const WRONG_RULES: Record<string, (inputs: Inputs) => Inputs> = {
   'the ratio upside down': ([block, draft, verifier, ...rest]) => {
     const rows = draft.shape[0];
@@ -125,7 +128,7 @@ const WRONG_RULES: Record<string, (inputs: Inputs) => Inputs> = {
       ...rest,
     ];
   },
-  // Of the draft only the drafted token's probability is left: the same are accepted, and little is subtracted.
+  // The draft keeps only the probability of the drafted token: the same tokens are accepted, but little is subtracted from the verifier.
   'a draw from the verifier in place of the difference': ([block, draft, ...rest]) => {
     const drafted = tf.oneHot(tf.slice1d(block, 1, draft.shape[0]), LETTERS);
     return [block, tf.mul(draft, tf.cast(drafted, 'float32')), ...rest];
@@ -137,7 +140,7 @@ const WRONG_RULES: Record<string, (inputs: Inputs) => Inputs> = {
   ],
 };
 
-/** Runs `body` with another rule in the place of SpeculativeAccept. */
+/** Runs `body` while `rule` changes the inputs of SpeculativeAccept. */
 async function withRule<T>(rule: (inputs: Inputs) => Inputs, body: () => Promise<T>): Promise<T> {
   const [kernelName, backendName] = ['SpeculativeAccept', tf.getBackend()];
   const right = tf.getKernel(kernelName, backendName);
@@ -170,7 +173,7 @@ for (const [what, {distance, gamma}] of Object.entries(PAIRS)) {
         expectLaw(law, draws);
         for (let place = 0; place < TOKENS; place++) expectIndependent(law, draws, place);
         if (typeof gamma !== 'number') return;
-        // They are what generate writes.
+        // `generate` writes the same tokens.
         for (let seed = 0; seed < 200; seed++) {
           const {tokens} = await lm.generate(PROMPT, {
             ...{verification: 'dense', gamma, seed, maxNewTokens: TOKENS, ...FILTERS},
@@ -205,7 +208,7 @@ onBackend('specattn', 'three tokens of plain sampling', () => {
         expect(possible, 'triples that the filters leave').to.be.within(20, 0.8 * law.length);
         const draws = await drawn(lm, 0, DRAWS);
         expectLaw(law, draws);
-        // The statistic sees a law that is a little off: the share of a likely first letter up by a tenth.
+        // χ² also detects a small error: a law in which one likely first letter is a tenth likelier.
         const first = (cell: number) => Math.floor(cell / LETTERS ** 2);
         const likely = first(law.indexOf(Math.max(...law)));
         const off = law.map((p, cell) => (first(cell) === likely ? 1.1 * p : p));

@@ -1,4 +1,4 @@
-/** Pairs of models whose tokens are letters: so few that the law of what they write can be computed whole. */
+/** Random pairs of models with so few tokens, which are letters, that the distribution of short texts can be computed exactly. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 
@@ -9,23 +9,24 @@ import {namedNormals, newFolder, safetensors} from '../decoding/models.js';
 const LAYERS = 2;
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz';
 
-/** The text of tokens. */
+/** The text of these tokens. */
 export const lettersOf = (tokens: readonly number[]): string => tokens.map((id) => ALPHABET[id]).join('');
 
 export interface Letters {
-  /** The vocabulary's size. */
+  /** size of the vocabulary */
   letters: number;
-  /** Of both models; default 2. */
+  /** number of layers of both models; default 2 */
   layers?: number;
-  /** How far the draft's weights are from the verifier's: 0, the same; 1, half of each is its own. */
+  /** distance of the draft's weights from the verifier's: with 0 they are equal, with 1 half of their variance is the draft's own */
   distance: number;
-  /** The letter that ends a text; default none. */
+  /** the letter that ends a text; default none */
   end?: string;
   contextLength?: number;
 }
 
 /**
- * The folders of a random pair. Both models are 16 wide, with 2 query heads on 1 key/value head; their logits are about normal, so that no letter is sure and none is out of the question.
+ * Writes a random pair; returns its folders. Both models have width 16, 2 query heads and 1 KV head. Their logits are about normally
+ * distributed, so that every letter is possible and none is certain.
  */
 export function letterPair(options: Letters): {draft: string; verifier: string} {
   const verifier = writeModel({...options, distance: 0});
@@ -63,8 +64,8 @@ function writeModel({letters, layers = LAYERS, distance, end, contextLength = 48
   const weights = safetensors(readConfig(dir), (name, shape) => {
     if (shape.length === 1) return new Float32Array(shape[0]).fill(1);
     const scale = 1.4 / Math.sqrt(name.includes('embed') ? 1 : shape[1]);
-    const [own, other] = [namedNormals(name, shape, scale), namedNormals(`draft ${name}`, shape, scale)];
-    return own.map((x, i) => (x + distance * other[i]) / Math.hypot(1, distance));
+    const [shared, other] = [namedNormals(name, shape, scale), namedNormals(`draft ${name}`, shape, scale)];
+    return shared.map((x, i) => (x + distance * other[i]) / Math.hypot(1, distance));
   });
   fs.writeFileSync(path.join(dir, 'model.safetensors'), weights);
   return dir;

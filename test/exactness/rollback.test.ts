@@ -1,4 +1,4 @@
-/** Rolling back is setting the position: what a rejected draft left in the caches is never seen again. */
+/** Tests of rolling back, which only sets the position: the rows that rejected tokens left in the caches are never read. */
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import * as fc from 'fast-check';
@@ -15,19 +15,19 @@ import {letterPair} from './letters.js';
 
 const LETTERS = 8;
 const letter = fc.nat(LETTERS - 1);
-/** Short enough that on every device a row's bits are those that it has in a block of the whole sequence. */
+/** Short enough that a row has the same bits in any block, even that of the whole sequence, on every device. */
 const CONTEXT = SAME_BITS_ROWS;
 
-/** Rows 0 … rows - 1 of caches. */
+/** Rows 0 … rows − 1 of the caches. */
 const cachedRows = (caches: tf.Tensor[], rows: number): Float32Array[] =>
   caches.map((cache) =>
     tf.tidy(() => {
-      const [groups, , size] = cache.shape;
-      return tf.slice(cache, [0, 0, 0], [groups, rows, size]).dataSync() as Float32Array;
+      const [kvHeads, , size] = cache.shape;
+      return tf.slice(cache, [0, 0, 0], [kvHeads, rows, size]).dataSync() as Float32Array;
     }),
   );
 
-/** The logits of the last token and the caches of a sequence that is computed at once. */
+/** The last token's logits, and the caches, of a sequence that is computed in one pass. */
 function whole(model: Llama, sequence: number[]): {logits: Float32Array; cache: Float32Array[]} {
   const {lastLogits, cache} = model.forward({
     tokens: tf.tensor1d(sequence, 'int32'),
@@ -40,9 +40,9 @@ function whole(model: Llama, sequence: number[]): {logits: Float32Array; cache: 
 
 interface Round {
   drafted: number[];
-  /** Of the drafted tokens, at most. */
+  /** largest number of drafted tokens that are accepted */
   accepted: number;
-  /** The token after them. */
+  /** the token that follows the accepted ones */
   next: number;
 }
 
@@ -55,7 +55,7 @@ const rounds = fc.array(
   {minLength: 1, maxLength: 5},
 );
 
-/** Goes through `given` as the loop does; `spoil` fills what lies past the position before each round. */
+/** Runs the rounds `given` like the decoding loop. `spoil` may fill the free rows of the caches before each round. */
 function decoded(
   model: Llama,
   prompt: number[],
@@ -88,17 +88,17 @@ function decoded(
 
 forEachBackend('a sequence that was decoded in rounds', (backend) => {
   const SPOILERS: Record<string, (cache: tf.Tensor3D[], position: number) => tf.Tensor3D[]> = {
-    'with what rejected tokens left': (cache) => cache,
-    // No weight is as good as none only if nothing is read.
-    'with NaN in every row that is free': (cache, position) =>
+    'with the rows of rejected tokens': (cache) => cache,
+    // Even with a weight of 0 a NaN spoils a sum, so these rows must not be read at all.
+    'with NaN in every free row': (cache, position) =>
       cache.map((rows) => {
-        const [groups, capacity, size] = rows.shape;
-        const spoilt = tf.fill<tf.Rank.R3>([capacity - position, groups, size], NaN);
+        const [kvHeads, capacity, size] = rows.shape;
+        const spoilt = tf.fill<tf.Rank.R3>([capacity - position, kvHeads, size], NaN);
         return kvCacheAppend(rows, spoilt, tf.tensor1d([position], 'int32'));
       }),
   };
   for (const [what, spoil] of Object.entries(SPOILERS)) {
-    it(`is as if it had been computed whole, ${what}`, function () {
+    it(`equals the sequence computed in one pass, ${what}`, function () {
       this.timeout(120_000);
       return withModel(letterPair({letters: LETTERS, distance: 1}), async ({verifier}) => {
         const equal = isNative(backend)
@@ -124,7 +124,7 @@ forEachBackend('a sequence that was decoded in rounds', (backend) => {
 onBackend('specattn', 'a sequence after any rounds', () => {
   const newDecoder = (lm: LanguageModel) => new Decoder(lm, CONTEXT);
 
-  it("has both models' keys and values of its sequence, and goes on as a new one would", function () {
+  it("holds both models' keys and values of its tokens, and continues like a new sequence", function () {
     this.timeout(120_000);
     return withModel(letterPair({letters: LETTERS, distance: 0.6}), async (lm) => {
       const accepted: number[] = [];
@@ -148,7 +148,7 @@ onBackend('specattn', 'a sequence after any rounds', () => {
                 accepted.push((tokens.length - 1) / gamma);
                 sequence.push(...tokens);
               }
-              // The last token is in no cache yet; the one before it may not be in the draft's.
+              // No cache holds the last token yet, and the draft's cache may lack the token before it.
               const {verifierCache, draftCache} = resumed.state.tensors;
               tf.tidy(() => {
                 const rows = sequence.length - 1;
@@ -168,7 +168,7 @@ onBackend('specattn', 'a sequence after any rounds', () => {
         ),
         {numRuns: 40},
       );
-      expect(accepted, 'rounds of which all was accepted').to.include(1);
+      expect(accepted, 'rounds of which everything was accepted').to.include(1);
       expect(accepted, 'rounds of which nothing was').to.include(0);
     });
   });

@@ -1,4 +1,4 @@
-/** A seed gives the same text again: in another process, and on the CPU on any number of threads. */
+/** Tests that a seed gives the same text in every process, and on the CPU with any number of threads. */
 import {execFile} from 'node:child_process';
 import * as path from 'node:path';
 import {promisify} from 'node:util';
@@ -10,7 +10,7 @@ import {passage} from '../decoding/models.js';
 
 const run = promisify(execFile);
 
-/** What a process of its own writes. */
+/** The tokens that write.ts prints in a new process. */
 async function written(environment: NodeJS.ProcessEnv): Promise<number[][]> {
   const program = path.join(__dirname, 'write.js');
   const {stdout} = await run(process.execPath, [program, passage(1).slice(0, 800)], {
@@ -25,7 +25,7 @@ async function written(environment: NodeJS.ProcessEnv): Promise<number[][]> {
   it('gives the same text in every process', async () => {
     const first = await written({});
     expect(first).to.have.lengthOf(5);
-    // An end token may come early.
+    // An end token may end an answer early.
     for (const tokens of first) expect(tokens.length).to.be.within(1, 16);
     expect(first.flat().length).to.be.greaterThan(60);
     expect(await written({})).to.deep.equal(first);

@@ -1,4 +1,4 @@
-/** A program: continues its argument with the embedded pair, sampled in several ways, and prints the answers' tokens as JSON. */
+/** A program that continues its argument with the embedded pair, sampled with several options, and prints the tokens as JSON. */
 import {load, type GenerateOptions} from '../../src/index.js';
 
 const SAMPLED = {temperature: 0.9, topK: 100, topP: 0.95, maxNewTokens: 16};

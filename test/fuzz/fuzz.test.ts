@@ -1,4 +1,4 @@
-/** A few cases of every target; `npm run test:fuzz` runs many. */
+/** Runs a few cases of every fuzz target; `npm run test:fuzz` runs many. */
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
@@ -9,7 +9,7 @@ const CASES = 1000;
 const seed = Number(process.env.SPECATTN_TEST_SEED ?? Date.now() % 1e9);
 
 describe(`hostile input (SPECATTN_TEST_SEED=${seed})`, function () {
-  this.timeout(300_000); // of a busy machine
+  this.timeout(300_000); // enough for a busy machine
   let backend: string | undefined;
   before(() => (backend = tf.getBackend()));
   after(async () => {

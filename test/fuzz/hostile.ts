@@ -1,8 +1,8 @@
-/** Values and files that somebody made up to do harm. */
+/** Generators of hostile values and files, for fuzz targets. */
 import {inspect} from 'node:util';
 import * as fc from 'fast-check';
 
-/** Numbers at the limits of what counts, and past them. */
+/** Numbers at the limits of their types, and past them. */
 export const hostileNumber: fc.Arbitrary<number> = fc.oneof(
   fc.constantFrom(
     ...[
@@ -78,7 +78,7 @@ export const hostileText: fc.Arbitrary<string> = fc.oneof(
   fc.string({unit: 'binary', maxLength: 12}),
 );
 
-/** Any value of JSON, but for deep ones. */
+/** Any JSON value that is not deeply nested. */
 export const hostileValue: fc.Arbitrary<unknown> = fc.oneof(
   fc.constantFrom<unknown>(
     null,
@@ -104,11 +104,11 @@ export const hostileValue: fc.Arbitrary<unknown> = fc.oneof(
 
 export interface HostileFile {
   bytes: Uint8Array;
-  /** The fields that differ from the good file's, where it is JSON all the same: [] if none, undefined if it is not. */
+  /** the fields that differ from the good file's, possibly none; undefined if the bytes may not be JSON */
   changed?: string[];
 }
 
-/** Shown as text where a failure is told. */
+/** A file that is printed as text in the report of a failure. */
 function hostileFile(bytes: Uint8Array, changed?: string[]): HostileFile {
   return {
     bytes,
@@ -120,8 +120,7 @@ function hostileFile(bytes: Uint8Array, changed?: string[]): HostileFile {
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 /**
- * A good JSON file with some of its fields changed, taken out, doubled or added, or with its bytes spoiled.
- * @param most characters of a field that is walked into, so that big tables are changed at their beginning alone
+ * A good JSON file with some of its fields changed, removed or doubled, or with its bytes spoiled.
  */
 export function hostileJson(good: object): fc.Arbitrary<HostileFile> {
   const places = placesIn(good);
@@ -142,7 +141,7 @@ export function hostileJson(good: object): fc.Arbitrary<HostileFile> {
 
 type Place = (string | number)[];
 
-/** Of every field, and of the first few elements of every list and table. */
+/** The places of all fields, and of the first few elements of every list and table. */
 function placesIn(value: unknown, at: Place = []): Place[] {
   if (typeof value !== 'object' || value === null || at.length > 5) return at.length > 0 ? [at] : [];
   const keys = Array.isArray(value) ? [...value.keys()].slice(0, 4) : Object.keys(value).slice(0, 40);
@@ -156,7 +155,7 @@ function changeAt(root: object, place: Place, value: unknown, how: number): void
   let parent = root as Record<string | number, unknown>;
   for (const key of place.slice(0, -1)) {
     const next = parent[key];
-    if (typeof next !== 'object' || next === null) return; // an earlier change took it away
+    if (typeof next !== 'object' || next === null) return; // an earlier change removed it
     parent = next as Record<string | number, unknown>;
   }
   const key = place.at(-1)!;
@@ -165,7 +164,7 @@ function changeAt(root: object, place: Place, value: unknown, how: number): void
   else parent[key] = structuredClone(value); // a later change may be inside it
 }
 
-/** Some bytes changed, put in or taken out. */
+/** A file with some bytes changed, inserted or removed. */
 export function spoiled(good: Uint8Array): fc.Arbitrary<HostileFile> {
   const edit = fc.record({
     at: fc.nat(good.length),
@@ -183,7 +182,7 @@ export function spoiled(good: Uint8Array): fc.Arbitrary<HostileFile> {
   });
 }
 
-/** What is no file of the kind at all. */
+/** Files that are not of this kind at all, or that readers take for different things. */
 function odd(good: Uint8Array): fc.Arbitrary<HostileFile> {
   const nested = (open: string, close: string) =>
     fc.constantFrom(65, 1000, 100_000).map((depth) => open.repeat(depth) + close.repeat(depth));
@@ -204,7 +203,7 @@ function odd(good: Uint8Array): fc.Arbitrary<HostileFile> {
           text.replace('{', '{"":{},'),
         )
         .map(encode),
-      // A name twice: the first of the file's, with another value before it.
+      // The first name of the file occurs twice, with another value at first.
       fc.constant(encode(text.replace(/^\{("[^"]*"):/, '{$1:null,$1:'))),
       nested('[', ']').map((deep) => encode(deep)),
       nested('{"a":', '}').map((deep) =>
@@ -214,7 +213,7 @@ function odd(good: Uint8Array): fc.Arbitrary<HostileFile> {
     .map((bytes) => hostileFile(bytes));
 }
 
-/** Whether a refusal names one of the changed fields, or says of the file that it is not what it should be. */
+/** Whether a refusal names one of the changed fields, or says that the whole file is invalid. */
 export function namesField(
   message: string,
   file: string,

@@ -1,6 +1,6 @@
 /**
- * Feeds made-up input to every way in: `npm run test:fuzz -- --cases 100000`. Each target runs in a process of its own, so that a crash or
- * a case that never ends is known for what it is. Ends with `N passed, N failed`.
+ * Feeds made-up input to everything that takes input: `npm run test:fuzz -- --cases 100000`. Each target runs in a process of its own, so
+ * that a crash or a hang can be reported with the number of its case. Ends with `N passed, N failed`.
  */
 import {fork} from 'node:child_process';
 import * as fs from 'node:fs';
@@ -17,11 +17,11 @@ interface Flags {
   seed: number;
   only?: string;
   show?: number;
-  /** In the target's own process: where the number of its case is written. */
+  /** given to the process of a target: the file that the number of each case is written to */
   progress?: string;
 }
 
-/** A case that has not ended by then never will. */
+/** Milliseconds after which a case counts as one that never ends. */
 const PATIENCE = 60_000;
 
 const whole = (text: string): number => {
@@ -46,14 +46,14 @@ const command = new Command('test:fuzz')
     flags.progress ? runTarget(flags) : flags.show ? showCase(flags) : runAll(flags),
   );
 
-/** The input of a case that ended its process. */
+/** Prints the input of a case, for example one that ended its process. */
 function showCase({seed, only, show}: Flags): void {
   const target = TARGETS.find(({name}) => name === only);
   if (!target) throw new Error('--show needs --only');
   console.log(describe(fc.sample(target.input, {seed, numRuns: show!}).at(-1)));
 }
 
-/** One target, in this process. */
+/** Runs one target in this process. */
 async function runTarget({cases, seed, only, progress}: Flags): Promise<void> {
   const target = TARGETS.find(({name}) => name === only)!;
   const file = fs.openSync(progress!, 'r+');
@@ -84,8 +84,8 @@ async function runAll({cases, seed, only}: Flags): Promise<void> {
       return next();
     }
     const start = performance.now();
-    const own = only ? cases : casesOf(target, cases);
-    const outcome = await inOwnProcess(target.name, own, seed, path.join(folder, target.name));
+    const count = only ? cases : casesOf(target, cases);
+    const outcome = await inOwnProcess(target.name, count, seed, path.join(folder, target.name));
     const seconds = ((performance.now() - start) / 1000).toFixed(1);
     passed += outcome.passed;
     console.log(
@@ -94,7 +94,7 @@ async function runAll({cases, seed, only}: Flags): Promise<void> {
     if (outcome.failure !== undefined) {
       failed++;
       console.log(outcome.failure);
-      console.log(`again: npm run test:fuzz -- --only '${target.name}' --seed ${seed} --cases ${own}`);
+      console.log(`again: npm run test:fuzz -- --only '${target.name}' --seed ${seed} --cases ${count}`);
     }
     return next();
   };

@@ -1,10 +1,10 @@
-/** A launch of every kernel that is accepted: where made-up ones begin. */
+/** Accepted launches of every kernel, from which fuzzing makes up others. */
 import type {Storage} from '../../backend/types.js';
 
 export interface LaunchTensor {
   storage: Storage;
   shape: number[];
-  /** Of outputs: the number of the input whose buffer it is. */
+  /** of an output: the index of the input whose buffer it reuses */
   donated?: number;
 }
 
@@ -17,7 +17,7 @@ export interface Launch {
 
 const STORAGES: Record<string, Storage> = {f: 'float32', b: 'bfloat16', h: 'float16', i: 'int32', t: 'bool'};
 
-/** `f[2,3]` is a float32 tensor, `b`, `h`, `i`, `t` are bfloat16, float16, int32 and bool; `@3b[2]` is input 3's buffer. */
+/** Parses tensors: `f` is float32, `b` bfloat16, `h` float16, `i` int32, `t` bool; `@3b[2]` reuses the buffer of input 3. */
 function tensors(text: string): LaunchTensor[] {
   return [...text.matchAll(/(?:@(\d+))?([fbhit])\[([\d,]*)\]/g)].map(([, donated, storage, dims]) => ({
     storage: STORAGES[storage],

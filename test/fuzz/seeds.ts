@@ -1,4 +1,4 @@
-/** The launches of `launches.ts` as the bytes that cuda/fuzz/launch_descriptors.cc reads: where coverage-guided fuzzing begins. */
+/** Writes the launches of `launches.ts` as bytes for cuda/fuzz/launch_descriptors.cc. Coverage-guided fuzzing begins with them. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 
@@ -7,9 +7,9 @@ import type {Storage} from '../../backend/types.js';
 import {LAUNCHES, type Launch, type LaunchTensor} from './launches.js';
 
 const DTYPES: readonly Storage[] = ['float32', 'bfloat16', 'float16', 'int32', 'bool'];
-/** From this byte on a buffer is another tensor's, and a number is one of `kOdd`. */
+/** A byte of at least this value means another tensor's buffer, or one of the numbers `kOdd` of launch_descriptors.cc. */
 const ODD = 200;
-/** Of `kOdd`, those that launches have. */
+/** The numbers of `kOdd` that launches have, with their indices. */
 const ODD_NUMBERS: [number, number][] = [
   [0.5, 4],
   [-1, 5],
@@ -18,7 +18,7 @@ const ODD_NUMBERS: [number, number][] = [
   [0.1, 23],
 ];
 
-/** The nearest that there is a byte for. */
+/** The byte of a number, or of the nearest number that has a byte. */
 function byteOf(number: number): number {
   if (Number.isInteger(number) && number >= 0 && number < ODD) return number;
   const distance = ([odd]: [number, number]) => Math.abs(odd - number);

@@ -1,4 +1,4 @@
-/** A target: one way in for input that nobody vouches for, and what its refusals must say. */
+/** A fuzz target is one place where untrusted input enters. `fuzz` runs made-up inputs on a target and checks its refusals. */
 import * as fs from 'node:fs';
 import {inspect} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
@@ -8,10 +8,10 @@ import type {SpecAttnMemoryInfo} from '../../backend/index.js';
 
 export interface Target<T> {
   readonly name: string;
-  /** Of the cases: relative to the other targets'. */
+  /** share of the cases, relative to those of other targets */
   readonly share: number;
   readonly input: fc.Arbitrary<T>;
-  /** Takes one input to its end; what it throws is a refusal. Nothing may be left of it. */
+  /** Processes one input. An error that it throws is a refusal. No memory or files may be left. */
   run(input: T): unknown;
   /** Whether a refusal names what it refuses: the file and the field, or the op or option. */
   names(message: string, input: T): boolean;
@@ -22,15 +22,15 @@ export interface Target<T> {
 export interface Outcome {
   passed: number;
   refused: number;
-  /** What failed, its smallest input and how to get it again; undefined where nothing did. */
+  /** the error and the smallest input that causes it; undefined if no case failed */
   failure?: string;
-  /** Of the slowest case. */
+  /** time of the slowest case */
   milliseconds: number;
 }
 
-/** Longer than this is a hang. */
+/** A case that takes longer fails. */
 const MOST_MILLISECONDS = 1000;
-/** Growth of the process over a target's cases that is no leak: pools and caches that have filled up. */
+/** The growth of a process, in bytes, that is not counted as a leak, since pools and caches fill up. */
 const MOST_GROWTH = 256 * 2 ** 20;
 const BATCH = 500;
 
@@ -42,7 +42,7 @@ function held(): Record<string, number> {
 }
 
 /**
- * Runs `cases` inputs, which `seed` decides, and shrinks the first that fails.
+ * Runs `cases` inputs, which depend only on `seed`, and shrinks the first that fails.
  * @param onCase called with the number of each case before it runs
  */
 export async function fuzz<T>(
@@ -82,12 +82,12 @@ export async function fuzz<T>(
   return outcome;
 }
 
-/** An input in words; the bytes of its files as text. */
+/** An input as text; the bytes of files are shown as text too. */
 export function describe(input: unknown): string {
   return inspect(input, {depth: 8, breakLength: 120, maxStringLength: 2000, compact: true});
 }
 
-/** What failed and the smallest input that does. */
+/** The error, and the smallest input that causes it. */
 function describeFailure({
   counterexample,
   errorInstance: error,
@@ -110,7 +110,7 @@ async function runCase<T>(target: Target<T>, input: T, outcome: Outcome): Promis
     refused = true;
     refusal = error;
   }
-  // Of both clocks the lesser: a busy machine is no hang.
+  // The smaller of wall time and CPU time counts, so that a busy machine causes no failure.
   const {user, system} = process.cpuUsage(cpu);
   const milliseconds = Math.min(performance.now() - start, (user + system) / 1000);
   outcome.milliseconds = Math.max(outcome.milliseconds, milliseconds);

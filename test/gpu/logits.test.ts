@@ -1,4 +1,4 @@
-/** The same text through the embedded pair on the GPU and on the CPU, which is the oracle. */
+/** Compares the embedded models' logits of a text on the GPU with those on the CPU. */
 import {spawnSync} from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
@@ -8,7 +8,7 @@ import {expect} from 'chai';
 import {POSITIONS, ROLES, logitsOf} from './logits.js';
 import {onCuda} from './on_cuda.js';
 
-/** The index of the largest of a row. */
+/** The index of the largest number of a row. */
 function top(row: Float32Array): number {
   let best = 0;
   for (let i = 1; i < row.length; i++) if (row[i] > row[best]) best = i;
@@ -38,7 +38,7 @@ onCuda('logits of the embedded pair', () => {
   });
 
   for (const role of ROLES) {
-    // A prompt's rows, a block's, and one at a time: three kinds of kernels.
+    // The rows of a prompt, of a block and of single steps run through different kernels.
     for (const rows of [250, 5, 1]) {
       it(`of the ${role} agree with the CPU's, ${rows} row${rows === 1 ? '' : 's'} at a time`, async () => {
         const got = await logitsOf(role, rows);
@@ -47,11 +47,11 @@ onCuda('logits of the embedded pair', () => {
         let [squares, errors, worst] = [0, 0, 0];
         for (let i = 0; i < want.length; i++) {
           const error = Math.abs(got[i] - want[i]);
-          if (!(error <= worst)) worst = error; // NaN too
+          if (!(error <= worst)) worst = error; // true for NaN too
           squares += want[i] ** 2;
           errors += error ** 2;
         }
-        // Activations that pass through bfloat16 on their way lose 2^-9 of their value each time, some dozens of times a model.
+        // Activations are rounded to bfloat16 some dozens of times in a model, each time by up to 2^-9 of their value.
         const size = Math.sqrt(squares / want.length);
         expect(Math.sqrt(errors / want.length) / size, 'mean error').to.be.below(0.02);
         expect(worst / size, 'largest error').to.be.below(0.25);

@@ -1,7 +1,7 @@
 /**
- * The embedded models' logits over 2,000 tokens of text, as the tests compare them between devices.
+ * Computes the embedded models' logits of 2,000 tokens of text, which logits.test.ts compares between devices.
  *
- *     node dist/test/gpu/logits.js FILE    writes those of the device that SPECATTN_DEVICE names, float32, draft then verifier
+ *     node dist/test/gpu/logits.js FILE    writes the logits on the device SPECATTN_DEVICE as float32, draft first, then verifier
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
@@ -15,14 +15,14 @@ import {BACKEND} from '../../backend/index.js';
 export const POSITIONS = 2000;
 export const ROLES = ['draft', 'verifier'] as const;
 
-/** Passages one after the other. */
+/** The three passages of test/data, one after the other. */
 function text(): string {
   const read = (i: number) =>
     fs.readFileSync(path.join(packageRoot, 'test', 'data', `passage_${i}.txt`), 'utf8');
   return [1, 2, 3].map(read).join('\n');
 }
 
-/** [POSITIONS, V], computed in blocks of `rows`. */
+/** Logits [POSITIONS, V], computed in blocks of `rows`. */
 export async function logitsOf(role: (typeof ROLES)[number], rows: number): Promise<Float32Array> {
   const dir = path.join(packageRoot, 'models', 'pretrained', role);
   const tokens = LlamaTokenizer.load(dir).encode(text()).slice(0, POSITIONS);

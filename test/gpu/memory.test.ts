@@ -1,4 +1,4 @@
-/** What stays on a device after long work, after work that failed, and after models that came and went. */
+/** Tests of a device's memory after long work, after failed allocations, and after models were loaded and disposed of. */
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
@@ -12,13 +12,13 @@ import {onCuda} from './on_cuda.js';
 
 const native = () => tf.backend() as SpecAttnBackend;
 
-/** Tensors, and the device's own account of them. */
+/** Tensors, and the buffers and bytes in use that the device counts. */
 function used() {
   const {bytesInUse, buffers} = native().device.memory();
   return {...memory(), bytesInUse, buffers};
 }
 
-/** The same with what the allocator keeps for later. */
+/** {@link used}, and the bytes that the allocator reserves. */
 function held() {
   return {...used(), bytesReserved: native().device.memory().bytesReserved};
 }
@@ -30,7 +30,7 @@ onBackend('specattn', 'memory of long work', () => {
         const options: GenerateOptions = {verification, gamma: 2, maxNewTokens: 300, seed: 1};
         const texts = [1, 2, 3].map((i) => passage(i).slice(0, 300));
         const write = async (i: number) => (await lm.generate(texts[i % 3], options)).stats.rounds;
-        // Twice each: a kept buffer serves requests that are a little smaller, so that what is kept settles with the second.
+        // Each text is written twice. A cached buffer also serves slightly smaller requests, so the cache settles the second time.
         for (let i = 0; i < 6; i++) await write(i);
         const before = held();
         let rounds = 0;
@@ -41,8 +41,8 @@ onBackend('specattn', 'memory of long work', () => {
       })).timeout(120_000);
   }
 
-  it('is the same after two pairs were loaded and disposed of in turn', async () => {
-    const turn = async () => {
+  it('is the same after two pairs were loaded and disposed of one after the other', async () => {
+    const loadBoth = async () => {
       for (const pair of [{}, tinyPair()])
         await withModel(pair, async (lm) => {
           await lm.generate('It was', {maxNewTokens: 12, gamma: 2});
@@ -50,8 +50,8 @@ onBackend('specattn', 'memory of long work', () => {
       native().device.trim();
       return held();
     };
-    const first = await turn();
-    for (let i = 0; i < 3; i++) expect(await turn()).to.deep.equal(first);
+    const first = await loadBoth();
+    for (let i = 0; i < 3; i++) expect(await loadBoth()).to.deep.equal(first);
   }).timeout(120_000);
 });
 
@@ -59,7 +59,7 @@ onCuda('memory', () => {
   const floats = (bytes: number) =>
     tf.engine().makeTensorFromTensorInfo(native().output([bytes / 4], 'float32'));
 
-  it('that is not there is refused with what was asked for and what is free, and smaller work still runs', async () => {
+  it('beyond what is free is refused with both numbers, and smaller work still runs', async () => {
     const {device} = native();
     device.trim();
     const {bytesFree} = device.memory();
@@ -70,7 +70,7 @@ onCuda('memory', () => {
       message,
     )!;
     expect(Number(bytes)).to.equal(asked);
-    // CUDA gives back what it holds in pages of 2 MB, and some of it late.
+    // CUDA frees memory in pages of 2 MB, and some of it late.
     expect(Number(free)).to.be.within(0.9 * bytesFree, bytesFree + 2 ** 25);
     expect(held()).to.deep.equal(before);
 
@@ -80,7 +80,7 @@ onCuda('memory', () => {
     expect(native().device.memory().bytesFree).to.be.above(0.9 * bytesFree);
   });
 
-  it('that is not there for a recording is refused, and the next one works', async () => {
+  it('beyond what is free is refused within a capture, and the next capture works', async () => {
     const {device} = native();
     device.trim();
     const asked = 4 * Math.ceil(device.memory().bytesFree / 2);
@@ -96,7 +96,7 @@ onCuda('memory', () => {
     captured.dispose();
   });
 
-  it('that ran out in the middle of many tensors serves again once they are gone', async () => {
+  it('that ran out while many tensors were made can be used again once they are freed', async () => {
     const {device} = native();
     device.trim();
     const quarter = 4 * Math.ceil(device.memory().bytesFree / 16);
@@ -106,14 +106,14 @@ onCuda('memory', () => {
       }),
     );
     expect(message).to.contain('bytes asked for on device cuda');
-    const most = floats(3 * quarter); // what was given back is whole again
+    const most = floats(3 * quarter); // freed memory serves a larger buffer
     most.dispose();
   });
 
-  it('that a kernel needs beside its tensors is taken from what is kept for later, and refused by name where there is none', async () => {
+  it('for the workspace of a kernel comes from the cache of the allocator, and its lack is an error that names the kernel', async () => {
     const {device} = native();
     const [rows, heads, MB] = [31, 32, 2 ** 20];
-    /** Attention whose scores take so many bytes. */
+    /** Attention whose scores take `bytes` bytes. */
     const attention = (bytes: number) => {
       const keys = Math.floor(bytes / (4 * rows * heads));
       const q = tf.ones<tf.Rank.R3>([rows, heads, 8]);
@@ -123,18 +123,18 @@ onCuda('memory', () => {
       return {q, k, at, sum};
     };
     const expectRows = (sum: tf.Tensor) => expectClose(sum.dataSync(), [rows], {relative: 1e-3});
-    const [eager, recorded, refused] = [400, 560, 1500].map((size) => attention(size * MB));
+    const [eager, replayed, refused] = [400, 560, 1500].map((size) => attention(size * MB));
     device.trim();
     const filler: tf.Tensor[] = [];
     const tooMuch = () => device.memory().bytesFree - 1300 * MB;
     while (tooMuch() > 4 * MB) filler.push(floats(4 * Math.floor(Math.min(tooMuch(), 4096 * MB) / 4)));
-    /** Of the 1,300 MB that are left so many go from hand to hand: free for tensors, and for nothing else. */
+    /** Leaves `size` MB of the remaining 1,300 MB in the allocator's cache, where only tensors can use them. */
     const keep = (size: number) => floats(size * MB).dispose();
     try {
       keep(1000);
       expectRows(eager.sum());
       keep(600);
-      const captured = native().capture([], () => ({state: [], outputs: [recorded.sum()]}));
+      const captured = native().capture([], () => ({state: [], outputs: [replayed.sum()]}));
       captured.replay();
       expectRows(captured.outputs[0]);
       captured.dispose();
@@ -149,7 +149,7 @@ onCuda('memory', () => {
     }
   }).timeout(60_000);
 
-  it('is as before, and the next answer the same, after an answer that was left in its middle', () =>
+  it('is as before after an answer that was left half-way, and the next answer is the same', () =>
     withModel({}, async (lm) => {
       const options: GenerateOptions = {maxNewTokens: 60, seed: 4, temperature: 0.8};
       const prompt = passage(1).slice(0, 900);

@@ -1,4 +1,4 @@
-/** Tests that need a GPU: where there is none they are skipped, and their titles say why. */
+/** Suites that need a GPU. Without one they are skipped, and their titles give the reason. */
 import {describeDevices} from '../../backend/index.js';
 import {onBackend} from '../backends.js';
 

@@ -1,4 +1,4 @@
-/** Chat templates: those of the models that people run, and what is wrong with others. */
+/** Tests of chat templates: those of well-known models give the expected text, and invalid ones are refused. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import {expect} from 'chai';
@@ -16,18 +16,18 @@ import {
   withModel,
 } from '../decoding/models.js';
 
-/** TinyLlama-1.1B-Chat's. */
+/** The template of TinyLlama-1.1B-Chat. */
 const ZEPHYR =
   "{% for message in messages %}\n{% if message['role'] == 'user' %}\n{{ '<|user|>\n' + message['content'] + eos_token }}\n" +
   "{% elif message['role'] == 'system' %}\n{{ '<|system|>\n' + message['content'] + eos_token }}\n" +
   "{% elif message['role'] == 'assistant' %}\n{{ '<|assistant|>\n'  + message['content'] + eos_token }}\n{% endif %}\n" +
   "{% if loop.last and add_generation_prompt %}\n{{ '<|assistant|>' }}\n{% endif %}\n{% endfor %}";
-/** Llama 3's. */
+/** The template of Llama 3. */
 const LLAMA3 =
   "{% set loop_messages = messages %}{% for message in loop_messages %}{% set content = '<|start_header_id|>' + message['role'] + " +
   "'<|end_header_id|>\n\n'+ message['content'] | trim + '<|eot_id|>' %}{% if loop.index0 == 0 %}{% set content = bos_token + content %}" +
   "{% endif %}{{ content }}{% endfor %}{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}";
-/** Llama 2's, which raises where roles don't take turns. */
+/** The template of Llama 2, which raises an error if roles do not alternate. */
 const LLAMA2 =
   "{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}{% set system_message = messages[0]['content'] %}" +
   '{% else %}{% set loop_messages = messages %}{% set system_message = false %}{% endif %}{% for message in loop_messages %}' +
@@ -46,7 +46,7 @@ const CHAT = [
   {role: 'user', content: 'Bye '},
 ];
 
-/** The embedded tokenizer's folder, with a chat template. */
+/** A folder with the embedded tokenizer, this tokenizer_config.json and, if given, this chat_template.jinja. */
 function folderWith(config: object, file?: string): string {
   const folder = newFolder();
   fs.copyFileSync(path.join(PRETRAINED, 'verifier', 'tokenizer.json'), path.join(folder, 'tokenizer.json'));
@@ -81,7 +81,7 @@ describe('a chat template', () => {
     );
   });
 
-  it('is the file beside the config, or of several the default one; a model without one has none', () => {
+  it('is chat_template.jinja, or the template in the config (the default one of several), or absent', () => {
     const several = [
       {name: 'tool_use', template: 'tools'},
       {name: 'default', template: '{{ messages | length }} messages'},
@@ -157,7 +157,7 @@ describe('a chat template', () => {
     expect(lists).to.have.length(2);
   });
 
-  it('is refused by its file and field', () => {
+  it('is refused with the name of its file and field', () => {
     const load = (config: object) => () => LlamaTokenizer.load(folderWith(config));
     expect(load({chat_template: 7})).to.throw(
       /tokenizer_config\.json: chat_template must be a template, or a list of \{name, template\} but is 7$/,
@@ -165,7 +165,7 @@ describe('a chat template', () => {
     expect(load({chat_template: [{name: 'rag', template: ''}]})).to.throw(
       /tokenizer_config\.json: chat_template must be a list with a template named 'default' but is /,
     );
-    // Its text is looked at when it is used: a model whose template is of another engine can still go on with texts.
+    // A template is parsed when it is used, so that a model whose template is for another engine can still continue texts.
     expect(() => rendered({chat_template: '{% for %}'})).to.throw(
       /tokenizer_config\.json: chat_template does not take these messages: /,
     );
@@ -179,7 +179,7 @@ describe('a chat template', () => {
 onBackend('specattn', 'messages', () => {
   const options = {maxNewTokens: 6, gamma: 2, verification: 'dense', draft: true} as const;
 
-  it('are answered as their text is gone on with, special tokens being the template’s', async () => {
+  it('are answered like their rendered text, in which only the template adds special tokens', async () => {
     const pair = tinyPair();
     const verifier = linkModel(pair.verifier);
     const config = JSON.parse(fs.readFileSync(path.join(verifier, 'tokenizer_config.json'), 'utf8')) as {
@@ -226,7 +226,7 @@ onBackend('specattn', 'messages', () => {
     });
   });
 
-  it('are refused where there is no template, or where they are none', () =>
+  it('are refused if there is no template or if they are not messages', () =>
     withModel(tinyPair(), async (lm) => {
       const user = {role: 'user', content: 'Hello'};
       expect(await refusal(() => lm.generate([user], options))).to.match(

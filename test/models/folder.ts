@@ -1,4 +1,4 @@
-/** A folder of its own for every test, gone after it. */
+/** Gives each test a temporary folder, which is removed after the test. */
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
@@ -10,7 +10,7 @@ afterEach(() => {
   folder = undefined;
 });
 
-/** The running test's folder. */
+/** The folder of the running test. */
 export function testFolder(): string {
   folder ??= fs.mkdtempSync(path.join(os.tmpdir(), 'specattn-'));
   return folder;

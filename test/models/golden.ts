@@ -1,4 +1,4 @@
-/** What Hugging Face transformers gave: see tools/golden. */
+/** Reads the golden files: results of Hugging Face transformers, which tools/golden wrote. */
 import {readFileSync, readdirSync} from 'node:fs';
 import * as path from 'node:path';
 
@@ -9,10 +9,10 @@ export const PRETRAINED = path.join(packageRoot, 'models', 'pretrained');
 
 export interface Golden {
   name: string;
-  /** The model's folder. */
+  /** folder of the model */
   model: string;
   tokens: number[];
-  /** Which rows of the logits are known. */
+  /** the rows whose logits are known */
   rows: number[];
   /** [rows, vocabulary] */
   logits: Float32Array;

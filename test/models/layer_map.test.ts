@@ -61,7 +61,7 @@ describe('monotoneMap', () => {
   const tables = fc
     .tuple(fc.integer({min: 1, max: 6}), fc.integer({min: 1, max: 4}))
     .chain(([rows, columns]) =>
-      // Small whole numbers: sums are exact and ties are common.
+      // With small integers sums are exact and ties are common.
       fc.array(fc.array(fc.integer({min: 0, max: 5}), {minLength: columns, maxLength: columns}), {
         minLength: rows,
         maxLength: rows,
@@ -75,7 +75,7 @@ describe('monotoneMap', () => {
         const found = monotoneMap(kl);
         const best = Math.min(...[...allMaps(kl.length, kl[0].length)].map(cost));
         expect(cost(found)).to.equal(best);
-        // The lowest of the cheapest, layer by layer.
+        // Of several cheapest maps the lowest is taken, layer by layer.
         const cheapest = [...allMaps(kl.length, kl[0].length)].filter(
           (candidate) => cost(candidate) === best,
         );
@@ -86,7 +86,7 @@ describe('monotoneMap', () => {
     );
   });
 
-  it('refuses what is no table', () => {
+  it('refuses an invalid table', () => {
     for (const kl of [[], [[]], [[1, 2], [1]], [[NaN]]])
       expect(() => monotoneMap(kl)).to.throw('[monotoneMap] kl must be a table of finite numbers');
   });
@@ -104,7 +104,7 @@ describe('layer_map.json', () => {
   });
 
   const mixture = (change: object) => ({kind: 'mixture', mixture: {...mixed.mixture, ...change}});
-  /** The third layer's combination, spoiled. */
+  /** A mixture whose third layer has this combination. */
   const layers = (heads: unknown, own: unknown = 0) =>
     mixture({layers: mixed.mixture.layers.map((good, i) => (i === 2 ? {heads, own} : good))});
   const spoiled: [string, object, string][] = [
@@ -124,13 +124,13 @@ describe('layer_map.json', () => {
     ['a layer that is not there in a mixture', layers([[4, 0, 1]]), '[draft layer below 4'],
     ['weights that do not sum to 1', layers([[0, 0, 0.7]]), 'whose weights and own sum to 1'],
     ['no weights', layers([]), 'whose weights and own sum to 1'],
-    ['a combination without its own weight', layers([[0, 0, 1]], null), 'combinations {heads, own}'],
-    ['a negative own weight', layers([[0, 0, 1.5]], -0.5), 'combinations {heads, own}'],
     [
-      'rows to look back at that are none',
-      mixture({ownRows: 0}),
-      'mixture.ownRows must be a whole number >= 1',
+      'a combination without a weight of the attention history',
+      layers([[0, 0, 1]], null),
+      'combinations {heads, own}',
     ],
+    ['a negative weight of the attention history', layers([[0, 0, 1.5]], -0.5), 'combinations {heads, own}'],
+    ['an attention history of 0 rows', mixture({ownRows: 0}), 'mixture.ownRows must be a whole number >= 1'],
     [
       'a head twice',
       layers([
@@ -140,10 +140,14 @@ describe('layer_map.json', () => {
       'different [draft layer',
     ],
     ['too few combinations', mixture({layers: [halves]}), 'mixture.layers must be 8 combinations'],
-    ['too few groups', mixture({groups: Array(8).fill([halves])}), 'mixture.groups must be 8 lists of 5'],
+    ['too few KV heads', mixture({groups: Array(8).fill([halves])}), 'mixture.groups must be 8 lists of 5'],
     ['divergences that are no numbers', mixture({kl: Array(8).fill(null)}), 'mixture.kl must be 8 numbers'],
-    ['a negative slack', mixture({slack: [1, 1, 1, 1, 1, 1, 1, -1]}), 'mixture.slack must be 8 numbers >= 0'],
-    ['too little slack', mixture({slack: [1]}), 'mixture.slack must be 8 numbers >= 0'],
+    [
+      'a negative layer budget',
+      mixture({slack: [1, 1, 1, 1, 1, 1, 1, -1]}),
+      'mixture.slack must be 8 numbers >= 0',
+    ],
+    ['a layer budget of too few layers', mixture({slack: [1]}), 'mixture.slack must be 8 numbers >= 0'],
     ['another draft', {draft: {config: 'abc'}}, 'draft.config must be'],
     ['another verifier', {verifier: {config: 'abc'}}, 'the map is of another model'],
     ['too few layers', {layers: [0, 1]}, 'layers must be 8 draft layers below 4 but is [0,1]'],
@@ -169,7 +173,7 @@ describe('layer_map.json', () => {
     ],
     ['no text', {text: undefined}, 'text must be an object but is missing'],
   ];
-  it('names a field of a map in memory that no file could hold', () => {
+  it('names a field of a map in memory whose value no file could hold', () => {
     const read = (layers: unknown) => () => readLayerMap({...map, layers} as LayerMap, draft, verifier);
     expect(read(1n)).to.throw('layerMap: layers must be 8 draft layers below 4 but is 1');
     expect(read(Symbol('x'))).to.throw('layerMap: layers must be 8 draft layers below 4 but is Symbol(x)');

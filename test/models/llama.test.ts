@@ -18,7 +18,7 @@ import {goldens, readGolden, tiny, type Golden} from './golden.js';
 
 const TOLERANCE = {relative: 0, absolute: 2e-3};
 
-/** Loads a model for one test and checks that nothing stays allocated. */
+/** Runs `body` with a model, which is disposed of afterwards. */
 async function withLlama(
   dir: string,
   body: (llama: Llama) => void | Promise<void>,
@@ -47,7 +47,7 @@ function run(
   });
 }
 
-/** The rows of `logits` [T,V] that the golden file knows. */
+/** The rows of `logits` [T,V] whose values the golden file holds. */
 function knownRows(logits: Float32Array, {rows, tokens}: Golden): Float32Array {
   const vocabulary = logits.length / tokens.length;
   return Float32Array.from(
@@ -55,7 +55,7 @@ function knownRows(logits: Float32Array, {rows, tokens}: Golden): Float32Array {
   );
 }
 
-/** Logits of all rows, `step` tokens a call. */
+/** Logits [T,V] of all rows, computed in calls of `step` tokens. */
 function logitsInSteps(llama: Llama, tokens: number[], step: number): Float32Array {
   let cache = llama.newCache(tokens.length + 3);
   const pieces: tf.Tensor2D[] = [];
@@ -77,14 +77,14 @@ forEachBackend('Llama', (backend) => {
   }
 
   for (const golden of tiny) {
-    it(`gives them token by token and in blocks: ${golden.name}`, () =>
+    it(`gives the same logits token by token and in blocks: ${golden.name}`, () =>
       withLlama(golden.model, (llama) => {
         for (const step of [1, 7])
           expectClose(logitsInSteps(llama, golden.tokens, step), golden.logits, TOLERANCE);
       }));
   }
 
-  it('computes the last row alone for lastLogits, and no logits where none are asked for', () =>
+  it('computes only the last row for lastLogits, and no logits if none are asked for', () =>
     withLlama(tiny[0].model, async (llama) => {
       const {tokens} = tiny[0];
       const kernels = async (outputs: LlamaInput['outputs']) => {
@@ -140,14 +140,17 @@ forEachBackend('Llama', (backend) => {
           tf.slice(heads, [0, 3, 0], [4, 1, 6]).dataSync(),
         );
       });
-      // Of some heads of each layer.
+      // Attention of some heads of each layer.
       const heads = [[3, 1], [2]].map((list) => tf.tensor1d(list, 'int32'));
       const some = run(llama, tokens, 0, llama.newCache(6), {
         outputs: ['attention', 'attentionRows'],
         attention: {granularity: 'head', layers, heads},
       });
-      heads.forEach((own, i) =>
-        expectSame(some.attentionRows![i].dataSync(), tf.gather(byHead.attentionRows![i], own, 0).dataSync()),
+      heads.forEach((named, i) =>
+        expectSame(
+          some.attentionRows![i].dataSync(),
+          tf.gather(byHead.attentionRows![i], named, 0).dataSync(),
+        ),
       );
       expectSame(
         some.attention!.dataSync(),
@@ -190,7 +193,7 @@ forEachBackend('Llama', (backend) => {
         else expectClose(verify(everything, sets), dense, {relative: 1e-4, absolute: 1e-5});
         const few = verify([0, 10, 11, 12], sets);
         expect(few).not.to.deep.equal(dense);
-        // Each set's weights; of one set a layer those of its dense layer, the mean over heads, where every key is selected.
+        // With every key selected, the weights of a set are those of dense attention, averaged over the heads that read the set.
         const {setWeights, logits} = verified(everything, sets, ['logits', 'setWeights']);
         expect(setWeights!.shape).to.deep.equal([2 * setsPerLayer, 3, capacity]);
         if (isNative(backend)) expectSame(logits!.dataSync(), dense);
@@ -202,12 +205,12 @@ forEachBackend('Llama', (backend) => {
           attentionRows!.map((rows) => tf.mean(tf.reshape(rows, [setsPerLayer, -1, 3, capacity]), 1)),
         );
         expectClose(setWeights!.dataSync(), bySet.dataSync(), {relative: 1e-4, absolute: 1e-6});
-        // Where every layer is dense the selection has no say.
+        // If every layer is dense, the selection has no effect.
         expectClose(verify([0, 10, 11, 12], [-1, -1, -1]), dense, {relative: 1e-4, absolute: 1e-5});
       }));
   }
 
-  it('keeps nothing but the caches after a tidy, over many calls', () =>
+  it('keeps only the caches after a tidy, over many calls', () =>
     withLlama(tiny[0].model, (llama) => {
       let cache = llama.newCache(64);
       const counts: number[] = [];
@@ -266,7 +269,7 @@ forEachBackend('Llama', (backend) => {
         "the weights must hold 'lm_head.weight' [99,32] but do not",
       ],
       [
-        'weights that are no floats',
+        'weights that are not floats',
         (dir) => {
           const file = path.join(dir, 'model.safetensors');
           fs.writeFileSync(file, fs.readFileSync(file, 'latin1').replace('"F32"', '"I32"'), 'latin1');
@@ -333,14 +336,14 @@ onBackend(BACKEND, 'Llama, natively', () => {
         expect(tokens.length).to.be.greaterThan(SAME_BITS_ROWS);
         for (const step of [5, 11, SAME_BITS_ROWS]) expectSame(logitsInSteps(llama, tokens, step), alone);
         const together = logitsInSteps(llama, tokens, tokens.length);
-        // So many rows are rounded to bfloat16, as the weights are, on their way.
+        // In a block of more rows CUDA rounds activations to bfloat16, the type of the weights.
         if (isCuda()) expect(meanError(together, alone)).to.be.below(0.01);
         else expectSame(together, alone);
       },
       {},
     ));
 
-  it('gives attention for a few kernels, however many layers it is of', () =>
+  it('gives attention with a few more kernels, whatever the number of layers', () =>
     withLlama(tiny[0].model, (llama) => {
       const {numHiddenLayers} = llama.config;
       const layers = Array.from({length: numHiddenLayers}, (_, i) => i);
@@ -363,7 +366,7 @@ onBackend(BACKEND, 'Llama, natively', () => {
       };
       const plain = launches(['lastLogits']);
       expect(plain).to.be.at.least(6 * numHiddenLayers);
-      // All layers' weights (on the CPU attention itself makes them), put together, and the last row cut out of them.
+      // The additional launches: the deferred softmax (CUDA only), the concatenation of all layers' weights, and the cut of the last row.
       expect(launches(['lastLogits', 'attention']) - plain).to.be.within(2, 3);
     }));
 
@@ -381,7 +384,7 @@ onBackend(BACKEND, 'Llama, natively', () => {
     }));
 
   for (const dtype of ['bfloat16', 'float16'] as const) {
-    it(`stores matrices as ${dtype} in half the bytes, near enough`, async () => {
+    it(`stores matrices as ${dtype} in half the bytes, with logits near enough`, async () => {
       const golden = readGolden('pretrained_draft');
       let wide = 0;
       await withLlama(golden.model, (llama) => void (wide = llama.numBytes));
@@ -390,7 +393,7 @@ onBackend(BACKEND, 'Llama, natively', () => {
         (llama) => {
           expect(llama.numBytes / wide).to.be.within(0.5, 0.505);
           const logits = knownRows(logitsInSteps(llama, golden.tokens, golden.tokens.length), golden);
-          // On CUDA the rows are rounded too.
+          // On CUDA activations are rounded too.
           const absolute = (dtype === 'float16' ? 0.02 : 0.1) * (isCuda() ? 2 : 1);
           expectClose(logits, golden.logits, {absolute});
         },

@@ -1,4 +1,4 @@
-/** Models of random weights, and the numbers they are made of. */
+/** Tests of models with random weights, and of the random numbers that these weights are. */
 import * as path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
@@ -14,7 +14,7 @@ import {memory} from '../decoding/models.js';
 
 const DRAFT = path.join(packageRoot, 'models', 'pretrained', 'draft');
 
-/** The hash of `docs/architecture.md`. */
+/** The hash mix32 of `docs/architecture.md`. */
 function mix32(x: number): number {
   x ^= x >>> 16;
   x = Math.imul(x, 0x21f0aaad);
@@ -25,7 +25,7 @@ function mix32(x: number): number {
 
 const element = (seed: number, i: number) => (mix32(seed ^ mix32(i)) >>> 8) / 2 ** 23 - 1;
 
-/** The values of a tensor that the test makes and disposes of. */
+/** The values of a random tensor, which is disposed of. */
 function values(shape: number[], storage: FloatStorage, seed: number, scale: number): Float32Array {
   const made = makeRandom(shape, storage, seed, scale);
   try {
@@ -42,7 +42,7 @@ forEachBackend('makeRandom', () => {
     const mean = all.reduce((sum, x) => sum + x, 0) / n;
     const variance = all.reduce((sum, x) => sum + (x - mean) ** 2, 0) / n;
     expect(all.every((x) => x >= -3 && x < 3)).to.equal(true);
-    // Five standard deviations of the mean, and of the variance, of that many numbers.
+    // The tolerances are five standard deviations of the mean and of the variance of n such numbers.
     expect(mean).to.be.closeTo(0, (5 * Math.sqrt(3)) / Math.sqrt(n));
     expect(variance).to.be.closeTo(3, (5 * 9 * Math.sqrt(4 / 45)) / Math.sqrt(n));
     const quarters = [0, 0, 0, 0];
@@ -53,7 +53,7 @@ forEachBackend('makeRandom', () => {
     expect(products / n, 'neighbours').to.be.closeTo(0, (5 * 3) / Math.sqrt(n));
   });
 
-  it('gives the same numbers for a seed, others for another', () => {
+  it('gives the same numbers for the same seed, and others for another', () => {
     expectSame(values([33, 31], 'float32', 1, 2), values([33, 31], 'float32', 1, 2));
     const [one, two] = [values([999], 'float32', 1, 2), values([999], 'float32', 2, 2)];
     expect(one.filter((x, i) => x === two[i]).length).to.be.below(3);
@@ -88,7 +88,7 @@ onBackend('specattn', 'Random', () => {
     expect(values([9], 'float32', 1, 0).every((x) => x === 0)).to.equal(true);
   });
 
-  it('refuses seeds and scales that it does not know', () => {
+  it('refuses invalid seeds and scales', () => {
     expect(() => makeRandom([2], 'float32', -1, 1)).to.throw('[Random] seed must be a whole number');
     expect(() => makeRandom([2], 'float32', 2 ** 32, 1)).to.throw('[Random] seed must be a whole number');
     expect(() => makeRandom([2], 'float32', 0.5, 1)).to.throw('[Random] seed must be a whole number');
@@ -125,7 +125,7 @@ onBackend('specattn', 'Random', () => {
     expect(memory()).to.deep.equal(before);
   });
 
-  it('is asked by the benches for models of the known sizes', () => {
+  it('is used by benchmarks with configurations of the known sizes', () => {
     for (const [name, gigabytes] of [
       ['llama-2-7b', 13.5],
       ['tinyllama-1.1b', 2.2],
@@ -139,7 +139,7 @@ onBackend('specattn', 'Random', () => {
     }
   });
 
-  it('knows the bytes that its weights take', () => {
+  it('makes a Llama that knows the bytes of its weights', () => {
     const llama = Llama.random(readConfig(DRAFT), {dtype: 'float16'});
     expect(llama.cacheBytesPerElement).to.equal(2);
     expect(llama.numBytes).to.be.above(3e6);

@@ -19,7 +19,7 @@ const write = (bytes: Uint8Array, name = 'model.safetensors') =>
 const writeIndex = (index: unknown) =>
   write(Buffer.from(JSON.stringify(index)), 'model.safetensors.index.json');
 
-/** A tensor's bytes. */
+/** The bytes of a tensor. */
 const read = (file: Safetensors, name: string) =>
   Buffer.concat(Array.from(file.chunks(name), (chunk) => Uint8Array.from(chunk)));
 
@@ -30,7 +30,7 @@ function openFiles(): string[] {
       const target = fs.readlinkSync(`/proc/self/fd/${fd}`);
       return target.startsWith(fs.realpathSync(testFolder())) ? [target] : [];
     } catch {
-      return []; // the folder's own descriptor, closed by now
+      return []; // the descriptor that readdirSync used, which is closed by now
     }
   });
 }
@@ -68,7 +68,7 @@ describe('Safetensors', () => {
     } finally {
       await file.close();
     }
-    await file.close(); // twice does no harm
+    await file.close(); // a second call does nothing
     expect(() => read(file, 'a')).to.throw('is closed');
   });
 
@@ -117,7 +117,7 @@ describe('Safetensors', () => {
       'the header must be nested 64 deep at most but is deeper at 69',
     ],
     [
-      'a shape of a thousand sizes, shortly',
+      'a shape of a thousand sizes, with a short message',
       () => pack({a: {...f32(0, 4), shape: Array(1000).fill(7)}}, new Uint8Array(4)),
       /'a': data_offsets must be Infinity bytes apart for F32 a list of 1000 but is \[0,4\]$/,
     ],
@@ -158,12 +158,12 @@ describe('Safetensors', () => {
       "'a': data_offsets must be within the file's 4 bytes of data but is [0,8]",
     ],
     [
-      'a shape that lies',
+      'a shape that contradicts its offsets',
       () => pack({a: {dtype: 'F32', shape: [2], data_offsets: [0, 4]}}, new Uint8Array(4)),
       "'a': data_offsets must be 8 bytes apart for F32 [2] but is [0,4]",
     ],
     [
-      'a shape beyond all numbers',
+      'a shape whose size overflows',
       () => pack({a: {dtype: 'F32', shape: [1e9, 1e9, 1e9], data_offsets: [0, 4]}}, new Uint8Array(4)),
       'bytes apart for F32',
     ],
@@ -218,7 +218,7 @@ describe('Safetensors', () => {
     ],
     ['a number', {weight_map: {a: 7}}, 'weight_map.a must be a text but is 7'],
     [
-      'a name that is only a way up in part',
+      'a path that leads out of the folder half-way',
       {weight_map: {a: 'shard.safetensors/../../x'}},
       "weight_map.a must be the name of a file in the index's folder",
     ],
@@ -241,7 +241,7 @@ describe('Safetensors', () => {
     });
   }
 
-  it('refuses a shard that is no file, without waiting for a writer', async () => {
+  it('refuses a shard that is not a regular file, without waiting for a writer', async () => {
     writeIndex({weight_map: {a: 'shard.safetensors'}});
     fs.mkdirSync(path.join(testFolder(), 'shard.safetensors'));
     expect(await refusal()).to.match(/shard\.safetensors: must be a file but is none$/);
@@ -264,7 +264,7 @@ describe('Safetensors', () => {
     );
   });
 
-  it('never takes a spoiled header for another tensor: a refusal, or the same entries', async () => {
+  it('refuses a spoiled header, or reads tensors within the file', async () => {
     const good = pack({a: f32(0, 4), b: f32(4, 12)}, new Uint8Array(12));
     await fc.assert(
       fc.asyncProperty(fc.nat(good.length - 1), fc.nat(255), async (at, value) => {

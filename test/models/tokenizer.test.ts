@@ -9,7 +9,7 @@ import {PRETRAINED, readGolden} from './golden.js';
 
 const folder = path.join(PRETRAINED, 'draft');
 
-/** A tokenizer in Llama-2's manner: words begin with ▁, bytes that no piece covers are tokens of their own. */
+/** Writes a tokenizer like that of Llama 2: words begin with ▁, and bytes that no piece covers are tokens of their own. */
 function writeLlama2(dir: string): void {
   const pieces = [
     '<unk>',
@@ -89,9 +89,9 @@ describe('LlamaTokenizer', () => {
     expect([...tokenizer.eosIds]).to.deep.equal([1]);
   });
 
-  it('gives back any text', () => {
+  it('decodes its tokens to the same text', () => {
     fc.assert(
-      // A special token's own text would become that token.
+      // The text of a special token is left out, because it becomes that token.
       fc.property(fc.string({unit: 'grapheme', maxLength: 40}), (text) => {
         fc.pre(!text.includes('<|'));
         expect(tokenizer.decode(tokenizer.encode(text))).to.equal(text);
@@ -120,19 +120,19 @@ describe('LlamaTokenizer', () => {
       ({model}) => (model.vocab.a = 'x'),
       'model.vocab.a must be a whole number >= 0',
     ],
-    ['an id past all devices', ({model}) => (model.vocab.a = 2 ** 31), 'model.vocab.a must be at most'],
+    ['an id above int32', ({model}) => (model.vocab.a = 2 ** 31), 'model.vocab.a must be at most'],
     [
-      'an id that takes minutes',
+      'an id so large that loading would take minutes',
       ({model}) => (model.vocab.a = 2 ** 31 - 1),
       'model.vocab.a must be below 16777216',
     ],
     [
-      'an added token whose id does',
+      'an added token with such an id',
       (json) => (json.added_tokens = [{id: 2 ** 31 - 1, content: 'a'}]),
       'added_tokens must be a list of tokens with an id and a content',
     ],
     [
-      'a merge of one',
+      'a merge of one token',
       ({model}) => (model.merges[0] = ['a']),
       'model.merges must be a list of pairs of tokens',
     ],
@@ -143,12 +143,12 @@ describe('LlamaTokenizer', () => {
     ],
     ['a decoder of no type', (json) => (json.decoder = {}), 'decoder.type must be a text but is missing'],
     [
-      'a part that nobody knows',
+      'an unknown normalizer',
       (json) => (json.normalizer = {type: 'Magic'}),
       "normalizer must be a Hugging Face tokenizer's: ",
     ],
     [
-      'a part that fails when it is used',
+      'a decoder that fails when it is used',
       (json) =>
         (json.decoder = {
           type: 'Sequence',
@@ -157,7 +157,7 @@ describe('LlamaTokenizer', () => {
       "decoder must be a Hugging Face tokenizer's: ",
     ],
     [
-      'a pattern that is none',
+      'an invalid pattern',
       (json) => (json.pre_tokenizer = {type: 'Split', pattern: 7, behavior: 'Isolated'}),
       'pre_tokenizer must be an object whose patterns are {"String": text} or {"Regex": text}',
     ],
@@ -173,7 +173,7 @@ describe('LlamaTokenizer', () => {
     });
   }
 
-  it('refuses end tokens that are no texts, and a text whose token is not in the vocabulary', () => {
+  it('refuses end tokens that are not texts, and texts with tokens outside the vocabulary', () => {
     writeLlama2(testFolder());
     const config = path.join(testFolder(), 'tokenizer_config.json');
     fs.writeFileSync(config, JSON.stringify({eos_token: {content: 7}}));
@@ -194,7 +194,7 @@ describe('LlamaTokenizer', () => {
     );
   });
 
-  it('tells a text that is far longer than a context from its beginning', () => {
+  it('recognises a text far longer than a context by its beginning', () => {
     expect(tokenizer.isFarLongerThan('a'.repeat(2 ** 24), 1000)).to.equal(true);
     expect(tokenizer.isFarLongerThan('the '.repeat(1000), 1000)).to.equal(false);
     expect(tokenizer.isFarLongerThan('', 0)).to.equal(false);
@@ -216,7 +216,7 @@ describe('StreamDecoder', () => {
   for (const [what, load, size] of tokenizers) {
     it(`gives pieces that join to the whole text, whatever the ids: ${what}`, () => {
       const tokenizer = load();
-      // Few distinct low ids make broken characters likely: both vocabularies have their bytes there.
+      // Low ids are bytes in both vocabularies. Many of them make broken characters likely.
       const id = fc.oneof(fc.nat(size + 2), fc.integer({min: 2, max: 258}));
       fc.assert(
         fc.property(fc.array(fc.array(id, {maxLength: 9}), {maxLength: 30}), (chunks) => {
@@ -241,7 +241,7 @@ describe('StreamDecoder', () => {
   }
 
   for (const [what, load] of tokenizers)
-    it(`goes on after a prompt as the text does, its first space too: ${what}`, () => {
+    it(`continues a prompt with the rest of the text, a leading space included: ${what}`, () => {
       const tokenizer = load();
       const text = fc.string({unit: fc.constantFrom('a', 'b', ' ', 'é', '🦙', 'ab', ' a'), maxLength: 40});
       fc.assert(
@@ -249,7 +249,7 @@ describe('StreamDecoder', () => {
           const ids = tokenizer.encode(whole);
           const before = ids.slice(0, cut);
           const prompt = tokenizer.decode(before);
-          fc.pre(!prompt.endsWith('\ufffd')); // a prompt is text: it ends with no half character
+          fc.pre(!prompt.endsWith('\ufffd')); // a prompt is text and does not end within a character
           const stream = tokenizer.stream(before);
           const pieces = ids.slice(cut).map((id) => stream.push([id]));
           expect(prompt + pieces.join('') + stream.flush()).to.equal(tokenizer.decode(ids));
@@ -274,7 +274,7 @@ describe('StreamDecoder', () => {
     expect(rest).to.equal('\ufffd');
   });
 
-  it('decodes in linear time: no more than a few tokens an id', () => {
+  it('decodes in linear time: only a few tokens for each id', () => {
     const tokenizer = LlamaTokenizer.load(folder);
     const decode = tokenizer.decode.bind(tokenizer);
     let decoded = 0;

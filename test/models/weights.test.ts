@@ -5,7 +5,7 @@ import {makeWeight, makeZeros, widen, type FloatStorage, type RawTensor} from '.
 import {forEachBackend} from '../backends.js';
 import {expectSame} from '../compare.js';
 
-/** The value of a float16, from its definition. */
+/** The value of a float16, computed from its definition. */
 function float16(half: number): number {
   const sign = half & 0x8000 ? -1 : 1;
   const [exponent, mantissa] = [(half >> 10) & 0x1f, half & 0x3ff];
@@ -15,7 +15,7 @@ function float16(half: number): number {
 
 const every = Uint16Array.from({length: 65536}, (_, i) => i);
 const bytesOf = (values: Uint16Array | Float32Array) => new Uint8Array(values.buffer);
-/** Gives its bytes through one buffer, as a file's reader does, a number at a time. */
+/** A raw tensor that gives one number at a time, each in the same buffer, as a reader of files does. */
 const raw = (values: Uint16Array | Float32Array, storage: FloatStorage): RawTensor => ({
   storage,
   size: values.length,
@@ -54,7 +54,7 @@ forEachBackend('makeWeight', () => {
     ['parts of different kinds', [half, brain, single], [1, -2, 1, -2, 0.25, 3]],
   ] as const) {
     for (const storage of ['float32', 'bfloat16', 'float16'] as const) {
-      it(`puts ${what} one under the other, as ${storage}`, () => {
+      it(`joins ${what} row by row, as ${storage}`, () => {
         const weight = makeWeight([...parts], [values.length / 2, 2], storage);
         expect(weight.dtype).to.equal('float32');
         expectSame(weight.dataSync(), values);

@@ -1,7 +1,7 @@
 /**
- * Every op at awkward sizes, with NaN and infinities in its inputs, against the reference: they are where they must be, and nowhere else.
- * Inputs also come out of larger tensors and the other way round: TensorFlow.js has no strided tensors, a slice and a transpose are dense
- * again, and a kernel that took one for the other would show.
+ * Compares every op with the reference at awkward sizes and with NaN and infinities in its inputs, which the outputs must have where the
+ * reference has them. Inputs are also slices and transposes. TensorFlow.js has no strided tensors, so these are dense copies; a kernel
+ * that read the data of the original tensor would give wrong results.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
@@ -30,48 +30,48 @@ const SPECIAL = [NaN, Infinity, -Infinity];
 const TOLERANCE = {relative: 1e-4, absolute: 2e-5};
 const at = (position: number): tf.Tensor1D => tf.tensor1d([position], 'int32');
 
-/** Makes a tensor of numbers, in one way or another. */
+/** Makes a tensor of `shape` that holds `values`. */
 type Make = (values: Float32Array, shape: number[]) => tf.Tensor;
 const MAKERS: Record<string, Make> = {
-  'as they are': (values, shape) => tf.tensor(values, shape),
-  'out of a larger tensor': (values, shape) => {
+  'as given': (values, shape) => tf.tensor(values, shape),
+  'sliced from a larger tensor': (values, shape) => {
     const beside = tf.fill([...shape.slice(0, -1), 3], NaN);
     const wide = tf.concat([beside, tf.tensor(values, shape), beside], -1);
     return tf.slice(wide, [...shape.slice(1).map(() => 0), 3], shape);
   },
-  'the other way round': (values, shape) => tf.transpose(tf.transpose(tf.tensor(values, shape))),
+  'transposed twice': (values, shape) => tf.transpose(tf.transpose(tf.tensor(values, shape))),
 };
 
-/** Some numbers become special ones: about one in `every`, never the first of a row of `width`. */
+/** Replaces about one value in `every` by NaN or ±infinity, but never the first of a row of `width` values. */
 function spoil(random: Random, values: Float32Array, width: number, every = 50): Float32Array {
   return values.map((value, i) =>
     i % width > 0 && random.integer(every) === 0 ? SPECIAL[random.integer(3)] : value,
   );
 }
 
-/** Runs an op of size n on spoilt inputs; compares it with the reference. */
+/** Runs an op of size n on inputs with NaN and infinities, and compares the result with the reference. */
 type Body = (n: number, random: Random, make: Make) => void;
 
 const attentionOf = (n: number, random: Random, make: Make) => {
-  const [rows, heads, groups, size] = [Math.min(n, 3), 4, 2, 6];
+  const [rows, heads, kvHeads, size] = [Math.min(n, 3), 4, 2, 6];
   const position = n - rows - (n > 30 ? 5 : 0);
   const q = random.normals(rows * heads * size);
-  const [k, v] = [random.normals(groups * n * size), random.normals(groups * n * size)];
-  // Keys that every row sees, of the second group alone; and keys that none does.
+  const [k, v] = [random.normals(kvHeads * n * size), random.normals(kvHeads * n * size)];
+  // Every row sees these keys, which belong to the second KV head alone. The loop after them spoils the keys that no row sees.
   if (position > 3) {
     k[(n + 1) * size + 2] = -Infinity;
     v[(n + 2) * size + 3] = NaN;
     v[(n + 3) * size + 1] = Infinity;
   }
   for (const cache of [k, v])
-    for (let g = 0; g < groups; g++) cache.fill(NaN, (g * n + position + rows) * size, (g + 1) * n * size);
+    for (let g = 0; g < kvHeads; g++) cache.fill(NaN, (g * n + position + rows) * size, (g + 1) * n * size);
   const tensors = [
     make(q, [rows, heads, size]),
-    make(k, [groups, n, size]),
-    make(v, [groups, n, size]),
+    make(k, [kvHeads, n, size]),
+    make(v, [kvHeads, n, size]),
   ] as const;
   const visible = reference.causal(position, n);
-  const expected = reference.attention(q, [rows, heads, size], k, v, [groups, n], 0.4, visible);
+  const expected = reference.attention(q, [rows, heads, size], k, v, [kvHeads, n], 0.4, visible);
   return {rows, heads, position, tensors, expected};
 };
 
@@ -95,15 +95,15 @@ const BODIES: Record<string, Body> = {
   KVCacheAppend: (n, random, make) => {
     const cache = spoil(random, random.normals(2 * n * 4), 4);
     const rows = spoil(random, random.normals(3 * 2 * 4), 4, 5);
-    const position = Math.max(0, n - 2); // the last row is dropped
+    const position = Math.max(0, n - 2); // the last row is past the capacity and dropped
     expectSame(
       kvCacheAppend(make(cache, [2, n, 4]), make(rows, [3, 2, 4]), at(position)).dataSync(),
       reference.kvCacheAppend(cache, [2, n, 4], rows, position),
     );
   },
   RotaryAppend: (n, random, make) => {
-    const [rows, heads, groups, size] = [n, 3, 1, 8];
-    const width = (heads + 2 * groups) * size;
+    const [rows, heads, kvHeads, size] = [n, 3, 1, 8];
+    const width = (heads + 2 * kvHeads) * size;
     const qkv = spoil(random, random.normals(rows * width), width);
     const frequencies = random.normals(size / 2);
     const [k, v] = [random.normals(n * size), random.normals(n * size)];
@@ -116,17 +116,17 @@ const BODIES: Record<string, Body> = {
       make(qkv, [rows, width]),
       at(1),
       make(frequencies, [size / 2]),
-      make(k, [groups, n, size]),
-      make(v, [groups, n, size]),
+      make(k, [kvHeads, n, size]),
+      make(v, [kvHeads, n, size]),
     );
-    const [q, keys] = [part(0, heads * size), part(heads * size, (heads + groups) * size)];
-    const values = part((heads + groups) * size, width);
+    const [q, keys] = [part(0, heads * size), part(heads * size, (heads + kvHeads) * size)];
+    const values = part((heads + kvHeads) * size, width);
     const rotated = (x: Float32Array, h: number) =>
       reference.rotaryEmbedding(x, [rows, h, size], 1, frequencies, 1);
     const expected = [
       rotated(q, heads),
-      reference.kvCacheAppend(k, [groups, n, size], rotated(keys, groups), 1),
-      reference.kvCacheAppend(v, [groups, n, size], values, 1),
+      reference.kvCacheAppend(k, [kvHeads, n, size], rotated(keys, kvHeads), 1),
+      reference.kvCacheAppend(v, [kvHeads, n, size], values, 1),
     ];
     outputs.forEach((output, i) => expectClose(output.dataSync(), expected[i], TOLERANCE));
   },
@@ -138,7 +138,7 @@ const BODIES: Record<string, Body> = {
   },
   SparseAttention: (n, random, make) => {
     const {rows, heads, position, tensors, expected} = attentionOf(n, random, make);
-    // Every key that a row sees: of one row there is no step, and its keys are written down.
+    // Rows see all keys up to their position. NucleusSelect needs a step, which a single row (n = 1) lacks, so its key is listed here.
     const every =
       rows > 1
         ? nucleusSelect(
@@ -164,7 +164,7 @@ const BODIES: Record<string, Body> = {
     }
   },
   NucleusSelect: (n, random, make) => {
-    // Weights of few bits: float32 sums are exact.
+    // Weights of 12 bits, so that their float32 sums are exact.
     const steps = [1, 2].map(() => {
       const weights = Float32Array.from({length: n}, () => Math.floor(4096 * random.next() ** 8) / 4096);
       return spoil(random, weights, n);
@@ -201,7 +201,7 @@ const BODIES: Record<string, Body> = {
   SampleToken: (n, random, make) => {
     const logits = spoil(random, random.normals(3 * n), n, 10).map((x) => (x === Infinity ? -Infinity : x));
     const {token, probabilities} = sampleToken(make(logits, [3, n]), tf.tensor1d([1, 2], 'int32'), at(5));
-    // NaN and −∞ are never drawn.
+    // A token whose logit is NaN or −∞ is never drawn.
     const finite = logits.map((x) => (Number.isNaN(x) ? -Infinity : x));
     for (let t = 0; t < 3; t++) {
       const filters = {temperature: 1, topK: 0, topP: 1, minP: 0};
@@ -211,7 +211,7 @@ const BODIES: Record<string, Body> = {
     }
   },
   SpeculativeAccept: (n, random, make) => {
-    // A probability that is NaN accepts nothing; the token drawn instead exists.
+    // A token whose probability is NaN is rejected, and the token drawn instead is in the vocabulary.
     const [drafted, row] = [random.integer(n), random.distribution(n, 1)];
     const draft = row.slice();
     const verifier = Float32Array.from([...row, ...row]);

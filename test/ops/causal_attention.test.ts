@@ -12,49 +12,49 @@ const at = (position: number): tf.Tensor1D => tf.tensor1d([position], 'int32');
 interface Shapes {
   rows: number;
   heads: number;
-  groups: number;
+  kvHeads: number;
   size: number;
   capacity: number;
 }
 
-/** Inputs on the host and on the backend. Scores have a standard deviation of about 2: neither flat nor one-hot. */
-function inputsOf({rows, heads, groups, size, capacity}: Shapes) {
-  const random = new Random(`attention ${rows} ${heads} ${groups} ${size} ${capacity}`);
+/** Inputs as arrays and as tensors. Scores have a standard deviation of about 2, so that weights are neither flat nor one-hot. */
+function inputsOf({rows, heads, kvHeads, size, capacity}: Shapes) {
+  const random = new Random(`attention ${rows} ${heads} ${kvHeads} ${size} ${capacity}`);
   const [q, k, v] = [
     random.normals(rows * heads * size, 2),
-    random.normals(groups * capacity * size),
-    random.normals(groups * capacity * size),
+    random.normals(kvHeads * capacity * size),
+    random.normals(kvHeads * capacity * size),
   ];
   return {
     host: [q, k, v] as const,
     tensors: [
       tf.tensor3d(q, [rows, heads, size]),
-      tf.tensor3d(k, [groups, capacity, size]),
-      tf.tensor3d(v, [groups, capacity, size]),
+      tf.tensor3d(k, [kvHeads, capacity, size]),
+      tf.tensor3d(v, [kvHeads, capacity, size]),
     ] as const,
   };
 }
 
 forEachBackend('CausalAttention', (backend) => {
   const cases: [string, Shapes, number][] = [
-    ['one key', {rows: 1, heads: 1, groups: 1, size: 1, capacity: 1}, 0],
-    ['MHA, the first token', {rows: 1, heads: 5, groups: 5, size: 64, capacity: 111}, 0],
-    ['MHA, the middle', {rows: 5, heads: 5, groups: 5, size: 32, capacity: 333}, 200],
-    ['MHA, to the end', {rows: 5, heads: 3, groups: 3, size: 33, capacity: 111}, 106],
-    ['GQA, one group', {rows: 5, heads: 5, groups: 1, size: 32, capacity: 333}, 131],
-    ['GQA, 8 heads on 2', {rows: 3, heads: 8, groups: 2, size: 31, capacity: 989}, 700],
-    ['a prompt', {rows: 111, heads: 4, groups: 2, size: 16, capacity: 128}, 0],
-    ['rows past the end', {rows: 5, heads: 2, groups: 1, size: 8, capacity: 33}, 30],
-    ['a long context', {rows: 1, heads: 2, groups: 1, size: 64, capacity: 4099}, 4098],
+    ['one key', {rows: 1, heads: 1, kvHeads: 1, size: 1, capacity: 1}, 0],
+    ['MHA, the first token', {rows: 1, heads: 5, kvHeads: 5, size: 64, capacity: 111}, 0],
+    ['MHA, the middle', {rows: 5, heads: 5, kvHeads: 5, size: 32, capacity: 333}, 200],
+    ['MHA, to the end', {rows: 5, heads: 3, kvHeads: 3, size: 33, capacity: 111}, 106],
+    ['GQA, one KV head', {rows: 5, heads: 5, kvHeads: 1, size: 32, capacity: 333}, 131],
+    ['GQA, 8 query heads and 2 KV heads', {rows: 3, heads: 8, kvHeads: 2, size: 31, capacity: 989}, 700],
+    ['a prompt', {rows: 111, heads: 4, kvHeads: 2, size: 16, capacity: 128}, 0],
+    ['rows past the end', {rows: 5, heads: 2, kvHeads: 1, size: 8, capacity: 33}, 30],
+    ['a long context', {rows: 1, heads: 2, kvHeads: 1, size: 64, capacity: 4099}, 4098],
   ];
   for (const [title, shapes, position] of cases) {
     it(`equals the reference: ${title}`, () => {
-      const {rows, heads, groups, size, capacity} = shapes;
+      const {rows, heads, kvHeads, size, capacity} = shapes;
       const {host, tensors} = inputsOf(shapes);
       const [q, k, v] = host;
       const visible = reference.causal(position, capacity);
       const scale = 1 / Math.sqrt(size);
-      const expected = reference.attention(q, [rows, heads, size], k, v, [groups, capacity], scale, visible);
+      const expected = reference.attention(q, [rows, heads, size], k, v, [kvHeads, capacity], scale, visible);
 
       const plain = causalAttention(...tensors, at(position));
       const [out, byHead] = causalAttention(...tensors, at(position), {weights: 'head'});
@@ -69,7 +69,7 @@ forEachBackend('CausalAttention', (backend) => {
       expectSame(plain.dataSync(), out.dataSync()); // asking for weights changes nothing
       expectSame(same.dataSync(), out.dataSync());
 
-      // Of some heads, in any order, one twice.
+      // Heads may be named in any order and more than once.
       const named = [heads - 1, 0, heads - 1, heads >> 1];
       const of = tf.tensor1d(named, 'int32');
       const [alike, some] = causalAttention(...tensors, at(position), {weights: 'head', heads: of});
@@ -80,7 +80,7 @@ forEachBackend('CausalAttention', (backend) => {
   }
 
   it('gives exactly 0 to keys that a row does not see', () => {
-    const {tensors} = inputsOf({rows: 3, heads: 2, groups: 1, size: 8, capacity: 33});
+    const {tensors} = inputsOf({rows: 3, heads: 2, kvHeads: 1, size: 8, capacity: 33});
     const [, weights] = causalAttention(...tensors, at(10), {weights: 'head'});
     weights.dataSync().forEach((w, i) => {
       const [t, j] = [Math.floor(i / 33) % 3, i % 33];
@@ -92,7 +92,7 @@ forEachBackend('CausalAttention', (backend) => {
   if (isNative(backend))
     it('gives zeros for heads that do not exist', () => {
       for (const rows of [3, 40]) {
-        const {tensors} = inputsOf({rows, heads: 4, groups: 2, size: 8, capacity: 45});
+        const {tensors} = inputsOf({rows, heads: 4, kvHeads: 2, size: 8, capacity: 45});
         const heads = tf.tensor1d([-1, 1, 4, 2 ** 31 - 1, -(2 ** 31)], 'int32');
         const [, some] = causalAttention(...tensors, at(2), {weights: 'head', heads});
         const [, all] = causalAttention(...tensors, at(2), {weights: 'head'});
@@ -103,15 +103,15 @@ forEachBackend('CausalAttention', (backend) => {
     });
 
   it('gives a row the same bits alone and among others', () => {
-    const shapes = {rows: 21, heads: 6, groups: 2, size: 40, capacity: 400};
+    const shapes = {rows: 21, heads: 6, kvHeads: 2, size: 40, capacity: 400};
     const {tensors} = inputsOf(shapes);
     const [q, k, v] = tensors;
     const [together, weights] = causalAttention(q, k, v, at(243), {weights: 'layer'});
     for (const t of [0, 1, 7, 16, 20]) {
       const row = tf.slice(q, [t, 0, 0], [1, 6, 40]);
-      const [alone, own] = causalAttention(row, k, v, at(243 + t), {weights: 'layer'});
+      const [alone, aloneWeights] = causalAttention(row, k, v, at(243 + t), {weights: 'layer'});
       expectSame(alone.dataSync(), tf.slice(together, [t, 0, 0], [1, 6, 40]).dataSync());
-      expectSame(own.dataSync(), tf.slice(weights, [t, 0], [1, 400]).dataSync());
+      expectSame(aloneWeights.dataSync(), tf.slice(weights, [t, 0], [1, 400]).dataSync());
     }
   });
 
@@ -122,7 +122,7 @@ forEachBackend('CausalAttention', (backend) => {
   });
 
   it('lets NaN through to the rows that see it, and to no other head', () => {
-    const {tensors} = inputsOf({rows: 2, heads: 2, groups: 2, size: 4, capacity: 9});
+    const {tensors} = inputsOf({rows: 2, heads: 2, kvHeads: 2, size: 4, capacity: 9});
     const [q, k, v] = tensors;
     const spoilt = tf.concat([tf.fill([1, 1, 4], NaN), tf.slice(q, [0, 1, 0], [1, 1, 4])], 1);
     const out = causalAttention(
@@ -135,7 +135,7 @@ forEachBackend('CausalAttention', (backend) => {
     expect([...out.slice(4)].every(Number.isFinite)).to.equal(true);
   });
 
-  it('names what does not fit', () => {
+  it('names the argument that does not fit', () => {
     const [q, kv] = [tf.zeros<tf.Rank.R3>([1, 6, 8]), tf.zeros<tf.Rank.R3>([2, 9, 8])];
     expect(() => causalAttention(q, tf.zeros([4, 9, 8]), tf.zeros([4, 9, 8]), at(0))).to.throw(
       "[CausalAttention] q must have a multiple of k's 4 heads but has 6",

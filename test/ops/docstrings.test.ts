@@ -9,7 +9,7 @@ import {expectClose} from '../compare.js';
 
 const FOLDER = path.join(__dirname, '..', '..', '..', 'ops');
 
-/** The snippets of each file's docstrings. */
+/** The code snippets in the docstrings of `ops/`. */
 const snippets = fs
   .readdirSync(FOLDER)
   .filter((file) => file.endsWith('.ts'))
@@ -19,11 +19,11 @@ const snippets = fs
     ),
   );
 
-/** Of lists of lists, as `print` shows tensors. */
+/** The shape of nested lists, which is how `print` shows a tensor. */
 const shapeOf = (value: unknown): number[] =>
   Array.isArray(value) ? [value.length, ...shapeOf(value[0])] : [];
 
-/** Runs a snippet with `x.print(); // [[1, 2]]: why` as comparisons; returns how many there were. */
+/** Runs a snippet in which each `x.print(); // [[1, 2]]: why` becomes a comparison; returns the number of comparisons. */
 function run(code: string): number {
   let compared = 0;
   const compare = (tensor: tf.Tensor, comment: string): void => {
@@ -40,7 +40,7 @@ function run(code: string): number {
     /^(.*)\.print\(\); \/\/ (.*)$/gm,
     (_, tensor: string, expected: string) => `compare(${tensor}, ${JSON.stringify(expected)});`,
   );
-  const untyped = body.replaceAll(/<tf\.Rank\.R\d>/g, ''); // the only types that they name
+  const untyped = body.replaceAll(/<tf\.Rank\.R\d>/g, ''); // the only type annotations in snippets
   // eslint-disable-next-line @typescript-eslint/no-implied-eval
   const snippet = new Function('tf', 'compare', ...Object.keys(ops), untyped) as (...args: unknown[]) => void;
   snippet(tf, compare, ...Object.values(ops));
@@ -48,7 +48,7 @@ function run(code: string): number {
 }
 
 forEachBackend('Docstrings', () => {
-  it('are there for every op', () => {
+  it('exist for every op', () => {
     const documented = new Set(snippets.map(({file}) => file));
     const opFiles = fs
       .readdirSync(FOLDER)

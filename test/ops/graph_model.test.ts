@@ -42,7 +42,7 @@ const SHAPES = {
 } as const;
 const INTS = {position: [1], seed: [2], block: [3]} as const;
 
-/** Every op once; NucleusSelect's outputs feed SparseAttention. */
+/** A node for each op (two for Linear). NucleusSelect's outputs feed SparseAttention. */
 const NODES = [
   node('norm', 'RMSNorm', ['x', 'weight'], {epsilon: {f: 0.01}}),
   node('plain', 'Linear', ['x', 'matrix']),
@@ -83,7 +83,7 @@ const NODES = [
   node('accepted', 'SpeculativeAccept', ['block', 'sampled:1', 'three', 'seed', 'position']),
 ];
 
-/** A GraphDef in memory, as `tf.loadGraphModel` takes it from a model.json. */
+/** A GraphModel of these nodes; its GraphDef has the form that `tf.loadGraphModel` reads from a model.json. */
 function graphModel(nodes: Node[]) {
   const placeholder = (name: string, shape: readonly number[], type: string): Node => ({
     name,
@@ -124,7 +124,7 @@ function inputsOf(): Record<string, tf.Tensor> {
   return inputs;
 }
 
-/** The same by op functions. */
+/** The outputs that the nodes must have, computed by the op functions. */
 function expectedOf(x: Record<string, tf.Tensor>): Record<string, tf.Tensor> {
   const norm = ops.rmsNorm(x.x, x.weight, 0.01);
   const appended = ops.kvCacheAppend(x.cache.clone(), x.heads, x.position);
@@ -164,7 +164,7 @@ function expectedOf(x: Record<string, tf.Tensor>): Record<string, tf.Tensor> {
 }
 
 forEachBackend('GraphModel', () => {
-  it('runs every op as a node, with its attributes, its outputs by index, and nothing left over', () => {
+  it('runs every op as a node with attributes and outputs by index, and leaves no tensors', () => {
     const model = graphModel(NODES);
     const inputs = inputsOf();
     const expected = expectedOf(inputs);
@@ -181,7 +181,7 @@ forEachBackend('GraphModel', () => {
     model.dispose();
   });
 
-  it('refuses attributes and inputs that do not fit, in the op’s words', () => {
+  it('refuses attributes and inputs that do not fit, with the error of the op', () => {
     const model = graphModel([
       node('mask', 'NucleusMask', ['step', 'position'], {p: {f: 1.5}}),
       node('dense', 'CausalAttention', ['heads', 'cache', 'cache', 'position'], {

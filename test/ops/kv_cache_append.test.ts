@@ -10,21 +10,21 @@ import * as reference from '../reference.js';
 const at = (position: number): tf.Tensor1D => tf.tensor1d([position], 'int32');
 
 forEachBackend('KVCacheAppend', (backend) => {
-  for (const [groups, capacity, size, rows, position] of [
+  for (const [kvHeads, capacity, size, rows, position] of [
     [1, 1, 1, 1, 0],
     [5, 33, 8, 1, 0],
     [2, 31, 7, 5, 13],
-    [3, 111, 64, 33, 78], // the last row fills the last place
+    [3, 111, 64, 33, 78], // the last row fills the last row of the cache
     [2, 8, 4, 5, 6], // three rows past the end
-    [2, 8, 4, 2, 8], // both past the end
+    [2, 8, 4, 2, 8], // both rows past the end
     [1, 989, 3, 989, 0],
   ]) {
-    it(`writes ${rows} rows at ${position} of [${groups},${capacity},${size}]`, () => {
-      const random = new Random(`KVCacheAppend ${groups} ${capacity} ${size}`);
-      const before = random.normals(groups * capacity * size);
-      const values = random.normals(rows * groups * size);
-      const cache = tf.tensor3d(before.slice(), [groups, capacity, size]);
-      const next = kvCacheAppend(cache, tf.tensor3d(values, [rows, groups, size]), at(position));
+    it(`writes ${rows} rows at ${position} of [${kvHeads},${capacity},${size}]`, () => {
+      const random = new Random(`KVCacheAppend ${kvHeads} ${capacity} ${size}`);
+      const before = random.normals(kvHeads * capacity * size);
+      const values = random.normals(rows * kvHeads * size);
+      const cache = tf.tensor3d(before.slice(), [kvHeads, capacity, size]);
+      const next = kvCacheAppend(cache, tf.tensor3d(values, [rows, kvHeads, size]), at(position));
       expect(next.shape).to.deep.equal(cache.shape);
       expectSame(next.dataSync(), reference.kvCacheAppend(before, cache.shape, values, position));
     });
@@ -40,7 +40,7 @@ forEachBackend('KVCacheAppend', (backend) => {
     expectSame(next.dataSync(), [0, 0, 0, 0, 1, NaN]);
   });
 
-  it('names what does not fit', () => {
+  it('names the argument that does not fit', () => {
     const cache = tf.zeros<tf.Rank.R3>([2, 8, 4]);
     expect(() => kvCacheAppend(cache, tf.zeros([1, 3, 4]), at(0))).to.throw(
       '[KVCacheAppend] rows must have shape [?,2,4] but has [1,3,4]',

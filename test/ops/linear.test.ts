@@ -10,7 +10,7 @@ import {narrow, widen} from '../storage.js';
 
 const EPSILON = 1e-4;
 
-/** What may be fused: every combination. */
+/** Every combination of the parts that Linear can fuse. */
 const COMBINATIONS = Array.from({length: 16}, (_, i) => ({
   norm: (i & 1) > 0,
   bias: (i & 2) > 0,
@@ -26,7 +26,7 @@ const words = (combination: Combination): string =>
     .flatMap(([name, there]) => (there ? [name] : []))
     .join(', ') || 'the product alone';
 
-/** Random inputs; the weights scaled so that results are about 1. */
+/** Random inputs; weights are scaled so that products have a magnitude of about 1. */
 function inputsOf(rows: number, inner: number, cols: number, {norm, bias, gated, residual}: Combination) {
   const random = new Random(`Linear ${rows} ${inner} ${cols}`);
   const tensor = (scale: number, ...shape: number[]) =>
@@ -43,7 +43,7 @@ function inputsOf(rows: number, inner: number, cols: number, {norm, bias, gated,
   return {x, weight, options};
 }
 
-/** In float64. */
+/** The reference result, computed in float64. */
 function expectedOf(x: tf.Tensor, weight: tf.Tensor, {norm, bias, residual, gated}: LinearOptions) {
   const [rows, inner] = x.shape;
   const [cols] = weight.shape;
@@ -61,7 +61,7 @@ function expectedOf(x: tf.Tensor, weight: tf.Tensor, {norm, bias, residual, gate
   return add ? y.map((value, i) => value + add[i]) : y;
 }
 
-/** Sums of K products in float32. */
+/** Allows for the rounding of a float32 sum of K products. */
 const TOLERANCE = {relative: 1e-5, absolute: 1e-5};
 
 forEachBackend('Linear', () => {
@@ -89,7 +89,7 @@ forEachBackend('Linear', () => {
       }
     });
 
-  it('gives nothing for no rows or no columns, and what is added where nothing is multiplied', () => {
+  it('gives an empty tensor for no rows or no columns, and bias plus residual for an inner size of 0', () => {
     for (const gated of [false, true]) {
       const {x, weight, options} = inputsOf(0, 8, 6, {...EVERYTHING, gated});
       expect(linear(x, weight, options).shape).to.deep.equal([0, gated ? 3 : 6]);
@@ -109,7 +109,7 @@ forEachBackend('Linear', () => {
     }
   });
 
-  it('names what does not fit', () => {
+  it('names the argument that does not fit', () => {
     const [x, weight] = [tf.zeros([2, 8]), tf.zeros([6, 8])];
     expect(() => linear(tf.zeros([8]), weight)).to.throw('[Linear] x must have shape [?,?] but has [8]');
     expect(() => linear(x, tf.zeros([6, 7]))).to.throw('[Linear] weight must have shape [?,8] but has [6,7]');
@@ -134,7 +134,7 @@ forEachBackend('Linear', () => {
 
 onBackend('specattn', 'Linear, natively,', () => {
   const [ROWS, MANY_ROWS] = [40, 150];
-  /** Inner size and columns: on CUDA multiples of 8 are for the tensor cores. */
+  /** Inner size and columns. On CUDA the tensor cores take only multiples of 8. */
   const SIZES = [
     [320, 144],
     [1032, 32],
@@ -145,9 +145,9 @@ onBackend('specattn', 'Linear, natively,', () => {
     [1, 2],
   ];
   /**
-   * On CUDA few rows go through the tensor cores as sums of two numbers of the weights' type, which of bfloat16 have 16 bits;
-   * many are rounded to that type, which costs 2^-9 or 2^-12 of each number, at
-   * most; a gate makes it a few times as much.
+   * Tolerances on CUDA. The skinny GEMM (`few` rows) splits an activation into two numbers of the weights' type; two bfloat16 numbers
+   * keep 16 bits. The GEMM (`many` rows) rounds activations to the weights' type. The relative error of this rounding is at most 2^-9
+   * for bfloat16 and 2^-12 for float16; a gate multiplies it by a few.
    */
   const ON_CUDA = {
     float32: {few: {relative: 3e-5, absolute: 3e-5}, many: 2e-6},

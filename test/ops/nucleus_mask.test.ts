@@ -10,7 +10,7 @@ import * as reference from '../reference.js';
 const at = (position: number): tf.Tensor1D => tf.tensor1d([position], 'int32');
 const MASSES = [1e-6, 0.1, 0.5, 0.9, 0.95, 0.97, 0.99, 0.999999, 1];
 
-/** The mask's rows as lists of keys. */
+/** The keys that each row of the mask keeps. */
 function keysOf(mask: tf.Tensor2D): number[][] {
   const [rows, capacity] = mask.shape;
   const values = mask.dataSync();
@@ -58,7 +58,7 @@ forEachBackend('NucleusMask', () => {
     });
   }
 
-  it('is exact on whatever fast-check makes up', () => {
+  it('is exact on rows that fast-check makes up', () => {
     const weight = fc.oneof(fc.float({noDefaultInfinity: true}), fc.constantFrom(0, 0.25, 0.5, 1));
     fc.assert(
       fc.property(fc.array(weight, {minLength: 1, maxLength: 70}), fc.constantFrom(...MASSES), (row, p) =>
@@ -67,7 +67,7 @@ forEachBackend('NucleusMask', () => {
     );
   });
 
-  it('keeps nothing where there is nothing, and one key where one has it all', () => {
+  it('keeps no key without weight, and one key if it has all the weight', () => {
     const weights = tf.tensor2d([
       [0, 0, 0, 0],
       [0, 0, 5, 0],
@@ -82,7 +82,7 @@ forEachBackend('NucleusMask', () => {
   });
 
   for (const position of [0, 5, 30, 100]) {
-    it(`looks at keys up to position + r alone, position ${position}`, () => {
+    it(`keeps only keys up to position + r, position ${position}`, () => {
       const random = new Random(`NucleusMask rows ${position}`);
       const [rows, capacity] = [5, 33];
       const values = random.distribution(rows * capacity);
@@ -95,7 +95,7 @@ forEachBackend('NucleusMask', () => {
     });
   }
 
-  it('names what does not fit', () => {
+  it('names the argument that does not fit', () => {
     const weights = tf.zeros<tf.Rank.R2>([2, 8]);
     for (const p of [0, -0.5, 1.5, NaN])
       expect(() => nucleusMask(weights, at(0), p)).to.throw(`[NucleusMask] p must be in (0, 1] but is ${p}`);

@@ -10,14 +10,15 @@ const at = (position: number): tf.Tensor1D => tf.tensor1d([position], 'int32');
 
 interface Case {
   steps: number;
-  /** Of the steps, and of those that are the same at every step. */
+  /** number of attention rows of the draft, which differ from step to step */
   sources: number;
+  /** number of rows of the attention history, which are the same at every step */
   fixed?: number;
   capacity: number;
   position: number;
   sinks: number;
   recent: number;
-  /** A row a set; multiples of 1/16, of sources of few bits, so that float32 sums are exact. */
+  /** One row for each set. All are multiples of 1/16 and attention rows have 12 bits, so that float32 sums are exact. */
   mix: number[][];
   p: number[];
 }
@@ -63,7 +64,7 @@ const cases: Record<string, Case> = {
     ],
     p: [0.9, 0.8, 0.9],
   },
-  'fixed sources': {
+  'the attention history': {
     ...plain,
     steps: 5,
     sources: 2,
@@ -78,8 +79,8 @@ const cases: Record<string, Case> = {
     ],
     p: [0.9, 0.8, 0.95],
   },
-  'fixed sources alone': {...plain, steps: 2, sources: 0, fixed: 1, capacity: 111, position: 90},
-  // As of a mixture map: a few heads of many.
+  'the attention history alone': {...plain, steps: 2, sources: 0, fixed: 1, capacity: 111, position: 90},
+  // A mixture layer map takes a few of many heads.
   'many sources': {
     ...plain,
     steps: 4,
@@ -97,12 +98,12 @@ const cases: Record<string, Case> = {
   },
 };
 
-/** A row of `length` weights that are 0 but for those given, in sixteenths. */
+/** A row of `length` weights: those given, in sixteenths, and 0 elsewhere. */
 function sixteenths(length: number, given: Record<number, number>): number[] {
   return Array.from({length}, (_, i) => (given[i] ?? 0) / 16);
 }
 
-/** Weights of 12 bits: their products with sixteenths and the sums of sixteen of those are exact in float32. */
+/** Attention rows of 12 bits. Their products with sixteenths, and sums of sixteen such products, are exact in float32. */
 function stepOf(random: Random, sources: number, capacity: number): Float32Array {
   return Float32Array.from({length: sources * capacity}, () => Math.floor(4096 * random.next() ** 8) / 4096);
 }
@@ -178,7 +179,7 @@ forEachBackend('NucleusSelect', () => {
     expect(rowsSeen('full')[0]).not.to.deep.equal(before.full[0]);
   });
 
-  it('names what does not fit', () => {
+  it('names the argument that does not fit', () => {
     const [step, mix, p] = [tf.zeros([2, 8]), tf.zeros([3, 2]), tf.ones([3])];
     expect(() => nucleusSelect([], mix, p, at(0))).to.throw(
       '[NucleusSelect] the number of steps must be 1 to 30 but is 0',

@@ -48,7 +48,7 @@ forEachBackend('RMSNorm', () => {
     expect(rmsNorm(tf.zeros<tf.Rank.R2>([0, 8]), tf.ones<tf.Rank.R1>([8])).shape).to.deep.equal([0, 8]);
   });
 
-  it('names what does not fit', () => {
+  it('names the argument that does not fit', () => {
     const x = tf.zeros<tf.Rank.R2>([1, 320]);
     expect(() => rmsNorm(x, tf.zeros([319]))).to.throw(
       '[RMSNorm] weight must have shape [320] but has [319]',

@@ -12,30 +12,30 @@ import {narrow, widen} from '../storage.js';
 const at = (position: number): tf.Tensor1D => tf.tensor1d([position], 'int32');
 
 /** [T,H,G,C,D] */
-type Sizes = readonly [rows: number, heads: number, groups: number, capacity: number, size: number];
+type Sizes = readonly [rows: number, heads: number, kvHeads: number, capacity: number, size: number];
 
-/** Random inputs, and what comes of them in float64; the caches' values are those of their storage. */
-function problem([rows, heads, groups, capacity, size]: Sizes, position: number, scale: number) {
-  const random = new Random(`RotaryAppend ${rows} ${heads} ${groups} ${capacity} ${size}`);
-  const [q, k, v] = [heads, groups, groups].map((count) => random.normals(rows * count * size));
+/** Random inputs and a function that computes the outputs in float64 from the values of the caches before the call. */
+function problem([rows, heads, kvHeads, capacity, size]: Sizes, position: number, scale: number) {
+  const random = new Random(`RotaryAppend ${rows} ${heads} ${kvHeads} ${capacity} ${size}`);
+  const [q, k, v] = [heads, kvHeads, kvHeads].map((count) => random.normals(rows * count * size));
   const head = (t: number, values: Float32Array, count: number) =>
     Array.from(values.subarray(t * count * size, (t + 1) * count * size));
   const qkv = Array.from({length: rows}, (_, t) => [
     ...head(t, q, heads),
-    ...head(t, k, groups),
-    ...head(t, v, groups),
+    ...head(t, k, kvHeads),
+    ...head(t, v, kvHeads),
   ]).flat();
   const frequencies = Float32Array.from({length: size / 2}, (_, i) => 10000 ** ((-2 * i) / size));
   const rotate = (x: Float32Array, count: number) =>
     reference.rotaryEmbedding(x, [rows, count, size], position, frequencies, scale);
-  const cacheShape: [number, number, number] = [groups, capacity, size];
+  const cacheShape: [number, number, number] = [kvHeads, capacity, size];
   return {
-    qkv: tf.tensor2d(qkv, [rows, (heads + 2 * groups) * size]),
+    qkv: tf.tensor2d(qkv, [rows, (heads + 2 * kvHeads) * size]),
     frequencies: tf.tensor1d(frequencies),
-    caches: [0, 1].map(() => tf.tensor3d(random.normals(groups * capacity * size), cacheShape)),
+    caches: [0, 1].map(() => tf.tensor3d(random.normals(kvHeads * capacity * size), cacheShape)),
     expected: (before: ArrayLike<number>[]) => [
       rotate(q, heads),
-      reference.kvCacheAppend(before[0], cacheShape, rotate(k, groups), position),
+      reference.kvCacheAppend(before[0], cacheShape, rotate(k, kvHeads), position),
       reference.kvCacheAppend(before[1], cacheShape, v, position),
     ],
   };
@@ -43,10 +43,10 @@ function problem([rows, heads, groups, capacity, size]: Sizes, position: number,
 
 const CASES: [Sizes, position: number, scale: number][] = [
   [[1, 1, 1, 1, 2], 0, 1],
-  [[1, 32, 8, 111, 64], 110, 1], // the last place
+  [[1, 32, 8, 111, 64], 110, 1], // the last row of the cache
   [[5, 3, 1, 33, 30], 17, 1.25],
   [[5, 4, 2, 31, 128], 28, 1], // two rows past the end
-  [[2, 4, 4, 8, 6], 8, 1], // both past the end
+  [[2, 4, 4, 8, 6], 8, 1], // both rows past the end
   [[3, 2, 1, 4, 8], 1000000, 1],
   [[33, 5, 2, 40, 66], 0, 1],
   [[989, 1, 1, 989, 2], 0, 1],
@@ -64,11 +64,11 @@ forEachBackend('RotaryAppend', (backend) => {
       expectClose(results[0].dataSync(), values[0]);
       expect(results[1].shape).to.deep.equal(caches[0].shape);
       expectClose(results[1].dataSync(), values[1]);
-      expectSame(results[2].dataSync(), values[2]); // copied
+      expectSame(results[2].dataSync(), values[2]); // values are copied without rounding
     });
   }
 
-  it('drops rows before the first place', () => {
+  it('drops rows at negative positions', () => {
     const {qkv, frequencies, caches} = problem([5, 2, 1, 4, 8], -3, 1);
     const before = caches.map((cache) => cache.dataSync().slice());
     const values = tf.slice(qkv, [0, 24], [5, 8]).dataSync();
@@ -77,7 +77,7 @@ forEachBackend('RotaryAppend', (backend) => {
     expectSame(v.dataSync(), [...values.slice(24), ...before[1].slice(16)]);
   });
 
-  it('without rows leaves the caches as they are', () => {
+  it('leaves the caches as they are if there are no rows', () => {
     const {frequencies, caches} = problem([1, 3, 2, 5, 8], 0, 1);
     const before = caches.map((cache) => cache.dataSync().slice());
     const [q, ...after] = rotaryAppend(tf.zeros([0, 56]), at(1), frequencies, caches[0], caches[1]);
@@ -127,7 +127,7 @@ forEachBackend('RotaryAppend', (backend) => {
     expectSame(v.dataSync(), [0, 0, 5, 6]);
   });
 
-  it('names what does not fit', () => {
+  it('names the argument that does not fit', () => {
     const [k, v] = [tf.zeros([2, 8, 4]), tf.zeros([2, 8, 4])];
     const qkv = tf.zeros([1, 28]);
     const frequencies = tf.zeros([2]);
@@ -160,7 +160,7 @@ forEachBackend('RotaryAppend', (backend) => {
 onBackend('specattn', 'RotaryAppend with caches of any storage', () => {
   const storages: Storage[] = ['float32', 'bfloat16', 'float16'];
 
-  /** A copy, in this storage. */
+  /** A copy of `x` in `storage`. */
   const stored = (x: tf.Tensor, storage: Storage): tf.Tensor =>
     storage === 'bfloat16' || storage === 'float16' ? narrow(x, storage) : widen(x);
 
@@ -175,7 +175,7 @@ onBackend('specattn', 'RotaryAppend with caches of any storage', () => {
         const values = expected(before);
         const [q, nextK, nextV] = rotaryAppend(qkv, at(position), frequencies, k, v);
         expectClose(q.dataSync(), values[0]);
-        // To nearest: within half a unit of the last of 8 (11 for float16) bits.
+        // Rounding to nearest is off by at most half a unit of the last of 8 bits (bfloat16) or 11 bits (float16).
         const relative =
           kStorage === 'float32' ? 1e-5 : kStorage === 'bfloat16' ? 1.01 * 2 ** -8 : 1.01 * 2 ** -11;
         expectClose(nextK.dataSync(), values[1], {relative, absolute: 1e-6});
@@ -192,7 +192,7 @@ onBackend('specattn', 'RotaryAppend with caches of any storage', () => {
     }
   }
 
-  it('equals its parts', () => {
+  it('equals RotaryEmbedding and KVCacheAppend', () => {
     const {qkv, frequencies, caches} = problem([5, 4, 2, 9, 64], 3, 1.5);
     const [k, v] = caches.map((cache) => stored(cache, 'bfloat16'));
     const byHead = tf.reshape(qkv, [5, 8, 64]);
@@ -202,12 +202,12 @@ onBackend('specattn', 'RotaryAppend with caches of any storage', () => {
     const expectedV = kvCacheAppend(stored(caches[1], 'bfloat16'), values, at(3)).dataSync();
     const results = rotaryAppend(qkv, at(3), frequencies, k, v, 1.5);
     expectClose(results[0].dataSync(), rotated[0].dataSync());
-    // A last bit apart before it is narrowed may be one bit apart after.
+    // Float32 values that differ in the last bit may round to neighbouring bfloat16 values.
     expectClose(results[1].dataSync(), expectedK, {relative: 1.01 * 2 ** -7, absolute: 1e-6});
     expectSame(results[2].dataSync(), expectedV);
   });
 
-  it('takes no buffer twice', () => {
+  it('refuses one buffer for both caches', () => {
     const cache = tf.zeros([1, 4, 2]);
     expect(() => rotaryAppend(tf.zeros([1, 6]), at(0), tf.zeros([1]), cache, cache)).to.throw(
       '[RotaryAppend] kCache and vCache must be different buffers',

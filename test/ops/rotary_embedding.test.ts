@@ -45,7 +45,7 @@ forEachBackend('RotaryEmbedding', () => {
     expectClose(y.dataSync(), reference.rotaryEmbedding(x, [1, 1, 8], 1, frequencies, 1));
   });
 
-  it('names what does not fit', () => {
+  it('names the argument that does not fit', () => {
     const x = tf.zeros<tf.Rank.R3>([1, 2, 8]);
     expect(() => rotaryEmbedding(tf.zeros([1, 2, 7]), at(0), tf.zeros([3]))).to.throw(
       '[RotaryEmbedding] x must have an even head size but has 7',

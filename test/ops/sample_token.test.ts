@@ -56,7 +56,7 @@ forEachBackend('SampleToken', () => {
     });
   }
 
-  it('draws as often as the distribution says, and with other numbers for another stream, seed or position', () => {
+  it('draws from the distribution, with independent draws for each stream, seed and position', () => {
     const logits = [0, 1, 2, -1, 0.5, 1.5, -3];
     const rows = 20000;
     const all = tf.tile(tf.tensor2d([logits]), [rows, 1]);
@@ -88,7 +88,7 @@ forEachBackend('SampleToken', () => {
     const filtered = counts(draws(1, seedOf(5, 6), 0, options));
     const kept = reference.distribution(logits, filtersOf(options));
     expect(chiSquare(filtered, kept)).to.be.below(chiSquareLimit(kept.filter((p) => p > 0).length - 1));
-    // The check itself can fail.
+    // The check can fail: filtered draws do not follow the unfiltered distribution.
     expect(chiSquare(filtered, expected)).to.be.above(chiSquareLimit(6));
   });
 
@@ -116,7 +116,7 @@ forEachBackend('SampleToken', () => {
     expectClose(half.dataSync(), [0.5, 0.5, 0, 0]);
   });
 
-  it('never draws what −∞ or NaN rule out', () => {
+  it('never draws a token whose logit is −∞ or NaN', () => {
     const rows = 500;
     const logits = tf.tile(tf.tensor2d([[-Infinity, 1, NaN, 1, -Infinity]]), [rows, 1]);
     for (const temperature of [0, 1]) {
@@ -131,12 +131,12 @@ forEachBackend('SampleToken', () => {
     expectSame(certain.probabilities.dataSync(), [0, 1, 0]);
   });
 
-  it('takes its settings from a tensor, as it takes them from options', () => {
+  it('takes its settings from a tensor with the same result as from options', () => {
     const random = new Random('settings');
     for (const vocabulary of [1, 33, 4096]) {
       const logits = tf.tensor2d(random.normals(3 * vocabulary, 3), [3, vocabulary]);
       for (const options of cases) {
-        // What a float32 tensor holds.
+        // The options rounded to float32, as `settings` holds them.
         const exact = Object.fromEntries(Object.entries(options).map(([name, x]) => [name, Math.fround(x)]));
         const {temperature, topK, topP, minP} = filtersOf(options);
         const settings = tf.tensor1d([temperature, topK, topP, minP]);
@@ -148,7 +148,7 @@ forEachBackend('SampleToken', () => {
     }
   });
 
-  it('reads settings out of their range as the nearest in it, and NaN as no filter', () => {
+  it('clamps settings to their range, and takes NaN as no filter', () => {
     const logits = tf.tensor2d([[1, 3, 2, 0.5, 3]]);
     const sample = (...numbers: number[]) => {
       const {probabilities} = sampleToken(logits, seedOf(4, 5), at(6), {settings: tf.tensor1d(numbers)});
@@ -166,7 +166,7 @@ forEachBackend('SampleToken', () => {
     for (const p of uniform) expect(p).to.be.closeTo(0.2, 1e-6);
   });
 
-  it('names what does not fit', () => {
+  it('names the argument that does not fit', () => {
     const logits = tf.zeros<tf.Rank.R2>([1, 8]);
     const sample = (options: SampleTokenOptions) => () => sampleToken(logits, seedOf(0, 0), at(0), options);
     expect(sample({temperature: -1})).to.throw('[SampleToken] temperature must be 0 to 3.4e38 but is -1');

@@ -12,26 +12,26 @@ const at = (position: number): tf.Tensor1D => tf.tensor1d([position], 'int32');
 interface Shapes {
   rows: number;
   heads: number;
-  groups: number;
+  kvHeads: number;
   size: number;
   capacity: number;
 }
 
-function inputsOf(random: Random, {rows, heads, groups, size, capacity}: Shapes) {
+function inputsOf(random: Random, {rows, heads, kvHeads, size, capacity}: Shapes) {
   const host = [
     random.normals(rows * heads * size, 2),
-    random.normals(groups * capacity * size),
-    random.normals(groups * capacity * size),
+    random.normals(kvHeads * capacity * size),
+    random.normals(kvHeads * capacity * size),
   ] as const;
   const tensors = [
     tf.tensor3d(host[0], [rows, heads, size]),
-    tf.tensor3d(host[1], [groups, capacity, size]),
-    tf.tensor3d(host[2], [groups, capacity, size]),
+    tf.tensor3d(host[1], [kvHeads, capacity, size]),
+    tf.tensor3d(host[2], [kvHeads, capacity, size]),
   ] as const;
   return {host, tensors};
 }
 
-/** Sets of random keys for random rows; the last key of each is seen by every row. */
+/** Key sets with random row masks. Every row sees the last key, so that no row is without keys. */
 function selectionOf(random: Random, sets: number, {rows, capacity}: Shapes) {
   const seen = Array.from({length: sets}, () =>
     Array.from({length: capacity}, (_, j) =>
@@ -59,28 +59,28 @@ function selectionOf(random: Random, sets: number, {rows, capacity}: Shapes) {
   return {selection, visible};
 }
 
-/** Every key up to each row's own. */
+/** A selection in which each row sees every key up to its own position. */
 function everything(rows: number, capacity: number, position: number): Selection {
   const steps = Array.from({length: rows - 1}, () => tf.zeros<tf.Rank.R2>([1, capacity]));
   return nucleusSelect(steps, tf.ones([1, 1]), tf.ones([1]), at(position));
 }
 
 forEachBackend('SparseAttention', (backend) => {
-  const cases: [string, Shapes, {sets: number; set?: number; perGroup?: boolean}][] = [
-    ['MHA', {rows: 5, heads: 5, groups: 5, size: 64, capacity: 333}, {sets: 1}],
-    ['GQA', {rows: 5, heads: 8, groups: 2, size: 31, capacity: 989}, {sets: 3, set: 2}],
+  const cases: [string, Shapes, {sets: number; set?: number; perKvHead?: boolean}][] = [
+    ['MHA', {rows: 5, heads: 5, kvHeads: 5, size: 64, capacity: 333}, {sets: 1}],
+    ['GQA', {rows: 5, heads: 8, kvHeads: 2, size: 31, capacity: 989}, {sets: 3, set: 2}],
     [
-      'a set a head',
-      {rows: 3, heads: 6, groups: 3, size: 32, capacity: 111},
-      {sets: 5, set: 1, perGroup: true},
+      'one set for each KV head',
+      {rows: 3, heads: 6, kvHeads: 3, size: 32, capacity: 111},
+      {sets: 5, set: 1, perKvHead: true},
     ],
-    ['one row', {rows: 1, heads: 4, groups: 1, size: 40, capacity: 33}, {sets: 1}],
-    ['31 rows', {rows: 31, heads: 2, groups: 1, size: 16, capacity: 111}, {sets: 1}],
-    ['one key', {rows: 2, heads: 2, groups: 2, size: 8, capacity: 1}, {sets: 1}],
+    ['one row', {rows: 1, heads: 4, kvHeads: 1, size: 40, capacity: 33}, {sets: 1}],
+    ['31 rows', {rows: 31, heads: 2, kvHeads: 1, size: 16, capacity: 111}, {sets: 1}],
+    ['one key', {rows: 2, heads: 2, kvHeads: 2, size: 8, capacity: 1}, {sets: 1}],
   ];
-  for (const [title, shapes, {sets, set = 0, perGroup = false}] of cases) {
+  for (const [title, shapes, {sets, set = 0, perKvHead = false}] of cases) {
     it(`equals the reference: ${title}`, () => {
-      const {rows, heads, groups, size, capacity} = shapes;
+      const {rows, heads, kvHeads, size, capacity} = shapes;
       const random = new Random(`SparseAttention ${title}`);
       const {host, tensors} = inputsOf(random, shapes);
       const {selection, visible} = selectionOf(random, sets, shapes);
@@ -90,11 +90,11 @@ forEachBackend('SparseAttention', (backend) => {
         [rows, heads, size],
         k,
         v,
-        [groups, capacity],
+        [kvHeads, capacity],
         0.2,
-        (t, g) => visible(perGroup ? set + g : set, t),
+        (t, g) => visible(perKvHead ? set + g : set, t),
       );
-      const options = {scale: 0.2, set, sets: perGroup ? groups : 1};
+      const options = {scale: 0.2, set, sets: perKvHead ? kvHeads : 1};
       const actual = sparseAttention(...tensors, selection, options);
       expect(actual.shape).to.deep.equal([rows, heads, size]);
       expectClose(actual.dataSync(), out, {relative: 2e-5, absolute: 5e-6});
@@ -104,12 +104,12 @@ forEachBackend('SparseAttention', (backend) => {
       expect(means.shape).to.deep.equal([options.sets, rows, capacity]);
       const perSet = weights.length / options.sets;
       for (let s = 0; s < options.sets; s++) {
-        const own = weights.subarray(s * perSet, (s + 1) * perSet);
+        const ofSet = weights.subarray(s * perSet, (s + 1) * perSet);
         expectClose(
           means
             .dataSync()
             .slice((s * perSet) / (heads / options.sets), ((s + 1) * perSet) / (heads / options.sets)),
-          reference.meanOverHeads(own, heads / options.sets),
+          reference.meanOverHeads(ofSet, heads / options.sets),
           {relative: 2e-5, absolute: 5e-6},
         );
       }
@@ -122,12 +122,12 @@ forEachBackend('SparseAttention', (backend) => {
   }
 
   for (const [shapes, position] of [
-    [{rows: 5, heads: 5, groups: 5, size: 64, capacity: 333}, 290],
-    [{rows: 5, heads: 8, groups: 2, size: 40, capacity: 989}, 0],
-    [{rows: 2, heads: 5, groups: 1, size: 32, capacity: 4099}, 4090],
-    [{rows: 17, heads: 2, groups: 1, size: 33, capacity: 111}, 94],
+    [{rows: 5, heads: 5, kvHeads: 5, size: 64, capacity: 333}, 290],
+    [{rows: 5, heads: 8, kvHeads: 2, size: 40, capacity: 989}, 0],
+    [{rows: 2, heads: 5, kvHeads: 1, size: 32, capacity: 4099}, 4090],
+    [{rows: 17, heads: 2, kvHeads: 1, size: 33, capacity: 111}, 94],
   ] as const) {
-    it(`equals CausalAttention to the bit where every key is selected: ${JSON.stringify(shapes)}`, () => {
+    it(`equals CausalAttention to the bit if every key is selected: ${JSON.stringify(shapes)}`, () => {
       const {tensors} = inputsOf(new Random('SparseAttention dense'), shapes);
       const selection = everything(shapes.rows, shapes.capacity, position);
       expectSame(
@@ -137,23 +137,23 @@ forEachBackend('SparseAttention', (backend) => {
     });
   }
 
-  it('gives a row the same bits alone and among others that see other keys of one list', () => {
-    const shapes = {rows: 5, heads: 4, groups: 2, size: 24, capacity: 500};
+  it('gives a row the same bits alone and among rows that see other keys of the same list', () => {
+    const shapes = {rows: 5, heads: 4, kvHeads: 2, size: 24, capacity: 500};
     const {tensors} = inputsOf(new Random('SparseAttention rows'), shapes);
     const [q, k, v] = tensors;
     const together = sparseAttention(q, k, v, everything(5, 500, 400)).dataSync();
-    // Row 1 alone: its bit moves to place 0. The list of keys is the same, later keys too, which no row sees now.
+    // Row 1 runs alone, so its bit becomes bit 0. The list of keys stays the same, including later keys that no row sees now.
     const all = everything(5, 500, 400);
-    const own = tf.tensor2d(
+    const bitsOfRow = tf.tensor2d(
       all.bits.dataSync().map((bits) => (bits >> 1) & 1),
       [1, 500],
       'int32',
     );
-    const alone = sparseAttention(tf.slice(q, [1, 0, 0], [1, 4, 24]), k, v, {...all, bits: own});
+    const alone = sparseAttention(tf.slice(q, [1, 0, 0], [1, 4, 24]), k, v, {...all, bits: bitsOfRow});
     expectSame(alone.dataSync(), together.slice(96, 192));
   });
 
-  it('gives zeros to a row that sees no key, and passes over keys that do not exist', () => {
+  it('gives zeros to a row that sees no key, and skips keys that do not exist', () => {
     const v = tf.tensor3d([[[1], [2], [4]]]);
     const ones = tf.ones<tf.Rank.R3>([1, 3, 1]);
     const selection = {
@@ -178,7 +178,7 @@ forEachBackend('SparseAttention', (backend) => {
   });
 
   if (isNative(backend)) {
-    it('leaves nothing behind where the native kernel refuses', () => {
+    it('leaves no buffers if the native kernel refuses', () => {
       const [q, kv] = [tf.zeros<tf.Rank.R3>([1, 1, 257]), tf.zeros<tf.Rank.R3>([1, 4, 257])];
       const every = everything(2, 4, 0);
       const buffers = tf.engine().backend.numDataIds();
@@ -189,7 +189,7 @@ forEachBackend('SparseAttention', (backend) => {
     });
   }
 
-  it('names what does not fit', () => {
+  it('names the argument that does not fit', () => {
     const [q, kv] = [tf.zeros<tf.Rank.R3>([2, 6, 8]), tf.zeros<tf.Rank.R3>([3, 9, 8])];
     const selection: Selection = {
       keys: tf.zeros([4, 9], 'int32'),

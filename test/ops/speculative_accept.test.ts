@@ -11,7 +11,7 @@ import {chiSquare, chiSquareLimit} from '../statistics.js';
 const at = (position: number): tf.Tensor1D => tf.tensor1d([position], 'int32');
 const seedOf = (a: number, b: number): tf.Tensor1D => tf.tensor1d([a, b], 'int32');
 
-/** The rule, in float64; undefined where a draw is too near another token to compare. */
+/** The outputs computed in float64; undefined if the draw is too near the boundary between two tokens. */
 function expectedOf(
   block: number[],
   draft: Float32Array[],
@@ -45,7 +45,7 @@ forEachBackend('SpeculativeAccept', () => {
       const random = new Random(`SpeculativeAccept ${drafted} ${vocabulary}`);
       const accepted = new Set<number>();
       for (let round = 0; round < 40; round++) {
-        // From a draft that is far off to one that is the verifier.
+        // The draft ranges from almost the verifier's distribution to one far from it.
         const verifier = Array.from({length: drafted + 1}, () => random.distribution(vocabulary, 1));
         const mix = random.next() ** 3;
         const draft = verifier.slice(0, drafted).map((p) => {
@@ -74,13 +74,13 @@ forEachBackend('SpeculativeAccept', () => {
     });
   }
 
-  it('leaves the verifier its distribution, which a rule without the subtraction does not', () => {
+  it("preserves the verifier's distribution, which a rule without the subtraction does not", () => {
     const draft = [0.5, 0.2, 0.1, 0.1, 0.1];
     const verifier = [0.1, 0.3, 0.05, 0.35, 0.2];
-    const next = [0.4, 0.3, 0.1, 0.1, 0.1]; // the verifier's after an accepted token
+    const next = [0.4, 0.3, 0.1, 0.1, 0.1]; // the verifier's probabilities after an accepted token
     const rounds = 20000;
     const seed = seedOf(11, 12);
-    // Every round is its own position: its draft token, its acceptance and its draw are independent of the others'.
+    // Each round has positions of its own, so that its draft token, acceptance and replacement are independent of other rounds.
     const drafts = sampleToken(tf.tile(tf.log(tf.tensor2d([draft])), [rounds, 1]), seed, at(0), {
       stream: RandomStream.draft,
     }).token.dataSync();
@@ -114,7 +114,7 @@ forEachBackend('SpeculativeAccept', () => {
     );
   });
 
-  it('is plain greedy decoding where both are one-hot', () => {
+  it('is plain greedy decoding if both distributions are one-hot', () => {
     const oneHot = (tokens: number[]) =>
       tf.tensor2d(tokens.map((token) => [0, 1, 2, 3].map((j) => Number(j === token))));
     const accept = (drafted: number[], verified: number[]) => {
@@ -128,7 +128,7 @@ forEachBackend('SpeculativeAccept', () => {
     expectSame(accept([3, 1, 2], [3, 2, 2, 0]).position.dataSync(), [11]);
   });
 
-  it('draws from the verifier where nothing is left of the difference, and accepts no token that does not exist', () => {
+  it('draws from the verifier if the difference is all zero, and accepts no token outside the vocabulary', () => {
     const q = tf.tensor2d([[0.5, 0.5]]);
     const p = tf.tensor2d([
       [0.5, 0.5],
@@ -142,7 +142,7 @@ forEachBackend('SpeculativeAccept', () => {
     }
   });
 
-  it('names what does not fit', () => {
+  it('names the argument that does not fit', () => {
     const [block, q, p] = [tf.zeros([3], 'int32'), tf.zeros([2, 8]), tf.zeros([3, 8])];
     expect(() => speculativeAccept(tf.zeros([2], 'int32'), q, p, seedOf(0, 0), at(0))).to.throw(
       '[SpeculativeAccept] block must have shape [3] but has [2]',

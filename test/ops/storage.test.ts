@@ -31,7 +31,8 @@ onBackend('specattn', 'Tensors stored in half the bytes', () => {
       const rows = tf.tensor3d(new Random('rows').normals(30), [3, 2, 5]);
       const expected = kvCacheAppend(widen(cache), widen(narrow(rows, storage)), at(4)).dataSync();
       expectSame(kvCacheAppend(cache, rows, at(4)).dataSync(), expected);
-      // To nearest: within half a unit of the last of 8 (11 for float16) bits. Cutting bits off would be twice as far.
+      // Rounding to nearest is off by at most half a unit of the last of 8 bits (bfloat16) or 11 bits (float16). Truncation would be
+      // off by twice as much.
       const relative = storage === 'bfloat16' ? 2 ** -8 : 2 ** -11;
       expectClose(narrow(rows, storage).dataSync(), rows.dataSync(), {relative, absolute: 1e-7});
     });
@@ -49,7 +50,7 @@ onBackend('specattn', 'Tensors stored in half the bytes', () => {
         expectClose(out.dataSync(), wideOut.dataSync(), tolerance);
         expectClose(weights.dataSync(), wideWeights.dataSync(), tolerance);
 
-        // One value a row, and sparse attention over every key, to the bit here too.
+        // To the bit, sparse attention over every key equals dense attention, and a row's result does not depend on its block.
         const steps = Array.from({length: rows - 1}, () => tf.zeros<tf.Rank.R2>([1, capacity]));
         const every = nucleusSelect(steps, tf.ones([1, 1]), tf.ones([1]), at(position));
         expectSame(sparseAttention(q, k, v, every).dataSync(), out.dataSync());

@@ -35,7 +35,7 @@ forEachBackend('SwiGLU', () => {
     expectClose(swiGLU(tf.tensor2d(x, [1, 12])).dataSync(), reference.swiGLU(x, 6));
   });
 
-  it('names what does not fit', () => {
+  it('names the argument that does not fit', () => {
     expect(() => swiGLU(tf.zeros([2, 7]))).to.throw(
       '[SwiGLU] x must have an even width (gate, up) but has 7',
     );

@@ -1,4 +1,4 @@
-/** `npm run bench:gpu` runs: on any device, at sizes that mean nothing. */
+/** Tests that `npm run bench:gpu` runs on any device, at sizes too small for meaningful times. */
 import {spawnSync} from 'node:child_process';
 import * as path from 'node:path';
 import {expect} from 'chai';
@@ -34,7 +34,7 @@ describe('bench:gpu', () => {
     expect(new Set(rows.map(({id}) => id)).size, 'ids').to.equal(rows.length);
   }).timeout(120_000);
 
-  it('says what it does not know', () => {
+  it('names an unknown or invalid argument', () => {
     expect(bench('--only', 'maks').stderr).to.equal(
       `bench:gpu: --only must be of ${SECTIONS.join(', ')} but one is 'maks'\n`,
     );

@@ -22,7 +22,7 @@ describe('tools/build-native.js', function () {
   let addon: string;
 
   before(function () {
-    if (process.platform === 'win32') this.skip(); // the PATH is taken apart with symbolic links
+    if (process.platform === 'win32') this.skip(); // these tests fill folders of PATH with symbolic links
   });
 
   beforeEach(() => {
@@ -72,11 +72,11 @@ describe('tools/build-native.js', function () {
   it('refuses a cmake that is too old', () => {
     const env = only();
     fs.writeFileSync(path.join(env.PATH!, 'cmake'), '#!/bin/sh\necho cmake version 3.10.2\n', {mode: 0o755});
-    // `#!/bin/sh` and `echo`, a builtin, need nothing of the PATH.
+    // The script needs no program of the PATH, since `echo` is a builtin of sh.
     expect(build([], env).stderr).to.include('(cmake 3.10 is older than 3.18)');
   });
 
-  it('builds nothing where SPECATTN_SKIP_NATIVE=1', () => {
+  it('builds nothing if SPECATTN_SKIP_NATIVE=1', () => {
     const {status, stderr} = build([], {SPECATTN_SKIP_NATIVE: '1'});
     expect(status).to.equal(0);
     expect(stderr).to.include('(SPECATTN_SKIP_NATIVE=1)');
@@ -103,7 +103,7 @@ describe('tools/build-native.js', function () {
       expect(fs.statSync(addon).mtimeMs).to.equal(first);
     });
 
-    it('builds in a folder that was moved with its build', () => {
+    it('builds in a folder that was moved together with its build', () => {
       expect(build(['--strict']).status).to.equal(0);
       const cache = path.join(project, 'build', 'CMakeCache.txt');
       fs.writeFileSync(

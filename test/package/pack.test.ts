@@ -23,7 +23,7 @@ describeWith([NPM, 'tar'], 'the published package', function () {
 
   before(() => {
     folder = fs.mkdtempSync(path.join(os.tmpdir(), 'specattn-pack-'));
-    // Without scripts: dist/ is what this test runs in.
+    // Scripts are off, because they would rebuild dist/, in which this test runs.
     const pack = ['pack', '--json', '--ignore-scripts', '--pack-destination', folder];
     const printed = execFileSync(NPM, pack, {
       cwd: packageRoot,
@@ -31,7 +31,7 @@ describeWith([NPM, 'tar'], 'the published package', function () {
       stdio: ['ignore', 'pipe', 'ignore'],
     });
     const answer = JSON.parse(printed);
-    // npm 11 gives a list; newer ones an object by package name.
+    // npm 11 prints a list, newer versions print an object by package name.
     const [{filename, files: listed}] = Array.isArray(answer) ? answer : Object.values<any>(answer);
     files = listed.map((file: {path: string}) => file.path);
     const installed = path.join(folder, 'node_modules', manifest.name);
@@ -46,7 +46,7 @@ describeWith([NPM, 'tar'], 'the published package', function () {
 
   after(() => fs.rmSync(folder, {recursive: true, force: true}));
 
-  it('has all that a user needs', () => {
+  it('has everything that a user needs', () => {
     expect(files).to.include.members([
       'package.json',
       'LICENSE',
@@ -71,11 +71,11 @@ describeWith([NPM, 'tar'], 'the published package', function () {
 
   it('has nothing else', () => {
     const wanted =
-      /^(package\.json|LICENSE|(README|CONTRIBUTING|docs\/\w+)\.md|CMakeLists\.txt|tools\/build-native\.js|bin\/specattn\.js|(cuda|models\/pretrained)\/.*|dist\/(src|ops|models)\/.*\.(js|d\.ts))$/;
+      /^(package\.json|LICENSE|(README|CONTRIBUTING)\.md|docs\/(\w+\.md|images\/\w+\.svg)|CMakeLists\.txt|tools\/build-native\.js|bin\/specattn\.js|(cuda|models\/pretrained)\/.*|dist\/(backend|src|ops|models)\/.*\.(js|d\.ts))$/;
     expect(files.filter((file) => !wanted.test(file))).to.deep.equal([]);
   });
 
-  // The program of a user, in a folder that has the package and nothing of this checkout but the dependencies.
+  // A user's program. It runs in a folder with the package and links to its dependencies, but with nothing else of this repository.
   const program = `
     const out = await generate('It was a dark', {maxNewTokens: 4, temperature: 0});
     console.log(JSON.stringify([typeof load, out.tokens.length]));`;

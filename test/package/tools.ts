@@ -1,8 +1,8 @@
-/** Programs that a machine may lack. */
+/** Helpers for tests that need programs which a machine may lack. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 
-/** Where a program of the PATH is. */
+/** The file of a program on the PATH; undefined if there is none. */
 export function which(program: string): string | undefined {
   const names = process.platform === 'win32' ? [program, `${program}.exe`] : [program];
   return (process.env.PATH ?? '')
@@ -11,7 +11,7 @@ export function which(program: string): string | undefined {
     .find((file) => fs.existsSync(file));
 }
 
-/** A `describe` that is skipped where a program is missing; its title says which. */
+/** A `describe` that is skipped if one of `programs` is missing; the title then names the missing ones. */
 export function describeWith(programs: string[], title: string, body: (this: Mocha.Suite) => void): void {
   const missing = programs.filter((program) => which(program) === undefined);
   if (missing.length) describe.skip(`${title} (not found: ${missing.join(', ')})`, body);

@@ -1,4 +1,4 @@
-/** The page in a browser: nothing is fetched, nothing is complained of, and no words are cut off or cover each other. */
+/** Tests of a report's page in a browser: it fetches nothing and logs nothing, and no words are cut off or overlap. */
 import {existsSync, readFileSync} from 'node:fs';
 import {pathToFileURL} from 'node:url';
 
@@ -15,15 +15,16 @@ const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/go
 );
 const reason = CHROMIUM === undefined ? 'no Chromium is installed' : missing('specattn');
 
-/** What a page says of itself. */
+/** Measurements of a page. */
 interface Seen {
-  /** Texts of pictures that reach out of them, and pairs that cover each other. */
+  /** texts that reach beyond their picture */
   clipped: string[];
+  /** pairs of texts that overlap */
   covering: string[];
-  /** Pixels that the page is wider than its window. */
+  /** pixels by which the page is wider than its window */
   excess: number;
   pictures: number;
-  /** Of the ink on the paper: WCAG's ratio. */
+  /** contrast ratio of text and background, as WCAG defines it */
   contrast: number;
 }
 
@@ -45,12 +46,12 @@ interface Seen {
       writeFiles(theirs, {...ALL, results});
       made = await report(ours);
       hostile = await report(theirs);
-      // A container has no user namespaces for the browser's sandbox, and the page is our own.
+      // The browser's sandbox needs user namespaces, which containers lack. The page is our own.
       browser = await chromium.launch({executablePath: CHROMIUM, args: ['--no-sandbox']});
     });
     after(() => browser?.close());
 
-    /** Opens the page in a new window; complaints and requests are collected. */
+    /** Opens the page in a new window, and collects its console messages, errors and requests. */
     async function open(file: string, width: number, colorScheme: 'light' | 'dark' = 'light') {
       const page = await browser.newPage({viewport: {width, height: 900}, colorScheme});
       const [complaints, requests]: string[][] = [[], []];
@@ -76,7 +77,7 @@ interface Seen {
       [1280, 'dark'],
       [390, 'light'],
     ] as const) {
-      it(`fetches nothing, complains of nothing, and is all to be read: ${width} pixels, ${scheme}`, async () => {
+      it(`fetches nothing, logs nothing, and shows every word: ${width} pixels, ${scheme}`, async () => {
         const {page, complaints, others} = await open(made.page, width, scheme);
         try {
           expect(others).to.deep.equal([]);
@@ -93,7 +94,7 @@ interface Seen {
       });
     }
 
-    it('holds together whatever the data is called, and its files are XML', async () => {
+    it('stays intact whatever names the data has, and its files are XML', async () => {
       const {page, complaints, others} = await open(hostile.page, 1280);
       try {
         expect([...others, ...complaints]).to.deep.equal([]);
@@ -115,7 +116,7 @@ interface Seen {
   },
 );
 
-/** Runs in the page, whose types are not those of Node: it is given as text. */
+/** Measures a page. The code runs in the page, whose types Node lacks, so it is given as text. */
 function look(page: Page): Promise<Seen> {
   return page.evaluate<Seen>(`(() => {
     const clipped = [], covering = [];

@@ -1,4 +1,4 @@
-/** Which keys the verifier reads, against the definition in float64, and the pictures of it. */
+/** Tests of `keptKeys`, the keys that the verifier reads, against a float64 reference, and of its pictures. */
 import * as path from 'node:path';
 
 import {expect} from 'chai';
@@ -11,12 +11,13 @@ import {passage, refusal, tinyPair, withModel} from '../decoding/models.js';
 import {select} from '../reference.js';
 
 const TEXT = passage(1).slice(0, 200);
-/** The tiny pair's map, and the first layer that is not dense. */
+/** The layers of the tiny pair's layer map. */
 const MAP = [0, 0, 1];
+/** The first layer that is not dense. */
 const SPARSE = 2;
 
 forEachBackend('keptKeys', () => {
-  it("lists what the draft's nuclei, joined block by block, leave for each row", () =>
+  it("lists the keys that each row reads: the union of the draft's nuclei in its block", () =>
     withModel(tinyPair(), async (lm) => {
       const [p, gamma, prompt] = [0.6, 3, 30];
       const seen: number[] = [];
@@ -60,7 +61,7 @@ forEachBackend('keptKeys', () => {
       sets[0].rows.forEach((row, r) => expect(row.reduce((sum, x) => sum + x, 0)).to.equal(first + r + 1));
     }));
 
-  it('refuses what does not fit', async () => {
+  it('refuses arguments that do not fit', async () => {
     const refused = (options: Parameters<typeof keptKeys>[2], text = TEXT) =>
       refusal(() => withModel(tinyPair(), async (lm) => void (await keptKeys(lm, text, options))));
     expect(await refused({p: 1.5})).to.include(
@@ -78,7 +79,7 @@ forEachBackend('keptKeys', () => {
 });
 
 describe('pictures of kept keys', () => {
-  /** Two sets over six tokens; the rows at 2, 3 and 4, of which recent and sinks are one key each. */
+  /** Two sets over six tokens, with rows at positions 2 to 4, one sink and one recent key. */
   const KEPT: KeptKeys = {
     tokens: ['a', ' b', ' c', ' d', ' e', ' f'],
     first: 2,
@@ -106,7 +107,7 @@ describe('pictures of kept keys', () => {
   const paths = (svg: string, fill: string) =>
     [...svg.matchAll(RegExp(`<path [^>]*d="([^"]*)" [^>]*fill="${fill}"`, 'g'))].map(([, path]) => path);
 
-  it('mark each key that a row read, chosen or not', async () => {
+  it('mark each key that a row reads, selected or not', async () => {
     const {rows} = await drawKeptKeys(KEPT);
     expect(rows).to.have.length(2);
     expect(rows[0]).to.include('Layers 1, 2').and.to.include('background:#fff');
@@ -116,7 +117,7 @@ describe('pictures of kept keys', () => {
         .filter(Boolean)
         .map((part) => part.match(/-?[\d.]+/g)!.map(Number))
         .map(([x, y, , height]) => [x, y, height]);
-    // Key 1 in two rows one after the other; the sink, and each row's own.
+    // The first colour marks selected keys: key 1 in two rows. The second marks the sink in all rows and the recent key of each row.
     expect(squares(paths(rows[0], '#0072b2')[0])).to.deep.equal([[1, 0, 2]]);
     expect(squares(paths(rows[0], '#8a8a8a')[0])).to.deep.equal([
       [0, 0, 3],
@@ -130,9 +131,9 @@ describe('pictures of kept keys', () => {
     ]);
   });
 
-  it('tell shares by layer, and shade the passage', async () => {
+  it('show shares by layer, and shade the passage', async () => {
     const {layers} = await drawKeptKeys(KEPT);
-    // Keys 0 to 3 have a later row; of four layers.
+    // The picture has four layers, and keys 0 to 3, which have later rows.
     expect([...layers.matchAll(/<path [^>]*fill="rgb\(/g)]).to.have.length(4 * 4);
     const {tables, passage: shaded, panels} = await drawKeptKeysFigure(KEPT, 'a pair');
     expect(tables[0].rows).to.deep.equal([
@@ -141,7 +142,7 @@ describe('pictures of kept keys', () => {
       ['3', '33.3%'],
     ]);
     const shades = shaded!.words.map(({shade}) => shade && Number(shade.toFixed(3)));
-    // Key 2 is read by none of the rows 3 and 4 in layers 1 and 2, and by one of them in layer 3: (0 · 2 + ½) / 3.
+    // The shade is a mean over the three sparse layers. One of two later rows reads key 2 in layer 3, none in the others: ½ / 3.
     expect(shades).to.deep.equal([1, 0.444, 0.167, 0.333, undefined, undefined]);
     expect(panels.map(({name}) => path.basename(name))).to.deep.equal([
       'kept-keys-layers',

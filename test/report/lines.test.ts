@@ -1,4 +1,4 @@
-/** Charts: points where their numbers say, words that do not cover each other. */
+/** Tests of charts: points are drawn at their coordinates, and labels do not overlap. */
 import {expect} from 'chai';
 import * as fc from 'fast-check';
 
@@ -28,7 +28,7 @@ const CHART: Chart = {
   size: {width: 200, height: 100},
 };
 
-/** Where marks of a colour are, in pixels of the plot. */
+/** Places of the marks of a colour, in pixels of the plot. */
 function dots(svg: string, colour: string): [number, number][] {
   const mark = RegExp(
     `<path transform="translate\\(([-\\d.]+),([-\\d.]+)\\)" d="[^"]*" fill="${colour}"`,
@@ -38,7 +38,7 @@ function dots(svg: string, colour: string): [number, number][] {
 }
 
 describe('a chart of lines', () => {
-  it('has its points where their numbers say', async () => {
+  it('draws points at their coordinates', async () => {
     const svg = await drawLines(CHART);
     expect(dots(svg, '#0072b2')).to.deep.equal([
       [0, 80],
@@ -50,7 +50,7 @@ describe('a chart of lines', () => {
       expect(svg).to.include(word);
   });
 
-  it('is drawn in ink and paper of its page', async () => {
+  it('takes the colours of text and background from the page', async () => {
     const svg = await drawLines(CHART);
     expect(svg).to.include('fill="currentColor"');
     expect(svg).not.to.match(/(fill|stroke)="(#000|black|#fff|white)"/);
@@ -89,7 +89,7 @@ describe('labels', () => {
   const place = fc.record({x: fc.integer({min: 0, max: 300}), y: fc.integer({min: 0, max: 200})});
   const room = {left: 0, right: 420, top: 0, bottom: 200};
 
-  it('never cover each other; names of lines are all told while there is room', () => {
+  it('never overlap, and include the names of all lines while there is room', () => {
     const names = fc.array(place, {minLength: 1, maxLength: 7});
     const others = fc.array(place, {maxLength: 20});
     fc.assert(

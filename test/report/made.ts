@@ -1,4 +1,4 @@
-/** Made data of every kind that a report draws, in small. */
+/** Small made-up data of every kind that a report draws. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 
@@ -130,7 +130,7 @@ const DECODE = [
 ];
 
 const MACHINE = {node: 'v20.20.2', cpu: 'a CPU', cores: 2, memoryGB: 24, device: 'a CPU, 2 threads'};
-/** As `npm run bench` prints it. */
+/** Like the output of `npm run bench`. */
 export const BENCH = {machine: MACHINE, refcheck: 'passed', kernels: KERNELS, dispatch: [], decode: DECODE};
 
 const GPU_SECTIONS: {name: string; note: string; rows: GpuBench['rows']}[] = [
@@ -178,7 +178,7 @@ const GPU_SECTIONS: {name: string; note: string; rows: GpuBench['rows']}[] = [
     ],
   },
 ];
-/** As `npm run bench:gpu` prints it. */
+/** Like the output of `npm run bench:gpu`. */
 export const GPU_BENCH = {
   machine: {...MACHINE, device: 'a GPU'},
   peers: {machine: 'another GPU', date: '2026-11-23', source: 'medians'},
@@ -200,7 +200,7 @@ export const LAYER_MAP = {
   text: {rows: 7181, window: 2048},
 };
 
-/** Writes those of the files that are given. */
+/** Writes the given files into `dir`. */
 export function writeFiles(
   dir: string,
   files: {
@@ -225,7 +225,7 @@ export function writeFiles(
 
 export const ALL = {results: RESULTS, passkeys: PASSKEYS, bench: BENCH, gpu: GPU_BENCH, map: LAYER_MAP};
 
-/** Rows of a table on the page, cell by cell, and of its head. */
+/** The tables of a page by caption, as lists of rows of cells; the first row is the head. */
 export function tablesOf(html: string): Record<string, string[][]> {
   const strip = (cell: string) =>
     cell

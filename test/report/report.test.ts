@@ -1,4 +1,4 @@
-/** `report` from made data: every number on the page is of the data, and what is missing is named. */
+/** Tests of `report` with made-up data: every number on the page comes from the data, and figures without data are named. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 
@@ -9,7 +9,7 @@ import {onBackend} from '../backends.js';
 import {newFolder} from '../decoding/models.js';
 import {ALL, BENCH, GPU_BENCH, LAYER_MAP, PASSKEYS, RESULTS, tablesOf, writeFiles} from './made.js';
 
-/** The map of made data is of no pair that is here, so that no model runs. */
+/** A report of these files. The made-up layer map belongs to no pair here, so that no model runs. */
 async function reportOf(files: Parameters<typeof writeFiles>[1]) {
   const dir = newFolder();
   writeFiles(dir, {map: LAYER_MAP, ...files});
@@ -40,7 +40,7 @@ onBackend('specattn', 'report', () => {
     expect(missing[0].reason).to.include('the map is of another model');
   });
 
-  it('writes the numbers of the data, and no others', async () => {
+  it('writes the numbers of the data and no others', async () => {
     const tables = tablesOf((await reportOf(ALL)).html);
     expect(tables).to.deep.equal({
       'The map, KL in nats': [
@@ -115,7 +115,7 @@ onBackend('specattn', 'report', () => {
     });
   });
 
-  it('names what has no data, and the command that makes it', async () => {
+  it('names figures without data, and the commands that make the data', async () => {
     const {missing, html, figures} = await reportOf({});
     expect(figures.map((file) => path.basename(file))).to.deep.equal(['divergence.svg']);
     const commands = missing.map(({command}) => command);
@@ -154,7 +154,7 @@ onBackend('specattn', 'report', () => {
     expect(tables['with mixture'].at(-1)!.slice(0, 2)).to.deep.equal(['h2o:budget=9', '90.500']);
   });
 
-  it('takes texts from the data as texts, whatever they hold', async () => {
+  it('escapes texts from the data', async () => {
     const evil = `</title></svg><script>alert(1)</script><img src=x onerror=alert(1)>"'&\u0001]]>{{datum}}`;
     const {html, figures} = await reportOf({
       results: [...RESULTS, {method: `${evil}:p=0.9,x=${evil}`, perplexity: 22, kvReduction: 0.3}],
@@ -232,7 +232,7 @@ onBackend('specattn', 'report', () => {
     });
   }
 
-  it('refuses a folder that is not there, and a pair that is not there', async () => {
+  it('refuses a missing folder and a missing pair', async () => {
     const refusal = (work: Promise<unknown>) =>
       work.then(
         () => 'accepted',

@@ -9,7 +9,7 @@ import {forEachBackend} from '../backends.js';
 import {expectClose} from '../compare.js';
 
 const draft = {numHiddenLayers: 3, numAttentionHeads: 3} as LlamaConfig;
-/** 4 query heads on 2 key/value heads. */
+/** 4 query heads and 2 KV heads. */
 const verifier = {numHiddenLayers: 4, numAttentionHeads: 4, numKeyValueHeads: 2} as LlamaConfig;
 const map = {
   kind: 'kl',
@@ -21,7 +21,7 @@ const map = {
     [0, 0, 0, 0],
   ],
 } as LayerMap;
-/** Combinations of the draft's 3 × 3 heads. */
+/** A mixture of the draft's 3 × 3 heads and of the attention history. */
 const mixed = {
   ...map,
   kind: 'mixture',
@@ -91,7 +91,7 @@ describe('planSelection', () => {
     });
   });
 
-  it('has a set for each key/value head of each sparse layer: the mean over its query heads', () => {
+  it('has a set for each KV head of each sparse layer: the mean over its query heads', () => {
     expect(plan('head', 1)).to.deep.equal({
       attention: {
         granularity: 'head',
@@ -104,7 +104,7 @@ describe('planSelection', () => {
       sets: [-1, 0, 2, 4],
       setsPerLayer: 2,
       mix: [
-        // Rows: heads 0, 1, 2 of draft layer 0, then of draft layer 2.
+        // Columns: heads 0, 1 and 2 of draft layer 0, then of draft layer 2.
         [0, 1, 0, 0, 0, 0],
         [0.5, 0, 0.5, 0, 0, 0],
         [0, 0, 0, 0.5, 0, 0.5],
@@ -115,7 +115,7 @@ describe('planSelection', () => {
     });
   });
 
-  it('has a set for each sparse layer of a mixture, of the heads in it, and asks for no others', () => {
+  it('has a set for each sparse layer of a mixture, and asks only for the heads in it', () => {
     expect(plan('layer', 2, mixed)).to.deep.equal({
       attention: {granularity: 'head', layers: [0, 2], heads: [[1], [0, 2]]},
       sets: [-1, -1, 0, 1],
@@ -127,7 +127,7 @@ describe('planSelection', () => {
     });
   });
 
-  it('has a set for each key/value head of a mixture, which may look back at its own attention', () => {
+  it('has a set for each KV head of a mixture, which may include the attention history', () => {
     expect(plan('head', 2, mixed)).to.deep.equal({
       attention: {
         granularity: 'head',
@@ -140,7 +140,7 @@ describe('planSelection', () => {
       sets: [-1, -1, 0, 2],
       setsPerLayer: 2,
       mix: [
-        // Rows: those heads, then each set's attention history.
+        // Columns: the heads listed above, then the attention history of each set.
         [0, 0, 1, 0, 0, 0, 0, 0, 0],
         [0, 0, 0, 0, 0.25, 0, 0.75, 0, 0],
         [0.25, 0.25, 0, 0, 0, 0, 0, 0.5, 0],
@@ -183,14 +183,14 @@ forEachBackend('SelectionTensors', () => {
     back.dispose();
   });
 
-  it('gives the sets of each layer a p of their own where the map has a layer budget', () => {
+  it('gives the sets of each layer their own p if the map has a layer budget', () => {
     const slack = [1, 1, 0.5, 0];
-    const own = {...mixed, mixture: {...(mixed as MixtureMap).mixture, slack}} as LayerMap;
-    expect(plan('layer', 1, own).layerBudget).to.deep.equal([1, 0.5, 0]);
-    expect(plan('layer', 1, {...own, kind: 'kl'} as LayerMap).layerBudget).to.equal(undefined);
+    const budgeted = {...mixed, mixture: {...(mixed as MixtureMap).mixture, slack}} as LayerMap;
+    expect(plan('layer', 1, budgeted).layerBudget).to.deep.equal([1, 0.5, 0]);
+    expect(plan('layer', 1, {...budgeted, kind: 'kl'} as LayerMap).layerBudget).to.equal(undefined);
     const ps = (p: number, by: LayerMap) => thresholds(plan('head', 2, by), p);
-    expectClose(ps(0.8, own), [0.9, 0.9, 1, 1]);
-    expectClose(ps(1, own), [1, 1, 1, 1]);
+    expectClose(ps(0.8, budgeted), [0.9, 0.9, 1, 1]);
+    expectClose(ps(1, budgeted), [1, 1, 1, 1]);
     const most = {...mixed, mixture: {...(mixed as MixtureMap).mixture, slack: [1, 1, 3, 3]}} as LayerMap;
     expectClose(ps(0.5, most), [0.01, 0.01, 0.01, 0.01]);
   });

@@ -1,4 +1,4 @@
-/** How the soak counts: a check is a name and work that throws where something is wrong. */
+/** Counts the checks of the soak, and makes its random choices. A check has a name, and work that throws if something is wrong. */
 import {say} from '../../src/cli/terminal.js';
 
 export class Checks {
@@ -17,13 +17,13 @@ export class Checks {
     }
   }
 
-  /** The line that tools read. */
+  /** The line `N passed, N failed`, which programs read. */
   get line(): string {
     return `${this.passed} passed, ${this.failed} failed`;
   }
 }
 
-/** Mulberry32: what the soak does is its seed's doing. */
+/** The generator Mulberry32, so that a seed repeats the choices of a soak. */
 export class Chance {
   constructor(private state: number) {}
 

@@ -1,6 +1,6 @@
 /**
- * Endurance: thousands of rounds, answers at once, threads, exits in the middle of an answer, and the kernels' tests over guarded buffers.
- * `npm run test:soak -- --help` lists the options. What is promised is in docs/trust.md.
+ * Endurance tests: thousands of rounds, overlapping answers, threads, exits in the middle of an answer, and the tests of kernels over
+ * guarded buffers. `npm run test:soak -- --help` lists the options. docs/trust.md lists what is promised.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import {Command} from 'commander';

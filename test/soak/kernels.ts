@@ -1,4 +1,4 @@
-/** The kernels' tests again, over buffers that are poisoned and guarded. */
+/** Runs the tests of ops and kernels again, over poisoned buffers with guards. */
 import {spawn} from 'node:child_process';
 import * as path from 'node:path';
 import {expect} from 'chai';

@@ -1,11 +1,11 @@
-/** What a process holds, and whether it stays level. */
+/** Measures the memory, files and threads of a process, and checks that they stay level. */
 import * as fs from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
 import {nativeBackend} from '../../backend/current.js';
 
-/** What must be back to the last one when everything was disposed of. */
+/** Counts of tensors, buffers and bytes, which must return to their first values when everything is disposed of. */
 export function held() {
   const {numTensors, numDataBuffers, numBytes} = tf.memory();
   const {bytesInUse, buffers} = nativeBackend()?.device.memory() ?? {};
@@ -15,12 +15,13 @@ export function held() {
 const count = (folder: string): number => (fs.existsSync(folder) ? fs.readdirSync(folder).length : 0);
 
 export interface Level {
-  /** Bytes of the process in memory, the garbage collected. */
+  /** resident bytes of the process after garbage collection */
   resident: number;
-  /** Bytes that the allocator holds, for buffers and for later ones. */
+  /** bytes that the allocator holds for buffers, in use or cached */
   reserved: number;
-  /** File handles, and threads, where the system tells (Linux). */
+  /** open file handles; 0 except on Linux */
   files: number;
+  /** threads; 0 except on Linux */
   threads: number;
 }
 
@@ -36,18 +37,18 @@ export function level(): Level {
 
 const MEBIBYTE = 2 ** 20;
 /**
- * What medians of resident memory may differ by: the garbage collector and malloc come and go by some MiB. The thirds of 10,000 rounds are
- * 3,333 rounds apart: a loss of 3 KiB a round, half of the keys and values that a round writes in one layer, is more.
+ * The largest rise of the median of resident memory. The garbage collector and malloc vary by some MiB. With 10,000 rounds a loss of
+ * 3 KiB a round, half of the keys and values that a round writes in one layer, exceeds this bound.
  */
 const RESIDENT_BOUND = 8 * MEBIBYTE;
-/** Sizes that were not asked for before may come late. */
+/** The largest rise of the median of reserved memory. New sizes of buffers may be requested late. */
 const RESERVED_BOUND = 16 * MEBIBYTE;
 
 function median(values: number[]): number {
   return values.sort((a, b) => a - b)[values.length >> 1];
 }
 
-/** Compares the last third of levels with the third before it; the first is to warm up in. */
+/** Compares the last third of levels with the second. The first third is a warm-up. */
 export function expectLevel(levels: Level[]): string {
   const third = Math.floor(levels.length / 3);
   expect(third, 'levels to compare').to.be.at.least(3);

@@ -1,4 +1,4 @@
-/** What a process does that writes in several threads, or ends in the middle of an answer. */
+/** Checks processes that write in several threads, and processes that end in the middle of an answer. */
 import {spawn} from 'node:child_process';
 import * as path from 'node:path';
 import {expect} from 'chai';
@@ -15,7 +15,7 @@ interface Ended {
   stderr: string;
 }
 
-/** Runs a program of `program.ts`; sends it `kill` when it has begun to write. */
+/** Runs a program of `program.ts`, and sends it the signal `kill` when it has begun to write. */
 function run(program: string, kill?: NodeJS.Signals): Promise<Ended> {
   const child = spawn(process.execPath, [path.join(__dirname, 'program.js'), program], {
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -34,7 +34,7 @@ function run(program: string, kill?: NodeJS.Signals): Promise<Ended> {
   });
 }
 
-/** The answers that a program printed: all the same. */
+/** Expects a program to have printed `count` equal answers. */
 function expectSameAnswers({code, stdout, stderr}: Ended, count: number): void {
   expect({code, stderr}).to.deep.equal({code: 0, stderr: ''});
   const answers = JSON.parse(stdout.slice(stdout.indexOf('['))) as number[][];

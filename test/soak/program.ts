@@ -1,4 +1,4 @@
-/** Programs of a user's that end, or are ended, while they write: `node program.js NAME`. */
+/** Small programs that end, or are ended, while they write: `node program.js NAME`. */
 import {Worker, isMainThread, parentPort, workerData} from 'node:worker_threads';
 
 import {load, type GenerateOptions} from '../../src/index.js';
@@ -8,7 +8,7 @@ const WAY: GenerateOptions = {maxNewTokens: 48, temperature: 0.8, seed: 7};
 const ENDLESS: GenerateOptions = {...WAY, maxNewTokens: 4000};
 const WORKERS = 3;
 
-/** Prints `writing` with the first piece of an answer that goes on for long. */
+/** Writes answers without end, and prints `writing` at the first piece of text. */
 async function writeOn(onText: () => void = () => {}): Promise<void> {
   const lm = await load();
   let begun = false;
@@ -31,7 +31,7 @@ async function tokens(): Promise<number[]> {
   return answer.tokens;
 }
 
-/** A worker that runs `name` here; resolves with its messages and exit code when it ends. */
+/** Starts a worker that runs `name` of {@link IN_WORKERS}; `ended` resolves with its messages and exit code. */
 function work(name: string): {worker: Worker; ended: Promise<{messages: unknown[]; code: number}>} {
   const worker = new Worker(__filename, {workerData: name});
   const messages: unknown[] = [];
@@ -47,13 +47,13 @@ function work(name: string): {worker: Worker; ended: Promise<{messages: unknown[
 const firstMessage = (worker: Worker) => new Promise((resolve) => worker.once('message', resolve));
 
 const PROGRAMS: Record<string, () => Promise<unknown>> = {
-  /** Prints what the main thread and each worker wrote, all of them at once. */
+  /** The main thread and the workers write at the same time. Prints the tokens of all of them. */
   workers: async () => {
     const ended = Array.from({length: WORKERS}, () => work('tokens').ended);
     const all = [await tokens(), ...(await Promise.all(ended)).map(({messages: [written]}) => written)];
     console.log(JSON.stringify(all));
   },
-  /** Ends workers in the middle of an answer; the main thread writes before, meanwhile and after. */
+  /** Ends workers in the middle of an answer. The main thread writes before, meanwhile and afterwards. */
   terminate: async () => {
     const before = await tokens();
     const meanwhile: number[][] = [];

@@ -1,4 +1,4 @@
-/** Thousands of rounds by every way there is, with answers that end in every way there is. */
+/** Runs thousands of rounds with random options, in answers that end in every possible way. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import {expect} from 'chai';
@@ -18,14 +18,14 @@ const SAMPLING: GenerateOptions[] = [
   {temperature: 1.2, minP: 0.02},
 ];
 const GAMMAS = [1, 2, 3, 4, 5, 6, 7, 8, 'adaptive', 'adaptive', 'adaptive'] as const;
-/** How an answer ends; those that are named more often come more often. */
+/** How an answer ends. An end that is listed more often is chosen more often. */
 const ENDS = [
   ...(['whole', 'whole', 'whole', 'whole', 'whole', 'whole', 'stop'] as const),
   ...(['aborted', 'aborted by a timer', 'onText throws', 'left early', 'together', 'disposed of'] as const),
 ];
 type End = (typeof ENDS)[number];
 
-/** Rounds between two disposals, at which everything must be back. */
+/** Rounds between two disposals of the model, after which all memory must be given back. */
 const ROUNDS_A_MODEL = 100;
 const CONTEXT = 1024;
 
@@ -52,7 +52,7 @@ function randomPrompt(chance: Chance): string {
   return TEXT.slice(from, from + (chance.next() < 0.1 ? 0 : chance.whole(1, 800)));
 }
 
-/** One answer, or two at once; returns its rounds. */
+/** Writes one answer, or two at once; returns the number of rounds. */
 async function answer(lm: LanguageModel, chance: Chance, end: End): Promise<number> {
   const [prompt, options] = [randomPrompt(chance), randomOptions(chance)];
   const after = chance.whole(1, 12);
@@ -83,7 +83,7 @@ async function answer(lm: LanguageModel, chance: Chance, end: End): Promise<numb
       const onText = atPiece(() => {
         throw new Failure();
       });
-      // Shorter answers don't come to it.
+      // A short answer ends before the piece at which onText throws.
       const outcome = await lm.generate(prompt, {...options, onText}).catch((error: unknown) => error);
       if (!(outcome instanceof Failure)) return roundsOf(outcome as GenerateResult);
       return 0;
@@ -101,7 +101,7 @@ async function answer(lm: LanguageModel, chance: Chance, end: End): Promise<numb
   }
 }
 
-/** At least `rounds` rounds; adds its checks. */
+/** Runs at least `rounds` rounds and adds two checks. */
 export async function soakRounds(
   checks: Checks,
   rounds: number,
@@ -109,7 +109,7 @@ export async function soakRounds(
   backend: string,
 ): Promise<void> {
   const reload = () => load({backend, contextLength: CONTEXT});
-  (await reload()).dispose(); // what is made once is there now
+  (await reload()).dispose(); // makes everything that is made only once
   const nothing = held();
   const levels: Level[] = [];
   const ends: Record<string, number> = {};

@@ -1,5 +1,5 @@
-// Gemm and ToHalf. Gemm uses cuBLASLt where the library was found and has an algorithm for the shape, and otherwise HalfGemm,
-// our own kernel on the tensor cores.
+// Implements Gemm and ToHalf. Gemm uses cuBLASLt where the library was found and has an algorithm for the shape, and otherwise
+// HalfGemm, our own kernel on the tensor cores.
 #include "gpu/matmul/blas.h"
 #include "gpu/matmul/gemm.h"
 #include "gpu/matmul/half_gemm.cuh"

@@ -1,4 +1,4 @@
-// The two rings of staging.h: slots are reused in turn, each after its last copy has ended.
+// The methods of Staging. Each of its two rings reuses its slots in turn, a slot when its last copy has ended.
 #include "gpu/runtime/staging.h"
 
 #include <algorithm>

@@ -63,6 +63,15 @@ export interface Installed extends Unpacked, Trial {
  * @throws Error where a stage fails; the package is then as it was before
  */
 export async function installTensorFlow(target: Target, source: Source): Promise<Installed> {
+  try {
+    fs.accessSync(target.root, fs.constants.W_OK);
+  } catch (error) {
+    const {message} = error as Error;
+    throw new Error(
+      `${target.name} must be in a folder that can be written but is in ${target.root}: ${message}`,
+      {cause: error},
+    );
+  }
   const folder = await unpackedFolder(target, source);
   const unpacked = describe(folder)!;
   for (const part of ['package.json', 'binding', 'dist'])

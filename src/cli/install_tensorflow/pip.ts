@@ -2,15 +2,18 @@
  * Downloads wheels with pip, which verifies their checksums and knows the mirrors and proxies of this machine, and
  * caches them.
  */
-import {spawn, spawnSync} from 'node:child_process';
+import {spawn, spawnSync, type ChildProcess} from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
+import {setTimeout as wait} from 'node:timers/promises';
 
 import {say, withProgress} from '../terminal.js';
 import {machine, platformTags} from './target.js';
 import {sha256} from './wheel.js';
 
+/** The escape sequence by which terminals show their cursor. */
+const SHOW_CURSOR = '\x1b[?25h';
 const PIPS = [['python3', '-m', 'pip'], ['python', '-m', 'pip'], ['pip3'], ['pip']];
 
 /**
@@ -73,13 +76,46 @@ async function download(requirement: string, folder: string): Promise<void> {
     ...platformTags().flatMap((tag) => ['--platform', tag]),
     ...(process.stderr.isTTY ? [] : ['--quiet']),
   ];
-  // pip's messages are for people, so both of its outputs go to standard error.
-  const child = spawn(command, args, {stdio: ['ignore', 2, 2]});
-  const status = await new Promise((resolve, reject) => child.on('error', reject).on('close', resolve));
+  const status = await run(command, args);
   if (status !== 0) {
     throw new Error(
       `${pip.join(' ')} could not download ${requirement} for Linux ${machine()} (its message is above). ` +
         'Where its index cannot be reached, download the wheel elsewhere and name it with --from',
     );
+  }
+}
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+/** How long pip has to end after Ctrl-C, which reaches it from the terminal too, in ms. */
+const GRACE = 1000;
+
+/**
+ * Runs pip, which hides the cursor of a terminal while it downloads. A signal to this process ends pip first. Where the
+ * signal left pip no time to show the cursor again, that is done here.
+ * @returns the exit status; null where a signal ended pip
+ */
+async function run(command: string, args: string[]): Promise<number | null> {
+  let pip: ChildProcess | undefined;
+  let received: NodeJS.Signals | undefined;
+  const end = (signal: NodeJS.Signals) => {
+    received = signal;
+    // At SIGINT pip removes what it has downloaded in part.
+    setTimeout(() => pip?.kill('SIGINT'), signal === 'SIGINT' ? GRACE : 0).unref();
+  };
+  for (const signal of SIGNALS) process.on(signal, end);
+  try {
+    // pip's messages are for people, so both of its outputs go to standard error.
+    const child = spawn(command, args, {stdio: ['ignore', 2, 2]});
+    pip = child;
+    const status = await new Promise<number | null>((resolve, reject) =>
+      child.on('error', reject).on('close', resolve),
+    );
+    // Ctrl-C reaches both processes; the end of pip may be told before the signal is.
+    if (status !== 0) await wait(100);
+    return status;
+  } finally {
+    for (const signal of SIGNALS) process.removeListener(signal, end);
+    if (process.stderr.isTTY) process.stderr.write(SHOW_CURSOR);
+    if (received) process.kill(process.pid, received);
   }
 }

@@ -1,4 +1,4 @@
-/** Command lines. Each names folders that are not there, so that none gets as far as a model. */
+/** Fuzz target: command lines. They name folders that do not exist, so that no model is loaded. */
 import * as fc from 'fast-check';
 
 import {main} from '../../../src/cli/index.js';
@@ -75,7 +75,7 @@ const line = fc
       .map((given) => [command, ...given.flat(), ...REQUIRED[command]]),
   );
 
-/** Runs a command line; what it prints to standard error, and its exit code where that is not 0, are its refusal. */
+/** Runs a command line and throws its output as a refusal. Any exit code but 1 and 2, or a stack trace, is a TypeError. */
 async function run(args: string[]): Promise<void> {
   const {stdout, stderr, exitCode} = process;
   const streams = [stdout, stderr];
@@ -96,7 +96,7 @@ async function run(args: string[]): Promise<void> {
     for (const [i, stream] of streams.entries()) {
       if (writers[i]) Object.defineProperty(stream, 'write', writers[i]);
       else delete (stream as {write?: unknown}).write;
-      stream.removeAllListeners('error'); // a command line has a process of its own
+      stream.removeAllListeners('error'); // in normal use a command line has a process of its own
     }
   }
   if (/\n\s+at |(Type|Range|Syntax|Reference)Error/.test(told)) throw new TypeError(told);
@@ -109,7 +109,7 @@ export const commandLines: Target<string[]> = {
   share: 3,
   input: line,
   run,
-  // The option, in its own or the library's words, or the file or folder that is not there.
+  // A refusal names the option, in our words or the library's, or the missing file or folder.
   names: (message, args) =>
     /\/no\/such\//.test(message) ||
     args.some(

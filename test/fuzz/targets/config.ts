@@ -1,4 +1,4 @@
-/** config.json and generation_config.json. */
+/** Fuzz target: config.json and generation_config.json. */
 import * as fc from 'fast-check';
 
 import {readConfig} from '../../../models/hf/config.js';
@@ -46,7 +46,7 @@ const ROPES = [
   },
 ];
 
-/** A field that is refused because another was changed. */
+/** Fields that may be refused because another field was changed. */
 const RELATED = {
   num_key_value_heads: ['num_attention_heads'],
   hidden_size: ['num_attention_heads', 'head_dim'],
@@ -62,7 +62,7 @@ interface Input {
 }
 
 const folder = new CaseFolder();
-/** Of a head of more channels than any model's the frequencies are not computed: the weights would have to be as large. */
+/** For larger head sizes, which no model has, frequencies are not computed. Such a model's weights would have to be as large too. */
 const MOST_CHANNELS = 4096;
 
 export const config: Target<Input> = {

@@ -1,4 +1,4 @@
-/** Calls of the native device, in any order and with any arguments: what the addon itself must stand. */
+/** Fuzz target: calls of the addon's native device, in any order and with any arguments. */
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
@@ -17,6 +17,7 @@ const METHODS: Method[] = [
     'read',
     'writeFromFile',
     'launch',
+    'newCapturePool',
     'beginCapture',
     'endCapture',
     'mark',
@@ -34,7 +35,7 @@ const METHODS: Method[] = [
   ] as const),
 ];
 
-/** Numbers of what was made so far, or any other argument. */
+/** A reference to a buffer, capture or file that was made before, or any other value. */
 type Argument = {made: 'buffer' | 'capture' | 'file'; number: number} | {value: unknown};
 const argument: fc.Arbitrary<Argument> = fc.oneof(
   {weight: 6, arbitrary: fc.record({made: fc.constantFrom('buffer', 'capture', 'file'), number: fc.nat(5)})},
@@ -62,7 +63,7 @@ const argument: fc.Arbitrary<Argument> = fc.oneof(
 interface Call {
   method: Method;
   arguments: Argument[];
-  /** What stands in the descriptor before a launch. */
+  /** numbers that are written into the launch descriptor before the call */
   descriptor: number[];
 }
 const call: fc.Arbitrary<Call> = fc.record({
@@ -70,14 +71,14 @@ const call: fc.Arbitrary<Call> = fc.record({
   arguments: fc.array(argument, {maxLength: 6}),
   descriptor: fc.oneof(
     fc.array(hostileNumber, {maxLength: 24}),
-    // Copy, from one buffer to another: some of these are accepted.
+    // Copy from one buffer to another; some of these launches are accepted.
     fc
       .tuple(fc.nat(3), fc.nat(3), fc.nat(3))
       .map(([from, to, size]) => [15, 1, 1, 0, from, 0, 1, size, to, 0, 1, size]),
   ),
 });
 
-/** Buffers that the machine has, but for other work; and those that none has. */
+/** Sizes of buffers in between are left out: the machine could allocate them, but needs the memory for other work. */
 const [MOST_BYTES, NO_MEMORY] = [2 ** 24, 2 ** 46];
 
 let addon: Addon;
@@ -85,7 +86,7 @@ let device: NativeDevice;
 let file = '';
 let fd = -1;
 
-/** Captures refer to buffers that their owner keeps: freed here are those alone that no capture has seen. */
+/** Runs the calls. A capture needs its buffers to stay alive, so buffers are freed only while there is no capture. */
 function run(calls: Call[]): void {
   const buffers: number[] = [];
   const captures: number[] = [];
@@ -108,20 +109,26 @@ function run(calls: Call[]): void {
     )
       continue;
     device.descriptor.set(descriptor);
+    if (method === 'endCapture') recording = false; // also where the capture is refused
     try {
       const result = (device[method] as (...args: unknown[]) => unknown)(...args);
       if (method === 'allocate') buffers.push(result as number);
       if (method === 'free') buffers.splice(buffers.indexOf(args[0] as number), 1);
       if (method === 'beginCapture') recording = true;
       if (method === 'endCapture') captures.push(result as number);
-      if (method === 'endCapture') recording = false;
       if (method === 'freeCapture' && captures.includes(args[0] as number))
         captures.splice(captures.indexOf(args[0] as number), 1);
     } catch (error) {
       refusals.push(error as Error);
     }
   }
-  if (recording) captures.push(device.endCapture());
+  if (recording) {
+    try {
+      captures.push(device.endCapture());
+    } catch (error) {
+      refusals.push(error as Error);
+    }
+  }
   captures.forEach((capture) => device.freeCapture(capture));
   buffers.forEach((buffer) => device.free(buffer));
   const {bytesInUse, buffers: left} = device.memory();
@@ -139,7 +146,7 @@ export const nativeDevice: Target<Call[]> = {
   share: 10,
   input: fc.array(call, {minLength: 1, maxLength: 12}),
   run,
-  // `run` has looked at each of the refusals.
+  // `run` checks each of the refusals itself.
   names: () => true,
   setUp: () => {
     const loaded = loadAddon();

@@ -1,14 +1,14 @@
-/** A folder for the files of a target's cases. */
+/** Folders for the files of fuzz cases. */
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 
 import {writeTinyPair} from '../../decoding/tiny_pair.js';
 
-/** Made at the first use, gone when the process ends. */
+/** The tiny pair, made at first use and removed when the process ends. */
 let pair: {draft: string; verifier: string} | undefined;
 
-/** The tiny pair's folders; not to be changed. */
+/** The folders of the tiny pair, which must not be changed. */
 export function pairFolders(): {draft: string; verifier: string} {
   if (pair) return pair;
   const folder = new CaseFolder();
@@ -22,7 +22,7 @@ export function pairFolders(): {draft: string; verifier: string} {
   return pair;
 }
 
-/** Made at the first use; `remove` takes it away. */
+/** A temporary folder, which is made at first use and deleted by `remove`. */
 export class CaseFolder {
   private made: string | undefined;
 

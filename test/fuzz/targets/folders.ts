@@ -1,4 +1,4 @@
-/** Whole model folders, one file of which was changed: `load` refuses, or has a pair that writes. */
+/** Fuzz target: model folders with one changed file. `load` must refuse them, or give a pair that can write. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
@@ -17,11 +17,11 @@ let good: Record<'config.json' | 'model.safetensors' | 'layer_map.json', Buffer>
 interface Input {
   config?: HostileFile;
   map?: HostileFile;
-  /** Of the weights: the tensor whose entry is another's, and where the file ends. */
+  /** two tensors whose entries in the header are swapped, and the number of bytes cut off the end of the file */
   weights?: {swap: [number, number]; cut: number};
 }
 
-/** As in the folder, but for what the pair's own hash decides. */
+/** The verifier's config.json as {@link pairFolders} writes it. */
 const CONFIG = {
   ...{architectures: ['LlamaForCausalLM'], model_type: 'llama', vocab_size: 4096, hidden_act: 'silu'},
   ...{hidden_size: 32, intermediate_size: 48, num_attention_heads: 4, num_key_value_heads: 2, head_dim: 8},
@@ -86,7 +86,7 @@ export const folders: Target<Input> = {
   },
   names: (message, {config}) =>
     (config !== undefined && namesField(message, path.join(pair.verifier, 'config.json'), config, RELATED)) ||
-    // Weights that the changed config asks for, or a map that is of another.
+    // A refusal may also name weights that the changed config needs, or a layer map of another model.
     new RegExp(`^${pair.verifier}(/model\\.safetensors)?: (the weights must hold )?'[^']+'[ :]`).test(
       message,
     ) ||

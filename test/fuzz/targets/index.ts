@@ -1,4 +1,4 @@
-/** Every target. */
+/** The list of all fuzz targets. */
 import {describeDevices} from '../../../backend/index.js';
 import type {Target} from '../target.js';
 import {commandLines} from './cli.js';
@@ -17,7 +17,7 @@ type Any = Target<unknown>;
 
 const parsers: Any[] = [safetensors, index, config, tokenizer, templates, layerMap, commandLines];
 const {generateOptions, loadOptions, writtenOptions, evaluateOptions, calibrateOptions} = options;
-/** On the native backend. */
+/** Targets that need the native backend. */
 const native: Any[] = [
   launches,
   nativeDevice,
@@ -30,13 +30,13 @@ const native: Any[] = [
 
 export const TARGETS: readonly Any[] = [...parsers, generateOptions, loadOptions, ...native];
 
-/** Why a target cannot run here; undefined where it can. */
+/** The reason why a target cannot run here; undefined if it can. */
 export function missing(target: Any): string | undefined {
   const {device, reason} = describeDevices();
   return native.includes(target) && !device ? `no native device: ${reason}` : undefined;
 }
 
-/** How many of `cases` are each target's. */
+/** The number of cases of a target, if all targets together have `cases`. */
 export function casesOf(target: Any, cases: number): number {
   const all = TARGETS.reduce((sum, {share}) => sum + share, 0);
   return Math.ceil((cases * target.share) / all);

@@ -1,4 +1,4 @@
-/** Launches of native kernels: shapes, storages and attributes that may not fit, data of any kind. */
+/** Fuzz target: launches of native kernels with shapes, storages and attributes that may not fit, and with any data. */
 import * as tf from '@tensorflow/tfjs-core';
 import * as fc from 'fast-check';
 
@@ -11,7 +11,7 @@ import type {Target} from '../target.js';
 
 const storages = Object.keys(BYTES) as Storage[];
 
-/** A dimension that tensors have, rarely one that none has. */
+/** A dimension, mostly a small one. */
 const dimension = fc.oneof(
   {weight: 8, arbitrary: fc.integer({min: 0, max: 40})},
   {weight: 1, arbitrary: fc.constantFrom(128, 256, 257, 1000)},
@@ -38,11 +38,11 @@ const change: fc.Arbitrary<Change> = fc.oneof(
 
 interface Input {
   launch: Launch;
-  /** The same for every dimension that has this size, so that a launch often still fits. */
+  /** pairs of sizes: every dimension of the first size gets the second, so that a launch often still fits */
   sizes: [number, number][];
   changes: Change[];
   data: number[];
-  /** Numbers of the descriptor that are others, past what TensorFlow.js lets through. */
+  /** changes of numbers in the launch descriptor, also to numbers that TensorFlow.js would never write */
   spoiled: {at: number; to: number}[];
 }
 
@@ -89,7 +89,7 @@ function changed({launch, sizes, changes}: Input): Launch {
   return made;
 }
 
-/** Beyond this a case says nothing that a smaller one does not, and takes long. */
+/** Larger tensors are skipped: they take long and find nothing that smaller ones do not. */
 const MOST_ELEMENTS = 200_000;
 
 function run(input: Input): void {
@@ -120,7 +120,7 @@ function run(input: Input): void {
   }
 }
 
-/** The descriptor that the backend would write, with some numbers changed. */
+/** Launches with the descriptor that the backend would write, except for some changed numbers. */
 function launchSpoiled(
   backend: SpecAttnBackend,
   kernel: string,
@@ -145,7 +145,7 @@ function numberOf(kernel: string): number {
   return loaded.addon.kernels.findIndex(({name}) => name === kernel);
 }
 
-/** The numbers over and over, as the storage holds them; of bool anything that a byte may be. */
+/** Fills `bytes` with the numbers of `data`, repeated. Bools and half-stored floats get arbitrary bytes. */
 function fill(bytes: Uint8Array, storage: Storage, data: number[]): void {
   const {buffer} = bytes;
   if (storage === 'float32')
@@ -163,7 +163,7 @@ export const launches: Target<Input> = {
   names: (message, {launch, spoiled}) =>
     message.startsWith(`[${launch.kernel}] `) ||
     message.startsWith('[launch] ') ||
-    // The kernel itself may be another.
+    // The number of the kernel may have been changed too.
     (spoiled.length > 0 && /^\[\w+\] /.test(message)),
   setUp: async () => void (await tf.setBackend(BACKEND)),
 };

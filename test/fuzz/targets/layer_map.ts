@@ -1,4 +1,4 @@
-/** layer_map.json of either kind, from a file or from memory. */
+/** Fuzz target: layer maps of both kinds, read from a file or given as an object. */
 import * as fc from 'fast-check';
 
 import {readConfig, type LlamaConfig} from '../../../models/hf/config.js';
@@ -12,7 +12,7 @@ import {CaseFolder, pairFolders} from './folder.js';
 const folder = new CaseFolder();
 let configs: {draft: LlamaConfig; verifier: LlamaConfig};
 
-/** Placeholders of the configurations' hashes, put in when they are known. */
+/** Placeholders for the hashes of the configurations, which are known only after set-up. */
 const [DRAFT, VERIFIER] = ['draft-hash', 'verifier-hash'];
 const KL = layerMapOf(DRAFT, VERIFIER);
 const half = {
@@ -39,10 +39,10 @@ const MIXTURE = {
 
 interface Input {
   file: HostileFile;
-  /** Given as an object in place of a file. */
+  /** whether the map is given as an object instead of a file */
   memory: boolean;
   granularity: 'layer' | 'head';
-  /** Only from memory: what no file can hold. */
+  /** a value that no JSON file can hold, for maps given as objects */
   odd?: unknown;
 }
 
@@ -90,5 +90,5 @@ export const layerMap: Target<Input> = {
   tearDown: () => folder.remove(),
 };
 
-/** A mixture is asked for by its kind. */
+/** The field `mixture` may be refused because `kind` was changed. */
 const RELATED = {mixture: ['kind']};

@@ -1,4 +1,4 @@
-/** Options of load, generate, evaluate and calibrate: every one at its limits, past them, and as what it is not. */
+/** Fuzz targets: options of load, generate, evaluate and calibrate, at their limits, past them and of wrong types. */
 import * as fc from 'fast-check';
 
 import {calibrate, type CalibrateOptions} from '../../../src/calibration/calibrate.js';
@@ -12,7 +12,7 @@ import {CasePair} from './prompts.js';
 const circular: unknown[] = [];
 circular.push(circular);
 
-/** What programs may pass and files cannot hold. */
+/** Values that a program can pass, also those that no file can hold. */
 const oddValue = fc.oneof(
   {weight: 3, arbitrary: hostileNumber},
   {weight: 2, arbitrary: hostileValue},
@@ -37,7 +37,7 @@ const oddValue = fc.oneof(
 
 type Values = Record<string, unknown>;
 
-/** A few of the options with odd values, others as they should be. */
+/** Good options, except for one or two with odd values. */
 function options(good: Values): fc.Arbitrary<Values> {
   const names = [...Object.keys(good), 'unknown', '__proto__', 'toString'];
   return fc
@@ -45,7 +45,7 @@ function options(good: Values): fc.Arbitrary<Values> {
     .map((changes) => ({...good, ...Object.fromEntries(changes)}));
 }
 
-/** Whether a refusal begins with the op and names one of the options given. */
+/** Whether a refusal begins with the function's name and names one of the given options. */
 function namesOption(op: string, message: string, given: Values): boolean {
   return message.startsWith(`[${op}] `) && Object.keys(given).some((name) => message.includes(name));
 }
@@ -84,7 +84,7 @@ export const generateOptions: Target<Values> = {
 
 const writing = new CasePair();
 
-/** What is accepted also writes. */
+/** Checks that `generate` writes a text with every accepted combination of options. */
 export const writtenOptions: Target<Values> = {
   name: 'texts by any options',
   share: 1.5,
@@ -134,7 +134,7 @@ const spec = fc
 const evaluated = new CasePair();
 const TEXT = 'The captain looked at the sea and said nothing. '.repeat(8);
 
-/** Methods, and options of a run. Mostly refused: a run of 24 tokens takes a while. */
+/** Methods and options of `evaluate`. Most are refused. An accepted run takes a while, even with 24 tokens. */
 export const evaluateOptions: Target<Values> = {
   name: 'options of evaluate',
   share: 0.6,
@@ -171,7 +171,7 @@ export const calibrateOptions: Target<Values> = {
   tearDown: () => calibrated.close(),
 };
 
-/** Refused before a model is read: no folder is one. */
+/** Options of `load`. All are refused before a model is read, because the folders hold none. */
 export const loadOptions: Target<Values> = {
   name: 'options of load',
   share: 5,
@@ -180,7 +180,7 @@ export const loadOptions: Target<Values> = {
     ...{backend: undefined, onProgress: undefined},
   }).filter(({verifier}) => verifier !== undefined),
   run: (given) => load(given as LoadOptions),
-  // A folder that is there has no tokenizer.
+  // A folder that exists has no tokenizer.
   names: (message, given) =>
     namesOption('load', message, given) || /tokenizer\.json: cannot be read/.test(message),
 };

@@ -1,4 +1,4 @@
-/** Prompts through the embedded tokenizer and a tiny random pair. */
+/** Fuzz target: prompts for a tiny random pair with the embedded tokenizer. */
 import * as tf from '@tensorflow/tfjs-core';
 import * as fc from 'fast-check';
 
@@ -50,14 +50,14 @@ export const hostilePrompt: fc.Arbitrary<string> = fc.oneof(
   },
 );
 
-/** A pair on the native backend for targets to write with. */
+/** The tiny pair on the native backend, for targets that write text. */
 export class CasePair {
   lm: LanguageModel | undefined;
 
   async open(): Promise<void> {
     await tf.setBackend(BACKEND);
     this.lm = await load({...pairFolders(), backend: BACKEND});
-    // Constants and recordings that stay are made here, and not by the first case.
+    // This makes the constants and captures that stay, so that the first case does not.
     await this.lm.generate('The', {maxNewTokens: 3, gamma: 2});
   }
 

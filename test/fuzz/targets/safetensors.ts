@@ -1,4 +1,4 @@
-/** Safetensors files, and indices of shards. */
+/** Fuzz targets: safetensors files, and indices of their shards. */
 import * as fs from 'node:fs';
 import * as fc from 'fast-check';
 
@@ -16,7 +16,7 @@ const GOOD = {
   e: {dtype: 'F32', shape: [0, 5], data_offsets: [24, 24]},
 };
 
-/** A file of a header and so much data; its length field may lie. */
+/** A file of a header and `data` bytes. The field for the header's length holds `length`, which may be wrong. */
 function pack(header: Uint8Array, data = DATA, length: bigint = BigInt(header.length)): Uint8Array {
   const prefix = Buffer.alloc(8);
   prefix.writeBigUInt64LE(length);
@@ -34,7 +34,7 @@ const header = fc
   )
   .map(([file, data, length]) => pack(file.bytes, data, length ?? undefined));
 
-/** Opens the folder's weights and reads all that is found. */
+/** Opens the weights in the folder and reads every tensor. */
 async function readAll(folder: CaseFolder): Promise<void> {
   const file = await Safetensors.open(folder.path);
   try {
@@ -65,7 +65,7 @@ export const safetensors: Target<Uint8Array> = {
   },
   names: (message) =>
     message.startsWith(`${folder.file('model.safetensors')}: `) &&
-    /: (the header must |must begin with the 8 bytes of its header's length |must have \d+ bytes|'[^]*' must begin at byte|'[^]*': (dtype|shape|data_offsets) must )/.test(
+    /: (the header must |must be a safetensors file but is |must begin with the 8 bytes of its header's length |must have \d+ bytes|'[^]*' must begin at byte|'[^]*': (dtype|shape|data_offsets) must )/.test(
       message,
     ),
   tearDown: () => folder.remove(),
@@ -77,7 +77,7 @@ const INDEX = {
 };
 const shards = new CaseFolder();
 
-/** What would happen if a name led out of the folder: the file is there. */
+/** Indices with a name that leads out of the folder. */
 const leading = fc.constantFrom('..', '../', './', '/', '\\').chain((way) =>
   hostileText.map((text) => ({
     bytes: Buffer.from(JSON.stringify({weight_map: {a: `${way}${text}`, b: 'one.safetensors'}})),
@@ -100,7 +100,7 @@ export const index: Target<HostileFile> = {
   },
   names: (message, file) =>
     namesField(message, shards.file('model.safetensors.index.json'), file) ||
-    // The names are in the index, as they should be, but not what they name.
+    // The index is valid, but a file or tensor that it names is not there.
     /^: ('[^]*' must be in |weight_map\.[^]* must be )/.test(
       message.replace(shards.file('model.safetensors.index.json'), ''),
     ) ||

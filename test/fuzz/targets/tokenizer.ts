@@ -1,4 +1,4 @@
-/** tokenizer.json and tokenizer_config.json, and texts through what was accepted. */
+/** Fuzz target: tokenizer.json and tokenizer_config.json. Accepted ones encode and decode a text. */
 import * as fc from 'fast-check';
 
 import {LlamaTokenizer} from '../../../models/hf/tokenizer.js';
@@ -16,7 +16,7 @@ const template = {
   pair: [],
   special_tokens: {'<s>': {id: '<s>', ids: [0], tokens: ['<s>']}},
 };
-/** In Llama-2's manner: words begin with ▁, what no piece covers is a byte. */
+/** Like the tokenizer of Llama 2: words begin with ▁, and bytes that no piece covers are tokens. */
 const PIECES = {
   ...{added_tokens: [special(0, '<s>'), special(1, '</s>')], pre_tokenizer: null, post_processor: template},
   normalizer: {
@@ -41,7 +41,7 @@ const PIECES = {
     merges: ['▁ a'],
   },
 };
-/** In Llama-3's manner: bytes as characters, cut into words by a regular expression. */
+/** Like the tokenizer of Llama 3: bytes are written as characters, and a regular expression cuts words. */
 const BYTES = {
   ...{added_tokens: [special(0, '<s>'), special(1, '</s>')], normalizer: null, post_processor: template},
   pre_tokenizer: {
@@ -113,7 +113,7 @@ export const tokenizer: Target<Input> = {
   names: (message, input) =>
     namesField(message, folder.file('tokenizer.json'), {...input.tokenizer, changed: undefined}) ||
     namesField(message, folder.file('tokenizer_config.json'), input.config),
-  // The library tells the console of what it passes over.
+  // The library prints warnings about fields that it ignores.
   setUp: () => void (console.warn = () => undefined),
   tearDown: () => {
     console.warn = warn;
