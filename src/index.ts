@@ -38,7 +38,7 @@ export type {
   LlamaOutput,
   LlamaResult,
 } from '../models/llama/llama.js';
-export {ChatTemplate, type ChatMessage} from '../models/hf/chat_template.js';
+export {ChatTemplate, type ChatMessage, type TextPart} from '../models/hf/chat_template.js';
 export {LlamaTokenizer} from '../models/hf/tokenizer.js';
 export {readLayerMap, writeLayerMap} from '../models/layer_map.js';
 export type {FloatStorage} from '../models/llama/weights.js';

@@ -17,7 +17,7 @@ export interface TokenizerFiles {
   /** Path of tokenizer.json. */
   file: string;
   tokenizer: Tokenizer;
-  /** Content of tokenizer_config.json; empty if there is none. */
+  /** Content of tokenizer_config.json and special_tokens_map.json; empty if there is neither. */
   config: Fields;
 }
 
@@ -27,9 +27,8 @@ export interface TokenizerFiles {
  */
 export function readTokenizer(dir: string): TokenizerFiles {
   const file = path.join(dir, 'tokenizer.json');
-  const configFile = path.join(dir, 'tokenizer_config.json');
   const fields = Fields.read(file);
-  const config = existsSync(configFile) ? Fields.read(configFile) : new Fields(configFile, {});
+  const config = readConfig(dir);
   checkModel(fields);
   checkAddedTokens(fields);
   for (const name of PARTS) {
@@ -37,7 +36,6 @@ export function readTokenizer(dir: string): TokenizerFiles {
     const expected = 'an object whose patterns are {"String": text} or {"Regex": text}';
     fields.get(name, expected, (part) => !hasOddPattern(part), null);
   }
-  checkConfig(config);
   try {
     return {file, tokenizer: build(fields.values, config.values), config};
   } catch (error) {
@@ -46,6 +44,22 @@ export function readTokenizer(dir: string): TokenizerFiles {
       cause: error,
     });
   }
+}
+
+/**
+ * tokenizer_config.json, with the special tokens of special_tokens_map.json. As in transformers, the latter count only
+ * if the former has no `added_tokens_decoder`, which newer files have, and then take its place.
+ */
+function readConfig(dir: string): Fields {
+  const read = (name: string) => {
+    const file = path.join(dir, name);
+    const fields = existsSync(file) ? Fields.read(file) : new Fields(file, {});
+    checkConfig(fields);
+    return fields;
+  };
+  const config = read('tokenizer_config.json');
+  if (config.has('added_tokens_decoder')) return config;
+  return new Fields(config.file, {...config.values, ...read('special_tokens_map.json').values});
 }
 
 /** Makes the tokenizer and uses it once, because the library finds some errors only when a part is used. */
@@ -123,6 +137,22 @@ function checkConfig(config: Fields): void {
     if (config.has(name)) config.get(name, 'a token', (token) => contentOf(token) !== undefined);
   if (config.has('additional_special_tokens'))
     config.list('additional_special_tokens', 'a list of tokens', (token) => contentOf(token) !== undefined);
+}
+
+/**
+ * The tokens that have names, by name: `bos_token`, `pad_token` and whatever else ends in `_token`, and a model's own.
+ */
+export function namedTokens({values}: Fields): Map<string, string> {
+  const own = [values.extra_special_tokens, values.model_specific_special_tokens].flatMap((tokens) =>
+    typeof tokens === 'object' && tokens !== null && !Array.isArray(tokens) ? Object.entries(tokens) : [],
+  );
+  const all = [...Object.entries(values).filter(([name]) => name.endsWith('_token')), ...own];
+  const named = new Map<string, string>();
+  for (const [name, token] of all) {
+    const content = contentOf(token);
+    if (content !== undefined) named.set(name, content);
+  }
+  return named;
 }
 
 /**

@@ -31,12 +31,20 @@ export function encodePrompt(tokenizer: LlamaTokenizer, contextLength: number, p
   return tokens;
 }
 
+function isPart(value: unknown): boolean {
+  const {type, text} = (value ?? {}) as {type?: unknown; text?: unknown};
+  return type === 'text' && typeof text === 'string';
+}
+
 function chatText(tokenizer: LlamaTokenizer, messages: readonly ChatMessage[]): string {
   const isMessage = (value: unknown) => {
     const {role, content} = (value ?? {}) as Partial<Record<keyof ChatMessage, unknown>>;
-    return typeof role === 'string' && typeof content === 'string';
+    return typeof role === 'string' && (typeof content === 'string' || Array.isArray(content));
   };
   checkList('generate', 'prompt', messages, [isMessage, '{role, content}']);
+  for (const {content} of messages)
+    if (typeof content !== 'string')
+      checkList('generate', 'content of a message', content, [isPart, "{type: 'text', text}"]);
   if (!tokenizer.chatTemplate)
     throw new Error(
       `[generate] prompt must be a text, not messages: ${tokenizer.dir} has no chat template (${CHAT_TEMPLATES})`,

@@ -5,6 +5,7 @@ import {expect} from 'chai';
 
 import {LlamaTokenizer} from '../../models/hf/tokenizer.js';
 import {onBackend} from '../backends.js';
+import {CONVERSATIONS, RENDERINGS, templateOf, tokensOf} from './templates.js';
 import {
   PRETRAINED,
   linkModel,
@@ -91,6 +92,71 @@ describe('a chat template', () => {
     expect(rendered({chat_template: null})).to.equal(undefined);
   });
 
+  it("has transformers' variables: tools and documents are none, and every named token is there", () => {
+    const probe =
+      '{{ tools is none and documents is none and tools is defined }}{{ add_generation_prompt }}{{ sep_token }}{{ pad_token }}{{ image_token }}{{ own_token }}{{ nothing_token is defined }}';
+    const config = {
+      ...{sep_token: '<sep>', pad_token: {content: '<pad>'}, own_token: '<own>', nothing_token: null},
+      ...{extra_special_tokens: {image_token: '<image>'}, chat_template: probe},
+    };
+    expect(rendered(config)).to.equal('TrueTrue<sep><pad><image><own>False');
+  });
+
+  it('has the tokens of special_tokens_map.json, unless the config has added_tokens_decoder', () => {
+    const load = (config: object) => {
+      const folder = folderWith({...config, chat_template: '{{ bos_token }} {{ eos_token }}'});
+      const map = {bos_token: '<map>', eos_token: {content: '<|end_of_text|>'}};
+      fs.writeFileSync(path.join(folder, 'special_tokens_map.json'), JSON.stringify(map));
+      return LlamaTokenizer.load(folder);
+    };
+    const legacy = load({bos_token: '<s>'});
+    expect(legacy.chatTemplate!.render(CHAT)).to.equal('<map> <|end_of_text|>');
+    const end = legacy.encode('<|end_of_text|>', {addSpecialTokens: false});
+    expect(end).to.have.length(1);
+    expect([...legacy.eosIds]).to.deep.equal(end);
+    expect(load({bos_token: '<s>', added_tokens_decoder: {}}).chatTemplate!.render(CHAT)).to.equal('<s> ');
+  });
+
+  it('names special_tokens_map.json where that is wrong', () => {
+    const folder = folderWith({});
+    fs.writeFileSync(path.join(folder, 'special_tokens_map.json'), '{"eos_token": 7}');
+    expect(() => LlamaTokenizer.load(folder)).to.throw(
+      /special_tokens_map\.json: eos_token must be a token but is 7$/,
+    );
+  });
+
+  it('reads the line ends of a file as Jinja2 does, and refuses one that is not UTF-8', () => {
+    const template = '{% for m in messages %}\r\n{{ m.role }}\r{% endfor %}\r\nend\r\n\r\n';
+    expect(rendered({}, template)).to.equal('system\nuser\nassistant\nuser\nend\n');
+    const folder = folderWith({}, '');
+    fs.writeFileSync(path.join(folder, 'chat_template.jinja'), Uint8Array.of(0x61, 0xff));
+    expect(() => LlamaTokenizer.load(folder)).to.throw(/chat_template\.jinja: must be a template in UTF-8: /);
+  });
+
+  it('takes content as a list of parts where the template does, and refuses it where it would be written', () => {
+    const lists = CONVERSATIONS.filter((messages) =>
+      messages.some(({content}) => typeof content !== 'string'),
+    );
+    let written = 0;
+    for (const {template, conversation, text} of RENDERINGS) {
+      const source = templateOf(template);
+      const messages = CONVERSATIONS[conversation];
+      if (!lists.includes(messages) || text === undefined || source.includes('strftime_now')) continue;
+      const folder = folderWith(tokensOf(template), source);
+      const render = () => LlamaTokenizer.load(folder).chatTemplate!.render(messages);
+      if (!text.includes("[{'type': 'text'")) {
+        expect(render(), template).to.equal(text);
+        continue;
+      }
+      written++;
+      expect(render, template).to.throw(
+        'does not take these messages: it takes content as a text, not as a list',
+      );
+    }
+    expect(written).to.be.at.least(3);
+    expect(lists).to.have.length(2);
+  });
+
   it('is refused with the name of its file and field', () => {
     const load = (config: object) => () => LlamaTokenizer.load(folderWith(config));
     expect(load({chat_template: 7})).to.throw(
@@ -132,6 +198,31 @@ onBackend('specattn', 'messages', () => {
       );
       expect(answer.tokens).to.deep.equal(text.tokens);
       expect(answer.stats.promptTokens).to.equal(text.stats.promptTokens);
+    });
+  });
+
+  it('are answered alike with content as a text and as a list of parts', async () => {
+    const pair = tinyPair();
+    const verifier = linkModel(pair.verifier);
+    const config = JSON.parse(
+      fs.readFileSync(path.join(verifier, 'tokenizer_config.json'), 'utf8'),
+    ) as object;
+    const chat_template =
+      '{% for m in messages %}{% if m.content is string %}{{ m.content }}{% else %}{% for part in m.content %}{{ part.text }}{% endfor %}{% endif %}{% endfor %}';
+    replaceFile(verifier, 'tokenizer_config.json', JSON.stringify({...config, chat_template}));
+    await withModel({...pair, verifier}, async (lm) => {
+      const parts = ['It was', ' a dark'].map((text) => ({type: 'text' as const, text}));
+      const text = await lm.generate([{role: 'user', content: 'It was a dark'}], options);
+      const list = await lm.generate([{role: 'user', content: parts}], options);
+      expect(list.tokens).to.deep.equal(text.tokens);
+      for (const [content, what] of [
+        [[], 'is []'],
+        [[{type: 'image', url: 'x'}], 'one is {"type":"image","url":"x"}'],
+        [['Hello'], 'one is "Hello"'],
+      ] as const)
+        expect(await refusal(() => lm.generate([{role: 'user', content}] as never, options))).to.equal(
+          `[generate] content of a message must be a list of one or more, each {type: 'text', text}, but ${what}`,
+        );
     });
   });
 

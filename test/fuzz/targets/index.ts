@@ -10,11 +10,12 @@ import {layerMap} from './layer_map.js';
 import * as options from './options.js';
 import {prompts} from './prompts.js';
 import {index, safetensors} from './safetensors.js';
+import {templates} from './templates.js';
 import {tokenizer} from './tokenizer.js';
 
 type Any = Target<unknown>;
 
-const parsers: Any[] = [safetensors, index, config, tokenizer, layerMap, commandLines];
+const parsers: Any[] = [safetensors, index, config, tokenizer, templates, layerMap, commandLines];
 const {generateOptions, loadOptions, writtenOptions, evaluateOptions, calibrateOptions} = options;
 /** Targets that need the native backend. */
 const native: Any[] = [
