@@ -3,8 +3,8 @@ import {existsSync, readFileSync} from 'node:fs';
 import * as path from 'node:path';
 
 import {Template, fromJson} from './jinja/template.js';
-import {forbidText} from './jinja/text.js';
-import {Dict, List, type Value} from './jinja/values.js';
+import {forbidText} from './jinja/python/text.js';
+import {Dict, List, type Value} from './jinja/python/values.js';
 import type {Fields} from './json_file.js';
 import {namedTokens} from './tokenizer_file.js';
 

@@ -1,7 +1,7 @@
 /** Chat templates against Python's Jinja2 as transformers sets it up: those of well-known models, and made-up ones. */
 import {expect} from 'chai';
 
-import {strftime} from '../../models/hf/jinja/strftime.js';
+import {strftime} from '../../models/hf/jinja/python/strftime.js';
 import {Template} from '../../models/hf/jinja/template.js';
 import {
   CONVERSATIONS,

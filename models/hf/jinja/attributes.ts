@@ -1,9 +1,9 @@
 /** How a template reads `value.name` and `value['name']`, under the rules of Jinja2's immutable sandbox. */
 import {bind} from './bind.js';
 import {itemAt} from './operators.js';
-import {formatText, type Access} from './spec.js';
-import {textMethod} from './strings.js';
-import {repr} from './text.js';
+import {formatText, type Access} from './python/spec.js';
+import {textMethod} from './python/strings.js';
+import {repr} from './python/text.js';
 import {
   Callable,
   Dict,
@@ -23,7 +23,7 @@ import {
   typeName,
   type Named,
   type Value,
-} from './values.js';
+} from './python/values.js';
 
 /** Methods that change a list or dict, which templates must not. */
 const CHANGING: [new (...given: never[]) => object, string[]][] = [

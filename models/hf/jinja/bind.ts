@@ -1,5 +1,5 @@
 /** Hands the arguments of a call in a template to the parameters of a function. */
-import {TemplateError, type Named, type Value} from './values.js';
+import {TemplateError, type Named, type Value} from './python/values.js';
 
 /**
  * The arguments in the order of `parameters`, undefined for those that are not given.

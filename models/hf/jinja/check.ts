@@ -4,9 +4,9 @@
  */
 import {MISSING_FILTERS, isFilter} from './filters.js';
 import type {Arguments, Expression, Filter, Statement, Target} from './nodes.js';
-import {MISSING_METHODS} from './strings.js';
+import {MISSING_METHODS} from './python/strings.js';
 import {isTest} from './tests.js';
-import {TemplateError} from './values.js';
+import {TemplateError} from './python/values.js';
 
 /** Filters whose result is HTML, which Jinja2 treats apart from other texts. */
 const HTML = ['safe', 'e', 'escape', 'forceescape'];

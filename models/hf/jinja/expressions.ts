@@ -18,7 +18,7 @@ import {
   typeName,
   type Named,
   type Value,
-} from './values.js';
+} from './python/values.js';
 
 /** The variables of a part of a template. What it does not have, its parent may have. */
 export class Scope {

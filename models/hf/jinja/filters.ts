@@ -2,10 +2,10 @@
 import {attributeOf, generator, subscript} from './attributes.js';
 import {bind} from './bind.js';
 import {binary, reversed} from './operators.js';
-import {textOf} from './text.js';
+import {textOf} from './python/text.js';
 import {TEXT_FILTERS, formatFilter, listOf, type Filter} from './text_filters.js';
 import {runTest} from './tests.js';
-import {isOrdered, sorted} from './order.js';
+import {isOrdered, sorted} from './python/order.js';
 import {
   Callable,
   Dict,
@@ -24,7 +24,7 @@ import {
   typeName,
   type Named,
   type Value,
-} from './values.js';
+} from './python/values.js';
 
 type Given = Value | undefined;
 

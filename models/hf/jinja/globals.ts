@@ -1,7 +1,7 @@
 /** The functions that every chat template may call: Jinja2's, and those that transformers adds. */
 import {bind} from './bind.js';
-import {strftime} from './strftime.js';
-import {repr, textOf} from './text.js';
+import {strftime} from './python/strftime.js';
+import {repr, textOf} from './python/text.js';
 import {
   Callable,
   Dict,
@@ -13,7 +13,7 @@ import {
   typeError,
   type Named,
   type Value,
-} from './values.js';
+} from './python/values.js';
 
 /** Longer ranges are refused, as by Jinja2's sandbox. */
 const MOST_RANGE = 100_000;

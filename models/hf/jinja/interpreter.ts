@@ -5,7 +5,7 @@ import {Loop} from './loop.js';
 import type {Expression, For, Macro, Signature, Statement, Target} from './nodes.js';
 import {callValue} from './attributes.js';
 import type {Hidden} from './symbols.js';
-import {quote, textOf} from './text.js';
+import {quote, textOf} from './python/text.js';
 import {
   Callable,
   Dict,
@@ -20,7 +20,7 @@ import {
   typeName,
   type Named,
   type Value,
-} from './values.js';
+} from './python/values.js';
 
 /** How a body of statements ended: as it should, or by a tag of the loop around it. */
 type End = 'break' | 'continue' | undefined;

@@ -1,6 +1,6 @@
 /** Cuts a template into tokens as Jinja2 does with trim_blocks and lstrip_blocks, which chat templates are written for. */
-import {PYTHON_SPACE, strip} from './characters.js';
-import {TemplateError} from './values.js';
+import {PYTHON_SPACE, strip} from './python/characters.js';
+import {TemplateError} from './python/values.js';
 
 export interface Token {
   /** `data`, `name`, `string`, `integer`, `float`, `{{`, `}}`, `{%`, `%}`, `end`, or an operator's own text. */

@@ -11,7 +11,7 @@ import {
   typeError,
   type Named,
   type Value,
-} from './values.js';
+} from './python/values.js';
 
 export class Loop extends Instance {
   readonly typeName = 'LoopContext';

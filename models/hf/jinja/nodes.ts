@@ -1,5 +1,5 @@
 /** The syntax tree of a Jinja template: what parser.ts makes and the interpreter walks. */
-import type {Value} from './values.js';
+import type {Value} from './python/values.js';
 
 export type Expression =
   | {kind: 'const'; value: Value}

@@ -1,7 +1,7 @@
 /** Python's operators, subscripts and slices. */
-import {percentFormat} from './percent.js';
-import {textOf} from './text.js';
-import {isOrdered} from './order.js';
+import {percentFormat} from './python/percent.js';
+import {textOf} from './python/text.js';
+import {isOrdered} from './python/order.js';
 import {
   Dict,
   Instance,
@@ -25,7 +25,7 @@ import {
   typeError,
   typeName,
   type Value,
-} from './values.js';
+} from './python/values.js';
 
 /** Larger results are refused: a template that makes one is broken or hostile. */
 const MOST_ITEMS = 2 ** 22;

@@ -6,12 +6,13 @@ import {Interpreter} from './interpreter.js';
 import type {Statement} from './nodes.js';
 import {parse} from './statements.js';
 import {hiddenNames, type Hidden} from './symbols.js';
-import {Dict, List, TemplateError, type Value} from './values.js';
+import {Dict, List, TemplateError, type Value} from './python/values.js';
 
 /**
  * Why not `@huggingface/jinja`: its 0.5.11 writes lists, None and floats in JavaScript's or JSON's notation, compares
  * by JavaScript's `==`, counts texts in UTF-16 units, ignores arguments of `strip`, and lacks tests with arguments,
- * `%` and `format`, chained comparisons, most escapes and formats of time. Prompts then differ without an error.
+ * `%` and `format`, chained comparisons, most escapes and formats of time. Prompts then differ without an
+ * error: of the 525 renderings of test/data/templates it gives 85 other texts in silence, of the 2,228 made-up ones 532.
  */
 export class Template {
   private readonly body: readonly Statement[];

@@ -1,9 +1,9 @@
 /** The tests of Jinja2: `value is name(arguments)`. */
 import {isCallable, isIdentical} from './attributes.js';
 import {bind} from './bind.js';
-import {PREDICATES} from './characters.js';
+import {PREDICATES} from './python/characters.js';
 import {binary, compare} from './operators.js';
-import {textOf} from './text.js';
+import {textOf} from './python/text.js';
 import {
   Dict,
   List,
@@ -16,7 +16,7 @@ import {
   itemsOf,
   type Named,
   type Value,
-} from './values.js';
+} from './python/values.js';
 
 type Test = [parameters: string[], holds: (value: Value, argument: Value) => boolean];
 

@@ -10,14 +10,23 @@ import {
   toFloat,
   typeError,
   typeName,
-} from './values.js';
-import {Dict, List, TemplateError, Tuple, Undefined, iterate, type Named, type Value} from './values.js';
-import {PYTHON_SPACE, capitalize, lines, strip} from './characters.js';
-import {fixed, round} from './decimals.js';
+} from './python/values.js';
+import {
+  Dict,
+  List,
+  TemplateError,
+  Tuple,
+  Undefined,
+  iterate,
+  type Named,
+  type Value,
+} from './python/values.js';
+import {PYTHON_SPACE, capitalize, lines, strip} from './python/characters.js';
+import {fixed, round} from './python/decimals.js';
 import {binary} from './operators.js';
-import {percentFormat} from './percent.js';
-import {center, replace} from './strings.js';
-import {MOST_DIGITS, jsonForm, textOf, toJson} from './text.js';
+import {percentFormat} from './python/percent.js';
+import {center, replace} from './python/strings.js';
+import {MOST_DIGITS, jsonForm, textOf, toJson} from './python/text.js';
 
 /** The parameters after the value, as `bind` takes them, and what the filter returns. */
 export type Filter = [parameters: string, run: (value: Value, ...given: (Value | undefined)[]) => Value];

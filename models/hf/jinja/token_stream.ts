@@ -1,6 +1,6 @@
 /** The tokens of a template as a parser takes them, one after the other. */
 import {tokenize, type Token} from './lexer.js';
-import {TemplateError} from './values.js';
+import {TemplateError} from './python/values.js';
 
 /** Deeper nesting is refused before it overflows the stack. */
 const MOST_DEPTH = 200;

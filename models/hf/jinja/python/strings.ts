@@ -1,5 +1,5 @@
 /** The methods of Python's str, which count in code points. */
-import {bind} from './bind.js';
+import {bind} from '../bind.js';
 import {PREDICATES, capitalize, lines, strip, swapCase, title, words, type Side} from './characters.js';
 import {
   Callable,
