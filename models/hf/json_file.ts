@@ -1,7 +1,7 @@
 /** JSON files whose errors name the file, the field, what was expected and what came. */
 import {readFileSync, statSync} from 'node:fs';
 
-import {FLAG, MOST_COUNT, mustBe, real, show, TEXT, whole} from '../../backend/check.js';
+import {FLAG, MOST_COUNT, mustBe, real, TEXT, whole} from '../../backend/check.js';
 
 type JsonObject = Record<string, unknown>;
 
@@ -17,8 +17,8 @@ function isObject(value: unknown): value is JsonObject {
 /**
  * The object that JSON text in UTF-8 stands for.
  * @param what the text is, for errors: a file's name, or a file's part
- * @throws Error where it is not UTF-8, no JSON object, nested too deep, or gives an object's name twice, of which readers take one or the
- *     other
+ * @throws Error where it is not UTF-8, no JSON object, or nested too deep. Of a name that an object gives twice the last
+ *     value counts, as in Python.
  */
 export function parseJsonObject(what: string, bytes: Uint8Array): JsonObject {
   let text: string;
@@ -29,30 +29,18 @@ export function parseJsonObject(what: string, bytes: Uint8Array): JsonObject {
   } catch (error) {
     throw new Error(`${what} must be JSON: ${(error as Error).message}`, {cause: error});
   }
-  checkNames(what, text);
+  checkDepth(what, text);
   if (!isObject(value)) throw mustBe(what, 'a JSON object', value);
   return value;
 }
 
-/** Walks the tokens of what is JSON. */
-function checkNames(what: string, text: string): void {
-  /** Of each object that is open its names so far; of each list undefined. */
-  const open: (Set<string> | undefined)[] = [];
-  // A string, with the colon after it where it is a name; or a bracket.
-  for (const {0: token, 1: string, 2: colon, index} of text.matchAll(
-    /("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|[{}[\]]/g,
-  )) {
-    if (token === '{' || token === '[') {
-      if (open.push(token === '{' ? new Set() : undefined) > MOST_NESTED)
-        throw new Error(`${what} must be nested ${MOST_NESTED} deep at most but is deeper at ${index}`);
-    } else if (string === undefined) {
-      open.pop();
-    } else if (colon) {
-      const names = open.at(-1)!;
-      const name = string.includes('\\') ? (JSON.parse(string) as string) : string.slice(1, -1);
-      if (names.has(name)) throw new Error(`${what} must give every name once but gives ${show(name)} twice`);
-      names.add(name);
-    }
+/** Checks how deep the brackets of valid JSON are nested. */
+function checkDepth(what: string, text: string): void {
+  let depth = 0;
+  for (const {0: token, index} of text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\]]/g)) {
+    if (token === '}' || token === ']') depth--;
+    else if ((token === '{' || token === '[') && ++depth > MOST_NESTED)
+      throw new Error(`${what} must be nested ${MOST_NESTED} deep at most but is deeper at ${index}`);
   }
 }
 
