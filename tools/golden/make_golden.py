@@ -192,6 +192,7 @@ SMALL_MODELS: dict[str, tuple[dict, torch.dtype]] = {
             "granite",
             attention_bias=True,
             mlp_bias=True,
+            rms_norm_eps=0.05,
             embedding_multiplier=12.0,
             attention_multiplier=0.3,
             residual_multiplier=0.22,
