@@ -65,6 +65,12 @@ export const MASS: Check = real((value) => value > 0 && value <= 1, 'in (0, 1]')
 /** How many keys or tokens. */
 export const COUNT: Check = real((value) => value >= 0 && Number.isInteger(value), 'an integer of 0 or more');
 
+/** How many keys a row sees at most; 0 stands for no limit. */
+export const WINDOW: Check = real(
+  (value) => value >= 0 && value < 2 ** 31 && Number.isInteger(value),
+  'an integer from 0 to 2147483647',
+);
+
 /** One of these names, which the error lists without quotes. */
 export const oneOfNames = (names: readonly string[]): Check => [
   (value) => names.includes(value as string),

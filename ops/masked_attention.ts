@@ -29,6 +29,11 @@ export function maskedAttention(
   return {out: tf.transpose(tf.reshape(out, [heads, rows, headSize]), [1, 0, 2]), weights};
 }
 
+/** The position of row 0 as attention counts it: before the first place it is 0, after the last place `capacity`. */
+export function clampPosition(position: number, capacity: number): number {
+  return Math.min(Math.max(position, 0), capacity);
+}
+
 /**
  * x[:, from:to, :] of a cache [G,C,D], cut head by head. tfjs-backend-cpu copies the slice of one KV head at once,
  * since it is contiguous; it copies a slice over all heads element by element, a hundred times slower.

@@ -6,9 +6,10 @@ import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor2D, Tensor3D, TensorInfo} from '@tensorflow/tfjs-core';
 
 import {checkValue} from '../backend/check.js';
-import {ANY, checkPosition, checkTensor, FINITE} from './check.js';
+import {ANY, checkPosition, checkTensor, EPSILON, FINITE} from './check.js';
 import {defineOp} from './define_op.js';
 import {kvCacheAppend} from './kv_cache_append.js';
+import {rmsNorm} from './rms_norm.js';
 import {rotaryEmbedding} from './rotary_embedding.js';
 
 const name = 'RotaryAppend';
@@ -19,9 +20,9 @@ const queryHeads = (qkv: TensorInfo, [kvHeads, , headSize]: number[]): number =>
 
 const run = defineOp({
   name,
-  attrs: {scale: 1},
+  attrs: {scale: 1, epsilon: 1e-5},
 
-  check([qkv, position, frequencies, kCache, vCache], {scale}) {
+  check([qkv, position, frequencies, kCache, vCache, qNorm, kNorm], {scale, epsilon}) {
     checkTensor(name, 'kCache', kCache, 'float32', [ANY, ANY, ANY]);
     const [kvHeads, , headSize] = kCache.shape;
     if (headSize === 0 || headSize % 2 !== 0)
@@ -36,13 +37,17 @@ const run = defineOp({
     checkPosition(name, position);
     checkTensor(name, 'frequencies', frequencies, 'float32', [headSize / 2]);
     checkValue(name, 'scale', scale, FINITE);
+    checkValue(name, 'epsilon', epsilon, EPSILON);
+    if (!qNorm) return;
+    checkTensor(name, 'qNorm', qNorm, 'float32', [headSize]);
+    checkTensor(name, 'kNorm', kNorm, 'float32', [headSize]);
   },
 
-  native(backend, inputs, {scale}) {
+  native(backend, inputs, {scale, epsilon}) {
     const [qkv, , , kCache, vCache] = inputs;
     const q = backend.output([qkv.shape[0], queryHeads(qkv, kCache.shape), kCache.shape[2]], 'float32');
     try {
-      backend.launch(name, inputs, [q, kCache, vCache], [scale]);
+      backend.launch(name, inputs, [q, kCache, vCache], [scale, epsilon]);
     } catch (error) {
       backend.disposeIntermediateTensorInfo(q);
       throw error;
@@ -50,17 +55,20 @@ const run = defineOp({
     return [q, backend.alias(kCache), backend.alias(vCache)];
   },
 
-  composed(
-    [qkv, position, frequencies, kCache, vCache]: [Tensor2D, Tensor1D, Tensor1D, Tensor3D, Tensor3D],
-    {scale},
-  ) {
+  composed(inputs: Tensor[], {scale, epsilon}) {
+    type Inputs = [Tensor2D, Tensor1D, Tensor1D, Tensor3D, Tensor3D, Tensor1D?, Tensor1D?];
+    const [qkv, position, frequencies, kCache, vCache, qNorm, kNorm] = inputs as Inputs;
     const [kvHeads, , headSize] = kCache.shape;
     const heads = queryHeads(qkv, kCache.shape);
     const byHead = tf.reshape(qkv, [qkv.shape[0], heads + 2 * kvHeads, headSize]);
-    const [q, k, v] = tf.split(byHead, [heads, kvHeads, kvHeads], 1);
+    const [q, k, v] = tf.split(byHead, [heads, kvHeads, kvHeads], 1) as Tensor3D[];
+    const rotate = (x: Tensor3D, norm?: Tensor1D): Tensor3D => {
+      const normed = norm ? tf.reshape(rmsNorm(tf.reshape(x, [-1, headSize]), norm, epsilon), x.shape) : x;
+      return rotaryEmbedding(normed, position, frequencies, scale);
+    };
     return [
-      rotaryEmbedding(q, position, frequencies, scale),
-      kvCacheAppend(kCache, rotaryEmbedding(k, position, frequencies, scale), position),
+      rotate(q, qNorm),
+      kvCacheAppend(kCache, rotate(k, kNorm), position),
       kvCacheAppend(vCache, v, position),
     ];
   },
@@ -74,6 +82,9 @@ const run = defineOp({
  *     q[t,h,:]                   = rotaryEmbedding of query head h at position + t
  *     kCache[g, position + t, :] = rotaryEmbedding of key head g at position + t
  *     vCache[g, position + t, :] = value head g
+ *
+ * With `norms` a query head is first replaced by rmsNorm of the head with the weight `norms.q`, and a key head by its
+ * rmsNorm with `norms.k`, as in Qwen3.
  *
  * Rows whose place is outside [0, C) are not written to the caches. The caches are DONATED, as in `kvCacheAppend`: use
  * the results and dispose of the inputs. kCache and vCache must be different buffers.
@@ -89,7 +100,7 @@ const run = defineOp({
  * vCache.print(); // [[[0, 0], [3, 4]]]
  * ```
  *
- * Source: that of `rotaryEmbedding`.
+ * Source: those of `rotaryEmbedding` and `rmsNorm`.
  *
  * @param qkv float32 [T,(H+2G)·D], D even
  * @param position int32 [1]: the position of row 0 in the sequence
@@ -97,6 +108,7 @@ const run = defineOp({
  * @param kCache float32 [G,C,D]
  * @param vCache float32 [G,C,D]
  * @param scale factor of cos and sin, 1 by default; YaRN's attention factor
+ * @param norms the weights of the norms, float32 [D] each, and their epsilon (0 or more, 1e-5 by default)
  * @returns q float32 [T,H,D], kCache and vCache float32 [G,C,D]
  * @throws Error naming the op and the argument, if a shape or dtype does not fit
  */
@@ -107,7 +119,12 @@ export function rotaryAppend(
   kCache: Tensor,
   vCache: Tensor,
   scale?: number,
+  norms?: {q: Tensor; k: Tensor; epsilon?: number},
 ): [q: Tensor3D, kCache: Tensor3D, vCache: Tensor3D] {
   const inputs = [qkv, position, frequencies, kCache, vCache];
-  return run(inputs, {scale}) as [Tensor3D, Tensor3D, Tensor3D];
+  return run(norms ? [...inputs, norms.q, norms.k] : inputs, {scale, epsilon: norms?.epsilon}) as [
+    Tensor3D,
+    Tensor3D,
+    Tensor3D,
+  ];
 }

@@ -3,9 +3,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import type {Tensor, Tensor1D, Tensor2D, Tensor3D} from '@tensorflow/tfjs-core';
 
 import {checkValue, refuse} from '../backend/check.js';
-import {ANY, checkAttention, checkSets, checkTensor, FINITE} from './check.js';
+import {ANY, checkAttention, checkPosition, checkSets, checkTensor, FINITE, WINDOW} from './check.js';
 import {defineOp, launch} from './define_op.js';
-import {maskedAttention} from './masked_attention.js';
+import {clampPosition, maskedAttention} from './masked_attention.js';
 import type {Selection} from './nucleus_select.js';
 
 const name = 'SparseAttention';
@@ -24,13 +24,20 @@ export interface SparseAttentionOptions {
    * order.
    */
   weights?: boolean;
+  /**
+   * Sliding window: a row sees a selected key only if it is among the last `window` keys up to the row's own. It needs
+   * `position`. 0, the default, sets no limit.
+   */
+  window?: number;
+  /** int32 [1], with a window: the position of row 0 in the sequence; a negative one counts as 0, one past C as C. */
+  position?: Tensor;
 }
 
-const run = defineOp<Required<SparseAttentionOptions>>({
+const run = defineOp<Required<Omit<SparseAttentionOptions, 'position'>>>({
   name,
-  attrs: {scale: 0, set: 0, sets: 1, weights: false},
+  attrs: {scale: 0, set: 0, sets: 1, weights: false, window: 0},
 
-  check([q, k, v, keys, bits, counts], {scale, set, sets}) {
+  check([q, k, v, keys, bits, counts, position], {scale, set, sets, window}) {
     checkAttention(name, q, k, v);
     if (q.shape[0] > MAX_ROWS) refuse(name, 'the number of rows', `at most ${MAX_ROWS}`, q.shape[0]);
     checkTensor(name, 'keys', keys, 'int32', [ANY, ANY]);
@@ -38,14 +45,17 @@ const run = defineOp<Required<SparseAttentionOptions>>({
     checkTensor(name, 'counts', counts, 'int32', [keys.shape[0]]);
     checkValue(name, 'scale', scale, FINITE);
     checkSets(name, sets, k.shape[0]);
+    checkValue(name, 'window', window, WINDOW);
+    if (window > 0) checkPosition(name, position);
+    else if (position) refuse(name, 'window', '1 or more where a position is given', window);
     const last = keys.shape[0] - sets;
     if (!(Number.isInteger(set) && set >= 0 && set <= last))
       refuse(name, 'set', `an integer from 0 to ${last}`, set);
   },
 
-  native(backend, inputs, {scale, set, sets, weights}) {
+  native(backend, inputs, {scale, set, sets, weights, window}) {
     const [rows, , headSize] = inputs[0].shape;
-    const attrs = [scale || 1 / Math.sqrt(headSize), set, sets, Number(weights)];
+    const attrs = [scale || 1 / Math.sqrt(headSize), set, sets, Number(weights), window];
     const capacity = inputs[1].shape[1];
     if (!weights) return launch(backend, name, inputs, [[inputs[0].shape, 'float32']], attrs)[0];
     return launch(
@@ -61,13 +71,14 @@ const run = defineOp<Required<SparseAttentionOptions>>({
   },
 
   // Reading the selection waits for the device, but the shapes of what follows depend on its counts.
-  composed(
-    [q, k, v, keys, bits, counts]: [Tensor3D, Tensor3D, Tensor3D, Tensor2D, Tensor2D, Tensor1D],
-    {scale, set, sets, weights},
-  ) {
+  composed(inputs: Tensor[], {scale, set, sets, weights, window}) {
+    type Inputs = [Tensor3D, Tensor3D, Tensor3D, Tensor2D, Tensor2D, Tensor1D, Tensor1D?];
+    const [q, k, v, keys, bits, counts, position] = inputs as Inputs;
     const [rows, heads, headSize] = q.shape;
     const kvHeads = k.shape[0];
     const [listed, seen, listedCounts] = [keys.dataSync(), bits.dataSync(), counts.dataSync()];
+    const start = position ? clampPosition(position.dataSync()[0], k.shape[1]) : 0;
+    const inWindow = (key: number, row: number): boolean => window === 0 || key > start + row - window;
     const outs: Tensor3D[] = [];
     const setWeights: Tensor2D[] = [];
     for (let s = 0; s < sets; s++) {
@@ -80,8 +91,10 @@ const run = defineOp<Required<SparseAttentionOptions>>({
         'int32',
       );
       const visible = new Uint8Array(rows * places.length);
-      for (let i = 0; i < visible.length; i++)
-        visible[i] = (seen[places[i % places.length]] >> Math.floor(i / places.length)) & 1;
+      for (let i = 0; i < visible.length; i++) {
+        const [place, row] = [places[i % places.length], Math.floor(i / places.length)];
+        visible[i] = (seen[place] >> row) & Number(inWindow(listed[place], row));
+      }
       const pick = (x: Tensor3D): Tensor3D =>
         tf.gather(tf.slice(x, [(s * kvHeads) / sets, 0, 0], [kvHeads / sets, -1, -1]), index, 1);
       const attended = maskedAttention(
@@ -111,7 +124,8 @@ function scatterKeys(rows: Tensor2D, keys: Tensor1D, capacity: number): Tensor2D
  *     out[t,h] = Σ_j softmax_j(scale · q[t,h] · k[g,key_j]) · v[g,key_j]
  *
  * over the j < counts[s] for which bit t of bits[s,j] is set, where key_j = keys[s,j] and g = floor(h / (H / G)). The
- * key set s is `set`, or `set` + g with one set for each KV head. A row that sees no key gives zeros. With every
+ * key set s is `set`, or `set` + g with one set for each KV head. With a window row t sees only listed keys after
+ * position + t − window. A row that sees no key gives zeros. With every
  * visible key selected the result equals that of {@link causalAttention}, on the native CPU device to the bit.
  *
  * ```ts
@@ -152,7 +166,8 @@ export function sparseAttention(
   k: Tensor,
   v: Tensor,
   selection: Selection,
-  options?: SparseAttentionOptions,
+  {position, ...attrs}: SparseAttentionOptions = {},
 ): Tensor | Tensor[] {
-  return run([q, k, v, selection.keys, selection.bits, selection.counts], options);
+  const inputs = [q, k, v, selection.keys, selection.bits, selection.counts];
+  return run(position ? [...inputs, position] : inputs, attrs);
 }

@@ -58,9 +58,11 @@ export function kvCacheAppend(
 export type Visible = (t: number, g: number) => number[];
 
 export const causal =
-  (position: number, capacity: number): Visible =>
+  (position: number, capacity: number, window = Infinity): Visible =>
   (t) =>
-    Array.from({length: Math.min(capacity, position + t + 1)}, (_, j) => j);
+    Array.from({length: Math.min(capacity, position + t + 1)}, (_, j) => j).filter(
+      (j) => j > position + t - window,
+    );
 
 /** Attention of q [T,H,D] over k and v [G,C,D]: out [T,H,D] and the weights of every head [H,T,C]. */
 export function attention(
@@ -84,6 +86,7 @@ export function attention(
           dot += q[(t * heads + h) * size + d] * k[(g * capacity + j) * size + d];
         return scale * dot;
       });
+      if (keys.length === 0) continue;
       const max = Math.max(...scores);
       const exps = scores.map((score) => Math.exp(score - max));
       const sum = exps.reduce((a, b) => a + b, 0);

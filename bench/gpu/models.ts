@@ -225,7 +225,7 @@ function writeFolder({config, name}: NamedConfig): string {
         num_key_value_heads: config.numKeyValueHeads,
         head_dim: config.headDim,
         tie_word_embeddings: config.tieWordEmbeddings,
-        attention_bias: config.attentionBias,
+        attention_bias: config.qkvBias,
         mlp_bias: config.mlpBias,
       }),
     );

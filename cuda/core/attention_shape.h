@@ -11,6 +11,15 @@ struct AttentionShape {
   int64_t queries() const { return rows * per_kv_head(); }  // queries of one KV head
 };
 
+// The window of attention without a window.
+constexpr int64_t kNoWindow = (int64_t{1} << 31) - 1;
+
+// The rows, as a mask, that see `key` within a window of the keys up to their own: row t is at position + t.
+SPECATTN_HOST_DEVICE inline int32_t RowsInWindow(int64_t key, int64_t position, int64_t window) {
+  const int64_t rows = key + window - position;
+  return rows <= 0 ? 0 : rows >= 31 ? 0x7fffffff : (int32_t{1} << rows) - 1;
+}
+
 // Heads [first, end).
 struct HeadRange {
   int64_t first, end;
@@ -27,6 +36,16 @@ SPECATTN_HOST_DEVICE inline HeadRange HeadsOfRow(int64_t r, int64_t rows, const 
 }
 
 namespace {
+
+// Reads the attribute `window`: how many keys a row sees at most, or 0 for no limit, which becomes kNoWindow.
+inline Status CheckWindow(const char* op, double attr, int64_t* window) {
+  SPECATTN_CHECK(
+      attr >= 0 && attr <= static_cast<double>(kNoWindow) && attr == static_cast<double>(Whole(attr)),
+      "[%s] window must be a whole number from 0 to %lld but is %g", op, static_cast<long long>(kNoWindow),
+      attr);
+  *window = attr == 0 ? kNoWindow : Whole(attr);
+  return Ok();
+}
 
 // Checks q [T,H,D] float32, k and v [G,C,D] of one float type and out, which has q's size, and fills `shape`.
 inline Status CheckAttention(const char* op, const Tensor& q, const Tensor& k, const Tensor& v,

@@ -1,4 +1,4 @@
-// RMSScale: the factor by which RMSNorm, and Linear with a fused norm, scale a row.
+// The norm of a row, which RMSNorm and the ops with a fused norm share.
 #pragma once
 #include "cpu/simd.h"
 
@@ -32,6 +32,15 @@ inline float SumOfSquares(const X* x, int64_t width) {
 template <class X>
 inline float RMSScale(const X* x, int64_t width, float epsilon) {
   return 1.0f / std::sqrt(SumOfSquares(x, width) / static_cast<float>(width) + epsilon);
+}
+
+// y = x * RMSScale(x) * weight; x and y may be the same row.
+template <class X, class W>
+inline void NormRow(const X* x, const W* weight, float epsilon, float* y, int64_t width) {
+  const float scale = RMSScale(x, width, epsilon);
+  int64_t e = 0;
+  for (; e + kLanes <= width; e += kLanes) Store(y + e, Load(x + e) * scale * Load(weight + e));
+  for (; e < width; ++e) y[e] = ToFloat(x[e]) * scale * ToFloat(weight[e]);
 }
 
 }  // namespace

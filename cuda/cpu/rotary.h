@@ -31,7 +31,7 @@ inline void CosSin(const float* frequencies, int64_t half, float position, float
   }
 }
 
-// Rotates the pairs (x[i], x[half + i]) of a head by the angles of CosSin.
+// Rotates the pairs (x[i], x[half + i]) of a head by the angles of CosSin. x and y may be the same head.
 inline void RotateHead(const float* x, const float* cosine, const float* sine, int64_t half, float* y) {
   int64_t i = 0;
   for (; i + kLanes <= half; i += kLanes) {

@@ -17,15 +17,17 @@ namespace {
 // A tile of rows and its scratch memory. Query m of a KV head is row m / per_kv_head of the tile and head m % per_kv_head of
 // those that read the KV head.
 struct RowTile {
-  int64_t first, rows;   // first row of the tile in q; number of rows
-  int64_t position;      // position of the first row
-  int64_t keys, chunks;  // number of keys that the last row sees, and of chunks that they make
-  int64_t queries;       // number of queries per KV head
-  float* q;              // [G,queries,D] scaled, in the order of Pair (cpu/dot.h)
-  float* outs;           // [G,chunks,queries,D] weighted sums of a chunk's values
-  float* e;              // [G,chunks,queries,kChunk] exponentials; only if weights are asked for
-  float* factor;         // [G,queries,chunks] factors that turn a chunk's exponentials into weights
-  Partial* partial;      // [G,chunks,queries]
+  int64_t first, rows;  // first row of the tile in q; number of rows
+  int64_t position;     // position of the first row
+  int64_t keys;         // one past the last key that the last row sees
+  int64_t first_chunk;  // the chunk with the first key that the first row sees
+  int64_t chunks;       // number of chunks from there to the last key
+  int64_t queries;      // number of queries per KV head
+  float* q;             // [G,queries,D] scaled, in the order of Pair (cpu/dot.h)
+  float* outs;          // [G,chunks,queries,D] weighted sums of a chunk's values
+  float* e;             // [G,chunks,queries,kChunk] exponentials; only if weights are asked for
+  float* factor;        // [G,queries,chunks] factors that turn a chunk's exponentials into weights
+  Partial* partial;     // [G,chunks,queries]
 };
 
 // The scratch memory of a tile, in floats.
@@ -37,20 +39,21 @@ int64_t FloatsOf(const CausalAttentionCall& call, int64_t rows, int64_t chunks) 
 
 // Computes the partial results of all chunks: tile.partial and tile.outs, and tile.e if keep_e.
 template <class W>
-void Attend(Stream& stream, const AttentionShape& s, const RowTile& tile, const W* k, const W* v,
-            bool keep_e) {
+void Attend(Stream& stream, const AttentionShape& s, int64_t window, const RowTile& tile, const W* k,
+            const W* v, bool keep_e) {
   ParallelFor(stream, s.kv_heads * tile.chunks, ChunksAtOnce(s, tile.queries),
               [&](int64_t begin, int64_t end) {
                 alignas(64) float local[kQueries * kChunk];
                 for (int64_t i = begin; i < end; ++i) {
-                  const int64_t g = i / tile.chunks, from = i % tile.chunks * kChunk;
+                  const int64_t g = i / tile.chunks, from = (tile.first_chunk + i % tile.chunks) * kChunk;
                   const int64_t keys = tile.keys - from < kChunk ? tile.keys - from : kChunk;
                   const W* keys_at = k + (g * s.capacity + from) * s.head_size;
                   const W* values_at = v + (g * s.capacity + from) * s.head_size;
                   for (int64_t m = 0; m < tile.queries; m += kQueries) {
                     const int64_t queries = tile.queries - m < kQueries ? tile.queries - m : kQueries;
                     const auto visible = [&](int64_t query, int64_t j) {
-                      return from + j <= tile.position + (m + query) / s.per_kv_head();
+                      const int64_t last = tile.position + (m + query) / s.per_kv_head();
+                      return from + j <= last && from + j > last - window;
                     };
                     const int64_t at = i * tile.queries + m;
                     AttendChunk(tile.q + (g * tile.queries + m) * s.head_size, queries, keys_at, values_at,
@@ -74,15 +77,17 @@ void Weights(Stream& stream, const CausalAttentionCall& call, const RowTile& til
                   float* row = call.weights->as<float>() + (r * s.rows + tile.first + t) * s.capacity;
                   std::memset(row, 0, static_cast<size_t>(s.capacity) * 4);
                   // Keys that the row does not see stay 0, even if the row is NaN.
-                  const int64_t seen = tile.position + t + 1 < tile.keys ? tile.position + t + 1 : tile.keys;
+                  const int64_t end = tile.position + t + 1, seen = end < tile.keys ? end : tile.keys;
+                  const int64_t begin = end > call.window ? end - call.window : 0;
                   for (int64_t h = heads.first; h < heads.end; ++h) {
                     const int64_t g = h / s.per_kv_head(), m = t * s.per_kv_head() + h % s.per_kv_head();
                     for (int64_t c = 0; c < tile.chunks; ++c) {
                       const float factor = tile.factor[(g * tile.queries + m) * tile.chunks + c] * share;
                       const float* e = tile.e + ((g * tile.chunks + c) * tile.queries + m) * kChunk;
-                      float* to = row + c * kChunk;
-                      const int64_t keys = seen - c * kChunk < kChunk ? seen - c * kChunk : kChunk;
-                      for (int64_t j = 0; j < keys; ++j) to[j] += factor * e[j];
+                      const int64_t from = (tile.first_chunk + c) * kChunk;
+                      const int64_t keys = seen - from < kChunk ? seen - from : kChunk;
+                      for (int64_t j = begin > from ? begin - from : 0; j < keys; ++j)
+                        row[from + j] += factor * e[j];
                     }
                   }
                 }
@@ -103,11 +108,14 @@ Status CausalAttention(Stream& stream, const Args& args) {
   }
 
   const int32_t position = *call.position->as<int32_t>();
-  const int64_t start = position < 0 ? 0 : position;
+  const int64_t start = position < 0 ? 0 : position < s.capacity ? position : s.capacity;
   const int64_t per_kv_head = s.per_kv_head();
   const int64_t most_rows = s.rows < kTileTokens ? s.rows : kTileTokens;
   const int64_t most_keys = start + s.rows < s.capacity ? start + s.rows : s.capacity;
-  const int64_t most_chunks = (most_keys + kChunk - 1) / kChunk;
+  // A tile's rows see window + rows - 1 keys at most, which lie in one chunk more than they fill, at most.
+  const int64_t all_chunks = (most_keys + kChunk - 1) / kChunk,
+                window_chunks = (call.window + most_rows) / kChunk + 2;
+  const int64_t most_chunks = all_chunks < window_chunks ? all_chunks : window_chunks;
   float* const scratch = static_cast<float*>(
       stream.Scratch(static_cast<size_t>(FloatsOf(call, most_rows, most_chunks)) * sizeof(float)));
   SPECATTN_CHECK(scratch, "[CausalAttention] no scratch memory for %lld numbers",
@@ -118,7 +126,11 @@ Status CausalAttention(Stream& stream, const Args& args) {
     tile.rows = s.rows - first < kTileTokens ? s.rows - first : kTileTokens;
     tile.position = start + first;
     tile.keys = tile.position + tile.rows < s.capacity ? tile.position + tile.rows : s.capacity;
-    tile.chunks = (tile.keys + kChunk - 1) / kChunk;
+    const int64_t end_chunk = (tile.keys + kChunk - 1) / kChunk, first_seen = tile.position + 1 - call.window;
+    tile.first_chunk = first_seen <= 0                   ? 0
+                       : first_seen / kChunk < end_chunk ? first_seen / kChunk
+                                                         : end_chunk - 1;
+    tile.chunks = end_chunk - tile.first_chunk;
     tile.queries = tile.rows * per_kv_head;
     const int64_t all = s.heads * tile.rows;  // queries of all KV heads
     tile.q = scratch;
@@ -137,7 +149,7 @@ Status CausalAttention(Stream& stream, const Args& args) {
 
     WithFloat(k.dtype, [&](auto element) {
       using W = decltype(element);
-      Attend(stream, s, tile, k.as<W>(), v.as<W>(), call.weights != nullptr);
+      Attend(stream, s, call.window, tile, k.as<W>(), v.as<W>(), call.weights != nullptr);
     });
 
     const int64_t combine_work = tile.chunks * (s.head_size + 1);

@@ -21,7 +21,8 @@ Status CausalAttention(Stream& stream, const Args& args) {
   }
   if (call.shape.rows > kDecodingRows) return PrefillAttention(cuda, call);
   DecodeCall decode{"CausalAttention", call.shape, call.scale, call.q, call.k, call.v, call.out};
-  decode.position = call.position;
+  decode.position = call.position->as<int32_t>();
+  decode.window = call.window;
   decode.weights = call.weights;
   decode.weight_rows = call.weight_rows;
   decode.weight_heads = call.heads;

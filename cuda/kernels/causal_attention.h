@@ -1,17 +1,20 @@
 // CausalAttention: attention of T rows, at positions position ... position + T - 1, over the keys of a cache.
 //
-//   out[t,h] = sum_j softmax_j(scale * q[t,h] . k[g,j]) * v[g,j]   over keys j <= position + t, with g = h / (H / G)
+//   out[t,h] = sum_j softmax_j(scale * q[t,h] . k[g,j]) * v[g,j]   over the keys j that row t sees, with g = h / (H / G)
+//
+// Row t sees the keys j <= position + t. With a window it sees the last `window` of them: position + t - window < j.
 //
 // inputs   q [T,H,D] float32
 //          k, v [G,C,D]: the caches, of one type: float32, bfloat16 or float16
-//          position [1] int32; a negative one counts as 0
+//          position [1] int32; a negative one counts as 0, and one past C as C
 //          heads [R] int32, R > 0: the heads whose weights are returned. Only for weights = 2, where it may be left out:
 //          then R = H and all heads' weights are returned.
 // attrs    scale
 //          weights: 0 not returned, 1 their mean over the heads, 2 those of each head
-// outputs  out [T,H,D] float32
-//          weights, unless 0: [T,C] for the mean or [R,T,C] per head, float32: the softmax, and 0 for keys after
-//          position + t. A head that does not exist has zeros.
+//          window: the number of keys that a row sees at most; 0 for no limit
+// outputs  out [T,H,D] float32; a row that sees no key gives zeros
+//          weights, unless 0: [T,C] for the mean or [R,T,C] per head, float32: the softmax, and 0 for keys that a row
+//          does not see. A head that does not exist has zeros.
 #pragma once
 #include "core/attention_shape.h"
 
@@ -28,6 +31,7 @@ struct CausalAttentionCall {
   AttentionShape shape;
   float scale;
   int64_t weight_rows;  // rows of weights for each row of q: 0, 1 for the mean, or one per head (HeadsOfRow)
+  int64_t window;       // kNoWindow for no limit
 
   // Without queries or keys every output is zeros.
   bool empty() const { return shape.rows == 0 || shape.heads == 0 || shape.capacity == 0; }
@@ -37,8 +41,8 @@ namespace {
 
 inline Status CheckCausalAttention(const Args& args, CausalAttentionCall* call) {
   SPECATTN_CHECK(
-      (args.input_count == 4 || args.input_count == 5) && args.output_count >= 1 && args.attr_count == 2,
-      "[CausalAttention] expected 4 or 5 inputs, 1 or 2 outputs and 2 attributes but got %d, %d and %d",
+      (args.input_count == 4 || args.input_count == 5) && args.output_count >= 1 && args.attr_count == 3,
+      "[CausalAttention] expected 4 or 5 inputs, 1 or 2 outputs and 3 attributes but got %d, %d and %d",
       args.input_count, args.output_count, args.attr_count);
   const Tensor &q = args.inputs[0], &k = args.inputs[1], &v = args.inputs[2], &position = args.inputs[3];
   const Tensor& out = args.outputs[0];
@@ -49,6 +53,8 @@ inline Status CheckCausalAttention(const Args& args, CausalAttentionCall* call) 
   const int64_t mode = Whole(args.attrs[1]);
   SPECATTN_CHECK(mode >= kNoWeights && mode <= kHeadWeights && args.output_count == (mode ? 2 : 1),
                  "[CausalAttention] weights must be 0, 1 or 2, with an output of their own unless 0");
+  int64_t window = 0;
+  SPECATTN_RETURN_IF_ERROR(CheckWindow("CausalAttention", args.attrs[2], &window));
   const Tensor* heads = args.input_count == 5 ? args.inputs + 4 : nullptr;
   if (heads) {
     SPECATTN_RETURN_IF_ERROR(CheckTensor("CausalAttention", "heads", *heads, DType::kInt32, {kAnySize}));
@@ -74,7 +80,8 @@ inline Status CheckCausalAttention(const Args& args, CausalAttentionCall* call) 
            heads ? heads->as<int32_t>() : nullptr,
            s,
            static_cast<float>(args.attrs[0]),
-           weight_rows};
+           weight_rows,
+           window};
   return Ok();
 }
 

@@ -24,6 +24,7 @@ Status PrefillAttention(CudaStream& stream, const CausalAttentionCall& call) {
                            s.kv_heads,
                            s.capacity,
                            static_cast<int>(s.head_size),
+                           static_cast<int>(call.window),
                            call.scale};
     SPECATTN_RETURN_IF_ERROR(storage == DType::kBFloat16 ? RunFlashAttention<BFloat16>(stream, op, p)
                                                          : RunFlashAttention<Float16>(stream, op, p));
@@ -46,6 +47,7 @@ Status PrefillAttention(CudaStream& stream, const CausalAttentionCall& call) {
                          s.kv_heads,
                          s.capacity,
                          s.head_size,
+                         call.window,
                          call.scale};
   return WithFloat(storage,
                    [&](auto element) { return RunPlainAttention<decltype(element)>(stream, op, p); });

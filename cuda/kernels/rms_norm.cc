@@ -7,18 +7,6 @@
 #include "cpu/with_float.h"
 
 namespace specattn {
-namespace {
-
-template <class X, class W>
-void NormRow(const X* x, const W* weight, float epsilon, float* y, int64_t width) {
-  const float scale = RMSScale(x, width, epsilon);
-  int64_t e = 0;
-  for (; e + kLanes <= width; e += kLanes) Store(y + e, Load(x + e) * scale * Load(weight + e));
-  for (; e < width; ++e) y[e] = ToFloat(x[e]) * scale * ToFloat(weight[e]);
-}
-
-}  // namespace
-
 namespace SPECATTN_ISA {
 
 Status RMSNorm(Stream& stream, const Args& args) {

@@ -4,6 +4,7 @@
 #include "cpu/copy_row.h"
 #include "cpu/kernels.h"
 #include "cpu/parallel.h"
+#include "cpu/rms_norm.h"
 #include "cpu/rotary.h"
 #include "cpu/with_float.h"
 
@@ -19,6 +20,10 @@ Status RotaryAppend(Stream& stream, const Args& args) {
   const float* qkv = args.inputs[0].as<float>();
   const float* frequencies = args.inputs[2].as<float>();
   const float scale = static_cast<float>(args.attrs[0]);
+  const float epsilon = static_cast<float>(args.attrs[1]);
+  const bool norms = args.input_count == 7;
+  const float* q_norm = norms ? args.inputs[5].as<float>() : nullptr;
+  const float* k_norm = norms ? args.inputs[6].as<float>() : nullptr;
   float* q = args.outputs[0].as<float>();
 
   // A row's scratch memory holds D/2 cosines, D/2 sines and one rotated key [D] that is then narrowed.
@@ -38,14 +43,18 @@ Status RotaryAppend(Stream& stream, const Args& args) {
           float* sine = cosine + half;
           float* rotated = cosine + size;
           CosSin(frequencies, half, static_cast<float>(first + t), scale, cosine, sine);
-          for (int64_t h = 0; h < heads; ++h)
-            RotateHead(x + h * size, cosine, sine, half, q + (t * heads + h) * size);
+          // Writes a head's norm, if there is one, and its rotation to y.
+          const auto rotate = [&](const float* head, const float* norm, float* y) {
+            if (norm) NormRow(head, norm, epsilon, y, size);
+            RotateHead(norm ? y : head, cosine, sine, half, y);
+          };
+          for (int64_t h = 0; h < heads; ++h) rotate(x + h * size, q_norm, q + (t * heads + h) * size);
           if (first + t < 0 || first + t >= capacity) continue;
           const float* keys = x + heads * size;
           const float* values = keys + kv_heads * size;
           for (int64_t g = 0; g < kv_heads; ++g) {
             const int64_t to = (g * capacity + first + t) * size;
-            RotateHead(keys + g * size, cosine, sine, half, rotated);
+            rotate(keys + g * size, k_norm, rotated);
             CopyRow(rotated, k_cache + to, size);
             CopyRow(values + g * size, v_cache + to, size);
           }

@@ -1,7 +1,8 @@
-// RotaryAppend: what a layer does between its first projection and its attention, in one launch. It does what
-// RotaryEmbedding and KVCacheAppend would do.
+// RotaryAppend: what a layer does between its first projection and its attention, in one launch. It does what RMSNorm (if
+// there are norms), RotaryEmbedding and KVCacheAppend would do.
 //
-// A row t of qkv holds H query heads, G key heads and G value heads, each of size D:
+// A row t of qkv holds H query heads, G key heads and G value heads, each of size D. With norms each query head is first
+// replaced by its RMSNorm with the weight qNorm, and each key head by its RMSNorm with kNorm.
 //   q[t, h, :]                 = RotaryEmbedding(query head h) at position + t
 //   kCache[g, position + t, :] = RotaryEmbedding(key head g) at position + t, narrowed to the cache's storage
 //   vCache[g, position + t, :] = value head g, narrowed to the cache's storage
@@ -11,7 +12,9 @@
 //          position [1] int32: the position of row 0
 //          frequencies [D/2] float32
 //          kCache, vCache [G,C,D]: each float32, bfloat16 or float16; donated, and different buffers
+//          qNorm, kNorm [D] float32: both, or neither
 // attrs    scale: a factor of cos and sin (YaRN's, else 1)
+//          epsilon: that of the norms
 // outputs  q [T,H,D] float32
 //          kCache, vCache [G,C,D]: the same buffers as the inputs
 #pragma once
@@ -26,7 +29,7 @@ struct RotaryAppendSizes {
 
 inline Status CheckRotaryAppend(const Args& args, RotaryAppendSizes* sizes) {
   const char* op = "RotaryAppend";
-  SPECATTN_RETURN_IF_ERROR(CheckCounts(op, args, 5, 3, 1));
+  SPECATTN_RETURN_IF_ERROR(CheckCounts(op, args, args.input_count == 7 ? 7 : 5, 3, 2));
   const Tensor& qkv = args.inputs[0];
   const Tensor& k_cache = args.inputs[3];
   const Tensor& v_cache = args.inputs[4];
@@ -47,6 +50,9 @@ inline Status CheckRotaryAppend(const Args& args, RotaryAppendSizes* sizes) {
                  static_cast<long long>(width));
   SPECATTN_RETURN_IF_ERROR(CheckTensor(op, "position", args.inputs[1], DType::kInt32, {1}));
   SPECATTN_RETURN_IF_ERROR(CheckTensor(op, "frequencies", args.inputs[2], DType::kFloat32, {size / 2}));
+  for (int i = 5; i < args.input_count; ++i)
+    SPECATTN_RETURN_IF_ERROR(
+        CheckTensor(op, i == 5 ? "qNorm" : "kNorm", args.inputs[i], DType::kFloat32, {size}));
   SPECATTN_RETURN_IF_ERROR(CheckTensor(op, "q", args.outputs[0], DType::kFloat32, {rows, heads, size}));
   for (int i = 0; i < 2; ++i) {
     const Tensor& cache = args.inputs[3 + i];

@@ -19,6 +19,17 @@ struct KeySet {
   int64_t count;
 };
 
+// Which listed keys rows see: those of the row mask that are in the cache and in the row's window.
+struct Sight {
+  int64_t capacity, position, window;
+
+  // The rows that see entry j of a list, as a mask.
+  int32_t Rows(const int32_t* keys, const int32_t* bits, int64_t j) const {
+    if (keys[j] < 0 || keys[j] >= capacity) return 0;
+    return window == kNoWindow ? bits[j] : bits[j] & RowsInWindow(keys[j], position, window);
+  }
+};
+
 // Copies the cache's rows of the listed keys to `to`, one after the other. A key outside the cache becomes zeros, which no
 // row sees.
 template <class W>
@@ -37,8 +48,8 @@ inline void Gather(const W* from, const int32_t* keys, int64_t count, const Atte
 //   sets [G], q [G,queries,D] scaled and in the order of Pair (cpu/dot.h), partial [G,chunks,queries],
 //   outs [G,chunks,queries,D], exponentials [G,chunks,queries,kChunk] or null
 template <class W>
-void Attend(Stream& stream, const AttentionShape& s, const KeySet* sets, int64_t chunks, const float* q,
-            const W* k, const W* v, Partial* partial, float* outs, float* exponentials) {
+void Attend(Stream& stream, const AttentionShape& s, const Sight& sight, const KeySet* sets, int64_t chunks,
+            const float* q, const W* k, const W* v, Partial* partial, float* outs, float* exponentials) {
   ParallelFor(stream, s.kv_heads * chunks, ChunksAtOnce(s, s.queries()), [&](int64_t begin, int64_t end) {
     alignas(64) float local[kQueries * kChunk];
     // Not on the stack, which some systems keep small for threads.
@@ -55,8 +66,7 @@ void Attend(Stream& stream, const AttentionShape& s, const KeySet* sets, int64_t
       for (int64_t m = 0; m < s.queries(); m += kQueries) {
         const int64_t queries = s.queries() - m < kQueries ? s.queries() - m : kQueries;
         const auto visible = [&](int64_t query, int64_t j) {
-          return (at_bits[j] >> ((m + query) / s.per_kv_head()) & 1) && at_keys[j] >= 0 &&
-                 at_keys[j] < s.capacity;
+          return (sight.Rows(at_keys, at_bits, j) >> ((m + query) / s.per_kv_head()) & 1) != 0;
         };
         const int64_t at = i * s.queries() + m;
         AttendChunk(q + (g * s.queries() + m) * s.head_size, queries, rows_k, rows_v, keys, s.head_size,
@@ -69,8 +79,8 @@ void Attend(Stream& stream, const AttentionShape& s, const KeySet* sets, int64_t
 
 // Makes weights [count,T,C] from the listed keys' exponentials and the factors [G,queries,chunks] that turn them into
 // weights. count: the number of the layer's sets, 1 or G.
-void Weights(Stream& stream, const AttentionShape& s, const KeySet* sets, int64_t count, int64_t chunks,
-             const float* exponentials, const float* factor, float* weights) {
+void Weights(Stream& stream, const AttentionShape& s, const Sight& sight, const KeySet* sets, int64_t count,
+             int64_t chunks, const float* exponentials, const float* factor, float* weights) {
   const int64_t heads = s.heads / count;  // number of heads that read a set
   const float share = 1.0f / static_cast<float>(heads);
   ParallelFor(stream, count * s.rows, 1, [&](int64_t begin, int64_t end) {
@@ -83,7 +93,7 @@ void Weights(Stream& stream, const AttentionShape& s, const KeySet* sets, int64_
         const KeySet& set = sets[g];
         for (int64_t j = 0; j < set.count; ++j) {
           // Keys that the row does not see stay 0, even if the row is NaN.
-          if (!(set.bits[j] >> t & 1) || set.keys[j] < 0 || set.keys[j] >= s.capacity) continue;
+          if (!(sight.Rows(set.keys, set.bits, j) >> t & 1)) continue;
           const int64_t c = j / kChunk;
           row[set.keys[j]] += share * factor[(g * s.queries() + m) * chunks + c] *
                               exponentials[((g * chunks + c) * s.queries() + m) * kChunk + j % kChunk];
@@ -107,6 +117,12 @@ Status SparseAttention(Stream& stream, const Args& args) {
     return Ok();
   }
 
+  const int64_t position = call.position ? *call.position : 0;
+  const Sight sight{s.capacity,
+                    position < 0            ? 0
+                    : position < s.capacity ? position
+                                            : s.capacity,
+                    call.window};
   const int64_t width = call.width;
   int64_t longest = 0;
   for (int64_t i = 0; i < call.sets; ++i) {
@@ -145,7 +161,7 @@ Status SparseAttention(Stream& stream, const Args& args) {
   }
   WithFloat(k.dtype, [&](auto element) {
     using W = decltype(element);
-    Attend(stream, s, sets, chunks, packed, k.as<W>(), v.as<W>(), partial, outs, exponentials);
+    Attend(stream, s, sight, sets, chunks, packed, k.as<W>(), v.as<W>(), partial, outs, exponentials);
   });
   for (int64_t i = 0; i < all; ++i) {
     const int64_t g = i / queries, m = i % queries, at = g * chunks * queries + m;
@@ -154,7 +170,7 @@ Status SparseAttention(Stream& stream, const Args& args) {
             out.as<float>() + (m / per_kv_head * s.heads + g * per_kv_head + m % per_kv_head) * s.head_size);
   }
   if (call.weights)
-    Weights(stream, s, sets, call.sets, chunks, exponentials, factor, call.weights->as<float>());
+    Weights(stream, s, sight, sets, call.sets, chunks, exponentials, factor, call.weights->as<float>());
   return Ok();
 }
 

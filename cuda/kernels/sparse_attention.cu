@@ -27,6 +27,8 @@ Status SparseAttention(Stream& stream, const Args& args) {
   decode.weights = call.weights;
   decode.weight_rows = call.sets;
   decode.set_per_kv_head = call.sets > 1;
+  decode.position = call.position;
+  decode.window = call.window;
   return DecodeAttention<true>(cuda, decode);
 }
 

@@ -1,7 +1,7 @@
 /** Reads JSON files and checks their fields. Errors name the file, the field, what was expected and what came. */
 import {readFileSync, statSync} from 'node:fs';
 
-import {FLAG, MOST_COUNT, mustBe, real, show, TEXT, whole} from '../../backend/check.js';
+import {FLAG, MOST_COUNT, mustBe, real, TEXT, whole} from '../../backend/check.js';
 import {danglingTarget, foreignKind} from './foreign_file.js';
 
 type JsonObject = Record<string, unknown>;
@@ -18,8 +18,8 @@ function isObject(value: unknown): value is JsonObject {
 /**
  * The object that JSON text in UTF-8 stands for.
  * @param what the text is, for errors: a file's name, or a file's part
- * @throws Error where it is not UTF-8, no JSON object, nested too deep, or has an object that gives a name twice, since readers differ in
- *     which of the two they take
+ * @throws Error where it is not UTF-8, no JSON object, or nested too deep. Of a name that an object gives twice the last
+ *     value counts, as in Python.
  */
 export function parseJsonObject(what: string, bytes: Uint8Array): JsonObject {
   let text: string;
@@ -32,33 +32,18 @@ export function parseJsonObject(what: string, bytes: Uint8Array): JsonObject {
     const reason = kind === undefined ? `: ${(error as Error).message}` : ` but is ${kind}`;
     throw new Error(`${what} must be JSON${reason}`, {cause: error});
   }
-  checkNames(what, text);
+  checkDepth(what, text);
   if (!isObject(value)) throw mustBe(what, 'a JSON object', value);
   return value;
 }
 
-/**
- * Checks that no object of a JSON text gives a name twice, and that nothing is nested too deep.
- * @param text valid JSON
- */
-function checkNames(what: string, text: string): void {
-  /** An entry for each object or list that is open: an object's names so far, undefined for a list. */
-  const open: (Set<string> | undefined)[] = [];
-  // Matches brackets, and strings with the colon after them, which makes a string a name.
-  for (const {0: token, 1: string, 2: colon, index} of text.matchAll(
-    /("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|[{}[\]]/g,
-  )) {
-    if (token === '{' || token === '[') {
-      if (open.push(token === '{' ? new Set() : undefined) > MOST_NESTED)
-        throw new Error(`${what} must be nested ${MOST_NESTED} deep at most but is deeper at ${index}`);
-    } else if (string === undefined) {
-      open.pop();
-    } else if (colon) {
-      const names = open.at(-1)!;
-      const name = string.includes('\\') ? (JSON.parse(string) as string) : string.slice(1, -1);
-      if (names.has(name)) throw new Error(`${what} must give every name once but gives ${show(name)} twice`);
-      names.add(name);
-    }
+/** Checks how deep the brackets of valid JSON are nested. */
+function checkDepth(what: string, text: string): void {
+  let depth = 0;
+  for (const {0: token, index} of text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\]]/g)) {
+    if (token === '}' || token === ']') depth--;
+    else if ((token === '{' || token === '[') && ++depth > MOST_NESTED)
+      throw new Error(`${what} must be nested ${MOST_NESTED} deep at most but is deeper at ${index}`);
   }
 }
 

@@ -101,6 +101,21 @@ export class Safetensors {
     }
   }
 
+  /** Whether two tensors have one dtype, one shape and the same bytes. */
+  equal(first: string, second: string): boolean {
+    const [a, b] = [this.entry(first), this.entry(second)];
+    if (a.dtype !== b.dtype || a.shape.join() !== b.shape.join()) return false;
+    const other = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, b.bytes));
+    let done = 0;
+    for (const chunk of this.chunks(first)) {
+      const same = other.subarray(0, chunk.length);
+      fill(same, this.handle(b.file), b.file, b.begin + done);
+      if (!same.equals(chunk)) return false;
+      done += chunk.length;
+    }
+    return true;
+  }
+
   /** Where the tensor's bytes are, for native code to read them. Valid until `close`. */
   place(name: string): FilePart {
     const {file, begin, bytes} = this.entry(name);

@@ -5,7 +5,8 @@ import type {io} from '@tensorflow/tfjs-core';
 
 import {readConfig, type LlamaConfig} from '../hf/config.js';
 import {buildLlamaGraph, cacheNames} from './graph.js';
-import {readParameters} from './parameters.js';
+import {readParameters, settleHead} from './parameters.js';
+import {hasLongContext} from './rope.js';
 import {Safetensors} from '../hf/safetensors.js';
 import {concatenate} from './weights.js';
 
@@ -15,14 +16,16 @@ const SHARD_BYTES = 4 * 2 ** 20;
 /**
  * Writes the model of the folder `dir` to the folder `out`. `tf.loadGraphModel` loads the result after `specattn` was
  * imported, which registers the ops. `models/llama/graph.ts` lists the graph's inputs and outputs. Only one tensor is
- * in memory at a time.
+ * in memory at a time. A model with LongRoPE is exported for caches of its whole context.
  * @throws Error naming the file, the field or tensor, what was expected and what came
  */
 export async function exportModel(dir: string, out: string): Promise<void> {
-  const config = readConfig(dir);
+  const claimed = readConfig(dir);
   const file = await Safetensors.open(dir);
   try {
-    const {topology, constants} = buildLlamaGraph(config);
+    const config = settleHead(file, claimed);
+    const longContext = hasLongContext(config, config.maxPositionEmbeddings);
+    const {topology, constants} = buildLlamaGraph(config, {longContext});
     await mkdir(out, {recursive: true});
     const shards = new ShardWriter(out);
     const weights: io.WeightsManifestEntry[] = [];

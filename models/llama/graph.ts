@@ -1,5 +1,5 @@
 /**
- * A Llama's forward pass as a TF.js graph of TensorFlow's ops and, where TensorFlow has none, those of `ops/`.
+ * The forward pass of a Llama, and of the other `ARCHITECTURES`, as a TF.js graph of TensorFlow's ops and, where TensorFlow has none, those of `ops/`.
  *
  * Shapes: T rows of a call, C cache capacity, H query heads, G KV heads, D head size, E width, F MLP width, V
  * vocabulary, S key sets, R attention rows (layers, or heads of layers).
@@ -28,12 +28,16 @@
  * | node | op | computes |
  * |---|---|---|
  * | qkv | Linear | norm, product, bias |
- * | rotary | RotaryAppend | rotation of queries and keys, new rows of both caches |
+ * | rotary | RotaryAppend | norms and rotation of queries and keys, new rows of both caches |
  * | attention | CausalAttention or SparseAttention | attention over the cache |
  * | out | Linear | product, bias, residual sum |
  * | gate_up | Linear | norm, product, bias, gate |
  * | down | Linear | product, bias, residual sum |
+ *
+ * Where an architecture multiplies what each layer adds to the residual stream by a factor r, the graph's stream holds
+ * the model's stream divided by r. Layers then add without a factor; an RMSNorm of epsilon / r² gives the same rows.
  */
+import {holdsFor, holdsForAny} from '../architectures.js';
 import type {LlamaConfig} from '../hf/config.js';
 import {GraphBuilder, attributes, output, stringAttr, type Graph} from './graph_builder.js';
 import {checkGraphOptions, type GraphOptions, type Selector} from './graph_options.js';
@@ -66,6 +70,12 @@ export function buildLlamaGraph(config: LlamaConfig, options: GraphOptions = {})
   return new Transformer(config, options).forward();
 }
 
+/** A rotary embedding: the node of its frequencies, and the factor of cos and sin. */
+interface Rotary {
+  frequencies: string;
+  scale: number;
+}
+
 /** A node of layer `i`. */
 const layerNode = (i: number, name: string): string => `layer_${i}/${name}`;
 
@@ -77,9 +87,9 @@ class Transformer {
   private readonly caches: string[];
   /** The inputs keys, bits and counts; empty where no layer reads them. */
   private readonly selection: string[];
-  private readonly frequencies: string;
-  /** Factor of the rotary embedding's cos and sin. */
-  private readonly rotaryScale: number;
+  private readonly rotaryEmbedding: Rotary;
+  /** The rotary embedding of layers that have none: it turns by no angle. Undefined where every layer has one. */
+  private readonly noRotary?: Rotary;
 
   constructor(
     private readonly config: LlamaConfig,
@@ -100,15 +110,23 @@ class Transformer {
           ]
         : [];
     for (const {name} of parameters(config)) g.weight(name);
-    const {frequencies, scale} = ropeFrequencies(config);
-    this.frequencies = g.constant('rotary/frequencies', frequencies, [headDim / 2]);
-    this.rotaryScale = scale;
+    const {longContext = false} = options;
+    const {frequencies, scale} = ropeFrequencies(config, longContext);
+    const name = longContext ? 'rotary/long_frequencies' : 'rotary/frequencies';
+    this.rotaryEmbedding = {frequencies: g.constant(name, frequencies, [headDim / 2]), scale};
+    if (holdsForAny(config.noRotary)) {
+      const none = g.constant('rotary/none', new Float32Array(headDim / 2), [headDim / 2]);
+      this.noRotary = {frequencies: none, scale: 1};
+    }
   }
 
   /** The whole graph, from token ids to logits and attention weights. */
   forward(): Graph {
     const {g} = this;
+    const {embeddingMultiplier, residualMultiplier} = this.config;
+    const factor = embeddingMultiplier / residualMultiplier;
     let x = g.gather('embed', EMBEDDING, this.tokens); // [T,E]
+    if (factor !== 1) x = g.multiply('embed_scaled', x, factor);
     for (let i = 0; i < this.config.numHiddenLayers; i++) x = this.layer(i, x);
     this.head('logits', x); // [T,V]
     this.head('last_logits', g.last('last_row', x, 2, 0)); // [1,V]
@@ -125,18 +143,18 @@ class Transformer {
   /** x + attention(norm(x)): [T,E] to [T,E]. */
   private attention(i: number, x: string): string {
     const {g} = this;
-    const {numAttentionHeads: heads, headDim, attentionBias} = this.config;
+    const {numAttentionHeads: heads, headDim, qkvBias, outBias} = this.config;
     const weights = layerParameters(i);
 
     const qkv = g.linear(layerNode(i, 'qkv'), x, weights.qkv, {
       ...this.norm(weights.inputNorm),
-      bias: attentionBias ? weights.qkvBias : undefined,
+      bias: qkvBias ? weights.qkvBias : undefined,
     }); // [T,(H+2G)·D]
     const [q, k, v] = this.rotary(i, qkv); // [T,H,D], [G,C,D], [G,C,D]
     const y = this.isSparse(i) ? this.sparseAttention(i, q, k, v) : this.causalAttention(i, q, k, v); // [T,H,D]
     const flat = g.reshape(layerNode(i, 'attention_flat'), y, [-1, heads * headDim]);
     return g.linear(layerNode(i, 'out'), flat, weights.out, {
-      bias: attentionBias ? weights.outBias : undefined,
+      bias: outBias ? weights.outBias : undefined,
       residual: x,
     });
   }
@@ -160,19 +178,31 @@ class Transformer {
 
   /** Logits of `rows` [N,E]: [N,V]. */
   private head(name: string, rows: string): string {
-    return this.g.linear(name, rows, headParameter(this.config), this.norm(FINAL_NORM));
+    const {logitsScaling} = this.config;
+    const isScaled = logitsScaling !== 1;
+    const node = isScaled ? `${name}_unscaled` : name;
+    const logits = this.g.linear(node, rows, headParameter(this.config), this.norm(FINAL_NORM));
+    return isScaled ? this.g.multiply(name, logits, 1 / logitsScaling) : logits;
   }
 
   private norm(weight: string): {norm: string; epsilon: number} {
-    return {norm: weight, epsilon: this.config.rmsNormEps};
+    const {rmsNormEps, residualMultiplier} = this.config;
+    return {norm: weight, epsilon: rmsNormEps / residualMultiplier ** 2};
   }
 
   /** Splits qkv [T,(H+2G)·D] into rotated queries [T,H,D] and the caches of keys and values [G,C,D] with the new rows. */
   private rotary(i: number, qkv: string): [q: string, k: string, v: string] {
     const {g} = this;
     const [keyCache, valueCache] = this.caches.slice(2 * i);
-    const inputs = [qkv, this.position, this.frequencies, keyCache, valueCache];
-    const q = g.node(layerNode(i, 'rotary'), 'RotaryAppend', inputs, {scale: {f: this.rotaryScale}});
+    const {noRotary, qkNorm, rmsNormEps} = this.config;
+    const {frequencies, scale} = holdsFor(noRotary, i) ? this.noRotary! : this.rotaryEmbedding;
+    const {queryNorm, keyNorm} = layerParameters(i);
+    const inputs = [qkv, this.position, frequencies, keyCache, valueCache];
+    if (qkNorm) inputs.push(queryNorm, keyNorm);
+    const q = g.node(layerNode(i, 'rotary'), 'RotaryAppend', inputs, {
+      scale: {f: scale},
+      ...(qkNorm && {epsilon: {f: rmsNormEps}}),
+    });
     const [k, v] = [output(q, 1), output(q, 2)];
     g.output(`next_k_cache_${i}`, k);
     g.output(`next_v_cache_${i}`, v);
@@ -186,9 +216,23 @@ class Transformer {
     const heads = weights === 'head' && attentionHeads ? [g.input(headsName(i), 'int32', [-1])] : [];
     const y = g.node(layerNode(i, 'attention'), 'CausalAttention', [q, k, v, this.position, ...heads], {
       weights: stringAttr(weights),
+      ...this.attentionAttrs(i),
     });
     if (weights !== 'none') g.output(attentionRowsName(i), output(y, 1));
     return y;
+  }
+
+  /** What dense and sparse attention of layer `i` are told beside their weights and sets. */
+  private attentionAttrs(i: number): Record<string, {f: number} | {i: number}> {
+    const {attentionScale} = this.config;
+    const window = this.window(i);
+    return {...(attentionScale && {scale: {f: attentionScale}}), ...(window && {window: {i: window}})};
+  }
+
+  /** How many keys a row of layer `i` sees at most; 0 where there is no limit. */
+  private window(i: number): number {
+    const {slidingWindow} = this.config;
+    return slidingWindow && holdsFor(slidingWindow.layers, i) ? slidingWindow.size : 0;
   }
 
   private isSparse(i: number): boolean {
@@ -200,7 +244,10 @@ class Transformer {
     const {sets, setsPerLayer, selector, weights = false} = this.options.sparse!;
     // A selector gives the sets of its own layer alone, so its first set is set 0.
     const selection = selector ? this.select(i, selector, q, k) : this.selection;
-    return this.g.node(layerNode(i, 'attention'), 'SparseAttention', [q, k, v, ...selection], {
+    // A row of a layer with a window does not see selected keys before its window.
+    const inputs = [q, k, v, ...selection, ...(this.window(i) ? [this.position] : [])];
+    return this.g.node(layerNode(i, 'attention'), 'SparseAttention', inputs, {
+      ...this.attentionAttrs(i),
       set: {i: selector ? 0 : sets[i]},
       sets: {i: setsPerLayer},
       weights: {b: weights},

@@ -113,6 +113,13 @@ export class GraphBuilder {
     });
   }
 
+  /** x times a number that does not depend on the call. */
+  multiply(name: string, x: string, factor: number): string {
+    const by = `const/factor_${factor}`;
+    if (!this.constants.has(by)) this.constant(by, Float32Array.of(factor), []);
+    return this.node(name, 'Mul', [x, by]);
+  }
+
   reshape(name: string, x: string, shape: number[]): string {
     return this.node(name, 'Reshape', [x, this.ints(shape)]);
   }

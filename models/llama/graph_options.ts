@@ -8,6 +8,8 @@ export interface GraphOptions {
   attentionLayers?: number[];
   /** Only with `head`: true if inputs name the heads that give weights, false if every head gives them. Default false. */
   attentionHeads?: boolean;
+  /** Whether the cache is longer than LongRoPE's original context. Default false. */
+  longContext?: boolean;
   /** Sparse attention. Without it every layer is dense. */
   sparse?: {
     /** For each layer the index of its first key set, or -1 if the layer is dense. */

@@ -6,6 +6,7 @@ import {readConfig, type LlamaConfig} from '../hf/config.js';
 import {checkInput, execute, graphOptions, type LlamaInput, type LlamaResult} from './forward.js';
 import {cacheNames, type CacheNames} from './graph.js';
 import {GraphVariants} from './graph_variants.js';
+import {hasLongContext} from './rope.js';
 import {loadWeights, randomWeights, type LlamaLoadOptions, type LlamaWeights} from './load_weights.js';
 import {makeZeros, storedBytes, type FloatStorage} from './weights.js';
 
@@ -36,18 +37,19 @@ export class Llama {
   /** Bytes that the weights take. */
   readonly numBytes: number;
 
-  private constructor(
-    readonly config: LlamaConfig,
-    {tensors, cacheStorage, numBytes}: LlamaWeights,
-  ) {
+  readonly config: LlamaConfig;
+
+  private constructor({config, tensors, cacheStorage, numBytes}: LlamaWeights) {
+    this.config = config;
     this.tensors = tensors;
     this.cacheStorage = cacheStorage;
     this.numBytes = numBytes;
     this.caches = cacheNames(config);
     this.graphs = new GraphVariants(config, tensors);
     try {
-      // The first graph copies the rotary frequencies to the device, which must not happen while a call is captured.
+      // The first graph copies its constants to the device, which must not happen while a call is captured.
       this.graphs.get({});
+      if (hasLongContext(config, Infinity)) this.graphs.get({longContext: true});
     } catch (error) {
       this.dispose();
       throw error;
@@ -59,8 +61,7 @@ export class Llama {
    * @throws Error naming the file, the field or tensor, what was expected and what came; nothing stays allocated or open
    */
   static async load(dir: string, options: LlamaLoadOptions = {}): Promise<Llama> {
-    const config = readConfig(dir);
-    return new Llama(config, await loadWeights(dir, config, options));
+    return new Llama(await loadWeights(dir, readConfig(dir), options));
   }
 
   /**
@@ -75,7 +76,7 @@ export class Llama {
     config: LlamaConfig,
     {seed = 0, dtype = 'bfloat16'}: {seed?: number; dtype?: FloatStorage} = {},
   ): Llama {
-    return new Llama(config, randomWeights(config, seed, dtype));
+    return new Llama(randomWeights(config, seed, dtype));
   }
 
   /**
@@ -135,7 +136,9 @@ export class Llama {
   forward(input: LlamaInput): LlamaResult {
     this.assertUsable('Llama');
     checkInput(input, this.caches.inputs.length);
-    return execute(this.graphs.get(graphOptions(input)), input, this.caches);
+    const longContext = hasLongContext(this.config, input.cache[0].shape[1]);
+    const options = {...graphOptions(input), ...(longContext && {longContext})};
+    return execute(this.graphs.get(options), input, this.caches);
   }
 
   /** Frees the weights. Caches belong to their callers. */

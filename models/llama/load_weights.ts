@@ -4,12 +4,12 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import type {LlamaConfig} from '../hf/config.js';
 import {Safetensors} from '../hf/safetensors.js';
-import {parameters, readParameters} from './parameters.js';
-import {makeRandom, makeWeight, storedBytes, type FloatStorage} from './weights.js';
+import {parameters, readParameters, settleHead} from './parameters.js';
+import {makeRandom, makeWeight, storageOf, storedBytes, type FloatStorage} from './weights.js';
 
 export interface LlamaLoadOptions {
   /**
-   * How matrices are stored; `auto`, the default, keeps the file's type. Backends that store float32 only widen them.
+   * How matrices are stored; `auto`, the default, keeps the file's type, but float64 becomes float32. Backends that store float32 only widen them.
    * Norms and biases are always float32. Caches are stored like the embedding matrix.
    */
   dtype?: 'auto' | FloatStorage;
@@ -18,6 +18,8 @@ export interface LlamaLoadOptions {
 }
 
 export interface LlamaWeights {
+  /** The configuration, with a head of its own where the weights have one. */
+  config: LlamaConfig;
   /** Kept tensors by the names of `parameters(config)`. */
   tensors: Map<string, tf.Tensor>;
   /** How caches are stored. */
@@ -32,12 +34,13 @@ export interface LlamaWeights {
  */
 export async function loadWeights(
   dir: string,
-  config: LlamaConfig,
+  claimed: LlamaConfig,
   {dtype = 'auto', onProgress}: LlamaLoadOptions,
 ): Promise<LlamaWeights> {
   const file = await Safetensors.open(dir);
   const tensors = new Map<string, tf.Tensor>();
   try {
+    const config = settleHead(file, claimed);
     let cacheStorage: FloatStorage | undefined;
     let numBytes = 0;
     const backend = tf.getBackend();
@@ -46,7 +49,7 @@ export async function loadWeights(
         throw new Error(
           `[Llama] the backend must stay '${backend}' while ${dir} is loaded, but is '${tf.getBackend()}' now`,
         );
-      const storage = dtype === 'auto' ? parts[0].storage : dtype;
+      const storage = dtype === 'auto' ? storageOf(parts[0]) : dtype;
       cacheStorage ??= storage; // the embedding matrix is the first parameter
       const stored = shape.length === 1 ? 'float32' : storage;
       tensors.set(name, makeWeight(parts, shape, stored));
@@ -54,7 +57,7 @@ export async function loadWeights(
       onProgress?.({loaded, total});
       await setImmediate(); // reading is synchronous; timers and terminals run here
     }
-    return {tensors, cacheStorage: cacheStorage!, numBytes};
+    return {config, tensors, cacheStorage: cacheStorage!, numBytes};
   } catch (error) {
     tf.dispose([...tensors.values()]);
     throw error;
@@ -79,7 +82,7 @@ export function randomWeights(config: LlamaConfig, seed: number, dtype: FloatSto
       tensors.set(name, weight);
       numBytes += storedBytes(tf.util.sizeFromShape(shape), isMatrix ? dtype : 'float32');
     }
-    return {tensors, cacheStorage: dtype, numBytes};
+    return {config, tensors, cacheStorage: dtype, numBytes};
   } catch (error) {
     tf.dispose([...tensors.values()]);
     throw error;

@@ -11,13 +11,15 @@ export interface Parameter {
   sources: {name: string; shape: number[]}[];
 }
 
-/** Names of the weights of layer `i`. A model has the biases that its config asks for. */
+/** Names of the weights of layer `i`. A model has the biases and the norms of heads that its config asks for. */
 export function layerParameters(i: number) {
   const layer = `model.layers.${i}`;
   return {
     inputNorm: `${layer}.input_layernorm.weight`,
     qkv: `${layer}.self_attn.qkv_proj.weight`,
     qkvBias: `${layer}.self_attn.qkv_proj.bias`,
+    queryNorm: `${layer}.self_attn.q_norm.weight`,
+    keyNorm: `${layer}.self_attn.k_norm.weight`,
     out: `${layer}.self_attn.o_proj.weight`,
     outBias: `${layer}.self_attn.o_proj.bias`,
     mlpNorm: `${layer}.post_attention_layernorm.weight`,
@@ -30,9 +32,10 @@ export function layerParameters(i: number) {
 
 export const EMBEDDING = 'model.embed_tokens.weight';
 export const FINAL_NORM = 'model.norm.weight';
+const HEAD = 'lm_head.weight';
 /** Name of the head's weight, which is the embedding matrix in models with tied embeddings. */
 export function headParameter({tieWordEmbeddings}: LlamaConfig): string {
-  return tieWordEmbeddings ? EMBEDDING : 'lm_head.weight';
+  return tieWordEmbeddings ? EMBEDDING : HEAD;
 }
 
 /**
@@ -67,7 +70,7 @@ function* eachParameter(config: LlamaConfig): Generator<Parameter> {
   const keys = config.numKeyValueHeads * headDim;
   const biased = (condition: boolean, name: string) => (condition ? name : undefined);
   for (let i = 0; i < numHiddenLayers; i++) {
-    const {attentionBias, mlpBias} = config;
+    const {qkvBias, outBias, mlpBias, qkNorm} = config;
     const names = layerParameters(i);
     yield one(names.inputNorm, [hiddenSize]);
     const qkv: [string, number][] = [
@@ -75,8 +78,9 @@ function* eachParameter(config: LlamaConfig): Generator<Parameter> {
       ['k_proj', keys],
       ['v_proj', keys],
     ];
-    yield* linear(names.qkv, biased(attentionBias, names.qkvBias), qkv, hiddenSize);
-    yield* linear(names.out, biased(attentionBias, names.outBias), [['o_proj', hiddenSize]], queries);
+    yield* linear(names.qkv, biased(qkvBias, names.qkvBias), qkv, hiddenSize);
+    if (qkNorm) for (const name of [names.queryNorm, names.keyNorm]) yield one(name, [headDim]);
+    yield* linear(names.out, biased(outBias, names.outBias), [['o_proj', hiddenSize]], queries);
     yield one(names.mlpNorm, [hiddenSize]);
     const gateUp: [string, number][] = [
       ['gate_proj', intermediateSize],
@@ -87,6 +91,22 @@ function* eachParameter(config: LlamaConfig): Generator<Parameter> {
   }
   yield one(FINAL_NORM, [hiddenSize]);
   if (!config.tieWordEmbeddings) yield one(headParameter(config), [vocabSize, hiddenSize]);
+}
+
+/**
+ * The configuration of the weights in `file`. A file may hold a head although config.json says that the head is the
+ * embedding matrix. The head then counts if it differs, as in transformers.
+ */
+export function settleHead(file: Safetensors, config: LlamaConfig): LlamaConfig {
+  if (!config.tieWordEmbeddings || !file.entries.has(HEAD)) return config;
+  const embedding = nameIn(file, EMBEDDING);
+  const tieWordEmbeddings = embedding === undefined || file.equal(embedding, HEAD);
+  return {...config, tieWordEmbeddings};
+}
+
+/** The name under which a file holds the tensor `name`: the weights of a model without its head have no prefix `model.`. */
+function nameIn({entries}: Safetensors, name: string): string | undefined {
+  return [name, name.replace(/^model\./, '')].find((candidate) => entries.has(candidate));
 }
 
 /** A parameter with readers for its sources. */
@@ -109,31 +129,47 @@ export function* readParameters(
   dir: string,
   config: LlamaConfig,
 ): Generator<ReadParameter> {
-  const plan: (Parameter & {entries: TensorEntry[]})[] = [];
-  for (const parameter of eachParameter(config))
-    plan.push({...parameter, entries: sourceEntries(file, dir, parameter)});
-  const total = plan.flatMap(({entries}) => entries).reduce((sum, {bytes}) => sum + bytes, 0);
+  const plan: (Omit<Parameter, 'sources'> & {tensors: StoredTensor[]})[] = [];
+  for (const {sources, ...parameter} of eachParameter(config))
+    plan.push({...parameter, tensors: sources.map((source) => stored(file, dir, config, source))});
+  const total = plan.flatMap(({tensors}) => tensors).reduce((sum, {entry}) => sum + entry.bytes, 0);
   let loaded = 0;
-  for (const {name, shape, sources, entries} of plan) {
-    const parts = sources.map((source, i) => ({
-      storage: STORAGE_OF_DTYPE[entries[i].dtype],
-      size: source.shape.reduce((product, n) => product * n, 1),
-      chunks: () => file.chunks(source.name),
-      place: () => file.place(source.name),
+  for (const {name, shape, tensors} of plan) {
+    const parts = tensors.map((tensor) => ({
+      storage: STORAGE_OF_DTYPE[tensor.entry.dtype],
+      size: tensor.entry.shape.reduce((product, n) => product * n, 1),
+      chunks: () => file.chunks(tensor.name),
+      place: () => file.place(tensor.name),
     }));
-    loaded += entries.reduce((sum, {bytes}) => sum + bytes, 0);
+    loaded += tensors.reduce((sum, {entry}) => sum + entry.bytes, 0);
     yield {name, shape, parts, loaded, total};
   }
 }
 
-function sourceEntries(file: Safetensors, dir: string, {sources}: Parameter): TensorEntry[] {
-  return sources.map(({name, shape}) => {
-    const entry = file.entries.get(name);
-    if (!entry) throw new Error(`${dir}: the weights must hold '${name}' [${shape}] but do not`);
-    if (entry.shape.join() !== shape.join())
-      throw new Error(`${entry.file}: '${name}' must have shape [${shape}] but has [${entry.shape}]`);
-    if (!STORAGE_OF_DTYPE[entry.dtype])
-      throw new Error(`${entry.file}: '${name}' must be F32, F16 or BF16 but is ${entry.dtype}`);
-    return entry;
-  });
+/** A tensor of a file under the name that it has there. */
+interface StoredTensor {
+  name: string;
+  entry: TensorEntry;
 }
+
+/** The checked tensor of which a parameter or a part of one is made. A tied embedding may be stored as the head alone. */
+function stored(
+  file: Safetensors,
+  dir: string,
+  {tieWordEmbeddings}: LlamaConfig,
+  {name: wanted, shape}: Parameter['sources'][number],
+): StoredTensor {
+  const name =
+    nameIn(file, wanted) ?? (wanted === EMBEDDING && tieWordEmbeddings ? nameIn(file, HEAD) : undefined);
+  const entry = name === undefined ? undefined : file.entries.get(name);
+  if (!entry) throw new Error(`${dir}: the weights must hold '${wanted}' [${shape}] but do not`);
+  if (entry.shape.join() !== shape.join())
+    throw new Error(`${entry.file}: '${name}' must have shape [${shape}] but has [${entry.shape}]`);
+  if (!STORAGE_OF_DTYPE[entry.dtype])
+    throw new Error(
+      `${entry.file}: '${name}' must be ${DTYPES.slice(0, -1).join(', ')} or ${DTYPES.at(-1)} but is ${entry.dtype}`,
+    );
+  return {name: name!, entry};
+}
+
+const DTYPES = Object.keys(STORAGE_OF_DTYPE);

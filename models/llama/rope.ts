@@ -1,10 +1,11 @@
 /** Frequencies of rotary position embeddings, with the scalings by which models extend their context. */
-import type {LlamaConfig, RopeScaling} from '../hf/config.js';
+import type {LlamaConfig} from '../hf/config.js';
+import type {RopeScaling} from '../hf/rope_config.js';
 
 export interface RopeFrequencies {
   /** Radians per position for each pair of a head's channels, [D/2]. */
   frequencies: Float32Array;
-  /** Factor of cos and sin: YaRN's attention factor, otherwise 1. */
+  /** Factor of cos and sin: the attention factor of YaRN and LongRoPE, otherwise 1. */
   scale: number;
 }
 
@@ -12,24 +13,60 @@ export interface RopeFrequencies {
  * The frequencies that `RotaryEmbedding` takes: `theta^(-2i/D)`, scaled as the config says. They are computed in
  * double precision and rounded once, so they differ from those of Hugging Face by a float32 rounding or two.
  *
+ * LongRoPE has two sets of frequencies. transformers changes from the short to the long ones when a sequence grows past
+ * the original context, and leaves the keys that it has cached as they are. Here the length of the cache decides, so that
+ * all keys of a sequence are rotated alike. The dynamic scaling changes nothing up to `maxPositionEmbeddings`, which no
+ * cache exceeds.
+ *
  * Source: transformers, `modeling_rope_utils.py`; linear: Chen et al., arXiv 2306.15595; YaRN: Peng et al., arXiv
- * 2309.00071; llama3: Dubey et al., arXiv 2407.21783.
+ * 2309.00071; llama3: Dubey et al., arXiv 2407.21783; LongRoPE: Ding et al., arXiv 2402.13753.
+ *
+ * @param long whether the cache is longer than the original context: {@link hasLongContext}
  */
 export function ropeFrequencies(
   config: Pick<LlamaConfig, 'headDim' | 'ropeTheta' | 'ropeScaling'>,
+  long = false,
 ): RopeFrequencies {
   const {headDim, ropeTheta, ropeScaling} = config;
   const plain = Array.from({length: headDim / 2}, (_, i) => ropeTheta ** (-(2 * i) / headDim));
   switch (ropeScaling.type) {
     case 'default':
+    case 'dynamic':
       return {frequencies: Float32Array.from(plain), scale: 1};
+    case 'proportional': {
+      const {factor, partialRotaryFactor} = ropeScaling;
+      const rotated = Math.floor((partialRotaryFactor * headDim) / 2); // pairs; the others stay where they are
+      return {frequencies: Float32Array.from(plain, (f, i) => (i < rotated ? f / factor : 0)), scale: 1};
+    }
     case 'linear':
       return {frequencies: Float32Array.from(plain, (f) => f / ropeScaling.factor), scale: 1};
     case 'llama3':
       return {frequencies: Float32Array.from(plain, (f) => llama3(f, ropeScaling)), scale: 1};
     case 'yarn':
       return yarn(plain, headDim, ropeTheta, ropeScaling);
+    case 'longrope':
+      return longRope(plain, ropeScaling, long);
   }
+}
+
+/** Whether a cache of `capacity` positions needs LongRoPE's long frequencies. */
+export function hasLongContext({ropeScaling}: Pick<LlamaConfig, 'ropeScaling'>, capacity: number): boolean {
+  return ropeScaling.type === 'longrope' && capacity > ropeScaling.originalMaxPositionEmbeddings;
+}
+
+/** LongRoPE's scaling: every pair is slowed down by a divisor of its own. */
+function longRope(
+  plain: number[],
+  {factor, attentionFactor, shortFactor, longFactor, ...scaling}: Extract<RopeScaling, {type: 'longrope'}>,
+  long: boolean,
+): RopeFrequencies {
+  const divisors = long ? longFactor : shortFactor;
+  const inferred =
+    factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(scaling.originalMaxPositionEmbeddings));
+  return {
+    frequencies: Float32Array.from(plain, (f, i) => f / divisors[i]),
+    scale: attentionFactor ?? inferred,
+  };
 }
 
 /**

@@ -10,22 +10,31 @@ import {BYTES, type FilePart, type Storage} from '../../backend/types.js';
 /** How a float32 tensor's numbers are stored. */
 export type FloatStorage = Extract<Storage, 'float32' | 'bfloat16' | 'float16'>;
 
+/** How a file stores numbers. Float64 is rounded to float32 when it is read. */
+export type FileStorage = FloatStorage | 'float64';
+
 /** Storage for each dtype that weights may have in a safetensors file. */
-export const STORAGE_OF_DTYPE: Record<string, FloatStorage> = {
+export const STORAGE_OF_DTYPE: Record<string, FileStorage> = {
   F32: 'float32',
+  F64: 'float64',
   F16: 'float16',
   BF16: 'bfloat16',
 };
 
 /** The numbers of one tensor of a file. */
 export interface RawTensor {
-  storage: FloatStorage;
+  storage: FileStorage;
   /** Number of elements. */
   size: number;
   /** The bytes in chunks of whole elements. A chunk is valid until the next one is asked for. */
   chunks(): Iterable<Uint8Array>;
   /** Where the bytes are, if native code can read them from an open file. */
   place?(): FilePart;
+}
+
+/** How a tensor that keeps its file's type is stored. */
+export function storageOf({storage}: RawTensor): FloatStorage {
+  return storage === 'float64' ? 'float32' : storage;
 }
 
 /** How the current backend stores a tensor that is asked for as `storage`. */
@@ -42,7 +51,7 @@ export function storedBytes(size: number, storage: FloatStorage): number {
 export function makeWeight(parts: RawTensor[], shape: number[], storage: FloatStorage): tf.Tensor {
   const backend = nativeBackend();
   const from = parts[0].storage;
-  if (backend && parts.every((part) => part.storage === from)) {
+  if (backend && from !== 'float64' && parts.every((part) => part.storage === from)) {
     return tf.keep(
       tf.engine().makeTensorFromTensorInfo(backend.upload(allBytes(parts), from, shape, storage)),
     );
@@ -91,10 +100,15 @@ export function concatenate(parts: RawTensor[]): Float32Array {
   return all;
 }
 
-/** A file's numbers as float32, which holds every bfloat16 and float16 exactly. Aligned float32 bytes are not copied. */
-export function widen(bytes: Uint8Array, storage: FloatStorage): Float32Array {
+/**
+ * A file's numbers as float32, which holds every bfloat16 and float16 exactly; a float64 is rounded. Aligned float32 bytes
+ * are not copied.
+ */
+export function widen(bytes: Uint8Array, storage: FileStorage): Float32Array {
   // Typed arrays need an aligned offset.
-  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  const aligned = bytes.byteOffset % 8 === 0 ? bytes : bytes.slice();
+  if (storage === 'float64')
+    return Float32Array.from(new Float64Array(aligned.buffer, aligned.byteOffset, bytes.length / 8));
   if (storage === 'float32') return new Float32Array(aligned.buffer, aligned.byteOffset, bytes.length / 4);
   const halves = new Uint16Array(aligned.buffer, aligned.byteOffset, bytes.length / 2);
   const bits = new Uint32Array(halves.length);

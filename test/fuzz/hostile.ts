@@ -222,7 +222,7 @@ export function namesField(
 ): boolean {
   if (!message.startsWith(file)) return false;
   const rest = message.slice(file.length);
-  if (/^: must (be JSON|be a JSON object|be nested|give every name once)/.test(rest)) return true;
+  if (/^: must (be JSON|be a JSON object|be nested)/.test(rest)) return true;
   const fields = /^: ([^]+?) must (?:be|have|hold) /.exec(rest);
   if (!fields) return false;
   if (!changed) return true;

@@ -2,7 +2,8 @@ import {expect} from 'chai';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 
-import {readConfig} from '../../models/hf/config.js';
+import {ARCHITECTURES, holdsFor} from '../../models/architectures.js';
+import {readConfig, type LlamaConfig} from '../../models/hf/config.js';
 import {copyModel, testFolder} from './folder.js';
 import {PRETRAINED, readGolden} from './golden.js';
 
@@ -25,8 +26,16 @@ describe('readConfig', () => {
       ropeTheta: 10000,
       ropeScaling: {type: 'default'},
       tieWordEmbeddings: true,
-      attentionBias: false,
+      qkvBias: false,
+      outBias: false,
       mlpBias: false,
+      qkNorm: false,
+      slidingWindow: undefined,
+      noRotary: [],
+      attentionScale: 0,
+      embeddingMultiplier: 1,
+      residualMultiplier: 1,
+      logitsScaling: 1,
       bosTokenId: 0,
       eosTokenIds: [1],
     });
@@ -73,6 +82,122 @@ describe('readConfig', () => {
     expect(readConfig(dir).eosTokenIds).to.deep.equal([2, 5, 9]);
   });
 
+  it('takes a negative token id for none', () => {
+    const dir = copyModel(gqa, {bos_token_id: -1, eos_token_id: [-1, 5]});
+    fs.writeFileSync(path.join(dir, 'generation_config.json'), '{"eos_token_id": -1}');
+    expect(readConfig(dir)).to.deep.include({bosTokenId: undefined, eosTokenIds: [5]});
+  });
+
+  it('takes the last of two values of one name, as Python does', () => {
+    const dir = copyModel(gqa);
+    const file = path.join(dir, 'config.json');
+    fs.writeFileSync(file, fs.readFileSync(file, 'utf8').replace('{', '{"vocab_size": 7,'));
+    expect(readConfig(dir).vocabSize).to.equal(99);
+    fs.writeFileSync(file, fs.readFileSync(file, 'utf8').replace(/}\s*$/, ', "vocab_size": 8}'));
+    expect(readConfig(dir).vocabSize).to.equal(8);
+  });
+
+  describe("fills in an architecture's defaults:", () => {
+    const layers = (config: LlamaConfig) =>
+      Array.from({length: 5}, (_, i) => [
+        config.slidingWindow && holdsFor(config.slidingWindow.layers, i) ? config.slidingWindow.size : 0,
+        holdsFor(config.noRotary, i),
+      ]);
+    const plain = [0, false];
+    const none = {num_key_value_heads: undefined, max_position_embeddings: undefined, rope_theta: undefined};
+    const rope = {rope_scaling: undefined, tie_word_embeddings: undefined, head_dim: undefined};
+    const bare = {...none, ...rope, num_hidden_layers: 5};
+    const wide = {num_attention_heads: 64, hidden_size: 64 * 8};
+    const qwen = {...wide, num_hidden_layers: 5, use_sliding_window: true};
+    const cases: [
+      name: string,
+      architecture: string,
+      Record<string, unknown>,
+      Partial<LlamaConfig>,
+      ReturnType<typeof layers>,
+    ][] = [
+      [
+        'Mistral',
+        'MistralForCausalLM',
+        {...bare, ...wide},
+        {numKeyValueHeads: 8, maxPositionEmbeddings: 131072, ropeTheta: 10000, qkvBias: false},
+        Array(5).fill([4096, false]),
+      ],
+      [
+        'Mistral, which has biases for no field',
+        'MistralForCausalLM',
+        {attention_bias: true, mlp_bias: true, sliding_window: null, num_key_value_heads: null},
+        {numKeyValueHeads: 4, qkvBias: false, outBias: false, mlpBias: false},
+        Array(5).fill(plain),
+      ],
+      [
+        'Qwen2',
+        'Qwen2ForCausalLM',
+        {...bare, ...wide},
+        {numKeyValueHeads: 32, maxPositionEmbeddings: 32768, headDim: 8, qkvBias: true, outBias: false},
+        Array(5).fill(plain),
+      ],
+      [
+        'Qwen2, a window from layer 28 on',
+        'Qwen2ForCausalLM',
+        {...qwen, num_hidden_layers: 30, sliding_window: undefined},
+        {slidingWindow: {size: 4096, layers: {from: 28}}},
+        Array(5).fill(plain),
+      ],
+      [
+        'Qwen3',
+        'Qwen3ForCausalLM',
+        {...bare, ...wide},
+        {headDim: 128, qkNorm: true, qkvBias: false, tieWordEmbeddings: false},
+        Array(5).fill(plain),
+      ],
+      [
+        'Qwen3 with listed layers',
+        'Qwen3ForCausalLM',
+        {
+          ...qwen,
+          sliding_window: 9,
+          layer_types: ['full', 'sliding', 'full', 'sliding', 'full'].map((x) => `${x}_attention`),
+        },
+        {qkNorm: true},
+        [plain, [9, false], plain, [9, false], plain],
+      ],
+      [
+        'SmolLM3',
+        'SmolLM3ForCausalLM',
+        bare,
+        {numKeyValueHeads: 4, ropeTheta: 2000000, tieWordEmbeddings: true, maxPositionEmbeddings: 32768},
+        [plain, plain, plain, [0, true], plain],
+      ],
+      [
+        'SmolLM3 with windows where there is no rotary embedding',
+        'SmolLM3ForCausalLM',
+        {num_hidden_layers: 5, no_rope_layers: [1, 0, 1, 1, 0], use_sliding_window: true, sliding_window: 3},
+        {},
+        [plain, [3, true], plain, plain, [3, true]],
+      ],
+      [
+        'Granite',
+        'GraniteForCausalLM',
+        {residual_multiplier: 0.5},
+        {attentionScale: 1, residualMultiplier: 0.5, embeddingMultiplier: 1, logitsScaling: 1},
+        Array(5).fill(plain),
+      ],
+      ['Llama, which has no window', 'LlamaForCausalLM', {sliding_window: 5}, {}, Array(5).fill(plain)],
+    ];
+    for (const [name, architecture, changes, expected, expectedLayers] of cases)
+      it(name, () => {
+        const config = read({architectures: [architecture], ...changes});
+        expect(config).to.deep.include(expected);
+        expect(layers(config)).to.deep.equal(expectedLayers);
+        // The same without the class, by its model type.
+        const model_type = ARCHITECTURES[architecture].modelType;
+        const {sha256: _, ...again} = read({architectures: undefined, model_type, ...changes});
+        const {sha256: __, ...first} = config;
+        expect(again).to.deep.equal(first);
+      });
+  });
+
   it('hashes the content, not the layout', () => {
     const {sha256} = read({});
     const file = path.join(testFolder(), 'config.json');
@@ -85,10 +210,41 @@ describe('readConfig', () => {
 
   const refused: [Record<string, unknown>, string][] = [
     [
-      {architectures: ['MistralForCausalLM']},
-      'architectures must be ["LlamaForCausalLM"] but is ["MistralForCausalLM"]',
+      {architectures: ['GemmaForCausalLM']},
+      'architectures must be a list with one of LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, SmolLM3ForCausalLM, GraniteForCausalLM but is ["GemmaForCausalLM"]',
     ],
-    [{architectures: undefined, model_type: 'gemma'}, 'model_type must be "llama" but is "gemma"'],
+    [
+      {architectures: undefined, model_type: 'gemma'},
+      'model_type must be one of llama, mistral, qwen2, qwen3, smollm3, granite but is "gemma"',
+    ],
+    [
+      {architectures: ['MistralForCausalLM'], sliding_window: 0},
+      'sliding_window must be a whole number >= 1 but is 0',
+    ],
+    [
+      {
+        architectures: ['Qwen2ForCausalLM'],
+        use_sliding_window: true,
+        layer_types: ['full_attention', 'chunked'],
+      },
+      'layer_types must be a list of "full_attention" and "sliding_attention" but is ["full_attention","chunked"]',
+    ],
+    [
+      {architectures: ['Qwen2ForCausalLM'], use_sliding_window: true, layer_types: ['full_attention']},
+      'layer_types must be a list for each of the num_hidden_layers (3) but is ["full_attention"]',
+    ],
+    [
+      {architectures: ['Qwen2ForCausalLM'], layer_types: Array(3).fill('sliding_attention')},
+      'layer_types must be "full_attention" for each layer where there is no sliding window but is ["sliding_attention"',
+    ],
+    [
+      {architectures: ['SmolLM3ForCausalLM'], no_rope_layers: [0, 1]},
+      'no_rope_layers must be a list for each of the num_hidden_layers (3) but is [0,1]',
+    ],
+    [
+      {architectures: ['GraniteForCausalLM'], residual_multiplier: 0},
+      'residual_multiplier must be a number > 0 but is 0',
+    ],
     [{hidden_act: 'gelu'}, 'hidden_act must be "silu" but is "gelu"'],
     [
       {quantization_config: {bits: 4}},
@@ -107,13 +263,26 @@ describe('readConfig', () => {
     [{eos_token_id: '</s>'}, 'eos_token_id must be a token id or a list of them but is "</s>"'],
     [{rope_scaling: [1]}, 'rope_scaling must be an object but is [1]'],
     [
-      {rope_scaling: {type: 'dynamic', factor: 2}},
-      'rope_scaling.type must be "default", "linear", "llama3" or "yarn" but is "dynamic"',
+      {rope_scaling: {type: 'mrope', factor: 2}},
+      'rope_scaling.type must be one of "default", "linear", "dynamic", "proportional", "llama3", "yarn", "longrope" but is "mrope"',
+    ],
+    [{rope_scaling: {type: 'dynamic'}}, 'rope_scaling.factor must be a number > 0 but is missing'],
+    [
+      {rope_scaling: {type: 'longrope', factor: 2, short_factor: [1, 1, 1, 1], long_factor: [1, 1]}},
+      'rope_scaling.long_factor must be a list of 4 numbers > 0, one for two channels of a head, but is [1,1]',
+    ],
+    [
+      {rope_scaling: undefined, rope_parameters: {full_attention: {rope_type: 'default'}}},
+      'rope_parameters.full_attention must be left out (all layers have one kind of rotary embedding) but is',
     ],
     [{rope_scaling: {rope_type: 'linear'}}, 'rope_scaling.factor must be a number > 0 but is missing'],
     [
-      {rope_scaling: {rope_type: 'default', partial_rotary_factor: 0.5}},
-      'rope_scaling.partial_rotary_factor must be 1 but is 0.5',
+      {rope_scaling: {rope_type: 'linear', factor: 2, partial_rotary_factor: 0.5}},
+      'rope_scaling.partial_rotary_factor must be 1 where rope_type is "linear" but is 0.5',
+    ],
+    [
+      {rope_scaling: {rope_type: 'proportional', partial_rotary_factor: 1.5}},
+      'rope_scaling.partial_rotary_factor must be at most 1 but is 1.5',
     ],
     [
       {rope_scaling: {rope_type: 'llama3', factor: 8, low_freq_factor: 4, high_freq_factor: 4}},
@@ -137,10 +306,6 @@ describe('readConfig', () => {
     expect(() => readConfig(testFolder())).to.throw(`${file}: must be JSON: The encoded data was not valid`);
     fs.writeFileSync(file, `{"a":${'['.repeat(100_000)}${']'.repeat(100_000)}}`);
     expect(() => readConfig(testFolder())).to.throw(`${file}: must be nested 64 deep at most`);
-    fs.writeFileSync(file, '{"hidden_size": 32, "hidden_size": 64}');
-    expect(() => readConfig(testFolder())).to.throw(
-      `${file}: must give every name once but gives "hidden_size" twice`,
-    );
     fs.rmSync(file);
     fs.mkdirSync(file);
     expect(() => readConfig(testFolder())).to.throw(`${file}: cannot be read: it is no file`);

@@ -13,7 +13,16 @@ import {testFolder} from './folder.js';
 import {readGolden} from './golden.js';
 
 forEachBackend('exportModel', () => {
-  for (const name of ['yarn_sharded_f32', 'biases_f32', 'gqa_llama3_bf16', 'pretrained_draft']) {
+  for (const name of [
+    'yarn_sharded_f32',
+    'biases_f32',
+    'gqa_llama3_bf16',
+    'tied_and_head_f16',
+    'granite_f32',
+    'qwen3_window_f32',
+    'longrope_long_f32',
+    'pretrained_draft',
+  ]) {
     it(`writes a GraphModel with the same logits: ${name}`, async () => {
       const {model: dir, tokens} = readGolden(name);
       const out = path.join(testFolder(), 'exported');

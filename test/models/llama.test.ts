@@ -47,6 +47,34 @@ function run(
   });
 }
 
+/** A safetensors file in memory, and where the bytes of its tensors are. */
+function safetensorsHeader(file: string) {
+  const bytes = fs.readFileSync(file);
+  const length = Number(bytes.readBigUInt64LE());
+  const header = JSON.parse(bytes.toString('utf8', 8, 8 + length)) as Record<
+    string,
+    {data_offsets: [number, number]}
+  >;
+  const place = (name: string) => {
+    const [begin, end] = header[name].data_offsets;
+    return {begin: 8 + length + begin, end: 8 + length + end};
+  };
+  return {bytes, place};
+}
+
+/** Renames a tensor of a model. The new name must not be longer; spaces after the header make up for a shorter one. */
+function rename(dir: string, from: string, to: string): void {
+  const file = path.join(dir, 'model.safetensors');
+  const bytes = fs.readFileSync(file);
+  const length = Number(bytes.readBigUInt64LE());
+  const header = bytes
+    .toString('utf8', 8, 8 + length)
+    .replace(`"${from}"`, `"${to}"`)
+    .padEnd(length);
+  bytes.write(header, 8);
+  fs.writeFileSync(file, bytes);
+}
+
 /** The rows of `logits` [T,V] whose values the golden file holds. */
 function knownRows(logits: Float32Array, {rows, tokens}: Golden): Float32Array {
   const vocabulary = logits.length / tokens.length;
@@ -83,6 +111,58 @@ forEachBackend('Llama', (backend) => {
           expectClose(logitsInSteps(llama, golden.tokens, step), golden.logits, TOLERANCE);
       }));
   }
+
+  it('takes the head for the embedding where a tied model stores the head alone', async () => {
+    const dir = copyModel(readGolden('mha_tied_f32').model);
+    rename(dir, 'model.embed_tokens.weight', 'lm_head.weight');
+    const {tokens, logits} = readGolden('mha_tied_f32');
+    await withLlama(dir, (llama) =>
+      expectClose(logitsInSteps(llama, tokens, tokens.length), logits, TOLERANCE),
+    );
+  });
+
+  it('keeps one matrix where a tied model stores the head as well', async () => {
+    const file = path.join(copyModel(readGolden('tied_and_head_f16').model), 'model.safetensors');
+    const header = safetensorsHeader(file);
+    const [from, to] = ['model.embed_tokens.weight', 'lm_head.weight'].map((name) => header.place(name));
+    header.bytes.copy(header.bytes, to.begin, from.begin, from.end);
+    fs.writeFileSync(file, header.bytes);
+    let own = 0;
+    await withLlama(readGolden('tied_and_head_f16').model, ({numBytes}) => void (own = numBytes));
+    await withLlama(path.dirname(file), ({config, numBytes}) => {
+      expect(config.tieWordEmbeddings).to.equal(true);
+      expect(own - numBytes).to.equal(61 * 16 * 4);
+    });
+  });
+
+  it('has a window for sparse attention too', () =>
+    withLlama(readGolden('mistral_window_f32').model, (llama) => {
+      const {tokens} = readGolden('mistral_window_f32');
+      const cacheOf = () => run(llama, tokens.slice(0, 20), 0, llama.newCache(40), {outputs: []}).cache;
+      const block = tokens.slice(20, 23);
+      const dense = run(llama, block, 20, cacheOf(), {outputs: ['logits']}).logits!.dataSync();
+      const keys = Array.from({length: 40}, (_, j) => (j < 23 ? j : 0));
+      const bits = keys.map((_, j) => [0, 1, 2].reduce((b, t) => b | (j <= 20 + t ? 1 << t : 0), 0));
+      const selection = {
+        keys: tf.tensor2d([keys], undefined, 'int32'),
+        bits: tf.tensor2d([bits], undefined, 'int32'),
+        counts: tf.tensor1d([23], 'int32'),
+        sets: [0, 0, 0],
+        setsPerLayer: 1,
+      };
+      const sparse = run(llama, block, 20, cacheOf(), {outputs: ['logits'], selection}).logits!.dataSync();
+      if (isNative(backend)) expectSame(sparse, dense);
+      else expectClose(sparse, dense, {relative: 1e-4, absolute: 1e-5});
+    }));
+
+  it('chooses the frequencies of LongRoPE by the length of the cache', () =>
+    withLlama(readGolden('longrope_long_f32').model, (llama) => {
+      const logits = (capacity: number) =>
+        run(llama, [3, 1, 4], 0, llama.newCache(capacity), {outputs: ['logits']}).logits!.dataSync();
+      expectSame(logits(16), logits(4));
+      expectSame(logits(17), logits(64));
+      expect(logits(16)).not.to.deep.equal(logits(17));
+    }));
 
   it('computes only the last row for lastLogits, and no logits if none are asked for', () =>
     withLlama(tiny[0].model, async (llama) => {
@@ -274,7 +354,7 @@ forEachBackend('Llama', (backend) => {
           const file = path.join(dir, 'model.safetensors');
           fs.writeFileSync(file, fs.readFileSync(file, 'latin1').replace('"F32"', '"I32"'), 'latin1');
         },
-        /' must be F32, F16 or BF16 but is I32$/,
+        /' must be F32, F64, F16 or BF16 but is I32$/,
       ],
       [
         'a truncated file',
@@ -370,8 +450,11 @@ onBackend(BACKEND, 'Llama, natively', () => {
       expect(launches(['lastLogits', 'attention']) - plain).to.be.within(2, 3);
     }));
 
-  it('runs six kernels a layer, and one for the head', () =>
-    withLlama(readGolden('biases_f32').model, async (llama) => {
+  for (const name of ['biases_f32', 'qwen3_window_f32', 'smollm3_window_f32', 'granite_f32'])
+    it(`runs six kernels a layer, and one for the head: ${name}`, () => sixKernels(name));
+
+  const sixKernels = (name: string) =>
+    withLlama(readGolden(name).model, async (llama) => {
       const {kernels} = await tf.profile(
         () => run(llama, [1, 2], 0, llama.newCache(4), {outputs: ['logits']}).cache,
       );
@@ -380,8 +463,9 @@ onBackend(BACKEND, 'Llama, natively', () => {
         .filter((name) => !['Identity', 'Reshape'].includes(name));
       const layer = ['Linear', 'RotaryAppend', 'CausalAttention', 'Linear', 'Linear', 'Linear'];
       const layers = Array.from({length: llama.config.numHiddenLayers}, () => layer).flat();
-      expect(launches.slice(launches.indexOf('Linear'))).to.deep.equal([...layers, 'Linear']);
-    }));
+      const scaled = llama.config.logitsScaling === 1 ? [] : ['Multiply'];
+      expect(launches.slice(launches.indexOf('Linear'))).to.deep.equal([...layers, 'Linear', ...scaled]);
+    });
 
   for (const dtype of ['bfloat16', 'float16'] as const) {
     it(`stores matrices as ${dtype} in half the bytes, with logits near enough`, async () => {

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
-import {makeWeight, makeZeros, widen, type FloatStorage, type RawTensor} from '../../models/llama/weights.js';
+import {makeWeight, makeZeros, widen, type FileStorage, type RawTensor} from '../../models/llama/weights.js';
 import {forEachBackend} from '../backends.js';
 import {expectSame} from '../compare.js';
 
@@ -14,9 +14,9 @@ function float16(half: number): number {
 }
 
 const every = Uint16Array.from({length: 65536}, (_, i) => i);
-const bytesOf = (values: Uint16Array | Float32Array) => new Uint8Array(values.buffer);
-/** A raw tensor that gives one number at a time, each in the same buffer, as a reader of files does. */
-const raw = (values: Uint16Array | Float32Array, storage: FloatStorage): RawTensor => ({
+const bytesOf = (values: Uint16Array | Float32Array | Float64Array) => new Uint8Array(values.buffer);
+/** Gives its bytes through one buffer, as a file's reader does, a number at a time. */
+const raw = (values: Uint16Array | Float32Array | Float64Array, storage: FileStorage): RawTensor => ({
   storage,
   size: values.length,
   *chunks() {
@@ -38,6 +38,15 @@ describe('widen', () => {
     expectSame(widen(bytesOf(every), 'bfloat16'), new Float32Array(bits.buffer));
   });
 
+  it('rounds every float64 to the nearest float32', () => {
+    const values = Float64Array.of(0, -0, 1 / 3, -1e300, 1e-46, Math.PI, NaN, 16777217, -Infinity);
+    const bytes = new Uint8Array(values.buffer);
+    expectSame(widen(bytes, 'float64'), Array.from(values, Math.fround));
+    const shifted = new Uint8Array(bytes.length + 4);
+    shifted.set(bytes, 4);
+    expectSame(widen(shifted.subarray(4), 'float64'), Array.from(values, Math.fround));
+  });
+
   it('takes bytes that are not aligned', () => {
     const bytes = new Uint8Array(9);
     bytes.set(new Uint8Array(Float32Array.of(1.5, -2).buffer), 1);
@@ -49,9 +58,11 @@ forEachBackend('makeWeight', () => {
   const half = raw(Uint16Array.of(0x3c00, 0xc000), 'float16'); // 1, -2
   const brain = raw(Uint16Array.of(0x3f80, 0xc000), 'bfloat16'); // 1, -2
   const single = raw(Float32Array.of(0.25, 3), 'float32');
+  const double = raw(Float64Array.of(-0.5, 4), 'float64');
   for (const [what, parts, values] of [
     ['parts of one kind', [half, half], [1, -2, 1, -2]],
-    ['parts of different kinds', [half, brain, single], [1, -2, 1, -2, 0.25, 3]],
+    ['parts of different kinds', [half, brain, single, double], [1, -2, 1, -2, 0.25, 3, -0.5, 4]],
+    ['parts of float64', [double, double], [-0.5, 4, -0.5, 4]],
   ] as const) {
     for (const storage of ['float32', 'bfloat16', 'float16'] as const) {
       it(`joins ${what} row by row, as ${storage}`, () => {

@@ -2,10 +2,11 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
 import {causalAttention} from '../../ops/index.js';
-import {forEachBackend, isNative} from '../backends.js';
+import {forEachBackend, isNative, onBackend} from '../backends.js';
 import {expectClose, expectSame} from '../compare.js';
 import {Random} from '../random.js';
 import * as reference from '../reference.js';
+import {narrow} from '../storage.js';
 
 const at = (position: number): tf.Tensor1D => tf.tensor1d([position], 'int32');
 
@@ -78,6 +79,77 @@ forEachBackend('CausalAttention', (backend) => {
       expectSame(alike.dataSync(), out.dataSync());
     });
   }
+
+  // More and fewer rows than CUDA's decoding takes, and windows about the sizes of the kernels' tiles and chunks.
+  const windows: [string, Shapes, position: number, window: number][] = [
+    ['one key', {rows: 5, heads: 4, groups: 2, size: 16, capacity: 111}, 60, 1],
+    ['a few keys', {rows: 5, heads: 3, groups: 3, size: 33, capacity: 333}, 200, 7],
+    ['longer than the text', {rows: 5, heads: 6, groups: 2, size: 32, capacity: 333}, 20, 64],
+    ['as long as the text', {rows: 5, heads: 6, groups: 2, size: 32, capacity: 333}, 59, 64],
+    ['tiles', {rows: 31, heads: 4, groups: 1, size: 64, capacity: 989}, 700, 128],
+    ['past a tile', {rows: 3, heads: 8, groups: 2, size: 128, capacity: 989}, 511, 129],
+    ['a long context', {rows: 5, heads: 2, groups: 1, size: 64, capacity: 4099}, 4090, 1000],
+    ['a prompt', {rows: 111, heads: 4, groups: 2, size: 16, capacity: 128}, 0, 20],
+    ['a later part of a prompt', {rows: 150, heads: 4, groups: 2, size: 64, capacity: 600}, 301, 77],
+    ['rows past the end', {rows: 40, heads: 2, groups: 1, size: 8, capacity: 33}, 30, 5],
+  ];
+  for (const [title, shapes, position, window] of windows) {
+    it(`equals the reference with a window: ${title}`, () => {
+      const {rows, heads, groups, size, capacity} = shapes;
+      const {host, tensors} = inputsOf(shapes);
+      const [q, k, v] = host;
+      const visible = reference.causal(position, capacity, window);
+      const scale = 1 / Math.sqrt(size);
+      const expected = reference.attention(q, [rows, heads, size], k, v, [groups, capacity], scale, visible);
+      const tolerance = {relative: 2e-5, absolute: 5e-6};
+      const [out, byHead] = causalAttention(...tensors, at(position), {weights: 'head', window});
+      const [same, mean] = causalAttention(...tensors, at(position), {weights: 'layer', window});
+      expectClose(out.dataSync(), expected.out, tolerance);
+      expectClose(byHead.dataSync(), expected.weights, tolerance);
+      expectClose(mean.dataSync(), reference.meanOverHeads(expected.weights, heads), tolerance);
+      expectSame(same.dataSync(), out.dataSync());
+      expectSame(causalAttention(...tensors, at(position), {window}).dataSync(), out.dataSync());
+      const weights = byHead.dataSync();
+      expect(weights.every((weight, i) => weight === 0 || expected.weights[i] > 0)).to.equal(true);
+    });
+  }
+
+  it('gives a row the same bits alone and among others, with a window', () => {
+    const {tensors} = inputsOf({rows: 21, heads: 6, groups: 2, size: 40, capacity: 400});
+    const [q, k, v] = tensors;
+    const options = {weights: 'layer', window: 131} as const;
+    const [together, weights] = causalAttention(q, k, v, at(243), options);
+    for (const t of [0, 1, 7, 16, 20]) {
+      const [alone, own] = causalAttention(tf.slice(q, [t, 0, 0], [1, 6, 40]), k, v, at(243 + t), options);
+      expectSame(alone.dataSync(), tf.slice(together, [t, 0, 0], [1, 6, 40]).dataSync());
+      expectSame(own.dataSync(), tf.slice(weights, [t, 0], [1, 400]).dataSync());
+    }
+  });
+
+  it('equals attention without a window where the window holds every key', () => {
+    for (const rows of [5, 40]) {
+      const {tensors} = inputsOf({rows, heads: 4, groups: 2, size: 16, capacity: 300});
+      const dense = causalAttention(...tensors, at(130));
+      for (const window of [130 + rows, 1000, 2 ** 31 - 1])
+        expectSame(causalAttention(...tensors, at(130), {window}).dataSync(), dense.dataSync());
+    }
+  });
+
+  it('counts a position before the first place as the first, and one past the last as one past it', () => {
+    for (const rows of [3, 40]) {
+      const {tensors} = inputsOf({rows, heads: 2, groups: 1, size: 8, capacity: 90});
+      for (const [far, near] of [
+        [-7, 0],
+        [1000, 90],
+        [2 ** 31 - 1, 90],
+      ])
+        for (const window of [0, 20])
+          expectSame(
+            causalAttention(...tensors, at(far), {window}).dataSync(),
+            causalAttention(...tensors, at(near), {window}).dataSync(),
+          );
+    }
+  });
 
   it('gives exactly 0 to keys that a row does not see', () => {
     const {tensors} = inputsOf({rows: 3, heads: 2, kvHeads: 1, size: 8, capacity: 33});
@@ -160,8 +232,53 @@ forEachBackend('CausalAttention', (backend) => {
     expect(() => causalAttention(q, kv, kv, at(0), {weights: 'head', heads: none})).to.throw(
       '[CausalAttention] heads must name one or more but has none',
     );
+    for (const window of [-1, 0.5, 2 ** 31])
+      expect(() => causalAttention(q, kv, kv, at(0), {window})).to.throw(
+        `[CausalAttention] window must be an integer from 0 to 2147483647 but is ${window}`,
+      );
     expect(() => causalAttention(q, kv, kv, at(0), {scale: Infinity})).to.throw(
       '[CausalAttention] scale must be a finite number but is Infinity',
     );
   });
+});
+
+onBackend('specattn', 'CausalAttention with a window over caches of 16-bit floats', () => {
+  for (const storage of ['bfloat16', 'float16'] as const) {
+    for (const [rows, size, window] of [
+      [1, 64, 100],
+      [5, 128, 65],
+      [31, 64, 7],
+      [200, 64, 90],
+      [200, 128, 3],
+      [130, 256, 64],
+    ]) {
+      it(`equals the reference: ${storage}, ${rows} rows, head size ${size}, window ${window}`, () => {
+        const shapes = {rows, heads: 4, groups: 2, size, capacity: 900};
+        const {host, tensors} = inputsOf(shapes);
+        const [k, v] = [narrow(tensors[1], storage), narrow(tensors[2], storage)];
+        const visible = reference.causal(640, 900, window);
+        const dims = [rows, 4, size];
+        const expected = reference.attention(
+          host[0],
+          dims,
+          k.dataSync(),
+          v.dataSync(),
+          [2, 900],
+          0.1,
+          visible,
+        );
+        const [out, weights] = causalAttention(tensors[0], k, v, at(640), {
+          scale: 0.1,
+          weights: 'head',
+          window,
+        });
+        // The processor's and CUDA's kernels of many rows round queries and exponentials to the type of the caches.
+        const absolute = storage === 'bfloat16' ? 0.03 : 0.004;
+        expectClose(out.dataSync(), expected.out, {relative: 0, absolute});
+        expectClose(weights.dataSync(), expected.weights, {relative: 0, absolute: absolute / 2});
+        const zeros = weights.dataSync().every((weight, i) => weight === 0 || expected.weights[i] > 0);
+        expect(zeros).to.equal(true);
+      });
+    }
+  }
 });

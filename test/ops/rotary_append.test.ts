@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
-import {kvCacheAppend, rotaryAppend, rotaryEmbedding} from '../../ops/index.js';
+import {kvCacheAppend, rmsNorm, rotaryAppend, rotaryEmbedding} from '../../ops/index.js';
 import type {Storage} from '../../backend/index.js';
-import {forEachBackend, isNative, onBackend} from '../backends.js';
+import {forEachBackend, isCuda, isNative, onBackend} from '../backends.js';
 import {expectClose, expectSame} from '../compare.js';
 import {Random} from '../random.js';
 import * as reference from '../reference.js';
@@ -18,6 +18,7 @@ type Sizes = readonly [rows: number, heads: number, kvHeads: number, capacity: n
 function problem([rows, heads, kvHeads, capacity, size]: Sizes, position: number, scale: number) {
   const random = new Random(`RotaryAppend ${rows} ${heads} ${kvHeads} ${capacity} ${size}`);
   const [q, k, v] = [heads, kvHeads, kvHeads].map((count) => random.normals(rows * count * size));
+  const norms = [random.normals(size), random.normals(size)];
   const head = (t: number, values: Float32Array, count: number) =>
     Array.from(values.subarray(t * count * size, (t + 1) * count * size));
   const qkv = Array.from({length: rows}, (_, t) => [
@@ -26,18 +27,25 @@ function problem([rows, heads, kvHeads, capacity, size]: Sizes, position: number
     ...head(t, v, kvHeads),
   ]).flat();
   const frequencies = Float32Array.from({length: size / 2}, (_, i) => 10000 ** ((-2 * i) / size));
-  const rotate = (x: Float32Array, count: number) =>
+  const rotate = (x: ArrayLike<number>, count: number) =>
     reference.rotaryEmbedding(x, [rows, count, size], position, frequencies, scale);
   const cacheShape: [number, number, number] = [kvHeads, capacity, size];
   return {
     qkv: tf.tensor2d(qkv, [rows, (heads + 2 * kvHeads) * size]),
     frequencies: tf.tensor1d(frequencies),
     caches: [0, 1].map(() => tf.tensor3d(random.normals(kvHeads * capacity * size), cacheShape)),
-    expected: (before: ArrayLike<number>[]) => [
-      rotate(q, heads),
-      reference.kvCacheAppend(before[0], cacheShape, rotate(k, kvHeads), position),
-      reference.kvCacheAppend(before[1], cacheShape, v, position),
-    ],
+    norms: {q: tf.tensor1d(norms[0]), k: tf.tensor1d(norms[1]), epsilon: 0.01},
+    /** @param normed whether query and key heads go through `norms` first */
+    expected: (before: ArrayLike<number>[], normed = false) => {
+      const [queries, keys] = normed
+        ? [reference.rmsNorm(q, norms[0], 0.01), reference.rmsNorm(k, norms[1], 0.01)]
+        : [q, k];
+      return [
+        rotate(queries, heads),
+        reference.kvCacheAppend(before[0], cacheShape, rotate(keys, kvHeads), position),
+        reference.kvCacheAppend(before[1], cacheShape, v, position),
+      ];
+    },
   };
 }
 
@@ -67,6 +75,42 @@ forEachBackend('RotaryAppend', (backend) => {
       expectSame(results[2].dataSync(), values[2]); // values are copied without rounding
     });
   }
+
+  for (const [sizes, position, scale] of CASES) {
+    it(`equals the reference with norms on T,H,G,C,D = ${sizes.join()} at position ${position}`, () => {
+      const {qkv, frequencies, caches, norms, expected} = problem(sizes, position, scale);
+      const values = expected(
+        caches.map((cache) => cache.dataSync().slice()),
+        true,
+      );
+      const [k, v] = caches;
+      const results = rotaryAppend(qkv, at(position), frequencies, k, v, scale, norms);
+      expectClose(results[0].dataSync(), values[0]);
+      expectClose(results[1].dataSync(), values[1]);
+      expectSame(results[2].dataSync(), values[2]); // copied
+    });
+  }
+
+  it('gives a row the same bits alone and among others, with norms', () => {
+    const {qkv, frequencies, caches, norms} = problem([5, 3, 2, 9, 46], 3, 1);
+    const copies = caches.map((cache) => cache.clone());
+    const together = rotaryAppend(qkv, at(3), frequencies, copies[0], copies[1], 1, norms);
+    const results = together.map((x) => x.dataSync());
+    const row = tf.slice(qkv, [2, 0], [1, 322]);
+    const [q, k] = rotaryAppend(row, at(5), frequencies, caches[0], caches[1], 1, norms);
+    expectSame(q.dataSync(), results[0].slice(2 * 138, 3 * 138));
+    for (let g = 0; g < 2; g++) {
+      const at5 = (g * 9 + 5) * 46;
+      expectSame(k.dataSync().slice(at5, at5 + 46), results[1].slice(at5, at5 + 46));
+    }
+  });
+
+  it('with frequencies of zero leaves queries and keys as they are', () => {
+    const {qkv, caches} = problem([3, 2, 1, 9, 8], 5, 1);
+    const [q, k] = rotaryAppend(qkv, at(5), tf.zeros([4]), caches[0], caches[1]);
+    expectSame(q.dataSync(), tf.slice(qkv, [0, 0], [3, 16]).dataSync());
+    expectSame(k.dataSync().slice(40, 64), tf.slice(qkv, [0, 16], [3, 8]).dataSync());
+  });
 
   it('drops rows at negative positions', () => {
     const {qkv, frequencies, caches} = problem([5, 2, 1, 4, 8], -3, 1);
@@ -151,6 +195,14 @@ forEachBackend('RotaryAppend', (backend) => {
       expect(() =>
         rotaryAppend(qkv, at(0), frequencies, tf.zeros([2, 8, size]), tf.zeros([2, 8, size])),
       ).to.throw(`[RotaryAppend] kCache must have an even, positive head size but has ${size}`);
+    const norms = {q: tf.zeros([4]), k: tf.zeros([5])};
+    expect(() => rotaryAppend(qkv, at(0), frequencies, k, v, 1, norms)).to.throw(
+      '[RotaryAppend] kNorm must have shape [4] but has [5]',
+    );
+    const negative = {q: norms.q, k: norms.q, epsilon: -1};
+    expect(() => rotaryAppend(qkv, at(0), frequencies, k, v, 1, negative)).to.throw(
+      '[RotaryAppend] epsilon must be 0 or more but is -1',
+    );
     expect(() => rotaryAppend(qkv, at(0), frequencies, k, v, NaN)).to.throw(
       '[RotaryAppend] scale must be a finite number but is NaN',
     );
@@ -191,6 +243,25 @@ onBackend('specattn', 'RotaryAppend with caches of any storage', () => {
       });
     }
   }
+
+  it('normalises heads as RMSNorm does', () => {
+    const {qkv, frequencies, caches, norms} = problem([5, 4, 2, 9, 64], 3, 1);
+    const byHead = tf.reshape(qkv, [5, 8, 64]);
+    const [queries, keys, values] = tf.split(byHead, [4, 2, 2], 1) as tf.Tensor3D[];
+    const normed = (x: tf.Tensor3D, weight: tf.Tensor) =>
+      tf.reshape(rmsNorm(tf.reshape(x, [-1, 64]), weight, norms.epsilon), x.shape);
+    const parts = tf.reshape(
+      tf.concat([normed(queries, norms.q), normed(keys, norms.k), values], 1),
+      [5, 512],
+    );
+    const copies = caches.map((cache) => stored(cache, 'float32'));
+    const expected = rotaryAppend(parts, at(3), frequencies, copies[0], copies[1]).map((x) => x.dataSync());
+    const results = rotaryAppend(qkv, at(3), frequencies, caches[0], caches[1], 1, norms);
+    results.forEach((x, i) => {
+      if (isCuda()) expectClose(x.dataSync(), expected[i], {relative: 1e-5, absolute: 1e-6});
+      else expectSame(x.dataSync(), expected[i]);
+    });
+  });
 
   it('equals RotaryEmbedding and KVCacheAppend', () => {
     const {qkv, frequencies, caches} = problem([5, 4, 2, 9, 64], 3, 1.5);

@@ -121,6 +121,48 @@ forEachBackend('SparseAttention', (backend) => {
     });
   }
 
+  for (const [shapes, position, window, perGroup] of [
+    [{rows: 5, heads: 6, groups: 3, size: 32, capacity: 333}, 200, 17, false],
+    [{rows: 5, heads: 6, groups: 3, size: 64, capacity: 333}, 320, 130, true],
+    [{rows: 31, heads: 2, groups: 1, size: 40, capacity: 500}, 40, 60, false],
+    [{rows: 3, heads: 2, groups: 2, size: 8, capacity: 90}, -5, 4, false],
+    [{rows: 3, heads: 2, groups: 2, size: 8, capacity: 90}, 1000, 40, false],
+  ] as const) {
+    it(`sees no selected key before its window: ${JSON.stringify([shapes, position, window, perGroup])}`, () => {
+      const {rows, heads, groups, size, capacity} = shapes;
+      const random = new Random(`SparseAttention window ${position}`);
+      const {host, tensors} = inputsOf(random, shapes);
+      const {selection, visible} = selectionOf(random, groups, shapes);
+      const start = Math.min(Math.max(position, 0), capacity);
+      const seen = (t: number, g: number) =>
+        visible(perGroup ? g : 0, t).filter((key) => key > start + t - window);
+      const [q, k, v] = host;
+      const cache = [groups, capacity];
+      const {out, weights} = reference.attention(q, [rows, heads, size], k, v, cache, 0.2, seen);
+      const sets = perGroup ? groups : 1;
+      const options = {scale: 0.2, sets, window, weights: true, position: at(position)} as const;
+      const [actual, means] = sparseAttention(...tensors, selection, options);
+      const tolerance = {relative: 2e-5, absolute: 5e-6};
+      expectClose(actual.dataSync(), out, tolerance);
+      const perSet = weights.length / sets;
+      const expected = Array.from({length: sets}, (_, s) => [
+        ...reference.meanOverHeads(weights.subarray(s * perSet, (s + 1) * perSet), heads / sets),
+      ]).flat();
+      expectClose(means.dataSync(), expected, tolerance);
+      expect(means.dataSync().every((weight, i) => weight === 0 || expected[i] > 0)).to.equal(true);
+    });
+  }
+
+  it('equals CausalAttention with a window to the bit where every key is selected', () => {
+    const shapes = {rows: 5, heads: 8, groups: 2, size: 40, capacity: 500};
+    const {tensors} = inputsOf(new Random('SparseAttention dense window'), shapes);
+    for (const window of [1, 33, 128, 500])
+      expectSame(
+        sparseAttention(...tensors, everything(5, 500, 300), {window, position: at(300)}).dataSync(),
+        causalAttention(...tensors, at(300), {window}).dataSync(),
+      );
+  });
+
   for (const [shapes, position] of [
     [{rows: 5, heads: 5, kvHeads: 5, size: 64, capacity: 333}, 290],
     [{rows: 5, heads: 8, kvHeads: 2, size: 40, capacity: 989}, 0],
@@ -201,6 +243,15 @@ forEachBackend('SparseAttention', (backend) => {
     );
     expect(() => sparseAttention(q, kv, kv, {...selection, counts: tf.zeros([3], 'int32')})).to.throw(
       '[SparseAttention] counts must have shape [4] but has [3]',
+    );
+    expect(() => sparseAttention(q, kv, kv, selection, {window: 1.5, position: at(0)})).to.throw(
+      '[SparseAttention] window must be an integer from 0 to 2147483647 but is 1.5',
+    );
+    expect(() => sparseAttention(q, kv, kv, selection, {window: 4})).to.throw(
+      '[SparseAttention] position must be a tensor but is undefined',
+    );
+    expect(() => sparseAttention(q, kv, kv, selection, {position: at(0)})).to.throw(
+      '[SparseAttention] window must be 1 or more where a position is given but is 0',
     );
     expect(() => sparseAttention(q, kv, kv, selection, {sets: 2})).to.throw(
       '[SparseAttention] sets must be 1 or 3 but is 2',

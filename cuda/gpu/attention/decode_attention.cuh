@@ -128,7 +128,8 @@ struct DecodeCall {
   AttentionShape shape;
   float scale;
   const Tensor *q, *k, *v, *out;
-  const Tensor* position = nullptr;       // causal attention, else null
+  const int32_t* position = nullptr;      // null in sparse attention without a window
+  int64_t window = kNoWindow;             // how many keys back a row sees
   const Tensor* weights = nullptr;        // null: none are returned
   int64_t weight_rows = 0;                // see DeferredSoftmax
   const int32_t* weight_heads = nullptr;  // causal attention with chosen heads, else null
@@ -191,11 +192,13 @@ Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
     d.counts = call.counts;
     d.width = static_cast<int>(call.width);
     d.set_per_kv_head = call.set_per_kv_head;
-    d.early = stream.Settled(d.keys) && stream.Settled(d.bits) && stream.Settled(d.counts);
+    d.early = stream.Settled(d.keys) && stream.Settled(d.bits) && stream.Settled(d.counts) &&
+              (!call.position || stream.Settled(call.position));
   } else {
-    d.position = call.position->as<int32_t>();
-    d.early = stream.Settled(d.position);
+    d.early = stream.Settled(call.position);
   }
+  d.position = call.position;
+  d.window = static_cast<int>(call.window);
   const int32_t *k_below = stream.SettledBelow(d.k), *v_below = stream.SettledBelow(d.v);
   if (stream.Settled(d.k) && stream.Settled(d.v))
     d.settled = INT32_MAX;
@@ -278,6 +281,7 @@ Status DecodeAttention(CudaStream& stream, const DecodeCall& call) {
   deferred.scores = d.scores;
   deferred.totals = d.totals;
   deferred.position = d.position;
+  deferred.window = d.window;
   deferred.keys = d.keys;
   deferred.bits = d.bits;
   deferred.counts = d.counts;

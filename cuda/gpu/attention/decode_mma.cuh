@@ -116,8 +116,10 @@ __global__ void __launch_bounds__(kMaxWarps* kKeyWarps* kWarp, kBlocksPerProcess
       const W* from_v = v + first * d.head_size + row_piece * 8;
 #pragma unroll 4
       for (int r = row_first; r < kTile; r += row_step) {
-        // Rows that don't exist or hold nothing yet become zeros, since 0 times their contents might be NaN.
-        bool inside = kListed || next.tile * kTile + r < next.keys;
+        // Rows that don't exist or hold nothing yet become zeros, since 0 times their contents might be NaN. Keys before
+        // the first row's window are not read.
+        const int place = next.tile * kTile + r;
+        bool inside = kListed || (place < next.keys && place > start - d.window);
         int64_t at = 0;
         if (kListed) {
           const int row = lists[i % kListTiles * kTile + r].x;
@@ -165,7 +167,7 @@ __global__ void __launch_bounds__(kMaxWarps* kKeyWarps* kWarp, kBlocksPerProcess
         for (int i = 0; i < 4; ++i) out[query_tile][n][i] = 0;
     }
   };
-  // For the lane's query of each tile: causal attention, how many keys it sees; sparse attention, its row. A tile's last
+  // For the lane's query of each tile: causal attention, one past its position; sparse attention, its row. A tile's last
   // queries may not exist; their results are not stored.
   int key_end_or_row[kTiles];
   int active_tiles = 0;  // tiles of the warp that have queries
@@ -217,7 +219,7 @@ __global__ void __launch_bounds__(kMaxWarps* kKeyWarps* kWarp, kBlocksPerProcess
 #pragma unroll
     for (int query_tile = 0; query_tile < kTiles; ++query_tile) {
       const int row = (first_query + query_tile * kTileQueries + lane / 4) / d.heads_per_kv_head;
-      key_end_or_row[query_tile] = kListed ? row & 31 : min(start + row + 1, current.keys);
+      key_end_or_row[query_tile] = kListed ? row & 31 : start + row + 1;
     }
     const int kv_head = current.kv_head;
     for (bool more_chunks = true; more_chunks;) {
@@ -235,7 +237,8 @@ __global__ void __launch_bounds__(kMaxWarps* kKeyWarps* kWarp, kBlocksPerProcess
           read_entry();
         }
 
-        if (active_tiles > 0) {
+        // A tile that is wholly before the first row's window changes nothing.
+        if (active_tiles > 0 && (kListed || (current.tile + 1) * kTile - 1 > start - d.window)) {
           const W* const keys = ring + stage * 2 * kTileSize;
           const W* const values = keys + kTileSize;
           // A step multiplies 16 columns. The keys of four steps are loaded at once. If the warp has one tile, even and odd
@@ -307,8 +310,9 @@ __global__ void __launch_bounds__(kMaxWarps* kKeyWarps* kWarp, kBlocksPerProcess
             }
 #pragma unroll
             for (int j = 0; j < 4; ++j) {
-              const bool seen = kListed ? bits[j] >> key_end_or_row[query_tile] & 1
-                                        : place + j / 2 * 8 + j % 2 < key_end_or_row[query_tile];
+              const int key = place + j / 2 * 8 + j % 2, end = key_end_or_row[query_tile];
+              const bool seen =
+                  kListed ? bits[j] >> end & 1 : key < min(end, current.keys) && key >= end - d.window;
               x[j] = seen ? x[j] : -INFINITY;
             }
             float maximum = fmaxf(fmaxf(x[0], x[1]), fmaxf(x[2], x[3]));

@@ -21,7 +21,7 @@ struct DecodeParams {
   const float* q;     // [T,H,D]
   const void *k, *v;  // [G,C,D]
   float* out;         // [T,H,D]
-  // Causal attention: row t sees the keys up to *position + t.
+  // Causal attention: row t sees the keys up to *position + t. Sparse attention: null without a window.
   const int32_t* position;
   // Sparse attention: keys and bits [L,width], counts [L], where L is G if set_per_kv_head and 1 otherwise.
   const int32_t *keys, *bits, *counts;
@@ -32,6 +32,7 @@ struct DecodeParams {
   float scale;          // times log2(e): exponentials are powers of 2
   int rows, heads, kv_heads, heads_per_kv_head, queries, head_size, capacity, width;
   int chunks, out_stride, score_stride;
+  int window;            // row t sees keys after *position + t - window only; kNoWindow: all of them
   int chunks_per_size;   // number of chunks of each size, see ChunkLayout
   int passes;            // parts into which a KV head's queries are split; each part reads all keys
   int stages;            // tiles in the ring in shared memory
@@ -95,7 +96,9 @@ __device__ __forceinline__ int TilesOf(int keys) { return max(1, CeilDiv(keys, k
 __device__ __forceinline__ int2 ListEntry(const DecodeParams& d, int kv_head, int j, int keys) {
   if (j >= keys) return make_int2(-1, 0);
   const int64_t at = (d.set_per_kv_head ? static_cast<int64_t>(kv_head) * d.width : 0) + j;
-  const int key = d.keys[at], bits = d.bits[at];
+  const int key = d.keys[at];
+  int bits = d.bits[at];
+  if (d.position) bits &= RowsInWindow(key, StartOf(d), d.window);
   return key < 0 || key >= d.capacity ? make_int2(-1, 0) : make_int2(key, bits);
 }
 

@@ -33,7 +33,9 @@ __global__ void __launch_bounds__(kSimtThreads) DecodeSimt(const DecodeParams d)
     if (kListed)
       for (int j = thread; j < count; j += kSimtThreads) list[j] = ListEntry(d, kv_head, first + j, keys);
     const auto row_of = [&](int j) -> int64_t {
-      return static_cast<int64_t>(kListed ? list[j].x : first + j) * d.head_size;
+      // A key before the first row's window is not read.
+      const int key = kListed ? list[j].x : first + j > start - d.window ? first + j : -1;
+      return static_cast<int64_t>(key) * d.head_size;
     };
     for (int m0 = 0; m0 < d.queries; m0 += kQueries) {
       const float* q[kQueries];
@@ -59,7 +61,8 @@ __global__ void __launch_bounds__(kSimtThreads) DecodeSimt(const DecodeParams d)
 #pragma unroll
         for (int i = 0; i < kQueries; ++i) {
           const float score = WarpReduce(dot[i], Plus{});
-          const bool seen = kListed ? list[j].y >> rows[i] & 1 : first + j <= start + rows[i];
+          const bool seen = kListed ? list[j].y >> rows[i] & 1
+                                    : first + j <= start + rows[i] && first + j > start + rows[i] - d.window;
           if (lane == i) e[i][j] = seen ? score : -INFINITY;
         }
       }

@@ -48,11 +48,13 @@ __global__ void __launch_bounds__(kThreads)
   const int kv_head = static_cast<int>(range.first) / heads_per_kv_head;
   int head_of_kv_head = static_cast<int>(range.first) - kv_head * heads_per_kv_head;
 
-  int place;  // index of the key's scores; -1 if the row does not see the key
-  if (call.keys)
-    place = PlaceOf(call, kv_head, key, t);
-  else
-    place = key <= static_cast<int64_t>(max(*call.position, 0)) + t ? key : -1;
+  int place;           // index of the key's scores; -1 if the row does not see the key
+  bool inside = true;  // whether the key is in the row's window, and not after the row
+  if (call.position) {
+    const int64_t last = static_cast<int64_t>(min(max(*call.position, 0), call.capacity)) + t;
+    inside = key > last - call.window && (call.keys || key <= last);
+  }
+  place = inside ? call.keys ? PlaceOf(call, kv_head, key, t) : key : -1;
   float weight = 0;
   if (place >= 0 && heads > 0) {
     int64_t query = (static_cast<int64_t>(kv_head) * call.rows + t) * heads_per_kv_head + head_of_kv_head;

@@ -19,12 +19,12 @@ struct DeferredSoftmax {
   // [G,Q,score_stride], Q = T * H / G: base-2 logarithms, indexed by key, or by place in the list if sparse.
   const float* scores;
   const float2* totals;  // [G,Q]: reference, reciprocal of the sum
-  // Causal attention: row t sees the keys up to *position + t.
+  // Row t sees the keys from *position + t - window + 1 to *position + t. Null in sparse attention without a window.
   const int32_t* position;
   // Sparse attention, else null: keys and bits [L,width], counts [L], L = lists(). The keys of a list ascend.
   const int32_t *keys, *bits, *counts;
   const int32_t* weight_heads;  // [weight_rows] or null, see HeadsOfRow
-  int rows, heads, kv_heads, capacity, width, score_stride, weight_rows;
+  int rows, heads, kv_heads, capacity, width, score_stride, weight_rows, window;
   bool set_per_kv_head;  // one list for each KV head, else one for all
 
   int64_t size() const { return int64_t{weight_rows} * rows * capacity; }

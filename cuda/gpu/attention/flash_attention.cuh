@@ -25,6 +25,7 @@ struct FlashAttention {
   float* out;               // [T,H,D]
   int64_t rows, heads, kv_heads, capacity;
   int head_size;  // a multiple of 8
+  int window;     // how many keys back a row sees, its own included
   float scale;
 };
 
@@ -77,6 +78,9 @@ __global__ void __launch_bounds__(kFlashThreads, kSize <= 128 ? 2 : 1)
   // The last key that the first row sees, and how many keys the last row sees.
   const int last_seen = start + first_row;
   const int keys = last_seen + rows < capacity ? last_seen + rows : capacity;
+  // The first tile of keys that the first row sees. Rows past the end of the cache may see none; they still take one tile.
+  const int first_seen = min(max(last_seen + 1 - p.window, 0), keys - 1);
+  const int first_tile = first_seen / kFlashKeys * kFlashKeys;
 
   // A thread copies one piece of every kCopyStep-th row. The swizzle of row + i * kCopyStep differs from that of `row` by an
   // exclusive or, as copy_row < kCopyStep or kCopyStep is a multiple of 8.
@@ -97,7 +101,7 @@ __global__ void __launch_bounds__(kFlashThreads, kSize <= 128 ? 2 : 1)
     }
     CommitCopies();
   };
-  copy(p.k, k_at, 0);
+  copy(p.k, k_at, first_tile);
 
   const float scale = p.scale * 1.44269504f;
 #pragma unroll 4
@@ -127,11 +131,12 @@ __global__ void __launch_bounds__(kFlashThreads, kSize <= 128 ? 2 : 1)
   for (int i = 0; i < kTiles; ++i) max[i][0] = max[i][1] = -INFINITY;
   const int warp_last_seen = last_seen + warp_row;  // the last key that the warp's first row sees
 
-  for (int first_key = 0; first_key < keys; first_key += kFlashKeys) {
+  for (int first_key = first_tile; first_key < keys; first_key += kFlashKeys) {
     WaitForCopies<0>();
     __syncthreads();  // the keys have arrived, and no warp still reads the previous values
     copy(p.v, v_at, first_key);
-    const bool warp_sees_tile = first_key < warp_last_seen + Shape::kWarpRows;
+    const bool warp_sees_tile = first_key < warp_last_seen + Shape::kWarpRows &&
+                                first_key + kFlashKeys > warp_last_seen + 1 - p.window;
     uint32_t shares[kTiles][kScoreTiles][2];  // exponentials, two in a word
     if (warp_sees_tile) {
       float scores[kTiles][kScoreTiles][4] = {};
@@ -152,18 +157,22 @@ __global__ void __launch_bounds__(kFlashThreads, kSize <= 128 ? 2 : 1)
         }
       }
 
-      if (first_key + kFlashKeys > warp_last_seen + 1 || first_key + kFlashKeys > keys) {
+      if (first_key + kFlashKeys > warp_last_seen + 1 || first_key + kFlashKeys > keys ||
+          first_key < warp_last_seen + Shape::kWarpRows - p.window) {
 #pragma unroll
         for (int i = 0; i < kTiles; ++i)
 #pragma unroll
           for (int half = 0; half < 2; ++half) {
             const int end = warp_last_seen + 1 + i * 16 + half * 8 + lane / 4;
-            const int visible_keys = (end < keys ? end : keys) - first_key - lane % 4 * 2;
+            const int first_lane_key = first_key + lane % 4 * 2;
+            const int visible_keys = (end < keys ? end : keys) - first_lane_key;
+            const int hidden_keys = end - p.window - first_lane_key;  // those before the row's window
 #pragma unroll
             for (int n = 0; n < kScoreTiles; ++n)
 #pragma unroll
               for (int e = 0; e < 2; ++e)
-                if (n * 8 + e >= visible_keys) scores[i][n][half * 2 + e] = -INFINITY;
+                if (n * 8 + e >= visible_keys || n * 8 + e < hidden_keys)
+                  scores[i][n][half * 2 + e] = -INFINITY;
           }
       }
 

@@ -24,6 +24,7 @@ struct PlainAttention {
   int64_t weight_rows;
   const int32_t* weight_heads;  // [weight_rows], or null
   int64_t rows, heads, kv_heads, capacity, head_size;
+  int64_t window;  // how many keys back a row sees, its own included
   float scale;
 };
 
@@ -36,11 +37,14 @@ using PlainPiece = float[kPlainPiece][kPlainTile + 1];
 
 // A tile of rows, and the keys that it sees.
 struct PlainRows {
-  // The tile's first row, the position of row 0, and how many keys the tile's last row sees.
+  // The tile's first row, the position of row 0, and one past the last key that the tile's last row sees.
   int64_t first, start, keys;
+  int64_t first_key;  // the first tile of keys that the tile's first row sees
 
   __device__ PlainRows(const PlainAttention& p, int64_t tile) : first(tile * kPlainTile) {
-    start = *p.position < 0 ? 0 : *p.position;
+    start = *p.position < 0 ? 0 : *p.position < p.capacity ? *p.position : p.capacity;
+    const int64_t first_seen = start + first + 1 - p.window;
+    first_key = first_seen > 0 ? first_seen / kPlainTile * kPlainTile : 0;
     const int64_t end = first + kPlainTile < p.rows ? first + kPlainTile : p.rows;
     keys = start + end < p.capacity ? start + end : p.capacity;
   }
@@ -81,7 +85,8 @@ __device__ __forceinline__ void PlainScores(const PlainAttention& p, const Plain
 #pragma unroll
     for (int j = 0; j < kPlainEach; ++j) {
       const int64_t key = first_key + x + j * 16;
-      if (key > tile.start + tile.first + y + i * 16 || key >= tile.keys) scores[i][j] = -INFINITY;
+      const int64_t last = tile.start + tile.first + y + i * 16;
+      if (key > last || key <= last - p.window || key >= tile.keys) scores[i][j] = -INFINITY;
     }
 }
 
@@ -95,7 +100,7 @@ __global__ void __launch_bounds__(kPlainThreads, 2) PlainStatsKernel(PlainAttent
   float max[kPlainEach], sum[kPlainEach] = {}, scores[kPlainEach][kPlainEach];
 #pragma unroll
   for (int i = 0; i < kPlainEach; ++i) max[i] = -INFINITY;
-  for (int64_t first_key = 0; first_key < tile.keys; first_key += kPlainTile) {
+  for (int64_t first_key = tile.first_key; first_key < tile.keys; first_key += kPlainTile) {
     PlainScores<W>(p, tile, head, first_key, left, right, scores);
 #pragma unroll
     for (int i = 0; i < kPlainEach; ++i) {
@@ -146,7 +151,7 @@ __global__ void __launch_bounds__(kPlainThreads, 2) PlainOutKernel(PlainAttentio
   float2 stats[kPlainEach];
   LoadStats(p, tile, head, stats);
   float out[kPlainEach][kPlainEach] = {}, scores[kPlainEach][kPlainEach];
-  for (int64_t first_key = 0; first_key < tile.keys; first_key += kPlainTile) {
+  for (int64_t first_key = tile.first_key; first_key < tile.keys; first_key += kPlainTile) {
     PlainScores<W>(p, tile, head, first_key, left, right, scores);
 #pragma unroll
     for (int i = 0; i < kPlainEach; ++i)
@@ -194,7 +199,7 @@ __global__ void __launch_bounds__(kPlainThreads, 2) PlainWeightsKernel(PlainAtte
   const HeadRange range = HeadsOfRow(weight_row, p.weight_rows, p.weight_heads, p.heads);
   const float share = 1.0f / static_cast<float>(range.end - range.first);
   float mean[kPlainEach][kPlainEach] = {}, scores[kPlainEach][kPlainEach];
-  if (first_key < tile.keys)
+  if (first_key < tile.keys && first_key >= tile.first_key)
     for (int64_t head = range.first; head < range.end; ++head) {
       float2 stats[kPlainEach];
       LoadStats(p, tile, head, stats);

@@ -5,7 +5,8 @@
 namespace specattn {
 namespace gpu {
 
-// RotaryAppend's tensors, as kernels/rotary_append.h describes them. RotaryEmbedding has no KV heads (kv_heads is 0) and no caches.
+// RotaryAppend's tensors, as kernels/rotary_append.h describes them. RotaryEmbedding has no KV heads (kv_heads is 0), no caches
+// and no norms.
 struct RotaryCall {
   int64_t rows, heads, kv_heads, capacity, size;  // T, H, G, C, D
   const float* qkv;
@@ -17,6 +18,8 @@ struct RotaryCall {
   DType k_storage;
   void* v_cache;
   DType v_storage;
+  const float *q_norm, *k_norm;  // both or neither
+  float epsilon;
 };
 
 // Queues a call. `op` is the name for error messages.

@@ -25,9 +25,32 @@ const PLAIN = {
   ...{max_position_embeddings: 96, rms_norm_eps: 1e-5, rope_theta: 10000, tie_word_embeddings: false},
   ...{attention_bias: false, mlp_bias: false, bos_token_id: 0, eos_token_id: [1, 2]},
 };
+/** The other architectures, with the fields that they alone have. */
+const OTHERS = [
+  {...PLAIN, architectures: ['MistralForCausalLM'], sliding_window: 7},
+  {
+    ...{...PLAIN, architectures: ['Qwen2ForCausalLM'], use_sliding_window: true, sliding_window: 7},
+    ...{max_window_layers: 1},
+  },
+  {
+    ...{...PLAIN, architectures: ['Qwen3ForCausalLM'], use_sliding_window: true, sliding_window: 7},
+    ...{layer_types: ['full_attention', 'sliding_attention']},
+  },
+  {...PLAIN, architectures: ['SmolLM3ForCausalLM'], no_rope_layers: [1, 0], no_rope_layer_interval: 2},
+  {
+    ...{...PLAIN, architectures: ['GraniteForCausalLM'], embedding_multiplier: 12, residual_multiplier: 0.2},
+    ...{attention_multiplier: 0.1, logits_scaling: 8},
+  },
+];
 const ROPES = [
   {rope_type: 'default'},
   {type: 'linear', factor: 2},
+  {type: 'dynamic', factor: 2},
+  {rope_type: 'proportional', factor: 2, partial_rotary_factor: 0.5},
+  {
+    ...{rope_type: 'longrope', factor: 2, short_factor: [1, 1.5, 2, 3], long_factor: [1, 2, 4, 8]},
+    ...{original_max_position_embeddings: 32},
+  },
   {
     ...{rope_type: 'llama3', factor: 8, low_freq_factor: 1, high_freq_factor: 4},
     ...{original_max_position_embeddings: 32, rope_theta: 500000},
@@ -52,8 +75,10 @@ const RELATED = {
   hidden_size: ['num_attention_heads', 'head_dim'],
   head_dim: ['hidden_size', 'num_attention_heads'],
   model_type: ['architectures'],
-  rope_scaling: ['max_position_embeddings'],
-  rope_parameters: ['max_position_embeddings'],
+  layer_types: ['num_hidden_layers', 'use_sliding_window', 'sliding_window'],
+  no_rope_layers: ['num_hidden_layers'],
+  rope_scaling: ['max_position_embeddings', 'head_dim', 'hidden_size', 'num_attention_heads'],
+  rope_parameters: ['max_position_embeddings', 'head_dim', 'hidden_size', 'num_attention_heads'],
 };
 
 interface Input {
@@ -72,6 +97,7 @@ export const config: Target<Input> = {
     config: fc
       .constantFrom(
         PLAIN,
+        ...OTHERS,
         ...ROPES.flatMap((rope) => [
           {...PLAIN, rope_scaling: rope},
           {...PLAIN, rope_parameters: rope},
@@ -84,7 +110,7 @@ export const config: Target<Input> = {
     folder.write('config.json', input.config.bytes);
     folder.write('generation_config.json', JSON.stringify(input.generation ?? {}));
     const read = readConfig(folder.path);
-    if (read.headDim <= MOST_CHANNELS) ropeFrequencies(read);
+    if (read.headDim <= MOST_CHANNELS) ropeFrequencies(read, true);
   },
   names: (message, input) =>
     namesField(message, folder.file('config.json'), input.config, RELATED) ||
