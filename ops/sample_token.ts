@@ -85,6 +85,7 @@ const run = defineOp<Attrs>({
     for (let t = 0; t < rows; t++) {
       const row = values.subarray(t * vocabulary, (t + 1) * vocabulary);
       const out = probabilities.subarray(t * vocabulary, (t + 1) * vocabulary);
+      // draw gives -1 where nothing has a probability
       distribution(row, filters, out);
       tokens[t] = draw(out, uniform(words, start + t, attrs.stream));
     }
@@ -111,7 +112,8 @@ function distribution(
   let best = 0;
   let largest = -Infinity;
   for (let j = 0; j < logits.length; j++) if (logits[j] > largest) largest = logits[(best = j)];
-  if (temperature === 0 || largest === -Infinity) {
+  if (largest === -Infinity) return;
+  if (temperature === 0) {
     out[best] = 1;
     return;
   }
@@ -137,7 +139,7 @@ function keepOnly(weights: Float32Array, indices: Uint32Array): void {
 /**
  * Draws a token from each row of logits and returns the distribution that it was drawn from: softmax(logits /
  * temperature), then the filters top-k, top-p and min-p, in this order. Ties go to the lower index. NaN logits count as
- * −∞.
+ * −∞. A row without any other logit has no distribution: it gives the token −1 and probabilities of 0.
  *
  * The draw is by inversion with a hash of (seed, position + t, stream): a seed reproduces its tokens on every device,
  * and a row's token does not depend on the other rows.

@@ -7,6 +7,8 @@ import {defineOp, launch} from './define_op.js';
 import {draw, RandomStream, uniform} from './random.js';
 
 const name = 'SpeculativeAccept';
+/** What `tokens` holds where a distribution is a row of zeros, which SampleToken makes of logits that are not finite. */
+const BROKEN = -2;
 
 const run = defineOp({
   name,
@@ -39,7 +41,7 @@ const run = defineOp({
     const rowOf = (all: Float32Array | Int32Array | Uint8Array, i: number) =>
       all.subarray((i - 1) * vocabulary, i * vocabulary);
 
-    const tokens = new Int32Array(drafted + 1).fill(-1);
+    const tokens = new Int32Array(drafted + 1);
     let i = 1; // index of the drafted token d_i, which stands at position + i
     for (; i <= drafted; i++) {
       const token = blockTokens[i];
@@ -58,8 +60,10 @@ const run = defineOp({
       );
     }
     // All tokens were accepted; or p and q are equal up to rounding, so that nothing of their difference is left.
-    if (drawn < 0) drawn = Math.max(0, draw(p, u));
+    if (drawn < 0) drawn = draw(p, u);
+    if (drawn < 0) drawn = BROKEN;
     tokens[i - 1] = drawn;
+    tokens.fill(i <= drafted && blockTokens[i] < 0 ? BROKEN : -1, i);
     return [
       tf.tensor1d(tokens, 'int32'),
       tf.tensor1d([blockTokens[i - 1], drawn], 'int32'),
@@ -78,6 +82,10 @@ const run = defineOp({
  * verifier[N]. Random numbers are hashes of the seed and the position + i, with streams of their own for acceptance and
  * for the drawn token.
  *
+ * A row of zeros, which {@link sampleToken} makes of logits that are not finite, is told by −2 in `tokens`: in place of
+ * the drawn token where it is the verifier's; in place of each −1 where the first rejected token is negative, as one
+ * drawn from such a row of the draft is.
+ *
  * ```ts
  * const draft = tf.tensor2d([[0, 0, 0, 1], [0, 1, 0, 0]]); // the draft gave token 3, then token 1, probability 1
  * const verifier = tf.tensor2d([[0, 0, 0, 1], [0, 0, 1, 0], [1, 0, 0, 0]]); // the verifier gives it to 3, then to 2
@@ -93,7 +101,7 @@ const run = defineOp({
  * @param verifier float32 [N+1,V]: the verifier's distributions; each row sums to 1
  * @param seed int32 [2]
  * @param position int32 [1]: the position of block[0] in the sequence
- * @returns tokens int32 [N+1]: the accepted tokens and the drawn one, then −1; last int32 [2]: the last two tokens of
+ * @returns tokens int32 [N+1]: the accepted tokens and the drawn one, then −1 (or −2); last int32 [2]: the last two tokens of
  *     the sequence then; position int32 [1]: the position of last[1]
  * @throws Error naming the op and the argument, if a shape or dtype does not fit
  */

@@ -19,6 +19,8 @@ export class LanguageModel {
   readonly layerMap: LayerMap | undefined;
   /** Positions that the caches hold: prompt and answer together, except the answer's last token. */
   readonly contextLength: number;
+  /** How many of the first token ids mean the same to draft and verifier; undefined without a draft, Infinity where all do. */
+  readonly sharedVocabulary: number | undefined;
   private readonly captures: Captures;
   /** One sequence is kept between answers, with its caches and captures. */
   private idle: Sequence | undefined;
@@ -36,6 +38,7 @@ export class LanguageModel {
     this.draft = pair.draft;
     this.layerMap = pair.layerMap;
     this.contextLength = pair.contextLength;
+    this.sharedVocabulary = pair.sharedVocabulary;
     this.captures = new Captures(pair);
   }
 

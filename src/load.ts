@@ -5,9 +5,8 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import {readLayerMap, type LayerMap} from '../models/layer_map.js';
 import {Llama} from '../models/llama/llama.js';
-import {longestContext} from '../models/pair.js';
 import {checkOptionalFiles} from '../models/hf/foreign_file.js';
-import {LlamaTokenizer, assertSameVocabulary} from '../models/hf/tokenizer.js';
+import {LlamaTokenizer, sharedVocabulary} from '../models/hf/tokenizer.js';
 import {packageRoot} from '../backend/addon.js';
 import {checkNames, refuse} from '../backend/check.js';
 import {refuseAborted, resolveOptions, type GenerateOptions} from './options.js';
@@ -33,7 +32,10 @@ export interface LoadOptions {
   layerMap?: string | LayerMap;
   /** How weights are stored: as in the file (`auto`), or converted. Caches are stored like the matrices. */
   dtype?: 'auto' | 'float32' | 'bfloat16' | 'float16';
-  /** Positions that the caches hold. Default: what both models were made for. */
+  /**
+   * Positions that the caches hold. Default: what the verifier was made for. Past the positions that the draft was made
+   * for, an answer goes on without it.
+   */
   contextLength?: number;
   /**
    * A TF.js backend: `specattn`; `tensorflow`, the native kernels inside @tensorflow/tfjs-node or @tensorflow/tfjs-node-gpu; `wasm`, `cpu`
@@ -102,7 +104,8 @@ async function loadPair(options: LoadOptions): Promise<LanguageModel> {
     draft: draftName === null ? undefined : resolveModel(draftName, 'draft'),
   };
   const tokenizer = LlamaTokenizer.load(folders.verifier);
-  if (folders.draft) assertSameVocabulary(LlamaTokenizer.load(folders.draft), tokenizer);
+  const shared =
+    folders.draft === undefined ? undefined : sharedVocabulary(LlamaTokenizer.load(folders.draft), tokenizer);
 
   const loadModel = (what: 'verifier' | 'draft', folder: string) =>
     Llama.load(folder, {
@@ -115,19 +118,15 @@ async function loadPair(options: LoadOptions): Promise<LanguageModel> {
     loaded.push(verifier);
     const draft = folders.draft ? await loadModel('draft', folders.draft) : undefined;
     if (draft) loaded.push(draft);
-    // Vocabularies may be padded: the tokens agree, the logits' sizes don't.
-    if (draft && draft.config.vocabSize !== verifier.config.vocabSize)
-      throw new Error(
-        `[load] draft and verifier must have the same vocab_size but have ${draft.config.vocabSize} and ${verifier.config.vocabSize}`,
-      );
-    const most = longestContext({verifier, draft});
+    const most = verifier.config.maxPositionEmbeddings;
     const contextLength = options.contextLength ?? most;
     if (contextLength > most)
       throw new Error(
-        `[load] contextLength must be at most ${most}, what the models were made for, but is ${contextLength}`,
+        `[load] contextLength must be at most ${most}, what the verifier was made for, but is ${contextLength}`,
       );
     const map = draft ? findLayerMap(options.layerMap, folders.verifier, draft, verifier) : {};
-    return new LanguageModel({verifier, draft, contextLength, ...map}, tokenizer, describeBackend());
+    const pair = {verifier, draft, sharedVocabulary: shared, contextLength, ...map};
+    return new LanguageModel(pair, tokenizer, describeBackend());
   } catch (error) {
     loaded.forEach((model) => model.dispose());
     throw error;

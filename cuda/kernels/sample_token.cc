@@ -35,8 +35,9 @@ int64_t FirstOf(const float* x, float largest, int64_t n) {
 }
 
 int32_t Greedy(const float* logits, float largest, int64_t n, float* probabilities) {
-  const int64_t token = largest > -INFINITY ? FirstOf(logits, largest, n) : 0;
   std::memset(probabilities, 0, static_cast<size_t>(n) * sizeof(float));
+  if (largest == -INFINITY) return -1;
+  const int64_t token = FirstOf(logits, largest, n);
   probabilities[token] = 1.0f;
   return static_cast<int32_t>(token);
 }

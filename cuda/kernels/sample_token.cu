@@ -91,8 +91,8 @@ __device__ __forceinline__ void SampleRow(const SampleArgs& args) {
   });
   group.Max(most);
   if (most[0] == kLowest) {
-    for (int j = slice.begin + threadIdx.x; j < slice.end; j += blockDim.x) y[j] = j == 0 ? 1.0f : 0.0f;
-    if (group.Rank() == 0 && threadIdx.x == 0) args.token[t] = 0;
+    for (int j = slice.begin + threadIdx.x; j < slice.end; j += blockDim.x) y[j] = 0;
+    if (group.Rank() == 0 && threadIdx.x == 0) args.token[t] = -1;
     return;
   }
   const float largest = FromOrdered(most[0]);

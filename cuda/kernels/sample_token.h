@@ -6,7 +6,8 @@
 //   min-p  keeps probabilities of at least minP times the largest one
 // Ties go to the lower index. What is left is scaled to sum to 1. Temperature 0 gives the one-hot of the argmax.
 // The token is drawn by inversion with u = Uniform(seed, position + t, stream) (core/random.h).
-// NaN logits count as -inf. A row whose logits all count as -inf gives the one-hot of token 0.
+// NaN logits count as -inf. A row whose logits all count as -inf has no distribution: it gives the token -1 and
+// probabilities of 0.
 //
 // inputs   logits [T,V] float32, seed [2] int32, position [1] int32: the position of row 0
 //          settings [4] float32, may be left out: temperature, topK, topP, minP, in place of these attributes. A number

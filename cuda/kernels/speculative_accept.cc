@@ -45,10 +45,11 @@ Status SpeculativeAccept(Stream&, const Args& args) {
   const int64_t drawn = i <= drafted ? DrawRest(row, q + (i - 1) * size, size, u)
                                      : Draw(size, u, [&](int64_t j) { return row[j]; });
 
-  tokens[i - 1] = drawn < 0 ? 0 : static_cast<int32_t>(drawn);
+  tokens[i - 1] = drawn < 0 ? kBroken : static_cast<int32_t>(drawn);
   last[0] = block[i - 1];
   last[1] = tokens[i - 1];
-  for (int64_t j = i; j <= drafted; ++j) tokens[j] = -1;
+  const int32_t filler = i <= drafted && block[i] < 0 ? kBroken : -1;
+  for (int64_t j = i; j <= drafted; ++j) tokens[j] = filler;
   call.next->as<int32_t>()[0] = static_cast<int32_t>(position + i);
   return Ok();
 }

@@ -72,9 +72,10 @@ __global__ void __launch_bounds__(kThreads) AcceptAndDraw(AcceptArgs args) {
   int drawn = -1;
   if (replaced) drawn = Draw(n, u, args.rest, [&](int j) { return rest_of(verifier[j], draft[j]); });
   if (drawn < 0) drawn = Draw(n, u, args.plain, [&](int j) { return verifier[j]; });
-  if (drawn < 0) drawn = 0;
+  if (drawn < 0) drawn = kBroken;
+  const int filler = replaced && args.block[i] < 0 ? kBroken : -1;
   for (int k = lane; k <= args.drafted; k += kWarp)
-    args.tokens[k] = k < i - 1 ? args.block[k + 1] : k == i - 1 ? drawn : -1;
+    args.tokens[k] = k < i - 1 ? args.block[k + 1] : k == i - 1 ? drawn : filler;
   if (lane == 0) {
     args.last[0] = args.block[i - 1];
     args.last[1] = drawn;

@@ -8,15 +8,19 @@
 //   2. The first rejected d_i is replaced by a draw from max(0, verifier[i-1] - draft[i-1]), scaled to sum to 1. If all N
 //      are accepted, i is N + 1 and the token is drawn from verifier[N].
 //      The draw uses Uniform(seed, position + i, kResampleStream).
-// If rounding leaves no positive difference, both distributions are equal, and the draw is from verifier[i-1]. A row
-// without a positive number gives token 0. A d_i outside [0, V) is rejected.
+// If rounding leaves no positive difference, both distributions are equal, and the draw is from verifier[i-1]. A d_i
+// outside [0, V) is rejected.
+//
+// SampleToken makes rows of zeros from logits that are not finite. Such rows are told by kBroken: it takes the place of
+// the drawn token where verifier[i-1] has no positive number, and that of the -1 after it where the rejected d_i is
+// negative, since then draft[i-1] had nothing to draw.
 //
 // inputs   block [N+1] int32
 //          draft [N,V] float32, verifier [N+1,V] float32: distributions
 //          seed [2] int32
 //          position [1] int32: the position of x
 // attrs    none
-// outputs  tokens [N+1] int32: the accepted tokens and the drawn one, then -1
+// outputs  tokens [N+1] int32: the accepted tokens and the drawn one, then -1 (or kBroken)
 //          last [2] int32: the last two tokens of the sequence
 //          next position [1] int32: the position of last[1], position + 1 + the number of accepted tokens
 #pragma once
@@ -24,6 +28,8 @@
 
 namespace specattn {
 namespace {
+
+constexpr int32_t kBroken = -2;
 
 struct SpeculativeAcceptCall {
   const Tensor *block, *draft, *verifier, *seed, *position;

@@ -96,37 +96,40 @@ export class LlamaTokenizer {
     return new Map([...this.tokenizer.get_vocab()].map(([token, id]) => [id, token]));
   }
 
-  sameVocabulary(other: LlamaTokenizer): boolean {
-    return firstDifference(this, other) === undefined;
+  /** The tokens by id that stand beside the model's vocabulary, special or not. */
+  addedTokens(): Map<number, string> {
+    return new Map([...this.tokenizer.get_added_tokens_decoder()].map(([id, {content}]) => [id, content]));
   }
-}
 
-function firstDifference(
-  a: LlamaTokenizer,
-  b: LlamaTokenizer,
-): {id: number; tokens: (string | undefined)[]} | undefined {
-  const vocabularies = [a.vocabulary(), b.vocabulary()];
-  const ids = new Set(vocabularies.flatMap((vocabulary) => [...vocabulary.keys()]));
-  for (const id of [...ids].sort((x, y) => x - y)) {
-    const tokens = vocabularies.map((vocabulary) => vocabulary.get(id));
-    if (tokens[0] !== tokens[1]) return {id, tokens};
+  /** Whether ids mean the same tokens in both, all of them. */
+  sameVocabulary(other: LlamaTokenizer): boolean {
+    const [own, others] = [this.vocabulary(), other.vocabulary()];
+    return own.size === others.size && [...own].every(([id, token]) => others.get(id) === token);
   }
-  return undefined;
 }
 
 /**
- * Checks that ids mean the same tokens to draft and verifier, without which a draft's proposals are meaningless.
- * @throws Error naming the first token id whose token differs
+ * How many of the first token ids a draft may propose to a verifier; Infinity where both have the same tokens.
+ *
+ * Either may lack the last tokens of the other, as where tokens were added for chats. An added token may have another
+ * name in each, as where a reserved token was renamed: it stands for another text at worst, and then the verifier
+ * rejects it.
+ * @throws Error naming the first id whose token differs, if neither tokenizer has it as an added token: then a draft's
+ *     proposals would be meaningless
  */
-export function assertSameVocabulary(draft: LlamaTokenizer, verifier: LlamaTokenizer): void {
-  const difference = firstDifference(draft, verifier);
-  if (!difference) return;
-  const [inDraft, inVerifier] = difference.tokens.map((token) =>
-    token === undefined ? 'missing' : JSON.stringify(token),
-  );
-  throw new Error(
-    `draft and verifier must share a vocabulary, but token ${difference.id} is ${inDraft} in ${draft.dir} and ${inVerifier} in ${verifier.dir}`,
-  );
+export function sharedVocabulary(draft: LlamaTokenizer, verifier: LlamaTokenizer): number {
+  const [inDraft, inVerifier] = [draft.vocabulary(), verifier.vocabulary()];
+  const added = new Set([draft, verifier].flatMap((tokenizer) => [...tokenizer.addedTokens().keys()]));
+  const shared = [...inDraft.keys()].filter((id) => inVerifier.has(id)).sort((a, b) => a - b);
+  const differs = shared.find((id) => inDraft.get(id) !== inVerifier.get(id) && !added.has(id));
+  if (differs !== undefined || shared.length === 0) {
+    const id = differs ?? 0;
+    const [one, other] = [inDraft, inVerifier].map((tokens) => JSON.stringify(tokens.get(id)) ?? 'missing');
+    throw new Error(
+      `draft and verifier must share a vocabulary, but token ${id} is ${one} in ${draft.dir} and ${other} in ${verifier.dir}`,
+    );
+  }
+  return draft.sameVocabulary(verifier) ? Infinity : shared[shared.length - 1] + 1;
 }
 
 const REPLACEMENT = '\ufffd';

@@ -5,13 +5,14 @@ import type {GraphModel} from '@tensorflow/tfjs-converter';
 import {
   attentionRowsName,
   headsName,
+  layerOutputName,
   selectedCountsName,
   selectedKeptName,
   type CacheNames,
 } from './graph.js';
 import type {GraphOptions, Selector} from './graph_options.js';
 
-const OUTPUTS = ['logits', 'lastLogits', 'attention', 'attentionRows', 'setWeights'] as const;
+const OUTPUTS = ['logits', 'lastLogits', 'attention', 'attentionRows', 'setWeights', 'layerOutputs'] as const;
 export type LlamaOutput = (typeof OUTPUTS)[number];
 
 /** Whose attention weights a call gives: those of layers (the mean over a layer's heads) or of single heads. */
@@ -57,6 +58,8 @@ export interface LlamaResult {
   logits?: tf.Tensor2D;
   /** `[1,V]`: logits of the last row */
   lastLogits?: tf.Tensor2D;
+  /** `[T,E]` each: the embedding's output, which goes into layer 0, then the output of each layer */
+  layerOutputs?: tf.Tensor2D[];
   /** `[R,C]`: the last row's attention weights, a row for each layer or each head that `attention` names */
   attention?: tf.Tensor2D;
   /** All rows' attention weights, a tensor for each of `attention.layers`: [T,C], or [R,T,C] for R heads */
@@ -135,9 +138,14 @@ export function execute(
   const single = Object.entries(GRAPH_OUTPUTS).filter(([output]) => outputs.includes(output as LlamaOutput));
   const rowLayers = outputs.includes('attentionRows') ? attention!.layers : undefined;
   const selectLayers = select && [...select.sets.keys()].filter((layer) => select.sets[layer] >= 0);
+  const layers = caches.outputs.length / 2;
+  const layerOutputs = outputs.includes('layerOutputs')
+    ? Array.from({length: layers + 1}, (_, i) => layerOutputName(i - 1))
+    : undefined;
   const names = [
     ...caches.outputs,
     ...single.map(([, name]) => name),
+    ...(layerOutputs ?? []),
     ...(rowLayers ?? []).map(attentionRowsName),
     ...(selectLayers ?? []).flatMap((layer) => [selectedCountsName(layer), selectedKeptName(layer)]),
   ];
@@ -147,6 +155,7 @@ export function execute(
   const get = <T extends tf.Tensor>(name: string) => byName.get(name) as T;
   return {
     ...Object.fromEntries(single.map(([output, name]) => [output, get(name)])),
+    ...(layerOutputs && {layerOutputs: layerOutputs.map((name) => get<tf.Tensor2D>(name))}),
     ...(rowLayers && {attentionRows: rowLayers.map((layer) => get(attentionRowsName(layer)))}),
     ...(selectLayers && {
       selected: selectLayers.map((layer) => ({

@@ -17,6 +17,7 @@
  * | logits | [T,V] | |
  * | last_logits | [1,V] | logits of row T-1; no other row goes through the head |
  * | next_k_cache_i, next_v_cache_i | [G,C,D] | caches of layer i with the new rows |
+ * | embed, layer_output_i | [T,E] | what goes into layer 0, what comes out of layer i |
  * | attention | [R,C] | weights of row T-1, for `attentionLayers` in their order |
  * | attention_rows_i | [T,C] or [R,T,C] | weights of all rows in layer i: the mean over its heads, or those of R heads |
  * | set_weights | [S,T,C] | weights of sparse attention, for each key set; with `sparse.weights` |
@@ -55,8 +56,9 @@ export function cacheNames({numHiddenLayers}: LlamaConfig): CacheNames {
   return {inputs, outputs: inputs.map((name) => `next_${name}`)};
 }
 
-/** Names of other inputs and outputs of layer `i`. */
+/** Names of other inputs and outputs of layer `i`; `layerOutputName(-1)` is what goes into layer 0. */
 export const headsName = (i: number): string => `heads_${i}`;
+export const layerOutputName = (i: number): string => (i < 0 ? 'embed' : `layer_output_${i}`);
 export const attentionRowsName = (i: number): string => `attention_rows_${i}`;
 export const selectedCountsName = (i: number): string => `selected_counts_${i}`;
 export const selectedKeptName = (i: number): string => `selected_kept_${i}`;
@@ -125,9 +127,13 @@ class Transformer {
     const {g} = this;
     const {embeddingMultiplier, residualMultiplier} = this.config;
     const factor = embeddingMultiplier / residualMultiplier;
-    let x = g.gather('embed', EMBEDDING, this.tokens); // [T,E]
-    if (factor !== 1) x = g.multiply('embed_scaled', x, factor);
-    for (let i = 0; i < this.config.numHiddenLayers; i++) x = this.layer(i, x);
+    const embedded = layerOutputName(-1);
+    let x = g.gather(factor === 1 ? embedded : 'embed_unscaled', EMBEDDING, this.tokens); // [T,E]
+    if (factor !== 1) x = g.multiply(embedded, x, factor);
+    for (let i = 0; i < this.config.numHiddenLayers; i++) {
+      x = this.layer(i, x);
+      g.output(layerOutputName(i), x);
+    }
     this.head('logits', x); // [T,V]
     this.head('last_logits', g.last('last_row', x, 2, 0)); // [1,V]
     this.addSetWeights();

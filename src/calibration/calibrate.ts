@@ -6,7 +6,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import {MAP_KINDS, type KlMap, type LayerMap} from '../../models/layer_map.js';
 import type {Llama} from '../../models/llama/llama.js';
-import {longestContext, newCaches, type PairCaches} from '../../models/pair.js';
+import {longestContext, newCaches, tokensForDraft, type PairCaches} from '../../models/pair.js';
 import type {LanguageModel} from '../language_model.js';
 import {DivergenceSums} from './divergence_sums.js';
 import {MixtureFit} from './mixture.js';
@@ -209,18 +209,19 @@ function forward(
   onAttention?: OnAttention,
 ): void {
   state.advance(({verifierCache, draftCache}) => {
-    const input = {tokens: tf.tensor1d(tokens, 'int32'), position: tf.tensor1d([from], 'int32')};
-    const run = (model: Llama, cache: tf.Tensor3D[]) => {
+    const position = tf.tensor1d([from], 'int32');
+    const run = (model: Llama, ids: number[], cache: tf.Tensor3D[]) => {
       const layers = [...Array(model.config.numHiddenLayers).keys()];
       return model.forward({
-        ...input,
+        tokens: tf.tensor1d(ids, 'int32'),
+        position,
         cache,
         outputs: onAttention ? ['attentionRows'] : [],
         attention: onAttention && {granularity: 'head', layers},
       });
     };
-    const verified = run(verifier, verifierCache);
-    const drafted = run(draft, draftCache);
+    const verified = run(verifier, tokens, verifierCache);
+    const drafted = run(draft, tokensForDraft(draft, tokens), draftCache);
     onAttention?.(
       verified.attentionRows as tf.Tensor3D[],
       drafted.attentionRows as tf.Tensor3D[],

@@ -84,7 +84,7 @@ async function measureLayers(
   {onProgress, signal}: FitOptions,
 ): Promise<LayerCost[]> {
   const {numHiddenLayers: layers, vocabSize} = verifier.config;
-  const decoder = new TeacherForced(verifier, draft, windows[0].length);
+  const decoder = new TeacherForced({verifier, draft}, windows[0].length);
   const decode = async (
     tokens: readonly number[],
     prompt: number,

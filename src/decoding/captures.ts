@@ -3,7 +3,7 @@
  * pool of memory.
  */
 import {nativeBackend} from '../../backend/current.js';
-import type {Pair} from '../../models/pair.js';
+import {draftableTokens, type Pair} from '../../models/pair.js';
 import type {ResolvedOptions} from '../options.js';
 import {planAnswer, type SelectionPlan} from '../selection/plan.js';
 import {SelectionTensors} from '../selection/tensors.js';
@@ -51,7 +51,8 @@ export class Captures {
       const plan = planAnswer(this.pair, options);
       const selection = plan && new SelectionTensors(plan, gamma + 1);
       try {
-        const round = speculativeRound(draft!, verifier, gamma, selection, options);
+        const draftable = draftableTokens(this.pair);
+        const round = speculativeRound(draft!, verifier, gamma, selection, options, draftable);
         return {step: makeReady(sequence.state, round, this.poolOfModel()), plan, selection};
       } catch (error) {
         selection?.dispose();

@@ -1,6 +1,6 @@
 /** The loop of `generate`: it reads the prompt, runs rounds until the answer ends, and hands out the text. */
 import type {LlamaTokenizer} from '../../models/hf/tokenizer.js';
-import type {Pair} from '../../models/pair.js';
+import {draftCapacity, type Pair} from '../../models/pair.js';
 import {refuseAborted, resolveOptions, type GenerateOptions} from '../options.js';
 import {planAnswer, type SelectionPlan} from '../selection/plan.js';
 import {Answer, type FinishReason} from './answer.js';
@@ -45,7 +45,7 @@ class Aborted extends Error {}
  * stays on the device, which hands back one small tensor a round.
  *
  * @throws Error on a bad option, a prompt longer than the context, messages without a chat template or that it refuses, sparse
- *     verification without a layer map, another backend than the models', or a signal that was aborted before
+ *     verification without a layer map, another backend than the models', logits that are not finite, or a signal that was aborted before
  */
 export async function* generateText(
   engine: Engine,
@@ -89,7 +89,7 @@ export async function* generateText(
         answer.finishReason = 'length';
         break;
       }
-      for (const token of await rounds.read(round, answer.position)) {
+      for (const token of await rounds.read(round, answer.sequence)) {
         yield* hand(answer.push(token));
         if (answer.finishReason) break;
       }
@@ -118,8 +118,10 @@ function prepare(engine: Engine, prompt: Prompt, given: GenerateOptions) {
   const promptTokens = encodePrompt(tokenizer, contextLength, prompt);
   if (given.draft && !draft)
     throw new Error('[generate] draft must be false or left out: the model was loaded without one');
-  const speculative = options.draft && draft !== undefined;
-  const plan = speculative ? planAnswer(engine, options) : undefined;
+  const withDraft = options.draft && draft !== undefined;
+  const plan = withDraft ? planAnswer(engine, options) : undefined;
+  // A draft that was made for fewer positions than the prompt has never gets its turn.
+  const speculative = withDraft && promptTokens.length <= draftCapacity(draft, contextLength);
   const stats = new StatsCollector(
     verifier.config,
     verifier.cacheBytesPerElement,

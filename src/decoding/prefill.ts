@@ -1,7 +1,8 @@
 /** Reads known tokens: those of a prompt, or of rows whose keys and values are computed anew with dense attention. */
 import * as tf from '@tensorflow/tfjs-core';
 
-import type {Models, PairCaches} from '../../models/pair.js';
+import {tokensForDraft, type Models, type PairCaches} from '../../models/pair.js';
+import type {Llama} from '../../models/llama/llama.js';
 import type {LoopState, NamedTensors} from './state.js';
 
 /**
@@ -16,14 +17,12 @@ export function prefill<S extends PairCaches & NamedTensors>(
   withDraft: boolean,
 ): void {
   state.advance((caches) => {
-    const input = {
-      tokens: tf.tensor1d(tokens as number[], 'int32'),
-      position: tf.tensor1d([position], 'int32'),
-      outputs: [],
-    };
-    const {cache: verifierCache} = verifier.forward({...input, cache: caches.verifierCache});
+    const start = tf.tensor1d([position], 'int32');
+    const read = (model: Llama, ids: readonly number[], cache: tf.Tensor3D[]) =>
+      model.forward({tokens: tf.tensor1d([...ids], 'int32'), position: start, cache, outputs: []}).cache;
+    const verifierCache = read(verifier, tokens, caches.verifierCache);
     const draftCache =
-      withDraft && draft ? draft.forward({...input, cache: caches.draftCache}).cache : caches.draftCache;
+      withDraft && draft ? read(draft, tokensForDraft(draft, tokens), caches.draftCache) : caches.draftCache;
     return {...caches, verifierCache, draftCache};
   });
 }

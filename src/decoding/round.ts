@@ -1,7 +1,9 @@
 /** One round of speculative decoding, and one step of plain decoding, as functions of tensors. */
 import * as tf from '@tensorflow/tfjs-core';
 
+import {nativeBackend} from '../../backend/current.js';
 import type {Llama} from '../../models/llama/llama.js';
+import {draftableTokens} from '../../models/pair.js';
 import {RandomStream, nucleusSelect, sampleToken, speculativeAccept} from '../../ops/index.js';
 import type {ResolvedOptions} from '../options.js';
 import {updateHistory} from '../selection/attention_history.js';
@@ -49,6 +51,7 @@ export function plainStep(verifier: Llama): Step<SequenceState> {
  * Source: speculative sampling, arXiv 2211.17192 and 2302.01318; the selection, arXiv 2510.27641.
  *
  * @param selection how keys are selected; undefined: the verifier sees them all
+ * @param draftable how many of the first token ids the draft may propose
  */
 export function speculativeRound(
   draft: Llama,
@@ -56,9 +59,11 @@ export function speculativeRound(
   gamma: number,
   selection: SelectionTensors | undefined,
   options: Pick<ResolvedOptions, 'sinks' | 'recent' | 'union'>,
+  draftable = draftableTokens({draft, verifier}),
 ): Step<SequenceState> {
   return (state, mark) => {
-    const drafted = draftTokens(draft, gamma, state, selection);
+    const last = withinVocabulary(state.last, draft, verifier);
+    const drafted = draftTokens(draft, gamma, {...state, last}, selection, draftable);
     mark('draft');
 
     const selected = selection && selectKeys(drafted.attention, selection, state, options);
@@ -68,7 +73,7 @@ export function speculativeRound(
     const {position, seed, settings, attentionHistory} = state;
     const block = tf.concat1d([tf.slice1d(state.last, 1, 1), ...drafted.tokens]);
     const verified = verifier.forward({
-      tokens: block,
+      tokens: readable(block),
       position,
       cache: state.verifierCache,
       outputs: selection?.decay ? ['logits', 'setWeights'] : ['logits'],
@@ -84,7 +89,7 @@ export function speculativeRound(
     const {probabilities} = sampleToken(verified.logits!, seed, position, {settings, stream});
     const accepted = speculativeAccept(
       block,
-      tf.concat2d(drafted.probabilities, 0),
+      widen(tf.concat2d(drafted.probabilities, 0), verifier.config.vocabSize),
       probabilities,
       seed,
       position,
@@ -113,14 +118,45 @@ export function speculativeRound(
   };
 }
 
-/** `gamma` steps of the draft: tokens int32 [1] each, their distributions [1,V], and the attention rows of each step, [R,C]. */
+/** Rows of `x` with zeros after them, up to `width` columns. */
+function widen(x: tf.Tensor2D, width: number): tf.Tensor2D {
+  const missing = width - x.shape[1];
+  return missing > 0
+    ? tf.pad2d(x, [
+        [0, 0],
+        [0, missing],
+      ])
+    : x;
+}
+
+/**
+ * Tokens that a model can look up. A draft whose logits are not finite proposes -1, of which the native backend makes a
+ * row of zeros; other backends refuse it.
+ */
+function readable(tokens: tf.Tensor1D): tf.Tensor1D {
+  return nativeBackend() ? tokens : tf.relu(tokens);
+}
+
+/** The verifier's tokens as the draft reads them: its last token stands for those that it has no row for. */
+function withinVocabulary(tokens: tf.Tensor1D, draft: Llama, verifier: Llama): tf.Tensor1D {
+  const rows = draft.config.vocabSize;
+  return rows < verifier.config.vocabSize ? tf.minimum(tokens, tf.fill([1], rows - 1, 'int32')) : tokens;
+}
+
+/**
+ * `gamma` steps of the draft: tokens int32 [1] each, their distributions [1,draftable], and the attention rows of each
+ * step, [R,C].
+ */
 function draftTokens(
   draft: Llama,
   gamma: number,
-  {last, position, seed, settings, draftCache}: SequenceState,
+  {last, position, seed, settings, draftCache, verifierCache}: SequenceState,
   selection: SelectionTensors | undefined,
+  draftable: number,
 ) {
+  const {vocabSize} = draft.config;
   const attention = selection?.attention;
+  const capacity = verifierCache[0].shape[1];
   const tokens: tf.Tensor1D[] = [];
   const probabilities: tf.Tensor2D[] = [];
   const rows: tf.Tensor2D[] = [];
@@ -129,7 +165,7 @@ function draftTokens(
     // The first step takes the last two tokens. After a round whose drafts were all accepted, the last of them is not in the draft's
     // cache yet; after any other round it is only written again.
     const step = draft.forward({
-      tokens: i === 0 ? last : tokens[i - 1],
+      tokens: readable(i === 0 ? last : tokens[i - 1]),
       position: offset(position, i === 0 ? -1 : i),
       cache,
       outputs: attention ? ['lastLogits', 'attention'] : ['lastLogits'],
@@ -137,8 +173,10 @@ function draftTokens(
     });
     cache = step.cache;
     const stream = RandomStream.draft;
-    const drawn = sampleToken(step.lastLogits!, seed, offset(position, i), {settings, stream});
-    if (step.attention) rows.push(step.attention);
+    const logits =
+      draftable < vocabSize ? tf.slice2d(step.lastLogits!, [0, 0], [1, draftable]) : step.lastLogits!;
+    const drawn = sampleToken(logits, seed, offset(position, i), {settings, stream});
+    if (step.attention) rows.push(widen(step.attention, capacity));
     tokens.push(drawn.token);
     probabilities.push(drawn.probabilities);
   }

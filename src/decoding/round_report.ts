@@ -5,6 +5,8 @@ import * as tf from '@tensorflow/tfjs-core';
 export interface RoundReport {
   /** The new tokens: the accepted drafted ones, then one of the verifier's own. */
   tokens: number[];
+  /** Whether logits that are not finite ended the round: the verifier's, or the draft's. */
+  broken: boolean;
   /** Keys that each set's union lists, [S]; empty where verification was dense. */
   counts: Int32Array;
   /** Keys that each row of each set sees, [S,gamma + 1] row by row. */
@@ -13,7 +15,8 @@ export interface RoundReport {
 
 /**
  * int32 [gamma + 1 + S + S * (gamma + 1)]: the tokens with -1 after the last one, the counts, the kept keys.
- * @param tokens int32 [gamma + 1]
+ * @param tokens int32 [gamma + 1], from SpeculativeAccept or, with gamma 0, from SampleToken: where logits are not finite, the first tells
+ *     it by -2, the second by -1
  * @param selected what NucleusSelect gave: counts int32 [S], kept int32 [S,gamma + 1]
  */
 export function packReport(
@@ -25,9 +28,11 @@ export function packReport(
 
 /** @param sets of the round's plan; 0 where verification was dense */
 export function unpackReport(report: Int32Array, gamma: number, sets: number): RoundReport {
-  const end = report.subarray(0, gamma + 1).findIndex((token) => token < 0);
+  const slots = report.subarray(0, gamma + 1);
+  const end = slots.findIndex((token) => token < 0);
   return {
-    tokens: [...report.subarray(0, end < 0 ? gamma + 1 : end)],
+    tokens: [...slots.subarray(0, end < 0 ? gamma + 1 : end)],
+    broken: end === 0 || slots.includes(-2),
     counts: report.subarray(gamma + 1, gamma + 1 + sets),
     kept: report.subarray(gamma + 1 + sets),
   };

@@ -1,7 +1,8 @@
 /** The rounds of one answer: how many tokens each drafts, which of them are launched ahead, and what each reports. */
-import type {Pair} from '../../models/pair.js';
+import {draftCapacity, type Pair} from '../../models/pair.js';
 import type {ResolvedOptions} from '../options.js';
 import type {SelectionPlan} from '../selection/plan.js';
+import {brokenLogits} from './broken_logits.js';
 import type {Captures} from './captures.js';
 import {AdaptiveGamma, draftedTokenCost} from './gamma.js';
 import type {Refresh} from './refresh.js';
@@ -35,15 +36,17 @@ export interface RoundsOf {
  */
 export class Rounds {
   private readonly adaptive: AdaptiveGamma | undefined;
-  private readonly speculative: boolean;
   private readonly ahead = runsAhead();
+  /** Positions that the draft can read; 0 without one. */
+  private readonly draftPositions: number;
   /** The gamma of the next round to launch, the context's end aside. */
   private wanted: number;
   private launched: Round | undefined;
 
   constructor(private readonly of: RoundsOf) {
     const {engine, options} = of;
-    this.speculative = options.draft && engine.draft !== undefined;
+    this.draftPositions =
+      options.draft && engine.draft ? draftCapacity(engine.draft, engine.contextLength) : 0;
     if (options.gamma === 'adaptive' && engine.draft)
       this.adaptive = new AdaptiveGamma(draftedTokenCost(engine.draft.config, engine.verifier.config));
     this.wanted = this.nextGamma();
@@ -64,12 +67,18 @@ export class Rounds {
     return round;
   }
 
-  /** Waits for the report of the round at `position`, counts it, and returns the new tokens. */
-  async read({gamma, plan, run}: Round, position: number): Promise<number[]> {
-    const {stats} = this.of;
+  /**
+   * Waits for the report of a round, counts it, and returns the new tokens.
+   * @param before the tokens of the sequence so far
+   * @throws Error where logits are not finite
+   */
+  async read({gamma, plan, run}: Round, before: readonly number[]): Promise<number[]> {
+    const {stats, engine, sequence} = this.of;
+    const position = before.length - 1;
     const [report] = (await run.read()) as [Int32Array];
     stats.phase(run.times());
-    const {tokens, counts, kept} = unpackReport(report, gamma, plan?.mix.length ?? 0);
+    const {tokens, broken, counts, kept} = unpackReport(report, gamma, plan?.mix.length ?? 0);
+    if (broken) throw await brokenLogits(sequence.state, engine, [...before, ...tokens]);
     if (gamma === 0) {
       stats.plain(position);
     } else {
@@ -92,13 +101,15 @@ export class Rounds {
   }
 
   /**
-   * Tokens that a round at `position` drafts: fewer at the context's end; none, which is a step of plain decoding, without a draft or with
-   * a single token so far. A block may go past `maxNewTokens`: what is too much is dropped, so that a longer answer begins like a shorter
+   * Tokens that a round at `position` drafts: fewer at the context's end; none, which is a step of plain decoding, without a draft, past
+   * the positions that the draft was made for, or with a single token so far. A block may go past `maxNewTokens`: what is too much is dropped, so that a longer answer begins like a shorter
    * one.
    */
   private gammaAt(position: number): number {
     const {contextLength} = this.of.engine;
-    return this.speculative && position > 0 ? Math.min(this.wanted, contextLength - 1 - position) : 0;
+    // The draft does not read the last token that it drafts, so that it needs one position less than the verifier.
+    const room = Math.min(contextLength - 1, this.draftPositions) - position;
+    return position > 0 && room > 0 ? Math.min(this.wanted, room) : 0;
   }
 
   /** Whether a round of known gamma follows this one whatever it accepts, an end token and a stop text aside. */

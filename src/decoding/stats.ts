@@ -8,6 +8,8 @@ export interface GenerateStats {
   newTokens: number;
   /** Passes of the verifier after the prompt. */
   rounds: number;
+  /** Those of them that drafted nothing: all without a draft; with one, those past the context that the draft was made for. */
+  plainRounds: number;
   drafted: number;
   accepted: number;
   /** accepted / drafted; 0 where nothing was drafted. */
@@ -54,6 +56,7 @@ export class StatsCollector {
   private decodeStart = this.start;
   private waiting = 0;
   private rounds = 0;
+  private plainRounds = 0;
   private drafted = 0;
   private accepted = 0;
   private readonly acceptedLengths: number[] = [];
@@ -102,6 +105,7 @@ export class StatsCollector {
   /** A round of plain decoding: one row at `position` saw every key in every layer. */
   plain(position: number): void {
     this.rounds++;
+    this.plainRounds++;
     this.reads.dense(position, 1, 1);
   }
 
@@ -136,6 +140,7 @@ export class StatsCollector {
       promptTokens: this.promptTokens,
       newTokens,
       rounds: this.rounds,
+      plainRounds: this.plainRounds,
       drafted: this.drafted,
       accepted: this.accepted,
       acceptance: this.drafted ? this.accepted / this.drafted : 0,

@@ -4,8 +4,8 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 
-import type {Llama, LlamaResult} from '../../models/llama/llama.js';
-import {newCaches, type PairCaches} from '../../models/pair.js';
+import type {LlamaResult} from '../../models/llama/llama.js';
+import {draftableTokens, newCaches, tokensForDraft, type Models, type PairCaches} from '../../models/pair.js';
 import type {KeyReads} from '../selection/key_reads.js';
 import {settle} from '../../backend/current.js';
 import {prefill} from '../decoding/prefill.js';
@@ -19,7 +19,7 @@ export interface BlockLogits {
   rows: number;
   /** [rows,V]: each row predicts the token after it. */
   verifier: Float32Array;
-  /** The same shape; undefined without a draft. */
+  /** The same for the first token ids, those that the draft may propose: [rows,W]; undefined without a draft. */
   draft?: Float32Array;
 }
 
@@ -44,11 +44,10 @@ export class TeacherForced {
   private prompted: {tokens: readonly number[]; prompt: number} | undefined;
 
   constructor(
-    readonly verifier: Llama,
-    readonly draft: Llama | undefined,
+    private readonly models: Models,
     private readonly capacity: number,
   ) {
-    this.state = new LoopState(newCaches({verifier, draft}, capacity));
+    this.state = new LoopState(newCaches(models, capacity));
   }
 
   /**
@@ -80,33 +79,34 @@ export class TeacherForced {
 
   /** Computes keys and values of the rows `from` to `to` - 1 with every key visible. */
   private dense(tokens: readonly number[], from: number, to: number, withDraft: boolean): void {
-    const step = this.verifier.prefillRows;
+    const step = this.models.verifier.prefillRows;
     for (; from < to; from += step)
-      prefill(this.state, this, tokens.slice(from, Math.min(from + step, to)), from, withDraft);
+      prefill(this.state, this.models, tokens.slice(from, Math.min(from + step, to)), from, withDraft);
     settle();
   }
 
   private block(
     tokens: readonly number[],
-    block: Block,
+    at: Block,
     policy: Policy | undefined,
     reads: KeyReads,
   ): BlockLogits {
-    const {position, rows} = block;
+    const {position, rows} = at;
+    const {verifier, draft} = this.models;
     let logits: BlockLogits;
     this.state.advance(({verifierCache, draftCache}) => {
-      const input = inputs(tokens.slice(position, position + rows), position);
+      const block = tokens.slice(position, position + rows);
       const attention = policy?.attention;
-      const drafted = this.draft?.forward({
-        ...input,
+      const drafted = draft?.forward({
+        ...inputs(tokensForDraft(draft, block), position),
         cache: draftCache,
         outputs: attention ? ['logits', 'attentionRows'] : ['logits'],
         attention,
       });
-      const chosen = policy?.select({...block, draftAttention: drafted?.attentionRows});
+      const chosen = policy?.select({...at, draftAttention: drafted?.attentionRows});
       const {sets, setsPerLayer} = policy?.plan ?? {sets: [], setsPerLayer: 1};
-      const verified = this.verifier.forward({
-        ...input,
+      const verified = verifier.forward({
+        ...inputs(block, position),
         cache: verifierCache,
         outputs: policy?.remember ? ['logits', 'setWeights'] : ['logits'],
         ...(chosen && 'listed' in chosen && {selection: {...chosen.listed, sets, setsPerLayer}}),
@@ -117,17 +117,23 @@ export class TeacherForced {
         position,
         rows,
         verifier: verified.logits!.dataSync() as Float32Array,
-        draft: drafted?.logits!.dataSync() as Float32Array | undefined,
+        draft: drafted && this.ofDraftable(drafted.logits!).dataSync<'float32'>(),
       };
       if (policy) {
         const listed = chosen && 'listed' in chosen ? [chosen.listed] : verified.selected!;
-        count(reads, block, policy, listed);
+        count(reads, at, policy, listed);
       } else {
         reads.dense(position, rows, rows);
       }
       return {verifierCache: verified.cache, draftCache: drafted?.cache ?? draftCache};
     });
     return logits!;
+  }
+
+  /** The columns of logits [rows,V] that the draft may propose. */
+  private ofDraftable(logits: tf.Tensor2D): tf.Tensor2D {
+    const width = draftableTokens(this.models);
+    return width < logits.shape[1] ? tf.slice2d(logits, [0, 0], [logits.shape[0], width]) : logits;
   }
 
   dispose(): void {

@@ -11,7 +11,8 @@ import {policyOf, type Policy} from './policy.js';
  * What an evaluation needs of a {@link LanguageModel}: the models (the draft may be missing), their layer map and their
  * tokenizer.
  */
-export type EvaluatedPair = Pick<LanguageModel, 'verifier' | 'draft' | 'layerMap' | 'tokenizer'>;
+export type EvaluatedPair = Pick<LanguageModel, 'verifier' | 'draft' | 'layerMap' | 'tokenizer'> &
+  Partial<Pick<LanguageModel, 'sharedVocabulary'>>;
 
 /**
  * The layer map that a method asks for with its option `map`.

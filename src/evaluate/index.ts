@@ -65,7 +65,7 @@ export async function evaluate(
   texts: readonly EvaluationText[],
   options: EvaluateOptions,
 ): Promise<MethodResult[]> {
-  const {verifier, draft, tokenizer} = pair;
+  const {verifier, tokenizer} = pair;
   const {window, prompt, count} = checkOptions(pair, texts, options);
   const {onRecord, onProgress, signal} = options;
   const methods = options.methods.map((text) => new EvaluatedMethod(text, pair, prompt));
@@ -93,7 +93,7 @@ export async function evaluate(
   const total = windows.reduce((sum, piece) => sum + toRun(piece).length, 0) * (window - prompt);
   let loaded = 0;
 
-  const decoder = total > 0 ? new TeacherForced(verifier, draft, window) : undefined;
+  const decoder = total > 0 ? new TeacherForced(pair, window) : undefined;
   try {
     for (const piece of windows) {
       let dense: Int32Array | undefined;

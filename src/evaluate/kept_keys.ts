@@ -100,7 +100,7 @@ export async function keptKeys(
   }));
   const watched = chosen && watch(chosen, sets);
   const reads = new KeyReads(verifier.config, verifier.cacheBytesPerElement);
-  const decoder = new TeacherForced(verifier, draft, ids.length);
+  const decoder = new TeacherForced({verifier, draft}, ids.length);
   try {
     const blocks = decoder.decode(ids, read, {policy: watched, gamma, refreshEvery: 0, reads});
     let loaded = 0;

@@ -87,7 +87,7 @@ export async function evaluatePasskey(
   texts: readonly EvaluationText[],
   options: PasskeyOptions,
 ): Promise<PasskeyRecord[]> {
-  const {verifier, draft, tokenizer} = pair;
+  const {verifier, tokenizer} = pair;
   const {keys, lengths, trials} = checkOptions(pair, texts, options);
   const {onRecord, onProgress, signal} = options;
   const ofTexts = createHash('sha256').update(JSON.stringify(texts)).digest('hex');
@@ -104,7 +104,7 @@ export async function evaluatePasskey(
   const total = cells.reduce((sum, cell) => sum + missing(cell).length, 0) * trials;
   let loaded = 0;
 
-  const decoder = total > 0 ? new TeacherForced(verifier, draft, Math.max(...lengths)) : undefined;
+  const decoder = total > 0 ? new TeacherForced(pair, Math.max(...lengths)) : undefined;
   try {
     for (const cell of cells) {
       const running = missing(cell).map((method) => ({

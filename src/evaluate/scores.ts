@@ -82,9 +82,10 @@ export class WindowScores {
       this.likeliest[at] = ofVerifier.likeliest;
       if (ofVerifier.likeliest === (this.dense ?? this.likeliest)[at]) sums.agreed++;
       if (!draft) continue;
-      const ofDraft = softmax(draft.subarray(...slice), q);
+      const width = draft.length / rows; // the draft may propose fewer tokens than the verifier has
+      const ofDraft = softmax(draft.subarray(row * width, (row + 1) * width), q);
       let overlap = 0;
-      for (let x = 0; x < p.length; x++) overlap += Math.min(p[x] / ofVerifier.sum, q[x] / ofDraft.sum);
+      for (let x = 0; x < width; x++) overlap += Math.min(p[x] / ofVerifier.sum, q[x] / ofDraft.sum);
       const greedy = ofVerifier.likeliest === ofDraft.likeliest ? 1 : 0;
       sums.drafted++;
       sums.overlap += overlap;

@@ -12,8 +12,8 @@ export class Decoder {
   readonly captures: Captures;
   private readonly pair;
 
-  constructor({draft, verifier, layerMap}: LanguageModel, contextLength: number) {
-    this.pair = {draft, verifier, layerMap, contextLength};
+  constructor({draft, verifier, layerMap, sharedVocabulary}: LanguageModel, contextLength: number) {
+    this.pair = {draft, verifier, layerMap, sharedVocabulary, contextLength};
     this.sequence = new Sequence(this.pair);
     this.captures = new Captures(this.pair);
   }

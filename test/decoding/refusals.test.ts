@@ -166,7 +166,7 @@ forEachBackend('load refuses', (backend) => {
     expect(await refused({backend: 1n})).to.equal('[load] backend must be a name but is 1');
     expect(await refused({layerMap: 7})).to.equal('[load] layerMap must be a file or a layer map but is 7');
     expect(await refused({contextLength: 97})).to.equal(
-      '[load] contextLength must be at most 96, what the models were made for, but is 97',
+      '[load] contextLength must be at most 96, what the verifier was made for, but is 97',
     );
     expect(await refused({backend: 'abacus'})).to.match(
       /^\[load\] backend must be one of .*cpu.* but is 'abacus'$/,

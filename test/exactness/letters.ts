@@ -15,6 +15,8 @@ export const lettersOf = (tokens: readonly number[]): string => tokens.map((id) 
 export interface Letters {
   /** size of the vocabulary */
   letters: number;
+  /** rows of the embedding and of the head; default as many as letters */
+  rows?: number;
   /** number of layers of both models; default 2 */
   layers?: number;
   /** distance of the draft's weights from the verifier's: with 0 they are equal, with 1 half of their variance is the draft's own */
@@ -22,15 +24,20 @@ export interface Letters {
   /** the letter that ends a text; default none */
   end?: string;
   contextLength?: number;
+  /** Changes the values of a weight in place. */
+  change?: (name: string, values: Float32Array, shape: number[]) => void;
 }
 
 /**
- * Writes a random pair; returns its folders. Both models have width 16, 2 query heads and 1 KV head. Their logits are about normally
- * distributed, so that every letter is possible and none is certain.
+ * Writes a random pair; returns its folders. `ofDraft` has what is different in the draft. Both models have width 16, 2 query heads and
+ * 1 KV head. Their logits are about normally distributed, so that every letter is possible and none is certain.
  */
-export function letterPair(options: Letters): {draft: string; verifier: string} {
+export function letterPair(
+  options: Letters,
+  ofDraft: Partial<Letters> = {},
+): {draft: string; verifier: string} {
   const verifier = writeModel({...options, distance: 0});
-  const draft = writeModel(options);
+  const draft = writeModel({...options, ...ofDraft});
   const layers = Array.from({length: options.layers ?? LAYERS}, (_, layer) => layer);
   writeLayerMap(path.join(verifier, 'layer_map.json'), {
     version: 1,
@@ -45,12 +52,20 @@ export function letterPair(options: Letters): {draft: string; verifier: string} 
   return {draft, verifier};
 }
 
-function writeModel({letters, layers = LAYERS, distance, end, contextLength = 48}: Letters): string {
+function writeModel({
+  letters,
+  rows = letters,
+  layers = LAYERS,
+  distance,
+  end,
+  contextLength = 48,
+  change,
+}: Letters): string {
   const dir = newFolder();
   const write = (name: string, value: object) =>
     fs.writeFileSync(path.join(dir, name), JSON.stringify(value));
   write('config.json', {
-    ...{architectures: ['LlamaForCausalLM'], model_type: 'llama', hidden_act: 'silu', vocab_size: letters},
+    ...{architectures: ['LlamaForCausalLM'], model_type: 'llama', hidden_act: 'silu', vocab_size: rows},
     ...{hidden_size: 16, intermediate_size: 24, num_hidden_layers: layers, head_dim: 8},
     ...{num_attention_heads: 2, num_key_value_heads: 1, max_position_embeddings: contextLength},
     ...(end === undefined ? {} : {eos_token_id: ALPHABET.indexOf(end)}),
@@ -62,11 +77,16 @@ function writeModel({letters, layers = LAYERS, distance, end, contextLength = 48
     model: {type: 'BPE', vocab, merges: []},
   });
   const weights = safetensors(readConfig(dir), (name, shape) => {
+    const values = valuesOf(name, shape);
+    change?.(name, values, shape);
+    return values;
+  });
+  function valuesOf(name: string, shape: number[]): Float32Array {
     if (shape.length === 1) return new Float32Array(shape[0]).fill(1);
     const scale = 1.4 / Math.sqrt(name.includes('embed') ? 1 : shape[1]);
     const [shared, other] = [namedNormals(name, shape, scale), namedNormals(`draft ${name}`, shape, scale)];
     return shared.map((x, i) => (x + distance * other[i]) / Math.hypot(1, distance));
-  });
+  }
   fs.writeFileSync(path.join(dir, 'model.safetensors'), weights);
   return dir;
 }

@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 
-import {LlamaTokenizer, assertSameVocabulary} from '../../models/hf/tokenizer.js';
+import {LlamaTokenizer, sharedVocabulary} from '../../models/hf/tokenizer.js';
 import {testFolder} from './folder.js';
 import {PRETRAINED, readGolden} from './golden.js';
 
@@ -288,29 +288,70 @@ describe('StreamDecoder', () => {
   });
 });
 
-describe('assertSameVocabulary', () => {
-  it('accepts the embedded pair', () => {
+describe('sharedVocabulary', () => {
+  /** A copy of the fixture's tokenizer whose file was changed; each has a folder of its own in the test's folder. */
+  const changed = (name: string, change: (json: TokenizerJson) => void): LlamaTokenizer => {
+    const dir = path.join(testFolder(), name);
+    fs.cpSync(folder, dir, {recursive: true});
+    const file = path.join(dir, 'tokenizer.json');
+    const json = JSON.parse(fs.readFileSync(file, 'utf8')) as TokenizerJson;
+    change(json);
+    fs.writeFileSync(file, JSON.stringify(json));
+    return LlamaTokenizer.load(dir);
+  };
+  interface TokenizerJson {
+    model: {vocab: Record<string, number>};
+    added_tokens: {id: number; content: string; special: boolean}[];
+  }
+  const adding =
+    (...tokens: [id: number, content: string][]) =>
+    ({added_tokens: added}: TokenizerJson) => {
+      for (const [id, content] of tokens) added.push({id, content, special: true});
+    };
+  const size = Math.max(...LlamaTokenizer.load(folder).vocabulary().keys()) + 1;
+
+  it('is all of the embedded pair', () => {
     const [draft, verifier] = ['draft', 'verifier'].map((role) =>
       LlamaTokenizer.load(path.join(PRETRAINED, role)),
     );
     expect(draft.sameVocabulary(verifier)).to.equal(true);
-    assertSameVocabulary(draft, verifier);
+    expect(sharedVocabulary(draft, verifier)).to.equal(Infinity);
   });
 
   it('names the first token that differs', () => {
     const draft = LlamaTokenizer.load(folder);
-    fs.cpSync(folder, testFolder(), {recursive: true});
-    const file = path.join(testFolder(), 'tokenizer.json');
-    const json = JSON.parse(fs.readFileSync(file, 'utf8')) as {model: {vocab: Record<string, number>}};
-    const {vocab} = json.model;
-    const token = (id: number) => Object.keys(vocab).find((key) => vocab[key] === id)!;
-    const [a, b] = [token(100), token(101)];
-    [vocab[a], vocab[b]] = [101, 100];
-    fs.writeFileSync(file, JSON.stringify(json));
-    const verifier = LlamaTokenizer.load(testFolder());
+    const token = (id: number) => JSON.stringify(draft.vocabulary().get(id));
+    const verifier = changed('swapped', ({model: {vocab}}) => {
+      for (const [text, id] of Object.entries(vocab)) if (id === 100 || id === 101) vocab[text] = 201 - id;
+    });
     expect(draft.sameVocabulary(verifier)).to.equal(false);
-    expect(() => assertSameVocabulary(draft, verifier)).to.throw(
-      `draft and verifier must share a vocabulary, but token 100 is ${JSON.stringify(a)} in ${folder} and ${JSON.stringify(b)} in ${testFolder()}`,
+    expect(() => sharedVocabulary(draft, verifier)).to.throw(
+      `draft and verifier must share a vocabulary, but token 100 is ${token(100)} in ${folder} and ${token(101)} in ${verifier.dir}`,
     );
+  });
+
+  it('ends where one of them has no more tokens', () => {
+    const plain = LlamaTokenizer.load(folder);
+    const longer = changed('longer', adding([size, '<|im_start|>'], [size + 1, '<|im_end|>']));
+    expect(plain.sameVocabulary(longer)).to.equal(false);
+    expect(sharedVocabulary(plain, longer)).to.equal(size);
+    expect(sharedVocabulary(longer, plain)).to.equal(size);
+    expect(sharedVocabulary(longer, longer)).to.equal(Infinity);
+    const one = changed('one', adding([size, '<|im_start|>']));
+    expect(sharedVocabulary(one, longer)).to.equal(size + 1);
+  });
+
+  it('lets an added token have another name, but not one of the vocabulary', () => {
+    const reserved = changed('reserved', adding([size, '<|reserved_0|>'], [size + 1, '<|end|>']));
+    const renamed = changed('renamed', adding([size, '<think>'], [size + 1, '<|end|>']));
+    expect(reserved.sameVocabulary(renamed)).to.equal(false);
+    expect(sharedVocabulary(reserved, renamed)).to.equal(size + 2);
+    const other = changed('other', ({model: {vocab}, added_tokens: added}) => {
+      const [text, id] = Object.entries(vocab).find(([, id]) => id === size - 1)!;
+      delete vocab[text];
+      vocab['another token'] = id;
+      adding([size, '<think>'], [size + 1, '<|end|>'])({model: {vocab}, added_tokens: added});
+    });
+    expect(() => sharedVocabulary(renamed, other)).to.throw(`token ${size - 1} is `);
   });
 });

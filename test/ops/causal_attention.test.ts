@@ -82,25 +82,25 @@ forEachBackend('CausalAttention', (backend) => {
 
   // More and fewer rows than CUDA's decoding takes, and windows about the sizes of the kernels' tiles and chunks.
   const windows: [string, Shapes, position: number, window: number][] = [
-    ['one key', {rows: 5, heads: 4, groups: 2, size: 16, capacity: 111}, 60, 1],
-    ['a few keys', {rows: 5, heads: 3, groups: 3, size: 33, capacity: 333}, 200, 7],
-    ['longer than the text', {rows: 5, heads: 6, groups: 2, size: 32, capacity: 333}, 20, 64],
-    ['as long as the text', {rows: 5, heads: 6, groups: 2, size: 32, capacity: 333}, 59, 64],
-    ['tiles', {rows: 31, heads: 4, groups: 1, size: 64, capacity: 989}, 700, 128],
-    ['past a tile', {rows: 3, heads: 8, groups: 2, size: 128, capacity: 989}, 511, 129],
-    ['a long context', {rows: 5, heads: 2, groups: 1, size: 64, capacity: 4099}, 4090, 1000],
-    ['a prompt', {rows: 111, heads: 4, groups: 2, size: 16, capacity: 128}, 0, 20],
-    ['a later part of a prompt', {rows: 150, heads: 4, groups: 2, size: 64, capacity: 600}, 301, 77],
-    ['rows past the end', {rows: 40, heads: 2, groups: 1, size: 8, capacity: 33}, 30, 5],
+    ['one key', {rows: 5, heads: 4, kvHeads: 2, size: 16, capacity: 111}, 60, 1],
+    ['a few keys', {rows: 5, heads: 3, kvHeads: 3, size: 33, capacity: 333}, 200, 7],
+    ['longer than the text', {rows: 5, heads: 6, kvHeads: 2, size: 32, capacity: 333}, 20, 64],
+    ['as long as the text', {rows: 5, heads: 6, kvHeads: 2, size: 32, capacity: 333}, 59, 64],
+    ['tiles', {rows: 31, heads: 4, kvHeads: 1, size: 64, capacity: 989}, 700, 128],
+    ['past a tile', {rows: 3, heads: 8, kvHeads: 2, size: 128, capacity: 989}, 511, 129],
+    ['a long context', {rows: 5, heads: 2, kvHeads: 1, size: 64, capacity: 4099}, 4090, 1000],
+    ['a prompt', {rows: 111, heads: 4, kvHeads: 2, size: 16, capacity: 128}, 0, 20],
+    ['a later part of a prompt', {rows: 150, heads: 4, kvHeads: 2, size: 64, capacity: 600}, 301, 77],
+    ['rows past the end', {rows: 40, heads: 2, kvHeads: 1, size: 8, capacity: 33}, 30, 5],
   ];
   for (const [title, shapes, position, window] of windows) {
     it(`equals the reference with a window: ${title}`, () => {
-      const {rows, heads, groups, size, capacity} = shapes;
+      const {rows, heads, kvHeads, size, capacity} = shapes;
       const {host, tensors} = inputsOf(shapes);
       const [q, k, v] = host;
       const visible = reference.causal(position, capacity, window);
       const scale = 1 / Math.sqrt(size);
-      const expected = reference.attention(q, [rows, heads, size], k, v, [groups, capacity], scale, visible);
+      const expected = reference.attention(q, [rows, heads, size], k, v, [kvHeads, capacity], scale, visible);
       const tolerance = {relative: 2e-5, absolute: 5e-6};
       const [out, byHead] = causalAttention(...tensors, at(position), {weights: 'head', window});
       const [same, mean] = causalAttention(...tensors, at(position), {weights: 'layer', window});
@@ -115,7 +115,7 @@ forEachBackend('CausalAttention', (backend) => {
   }
 
   it('gives a row the same bits alone and among others, with a window', () => {
-    const {tensors} = inputsOf({rows: 21, heads: 6, groups: 2, size: 40, capacity: 400});
+    const {tensors} = inputsOf({rows: 21, heads: 6, kvHeads: 2, size: 40, capacity: 400});
     const [q, k, v] = tensors;
     const options = {weights: 'layer', window: 131} as const;
     const [together, weights] = causalAttention(q, k, v, at(243), options);
@@ -128,7 +128,7 @@ forEachBackend('CausalAttention', (backend) => {
 
   it('equals attention without a window where the window holds every key', () => {
     for (const rows of [5, 40]) {
-      const {tensors} = inputsOf({rows, heads: 4, groups: 2, size: 16, capacity: 300});
+      const {tensors} = inputsOf({rows, heads: 4, kvHeads: 2, size: 16, capacity: 300});
       const dense = causalAttention(...tensors, at(130));
       for (const window of [130 + rows, 1000, 2 ** 31 - 1])
         expectSame(causalAttention(...tensors, at(130), {window}).dataSync(), dense.dataSync());
@@ -137,7 +137,7 @@ forEachBackend('CausalAttention', (backend) => {
 
   it('counts a position before the first place as the first, and one past the last as one past it', () => {
     for (const rows of [3, 40]) {
-      const {tensors} = inputsOf({rows, heads: 2, groups: 1, size: 8, capacity: 90});
+      const {tensors} = inputsOf({rows, heads: 2, kvHeads: 1, size: 8, capacity: 90});
       for (const [far, near] of [
         [-7, 0],
         [1000, 90],
@@ -253,7 +253,7 @@ onBackend('specattn', 'CausalAttention with a window over caches of 16-bit float
       [130, 256, 64],
     ]) {
       it(`equals the reference: ${storage}, ${rows} rows, head size ${size}, window ${window}`, () => {
-        const shapes = {rows, heads: 4, groups: 2, size, capacity: 900};
+        const shapes = {rows, heads: 4, kvHeads: 2, size, capacity: 900};
         const {host, tensors} = inputsOf(shapes);
         const [k, v] = [narrow(tensors[1], storage), narrow(tensors[2], storage)];
         const visible = reference.causal(640, 900, window);

@@ -125,10 +125,25 @@ forEachBackend('SampleToken', () => {
       const [first] = probabilities.arraySync();
       expectClose(first, temperature === 0 ? [0, 1, 0, 0, 0] : [0, 0.5, 0, 0.5, 0]);
     }
-    const nothing = sampleToken(tf.fill([1, 4], -Infinity), seedOf(3, 4), at(0));
-    expectSame(nothing.token.dataSync(), [0]);
     const certain = sampleToken(tf.tensor2d([[1, Infinity, 2]]), seedOf(3, 4), at(0));
     expectSame(certain.probabilities.dataSync(), [0, 1, 0]);
+  });
+
+  it('gives a row of logits that are all −∞ or NaN no token, and the other rows theirs', () => {
+    for (const size of [1, 5, 32, 1000, 40_000]) {
+      const row = (value: number) => tf.fill<tf.Rank.R2>([1, size], value);
+      const last = tf.concat2d([tf.fill<tf.Rank.R2>([1, size - 1], NaN), tf.tensor2d([[-Infinity]])], 1);
+      const logits = tf.concat2d([row(NaN), row(0), row(-Infinity), last], 0);
+      for (const options of [{temperature: 0}, {}, {topK: 3, topP: 0.9, minP: 0.1}]) {
+        const {token, probabilities} = sampleToken(logits, seedOf(3, 4), at(0), options);
+        const [first, second, third, fourth] = token.dataSync();
+        expect([first, third, fourth]).to.deep.equal([-1, -1, -1]);
+        expect(second).to.be.within(0, size - 1);
+        const sums = tf.sum(probabilities, 1).dataSync();
+        expectClose(sums, [0, 1, 0, 0], {relative: 1e-5, absolute: 0});
+        expect(tf.max(probabilities, 1).dataSync()[0]).to.equal(0);
+      }
+    }
   });
 
   it('takes its settings from a tensor with the same result as from options', () => {

@@ -122,24 +122,24 @@ forEachBackend('SparseAttention', (backend) => {
   }
 
   for (const [shapes, position, window, perGroup] of [
-    [{rows: 5, heads: 6, groups: 3, size: 32, capacity: 333}, 200, 17, false],
-    [{rows: 5, heads: 6, groups: 3, size: 64, capacity: 333}, 320, 130, true],
-    [{rows: 31, heads: 2, groups: 1, size: 40, capacity: 500}, 40, 60, false],
-    [{rows: 3, heads: 2, groups: 2, size: 8, capacity: 90}, -5, 4, false],
-    [{rows: 3, heads: 2, groups: 2, size: 8, capacity: 90}, 1000, 40, false],
+    [{rows: 5, heads: 6, kvHeads: 3, size: 32, capacity: 333}, 200, 17, false],
+    [{rows: 5, heads: 6, kvHeads: 3, size: 64, capacity: 333}, 320, 130, true],
+    [{rows: 31, heads: 2, kvHeads: 1, size: 40, capacity: 500}, 40, 60, false],
+    [{rows: 3, heads: 2, kvHeads: 2, size: 8, capacity: 90}, -5, 4, false],
+    [{rows: 3, heads: 2, kvHeads: 2, size: 8, capacity: 90}, 1000, 40, false],
   ] as const) {
     it(`sees no selected key before its window: ${JSON.stringify([shapes, position, window, perGroup])}`, () => {
-      const {rows, heads, groups, size, capacity} = shapes;
+      const {rows, heads, kvHeads, size, capacity} = shapes;
       const random = new Random(`SparseAttention window ${position}`);
       const {host, tensors} = inputsOf(random, shapes);
-      const {selection, visible} = selectionOf(random, groups, shapes);
+      const {selection, visible} = selectionOf(random, kvHeads, shapes);
       const start = Math.min(Math.max(position, 0), capacity);
       const seen = (t: number, g: number) =>
         visible(perGroup ? g : 0, t).filter((key) => key > start + t - window);
       const [q, k, v] = host;
-      const cache = [groups, capacity];
+      const cache = [kvHeads, capacity];
       const {out, weights} = reference.attention(q, [rows, heads, size], k, v, cache, 0.2, seen);
-      const sets = perGroup ? groups : 1;
+      const sets = perGroup ? kvHeads : 1;
       const options = {scale: 0.2, sets, window, weights: true, position: at(position)} as const;
       const [actual, means] = sparseAttention(...tensors, selection, options);
       const tolerance = {relative: 2e-5, absolute: 5e-6};
@@ -154,7 +154,7 @@ forEachBackend('SparseAttention', (backend) => {
   }
 
   it('equals CausalAttention with a window to the bit where every key is selected', () => {
-    const shapes = {rows: 5, heads: 8, groups: 2, size: 40, capacity: 500};
+    const shapes = {rows: 5, heads: 8, kvHeads: 2, size: 40, capacity: 500};
     const {tensors} = inputsOf(new Random('SparseAttention dense window'), shapes);
     for (const window of [1, 33, 128, 500])
       expectSame(

@@ -138,8 +138,33 @@ forEachBackend('SpeculativeAccept', () => {
       const {tokens} = speculativeAccept(tf.tensor1d([0, token], 'int32'), q, p, seedOf(1, 2), at(0));
       const [first, second] = tokens.dataSync();
       expect(first).to.be.oneOf([0, 1]);
-      expect(second).to.equal(-1);
+      expect(second).to.equal(token < 0 ? -2 : -1);
     }
+  });
+
+  it('tells rows of zeros by −2: the verifier’s in place of its token, the draft’s after it', () => {
+    const [zeros, half] = [
+      [0, 0],
+      [0.5, 0.5],
+    ];
+    const accept = (block: number[], draft: number[][], verifier: number[][]) => {
+      const {tokens, last, position} = speculativeAccept(
+        tf.tensor1d(block, 'int32'),
+        tf.tensor2d(draft),
+        tf.tensor2d(verifier),
+        seedOf(1, 2),
+        at(7),
+      );
+      return [tokens, last, position].map((tensor) => [...tensor.dataSync()]);
+    };
+    const sure = [0, 1];
+    expect(accept([0, 1, 1], [sure, sure], [sure, sure, zeros])).to.deep.equal([[1, 1, -2], [1, -2], [10]]);
+    expect(accept([0, 1, 1], [sure, sure], [sure, zeros, half])).to.deep.equal([[1, -2, -1], [1, -2], [9]]);
+    expect(accept([0, 1, 1], [sure, sure], [zeros, half, half])).to.deep.equal([[-2, -1, -1], [0, -2], [8]]);
+    expect(accept([0, 1, -1], [sure, zeros], [sure, sure, half])).to.deep.equal([[1, 1, -2], [1, 1], [9]]);
+    expect(accept([0, -1, -1], [zeros, zeros], [sure, half, half])).to.deep.equal([[1, -2, -2], [0, 1], [8]]);
+    // A token that was rejected before it came to the draft's row of zeros: that round tells nothing of it.
+    expect(accept([0, 0, -1], [[1, 0], zeros], [sure, half, half])).to.deep.equal([[1, -1, -1], [0, 1], [8]]);
   });
 
   it('names the argument that does not fit', () => {
