@@ -49,8 +49,6 @@ export default defineConfig(
       ...untyped,
     },
   },
-  // TypeScript cannot resolve the declarations of @huggingface/tokenizers by Node's rules, so its values are untyped.
-  {files: ['models/hf/tokenizer.ts', 'models/hf/tokenizer_file.ts'], rules: untyped},
   {files: ['**/*.js'], languageOptions: {sourceType: 'commonjs', globals: {...node, ...commonjs}}},
   {files: ['**/*.mjs'], languageOptions: {sourceType: 'module', globals: node}},
 );

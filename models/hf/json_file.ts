@@ -101,7 +101,7 @@ export class Fields {
     return this.get(name, POSITIVE[1], POSITIVE[0], missing);
   }
 
-  flag(name: string, missing: boolean): boolean {
+  flag(name: string, missing?: boolean): boolean {
     return this.get(name, FLAG[1], FLAG[0], missing);
   }
 
@@ -112,6 +112,13 @@ export class Fields {
   object(name: string): Fields | undefined {
     if (!this.has(name)) return undefined;
     return new Fields(this.file, this.get(name, 'an object', isObject), `${this.prefix}${name}.`);
+  }
+
+  /** The objects of a list. */
+  objects(name: string): Fields[] {
+    return this.list<JsonObject>(name, 'a list of objects', isObject).map(
+      (values, i) => new Fields(this.file, values, `${this.prefix}${name}.${i}.`),
+    );
   }
 
   list<T>(name: string, expected: string, holds: (element: unknown) => boolean): T[] {

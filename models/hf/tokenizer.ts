@@ -1,8 +1,9 @@
 /** A Hugging Face tokenizer: text to token ids, and ids back to text, either all ids at once or a few at a time. */
-import type {Tokenizer} from '@huggingface/tokenizers';
-
 import {ChatTemplate} from './chat_template.js';
-import {contentOf, readTokenizer, type TokenizerFiles} from './tokenizer_file.js';
+import type {Pipeline} from './tokenizer/pipeline.js';
+import {StreamDecoder} from './stream_decoder.js';
+import {readTokenizer, type TokenizerFiles} from './tokenizer_file.js';
+import {contentOf} from './tokenizer/special_tokens.js';
 
 /** Characters per piece in which a long text's tokens are counted. */
 const COUNTED = 4096;
@@ -13,27 +14,21 @@ export class LlamaTokenizer {
   readonly eosIds: ReadonlySet<number>;
   /** Undefined if the model is no chat model. */
   readonly chatTemplate?: ChatTemplate;
-  private readonly special: ReadonlySet<number>;
-
-  private readonly file: string;
-  private readonly tokenizer: Tokenizer;
+  private readonly pipeline: Pipeline;
 
   private constructor(
     readonly dir: string,
-    {file, tokenizer, config}: TokenizerFiles,
+    {pipeline, config}: TokenizerFiles,
   ) {
-    this.file = file;
-    this.tokenizer = tokenizer;
+    this.pipeline = pipeline;
     const idOf = (field: string): number | undefined => {
       const content = contentOf(config.values[field]);
-      return content === undefined ? undefined : tokenizer.token_to_id(content);
+      return content === undefined ? undefined : pipeline.idOf(content);
     };
     this.chatTemplate = ChatTemplate.read(dir, config);
     this.bosId = idOf('bos_token');
     const eosId = idOf('eos_token');
     this.eosIds = new Set(eosId === undefined ? [] : [eosId]);
-    const added = [...tokenizer.get_added_tokens_decoder()];
-    this.special = new Set(added.filter(([, {special}]) => special).map(([id]) => id));
   }
 
   /**
@@ -55,12 +50,7 @@ export class LlamaTokenizer {
    * @throws Error if a token of the text is not in the vocabulary
    */
   encode(text: string, {addSpecialTokens = true} = {}): number[] {
-    const {ids} = this.tokenizer.encode(text, {add_special_tokens: addSpecialTokens});
-    if (ids.includes(undefined as never))
-      throw new Error(
-        `${this.file}: model.vocab must hold every token that texts may have, unk_token among them, but lacks one`,
-      );
-    return ids;
+    return this.pipeline.encode(text, addSpecialTokens);
   }
 
   /**
@@ -71,19 +61,36 @@ export class LlamaTokenizer {
   isFarLongerThan(text: string, most: number): boolean {
     let count = 0;
     for (let at = 0; at < text.length && count <= 2 * most; at += COUNTED)
-      count += this.tokenizer.encode(text.slice(at, at + COUNTED), {add_special_tokens: false}).ids.length;
+      count += this.pipeline.encode(text.slice(at, at + COUNTED), false).length;
     return count > 2 * most;
   }
 
-  /** The text of `ids`. Special tokens give no text, and bytes that are no UTF-8 give U+FFFD. */
+  /**
+   * The text of `ids`, as Hugging Face's tokenizers give it: special tokens give no text; of bytes that are no UTF-8
+   * each longest part of a character gives U+FFFD, or each byte of a run of tokens like `<0x0A>`.
+   */
   decode(ids: readonly number[]): string {
-    const visible = ids.filter((id) => this.isVisible(id));
-    return visible.length === 0 ? '' : this.tokenizer.decode(visible, {clean_up_tokenization_spaces: false});
+    return this.pipeline.decode(ids.filter((id) => this.isVisible(id)));
   }
 
   /** Whether a token has text. Special tokens have none, nor do ids by which a model rounds its vocabulary up. */
   isVisible(id: number): boolean {
-    return !this.special.has(id) && this.tokenizer.id_to_token(id) !== undefined;
+    return !this.pipeline.isSpecial(id) && this.pipeline.tokenOf(id) !== undefined;
+  }
+
+  /** The byte that a token like `<0x0A>` stands for; undefined for other tokens. */
+  byteOf(id: number): number | undefined {
+    return this.pipeline.byteOf(id);
+  }
+
+  /** How a token is called in the vocabulary; undefined if there is no such id. */
+  tokenOf(id: number): string | undefined {
+    return this.pipeline.tokenOf(id);
+  }
+
+  /** The tokens by id that have no text of their own in an answer, like `<|eot_id|>`. */
+  specialTokens(): Map<number, string> {
+    return new Map([...this.addedTokens()].filter(([id]) => this.pipeline.isSpecial(id)));
   }
 
   /** A decoder for ids that come a few at a time and continue the text of the ids `before`. */
@@ -93,12 +100,12 @@ export class LlamaTokenizer {
 
   /** All tokens by id. */
   vocabulary(): Map<number, string> {
-    return new Map([...this.tokenizer.get_vocab()].map(([token, id]) => [id, token]));
+    return this.pipeline.vocabulary();
   }
 
   /** The tokens by id that stand beside the model's vocabulary, special or not. */
   addedTokens(): Map<number, string> {
-    return new Map([...this.tokenizer.get_added_tokens_decoder()].map(([id, {content}]) => [id, content]));
+    return this.pipeline.addedTokens();
   }
 
   /** Whether ids mean the same tokens in both, all of them. */
@@ -130,67 +137,4 @@ export function sharedVocabulary(draft: LlamaTokenizer, verifier: LlamaTokenizer
     );
   }
   return draft.sameVocabulary(verifier) ? Infinity : shared[shared.length - 1] + 1;
-}
-
-const REPLACEMENT = '\ufffd';
-/** When the decoder's window has this many tokens, it drops all but the last OVERLAP ones. */
-const WINDOW = 32;
-/**
- * More than the 4 bytes of a UTF-8 character, each of which may be a token: a cut never reaches an incomplete
- * character at the end.
- */
-const OVERLAP = 8;
-
-/**
- * Decodes ids that come a few at a time. The pieces of text, joined, are the text of all ids. A character is held
- * back until all its bytes have come. The time is linear in the number of ids, because only a window of the last few
- * ids is decoded again.
- *
- * The window starts with the last ids of `before`, because SentencePiece's decoders drop a space before the first
- * token of a text.
- */
-export class StreamDecoder {
-  private window: number[] = [];
-  /** Number of characters of the window's text that were returned already. */
-  private given: number;
-
-  constructor(
-    private readonly tokenizer: LlamaTokenizer,
-    before: readonly number[],
-  ) {
-    // The loop runs from the end because a prompt may be long.
-    for (let i = before.length; i-- > 0 && this.window.length < OVERLAP;)
-      if (tokenizer.isVisible(before[i])) this.window.unshift(before[i]);
-    this.given = tokenizer.decode(this.window).length;
-  }
-
-  /** The text that `ids` complete. It may be empty. */
-  push(ids: readonly number[]): string {
-    let piece = '';
-    for (const id of ids) if (this.tokenizer.isVisible(id)) piece += this.pushOne(id);
-    return piece;
-  }
-
-  private pushOne(id: number): string {
-    this.window.push(id);
-    const text = this.tokenizer.decode(this.window);
-    // An incomplete character decodes to U+FFFD at the end. The next token may complete it.
-    const end = text.endsWith(REPLACEMENT) ? text.length - 1 : text.length;
-    const piece = text.slice(this.given, end);
-    this.given = Math.max(this.given, end);
-    if (this.window.length >= WINDOW) {
-      const held = text.length - this.given;
-      this.window = this.window.slice(-OVERLAP);
-      this.given = this.tokenizer.decode(this.window).length - held;
-    }
-    return piece;
-  }
-
-  /** Returns the text that was held back, at the end of the ids. Ids that come later begin a new text. */
-  flush(): string {
-    const rest = this.window.length > 0 ? this.tokenizer.decode(this.window).slice(this.given) : '';
-    this.window = [];
-    this.given = 0;
-    return rest;
-  }
 }

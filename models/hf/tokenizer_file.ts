@@ -1,23 +1,22 @@
-/** Reads tokenizer.json and tokenizer_config.json, and checks what the tokenizer library leaves unchecked. */
+/** Reads tokenizer.json and the files beside it, and checks what the tokenizer would take silently. */
 import {existsSync} from 'node:fs';
 import * as path from 'node:path';
-import {Tokenizer} from '@huggingface/tokenizers';
 
 import {whole} from '../../backend/check.js';
 import {Fields} from './json_file.js';
+import {Pipeline} from './tokenizer/pipeline.js';
+import {contentOf, readAddedToken, readSpecialTokens} from './tokenizer/special_tokens.js';
 
 /** Parts of tokenizer.json through which text passes, apart from the model. Each may be null. */
 const PARTS = ['normalizer', 'pre_tokenizer', 'post_processor', 'decoder'] as const;
-/** Ids are below this. The library makes a list as long as the largest id, so a hostile id could cost minutes. */
+/** Ids are below this, so that two of them fit into one number (tokenizer/bpe.ts). */
 const MOST_TOKENS = 2 ** 24;
-/** A text whose encoding and decoding use every part of a tokenizer. */
-const PROBE = "It's 1 ☂.\n";
 
 export interface TokenizerFiles {
   /** Path of tokenizer.json. */
   file: string;
-  tokenizer: Tokenizer;
-  /** Content of tokenizer_config.json and special_tokens_map.json; empty if there is neither. */
+  pipeline: Pipeline;
+  /** Content of tokenizer_config.json, with what special_tokens_map.json says; empty if there is neither. */
   config: Fields;
 }
 
@@ -36,59 +35,25 @@ export function readTokenizer(dir: string): TokenizerFiles {
     const expected = 'an object whose patterns are {"String": text} or {"Regex": text}';
     fields.get(name, expected, (part) => !hasOddPattern(part), null);
   }
-  try {
-    return {file, tokenizer: build(fields.values, config.values), config};
-  } catch (error) {
-    const part = partAtFault(fields.values, config.values);
-    throw new Error(`${file}: ${part} must be a Hugging Face tokenizer's: ${(error as Error).message}`, {
-      cause: error,
-    });
-  }
+  const own = fields.has('added_tokens')
+    ? fields.objects('added_tokens').map((token) => readAddedToken(token))
+    : [];
+  return {file, pipeline: new Pipeline(fields, [own, readSpecialTokens(config, own)]), config};
 }
 
 /**
- * tokenizer_config.json, with the special tokens of special_tokens_map.json. As in transformers, the latter count only
- * if the former has no `added_tokens_decoder`, which newer files have, and then take its place.
+ * tokenizer_config.json. The fields of special_tokens_map.json stand above it, unless it has `added_tokens_decoder`:
+ * newer files do not need that map, and transformers does not read it then.
  */
 function readConfig(dir: string): Fields {
-  const read = (name: string) => {
-    const file = path.join(dir, name);
-    const fields = existsSync(file) ? Fields.read(file) : new Fields(file, {});
-    checkConfig(fields);
-    return fields;
-  };
-  const config = read('tokenizer_config.json');
-  if (config.has('added_tokens_decoder')) return config;
-  return new Fields(config.file, {...config.values, ...read('special_tokens_map.json').values});
-}
-
-/** Makes the tokenizer and uses it once, because the library finds some errors only when a part is used. */
-function build(json: object, config: object): Tokenizer {
-  const tokenizer = new Tokenizer(json, config);
-  const ids = tokenizer.encode(PROBE).ids.filter((id: unknown) => id !== undefined);
-  if (ids.length > 0) tokenizer.decode(ids);
-  return tokenizer;
-}
-
-/** Name of the first part with which the tokenizer cannot be built; the library's errors do not tell. */
-function partAtFault(json: object, config: object): string {
-  const parts: Record<string, unknown> = {...json};
-  const works = () => {
-    try {
-      build(parts, config);
-      return true;
-    } catch {
-      return false;
-    }
-  };
-  const given = {...parts};
-  for (const name of PARTS) parts[name] = null;
-  if (!works()) return 'model';
-  for (const name of PARTS) {
-    parts[name] = given[name];
-    if (!works()) return name;
-  }
-  return 'model';
+  const file = path.join(dir, 'tokenizer_config.json');
+  const mapFile = path.join(dir, 'special_tokens_map.json');
+  const config = existsSync(file) ? Fields.read(file) : new Fields(file, {});
+  checkConfig(config);
+  if (config.has('added_tokens_decoder') || !existsSync(mapFile)) return config;
+  const map = Fields.read(mapFile);
+  checkConfig(map);
+  return new Fields(file, {...config.values, ...map.values});
 }
 
 function checkModel(fields: Fields): void {
@@ -106,14 +71,9 @@ function checkModel(fields: Fields): void {
     for (const token of Object.keys(ids.values))
       if (ids.whole(token, 0) >= MOST_TOKENS) throw ids.error(token, `below ${MOST_TOKENS}`);
   }
-  if (!model.has('merges')) return;
-  const isText = (value: unknown) => typeof value === 'string';
-  const isMerge = (merge: unknown) =>
-    isText(merge) || (Array.isArray(merge) && merge.length === 2 && merge.every(isText));
-  model.list('merges', 'a list of pairs of tokens', isMerge);
 }
 
-/** Whether a part has a pattern of unknown form. The library would ignore it without an error. */
+/** Whether a part has a pattern of unknown form. */
 function hasOddPattern(part: unknown): boolean {
   if (typeof part !== 'object' || part === null) return false;
   return Object.entries(part).some(([name, value]) => {
@@ -129,7 +89,8 @@ function checkAddedTokens(fields: Fields): void {
     const {id, content} = (value ?? {}) as {id?: unknown; content?: unknown};
     return isId(id) && typeof content === 'string' && content.length > 0;
   };
-  fields.list('added_tokens', 'a list of tokens with an id and a content', isToken);
+  if (fields.has('added_tokens'))
+    fields.list('added_tokens', 'a list of tokens with an id and a content', isToken);
 }
 
 function checkConfig(config: Fields): void {
@@ -153,14 +114,4 @@ export function namedTokens({values}: Fields): Map<string, string> {
     if (content !== undefined) named.set(name, content);
   }
   return named;
-}
-
-/**
- * The text of a token in tokenizer_config.json, which is a string or an object with a `content`; undefined if it is
- * neither.
- */
-export function contentOf(token: unknown): string | undefined {
-  const content =
-    typeof token === 'object' && token !== null ? (token as {content?: unknown}).content : token;
-  return typeof content === 'string' ? content : undefined;
 }

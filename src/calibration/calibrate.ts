@@ -11,6 +11,7 @@ import type {LanguageModel} from '../language_model.js';
 import {DivergenceSums} from './divergence_sums.js';
 import {MixtureFit} from './mixture.js';
 import {checkList, checkNames, checkValue, FLAG, refuse, TEXT} from '../../backend/check.js';
+import {assertEmbedded} from '../decoding/prompt.js';
 import {LoopState} from '../decoding/state.js';
 import {fitLayerBudget} from './layer_budget.js';
 import {yieldToEventLoop} from '../decoding/yield_to_event_loop.js';
@@ -87,6 +88,7 @@ export async function calibrate(
     texts.flatMap((text) => cut(tokenizer.encode(text), window)),
     rows,
   );
+  for (const tokens of windows) assertEmbedded('calibrate', tokenizer, tokens, verifier.config.vocabSize);
   if (total <= 0) throw new Error(`[calibrate] the texts must have more than ${FIRST_ROWS} tokens`);
 
   const map = await compareAttention(models, windows, total, settings);

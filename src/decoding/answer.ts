@@ -1,7 +1,7 @@
 /** An answer while it is written: its tokens, its text, and why it ended. */
 import type {LlamaTokenizer} from '../../models/hf/tokenizer.js';
 import type {ResolvedOptions} from '../options.js';
-import {StopWatch} from './stop.js';
+import {SpecialStops, StopWatch} from './stop.js';
 
 /** Why an answer ended: the model's end token; a stop text; `maxNewTokens` or the context's end; the signal. */
 export type FinishReason = 'eos' | 'stop' | 'length' | 'aborted';
@@ -14,6 +14,7 @@ export class Answer {
   readonly sequence: number[];
   private readonly decoder: ReturnType<LlamaTokenizer['stream']>;
   private readonly watch: StopWatch;
+  private readonly specialStops: SpecialStops;
 
   /** @param endTokens tokens that end an answer */
   constructor(
@@ -24,7 +25,8 @@ export class Answer {
   ) {
     this.sequence = [...prompt];
     this.decoder = tokenizer.stream(this.sequence);
-    this.watch = new StopWatch(options.stop);
+    this.specialStops = new SpecialStops(options.stop, tokenizer.specialTokens());
+    this.watch = new StopWatch(this.specialStops.stops);
     if (options.maxNewTokens === 0) this.finishReason = 'length';
   }
 
@@ -42,7 +44,8 @@ export class Answer {
   push(token: number): string {
     this.sequence.push(token);
     if (this.endTokens.has(token)) this.finishReason = 'eos';
-    const piece = this.watch.push(this.finishReason ? '' : this.decoder.push([token]));
+    const text = this.specialStops.markOf(token) ?? this.decoder.push([token]);
+    const piece = this.specialStops.withoutMarks(this.watch.push(this.finishReason ? '' : text));
     this.text += piece;
     if (this.watch.stopped) this.finishReason = 'stop';
     this.finishReason ??= this.tokens.length >= this.options.maxNewTokens ? 'length' : undefined;
@@ -52,7 +55,7 @@ export class Answer {
   /** The text that was held back, at the end: what might have become a stop text, and bytes of an unfinished character. */
   flush(): string {
     if (this.watch.stopped) return '';
-    const rest = this.watch.push(this.decoder.flush()) + this.watch.flush();
+    const rest = this.specialStops.withoutMarks(this.watch.push(this.decoder.flush()) + this.watch.flush());
     this.text += rest;
     return rest;
   }

@@ -115,7 +115,7 @@ function prepare(engine: Engine, prompt: Prompt, given: GenerateOptions) {
   const {tokenizer, verifier, draft, contextLength, device} = engine;
   const options = resolveOptions(given);
   refuseAborted(options.signal);
-  const promptTokens = encodePrompt(tokenizer, contextLength, prompt);
+  const promptTokens = encodePrompt(tokenizer, {contextLength, vocabSize: verifier.config.vocabSize}, prompt);
   if (given.draft && !draft)
     throw new Error('[generate] draft must be false or left out: the model was loaded without one');
   const withDraft = options.draft && draft !== undefined;

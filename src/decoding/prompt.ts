@@ -6,12 +6,42 @@ import {checkList} from '../../backend/check.js';
 /** A text to continue; or a conversation that a chat model is to answer. */
 export type Prompt = string | readonly ChatMessage[];
 
+/** What a prompt's tokens must fit into. */
+export interface Room {
+  /** Positions of the context. */
+  contextLength: number;
+  /** Rows of the model's embedding. */
+  vocabSize: number;
+}
+
+/**
+ * Checks that the model has a row of its embedding for every token. A tokenizer may have more tokens than the model,
+ * for example a `[PAD]` that was added to the tokenizer alone.
+ * @throws Error naming the first token that has none
+ */
+export function assertEmbedded(
+  caller: string,
+  tokenizer: LlamaTokenizer,
+  tokens: readonly number[],
+  vocabSize: number,
+): void {
+  const beyond = tokens.find((token) => token >= vocabSize);
+  if (beyond !== undefined)
+    throw new Error(
+      `[${caller}] every token must be below the model's vocab_size ${vocabSize} but ${JSON.stringify(tokenizer.tokenOf(beyond))} of ${tokenizer.dir} has the id ${beyond}`,
+    );
+}
+
 /**
  * The prompt's tokens, one or more.
- * @throws Error on a prompt of another type, without tokens, longer than the context, or of messages that have no chat template or that
- *     it refuses
+ * @throws Error on a prompt of another type, without tokens, longer than the context, with a token that the model has no embedding for, or of
+ *     messages that have no chat template or that it refuses
  */
-export function encodePrompt(tokenizer: LlamaTokenizer, contextLength: number, prompt: Prompt): number[] {
+export function encodePrompt(
+  tokenizer: LlamaTokenizer,
+  {contextLength, vocabSize}: Room,
+  prompt: Prompt,
+): number[] {
   const isText = typeof prompt === 'string';
   if (!isText && !Array.isArray(prompt))
     throw new Error(
@@ -28,6 +58,7 @@ export function encodePrompt(tokenizer: LlamaTokenizer, contextLength: number, p
     throw new Error('[generate] prompt has no tokens, and the tokenizer adds none at the beginning');
   if (tokens.length > contextLength)
     throw new Error(`[generate] prompt has ${tokens.length} tokens but the context holds ${contextLength}`);
+  assertEmbedded('generate', tokenizer, tokens, vocabSize);
   return tokens;
 }
 

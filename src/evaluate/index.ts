@@ -7,6 +7,7 @@ import {EvaluatedMethod, type EvaluatedPair} from './evaluated_method.js';
 import {IS_METHOD} from './methods.js';
 import {summarise, type MethodResult, type WindowRecord} from './result.js';
 import {WindowScores} from './scores.js';
+import {assertEmbedded} from '../decoding/prompt.js';
 import {yieldToEventLoop} from '../decoding/yield_to_event_loop.js';
 import {IS_TEXT, cutWindows, type EvaluationText, type Window} from './windows.js';
 
@@ -79,6 +80,8 @@ export async function evaluate(
   }
   if (windows.length === 0)
     throw new Error(`[evaluate] texts must have ${window} tokens or more, at least one of them`);
+
+  for (const {tokens} of windows) assertEmbedded('evaluate', tokenizer, tokens, verifier.config.vocabSize);
 
   const known = new Map(options.records?.map((record) => [record.key, record]));
   const all = [...new Set([baseline, ...methods])];

@@ -7,6 +7,7 @@ import {makeMethod} from './methods.js';
 import {policyOf, type Block, type Policy} from './policy.js';
 import {checkNames, checkValue, TEXT} from '../../backend/check.js';
 import {resolveOptions} from '../options.js';
+import {assertEmbedded} from '../decoding/prompt.js';
 import {yieldToEventLoop} from '../decoding/yield_to_event_loop.js';
 
 export interface KeptKeysOptions {
@@ -86,6 +87,7 @@ export async function keptKeys(
   const context = longestContext({verifier, draft});
   if (ids.length < 2 || ids.length > context)
     throw new Error(`[keptKeys] text must have 2 to ${context} tokens but has ${ids.length}`);
+  assertEmbedded('keptKeys', tokenizer, ids, verifier.config.vocabSize);
   const read = prompt ?? Math.max(1, Math.round(0.1 * ids.length));
   if (!Number.isInteger(read) || read < 1 || read >= ids.length)
     throw new Error(`[keptKeys] prompt must be a whole number from 1 to ${ids.length - 1} but is ${read}`);

@@ -8,6 +8,7 @@ import {longestContext} from '../../models/pair.js';
 import type {LlamaTokenizer} from '../../models/hf/tokenizer.js';
 import {KeyReads, readReductions} from '../selection/key_reads.js';
 import {checkList, checkNames, checkValue, oneOf, whole, type Check} from '../../backend/check.js';
+import {assertEmbedded} from '../decoding/prompt.js';
 import {yieldToEventLoop} from '../decoding/yield_to_event_loop.js';
 import {TeacherForced, type BlockLogits} from './decode.js';
 import {EvaluatedMethod, type EvaluatedPair} from './evaluated_method.js';
@@ -114,6 +115,7 @@ export async function evaluatePasskey(
       }));
       for (let trial = 0; trial < trials && running.length > 0; trial++) {
         const {tokens, asked, answer} = makeTrial(texts[trial % texts.length], tokenizer, cell, trial);
+        assertEmbedded('evaluatePasskey', tokenizer, tokens, verifier.config.vocabSize);
         const prompt = tokens.length - asked - answer;
         for (const run of running) {
           await yieldToEventLoop(signal);

@@ -1,7 +1,7 @@
 import {expect} from 'chai';
 import * as fc from 'fast-check';
 
-import {StopWatch} from '../../src/decoding/stop.js';
+import {SpecialStops, StopWatch} from '../../src/decoding/stop.js';
 
 /** The text that a StopWatch shows of `pieces`, and whether it found a stop text. */
 function watch(pieces: string[], stops: string[]): {text: string; stopped: boolean} {
@@ -64,5 +64,36 @@ describe('StopWatch', () => {
       }),
       {numRuns: 2000},
     );
+  });
+});
+
+describe('SpecialStops', () => {
+  const special = new Map([
+    [7, '<|eot|>'],
+    [8, '<|eot|>x'],
+    [9, '<s>'],
+  ]);
+
+  /** What is shown of an answer, whose tokens are ids of special tokens and texts, and whether it stopped. */
+  function answer(tokens: (number | string)[], given: string[]): {text: string; stopped: boolean} {
+    const stops = new SpecialStops(given, special);
+    const watch = new StopWatch(stops.stops);
+    const shown = tokens.map((token) =>
+      watch.push(typeof token === 'number' ? (stops.markOf(token) ?? '') : token),
+    );
+    return {text: stops.withoutMarks(shown.join('') + watch.flush()), stopped: watch.stopped};
+  }
+
+  it('stop at a special token, at its text among other tokens, and at texts around it', () => {
+    expect(answer(['Hi', 7, 'x'], ['<|eot|>'])).to.deep.equal({text: 'Hi', stopped: true});
+    expect(answer(['Hi<|e', 'ot|> x'], ['<|eot|>'])).to.deep.equal({text: 'Hi', stopped: true});
+    expect(answer(['Hi', 7, '🦙', '\n', 7, 'x'], ['\n<|eot|>'])).to.deep.equal({text: 'Hi🦙', stopped: true});
+    expect(answer(['Hi', 8], ['<|eot|>x'])).to.deep.equal({text: 'Hi', stopped: true});
+  });
+
+  it('leave out special tokens where they do not stop', () => {
+    expect(answer(['a', 7, 'b\n', 9, 'c\n'], ['\n<|eot|>'])).to.deep.equal({text: 'ab\nc\n', stopped: false});
+    expect(answer(['a', 9, 'b'], ['ab'])).to.deep.equal({text: '', stopped: true});
+    expect(new SpecialStops([], special).markOf(7)).to.equal(undefined);
   });
 });

@@ -1,5 +1,6 @@
 import {expect} from 'chai';
 import * as fc from 'fast-check';
+import {isUtf8} from 'node:buffer';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 
@@ -73,6 +74,28 @@ function writeLlama2(dir: string): void {
 function streamed(tokenizer: LlamaTokenizer, chunks: number[][]): {pieces: string[]; rest: string} {
   const stream = tokenizer.stream();
   return {pieces: chunks.map((chunk) => stream.push(chunk)), rest: stream.flush()};
+}
+
+/**
+ * What a stream gives of ids of `writeLlama2`'s tokenizer: the text of all ids, except that of a run of byte tokens
+ * that is no UTF-8 the characters before the first wrong byte stay, and every byte after them is U+FFFD.
+ */
+function streamedLlama2(tokenizer: LlamaTokenizer, ids: number[]): string {
+  let text = '';
+  let run: number[] = [];
+  for (const id of [...ids.filter((id) => tokenizer.isVisible(id)), undefined]) {
+    const byte = id === undefined ? undefined : tokenizer.byteOf(id);
+    if (byte !== undefined) {
+      run.push(byte);
+      continue;
+    }
+    let good = run.length;
+    while (!isUtf8(Buffer.from(run.slice(0, good)))) good--;
+    text += Buffer.from(run.slice(0, good)).toString() + '\ufffd'.repeat(run.length - good);
+    run = [];
+    text += id === undefined ? '' : tokenizer.tokenOf(id)!.replaceAll('▁', ' ');
+  }
+  return text.replace(/^ /, '');
 }
 
 describe('LlamaTokenizer', () => {
@@ -194,6 +217,18 @@ describe('LlamaTokenizer', () => {
     );
   });
 
+  it('takes no longer than linear time, or nearly so, over long runs', () => {
+    writeLlama2(testFolder());
+    for (const one of [tokenizer, LlamaTokenizer.load(testFolder())])
+      for (const run of [' ', ' a', '½']) {
+        const start = process.cpuUsage();
+        const ids = one.encode(run.repeat(128_000 / run.length));
+        expect(one.decode(ids).length).to.be.at.least(127_999);
+        const {user, system} = process.cpuUsage(start);
+        expect((user + system) / 1e6, JSON.stringify(run)).to.be.lessThan(3);
+      }
+  });
+
   it('recognises a text far longer than a context by its beginning', () => {
     expect(tokenizer.isFarLongerThan('a'.repeat(2 ** 24), 1000)).to.equal(true);
     expect(tokenizer.isFarLongerThan('the '.repeat(1000), 1000)).to.equal(false);
@@ -221,7 +256,9 @@ describe('StreamDecoder', () => {
       fc.assert(
         fc.property(fc.array(fc.array(id, {maxLength: 9}), {maxLength: 30}), (chunks) => {
           const {pieces, rest} = streamed(tokenizer, chunks);
-          expect(pieces.join('') + rest).to.equal(tokenizer.decode(chunks.flat()));
+          const ids = chunks.flat();
+          const text = what === 'byte-level' ? tokenizer.decode(ids) : streamedLlama2(tokenizer, ids);
+          expect(pieces.join('') + rest).to.equal(text);
         }),
         {numRuns: 400},
       );
@@ -285,6 +322,47 @@ describe('StreamDecoder', () => {
     const stream = tokenizer.stream();
     for (let i = 0; i < 2000; i++) stream.push([2 + (i % 250)]);
     expect(decoded / 2000).to.be.lessThan(40);
+  });
+});
+
+describe('tokens beside tokenizer.json', () => {
+  const flags = {special: true, normalized: false, lstrip: false, rstrip: false, single_word: false};
+  const write = (name: string, json: object) =>
+    fs.writeFileSync(path.join(testFolder(), name), JSON.stringify(json));
+
+  it('are those of added_tokens_decoder, by which special_tokens_map.json counts for nothing', () => {
+    writeLlama2(testFolder());
+    write('special_tokens_map.json', {eos_token: '<s>'});
+    write('tokenizer_config.json', {
+      eos_token: '</s>',
+      added_tokens_decoder: {
+        265: {...flags, content: '<|new|>'},
+        266: {...flags, content: '<b>', special: false},
+      },
+    });
+    const tokenizer = LlamaTokenizer.load(testFolder());
+    expect([...tokenizer.eosIds]).to.deep.equal([2]);
+    const ids = tokenizer.encode('a<|new|>b<b>');
+    expect(ids).to.deep.equal([1, 262, 265, 263, 266]);
+    expect(tokenizer.decode(ids)).to.equal('a b<b>');
+    expect(tokenizer.specialTokens().get(265)).to.equal('<|new|>');
+  });
+
+  it('are those of special_tokens_map.json, which stands above the config', () => {
+    writeLlama2(testFolder());
+    write('special_tokens_map.json', {eos_token: {...flags, content: '<|end|>'}});
+    const tokenizer = LlamaTokenizer.load(testFolder());
+    expect([...tokenizer.eosIds]).to.deep.equal([265]);
+    expect(tokenizer.encode('a<|end|>')).to.deep.equal([1, 262, 265]);
+  });
+
+  it('are refused by their file and field', () => {
+    writeLlama2(testFolder());
+    write('tokenizer_config.json', {added_tokens_decoder: {265: {...flags, content: 7}}});
+    const config = path.join(testFolder(), 'tokenizer_config.json');
+    expect(() => LlamaTokenizer.load(testFolder())).to.throw(
+      `${config}: added_tokens_decoder.265.content must be a text but is 7`,
+    );
   });
 });
 

@@ -12,10 +12,11 @@ import {prompts} from './prompts.js';
 import {index, safetensors} from './safetensors.js';
 import {templates} from './templates.js';
 import {tokenizer} from './tokenizer.js';
+import {tokenizers} from './tokenizer_kinds.js';
 
 type Any = Target<unknown>;
 
-const parsers: Any[] = [safetensors, index, config, tokenizer, templates, layerMap, commandLines];
+const parsers: Any[] = [safetensors, index, config, tokenizer, tokenizers, templates, layerMap, commandLines];
 const {generateOptions, loadOptions, writtenOptions, evaluateOptions, calibrateOptions} = options;
 /** Targets that need the native backend. */
 const native: Any[] = [
