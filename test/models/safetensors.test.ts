@@ -72,6 +72,40 @@ describe('Safetensors', () => {
     expect(() => read(file, 'a')).to.throw('is closed');
   });
 
+  it('reads a tensor that the header names twice at one place, as the reference implementation does', async () => {
+    const a = JSON.stringify(f32(0, 4));
+    write(pack(`{"a": ${a}, "\\u0061": ${a}}`, Uint8Array.of(1, 2, 3, 4)));
+    const file = await Safetensors.open(testFolder());
+    expect([...read(file, 'a')]).to.deep.equal([1, 2, 3, 4]);
+    await file.close();
+  });
+
+  it('compares tensors by dtype, shape and every byte', async () => {
+    const size = 2 ** 22 + 8; // longer than a chunk
+    const data = new Uint8Array(4 * size).fill(7);
+    data[3 * size - 1] = 8; // the last byte of c
+    const bytes = (i: number, dtype: string, shape: number[]) => ({
+      dtype,
+      shape,
+      data_offsets: [i * size, (i + 1) * size],
+    });
+    const [half, other] = [[size / 2], [2, size / 4]];
+    const header = {a: bytes(0, 'F16', half), b: bytes(1, 'F16', half), c: bytes(2, 'F16', half)};
+    write(pack({...header, d: bytes(3, 'BF16', half)}, data));
+    let file = await Safetensors.open(testFolder());
+    expect(['a', 'b', 'c', 'd'].map((name) => file.equal('a', name))).to.deep.equal([
+      true,
+      true,
+      false,
+      false,
+    ]);
+    await file.close();
+    write(pack({...header, d: bytes(3, 'F16', other)}, data));
+    file = await Safetensors.open(testFolder());
+    expect(file.equal('a', 'd')).to.equal(false);
+    await file.close();
+  });
+
   it('reads shards', async () => {
     const dir = readGolden('yarn_sharded_f32').model;
     const file = await Safetensors.open(dir);
