@@ -3,7 +3,6 @@ import {mkdir, readFile, writeFile} from 'node:fs/promises';
 import * as path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 
-import {mustBe} from '../backend/check.js';
 import {readJsonObject} from './hf/json_file.js';
 
 /**
@@ -42,7 +41,9 @@ async function save(modelFile: string, artifacts: tf.io.ModelArtifacts): Promise
   const {weightSpecs = [], weightData = [], getWeightStream: _, ...rest} = artifacts;
   const {modelTopology} = rest;
   if (!modelTopology || modelTopology instanceof ArrayBuffer)
-    throw mustBe(`${modelFile}: modelTopology`, 'an object', modelTopology && 'binary', 'missing');
+    throw new Error(
+      `${modelFile}: modelTopology must be an object but is ${modelTopology ? 'binary' : 'missing'}`,
+    );
   const folder = path.dirname(modelFile);
   const model = path.basename(modelFile, '.json');
   const weights = model === 'model' ? 'weights.bin' : `${model}.weights.bin`;

@@ -1,7 +1,7 @@
 /**
  * tf.maxPool and tf.avgPool: the largest element, or the mean, of each window of images [batch, height, width,
- * channels]. Places outside of an image count in neither. NaN does not count in the largest. Their gradients are those of
- * these definitions.
+ * channels]. Places outside of an image count in neither. NaN does not count in the largest. Their gradients are
+ * here too.
  */
 import {
   AvgPool,
@@ -17,6 +17,7 @@ import {
 
 import type {NativeBackend} from '../types.js';
 import {binary} from './binary.js';
+import {scalar} from './Fill.js';
 import {
   areFloat32,
   compute,
@@ -101,12 +102,17 @@ export const maxPoolGradConfig = createPoolGrad(MaxPoolGrad, (backend, dy, x, si
 );
 
 /**
- * Each pixel of a window gets the same share of dy. As in TensorFlow the shares divide by the pixels that the window has
- * inside of the image, as the mean does. tfjs-backend-cpu divides by all places of the filter.
+ * Each pixel of a window gets the same share of dy. With 'same' padding, as in TensorFlow, the shares divide by the pixels
+ * that the window has inside of the image, as the mean does; tfjs-backend-cpu divides by all places of the filter. With
+ * padding in numbers, which TensorFlow does not have, TensorFlow.js's specs ask for that division.
  */
 export const avgPoolGradConfig = createPoolGrad(AvgPoolGrad, (backend, dy, x, sizes, keep) => {
   const [batch, height, width, channels] = sizes.outShape;
-  const shares = keep(binary(backend, 'RealDiv', dy, keep(counts(backend, x, sizes))));
+  const divisor =
+    sizes.padInfo.type === 'SAME'
+      ? counts(backend, x, sizes)
+      : scalar(backend, sizes.filterHeight * sizes.filterWidth, 'float32');
+  const shares = keep(binary(backend, 'RealDiv', dy, keep(divisor)));
   const unfolded = keep(backend.alias(shares, [batch, height, width, 1, channels]));
   return fold(backend, unfolded, sizes, x.shape);
 });

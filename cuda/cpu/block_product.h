@@ -17,12 +17,12 @@ struct RowsView {
   RowsView At(int64_t r, int64_t k) const { return {data + r * row + k * step, row, step}; }
 };
 
-// out[r][c] += sum of x[r][k] * b[k][c] over k < n, for r < kRows and kVecs vectors of columns.
-template <int kRows, int kVecs>
+// out[r][c] = sum of x[r][k] * b[k][c] over k < n, for r < kRows and kVecs vectors of columns; kAdds adds it to what out holds.
+template <bool kAdds, int kRows, int kVecs>
 inline void ProductTile(const RowsView& x, const float* b, int64_t ldb, int64_t n, float* out, int64_t ldo) {
   Vec sum[kRows][kVecs];
   for (int r = 0; r < kRows; ++r)
-    for (int v = 0; v < kVecs; ++v) sum[r][v] = Load(out + r * ldo + v * kLanes);
+    for (int v = 0; v < kVecs; ++v) sum[r][v] = kAdds ? Load(out + r * ldo + v * kLanes) : Vec{};
   const float* weights = x.data;
   for (int64_t k = 0; k < n; ++k, b += ldb, weights += x.step) {
     Vec row[kVecs];
@@ -37,15 +37,16 @@ inline void ProductTile(const RowsView& x, const float* b, int64_t ldb, int64_t 
 }
 
 // ProductTile for all rows. Narrow tiles have more rows, so that there are enough sums to hide the latency of an addition.
-template <int kVecs>
+template <bool kAdds, int kVecs>
 inline void ProductRows(const RowsView& x, int64_t rows, const float* b, int64_t ldb, int64_t n, float* out,
                         int64_t ldo) {
   constexpr int kTall = (kLanes == 16 ? 16 : 8) / kVecs, kShort = kTall > 4 ? 4 : 1;
   int64_t r = 0;
-  for (; r + kTall <= rows; r += kTall) ProductTile<kTall, kVecs>(x.At(r, 0), b, ldb, n, out + r * ldo, ldo);
+  for (; r + kTall <= rows; r += kTall)
+    ProductTile<kAdds, kTall, kVecs>(x.At(r, 0), b, ldb, n, out + r * ldo, ldo);
   for (; r + kShort <= rows; r += kShort)
-    ProductTile<kShort, kVecs>(x.At(r, 0), b, ldb, n, out + r * ldo, ldo);
-  for (; r < rows; ++r) ProductTile<1, kVecs>(x.At(r, 0), b, ldb, n, out + r * ldo, ldo);
+    ProductTile<kAdds, kShort, kVecs>(x.At(r, 0), b, ldb, n, out + r * ldo, ldo);
+  for (; r < rows; ++r) ProductTile<kAdds, 1, kVecs>(x.At(r, 0), b, ldb, n, out + r * ldo, ldo);
 }
 
 // The last columns, fewer than a vector: pieces of b are copied into full vectors.
@@ -57,7 +58,7 @@ inline void ProductTail(const RowsView& x, int64_t rows, const float* b, int64_t
   for (int64_t k = 0; k < n; k += kPiece) {
     const int64_t length = n - k < kPiece ? n - k : kPiece;
     for (int64_t i = 0; i < length; ++i) std::memcpy(piece + i * kLanes, b + (k + i) * ldb, bytes);
-    ProductRows<1>(x.At(0, k), rows, piece, kLanes, length, sums, kLanes);
+    ProductRows<true, 1>(x.At(0, k), rows, piece, kLanes, length, sums, kLanes);
   }
   for (int64_t r = 0; r < rows; ++r) std::memcpy(out + r * ldo, sums + r * kLanes, bytes);
 }
@@ -68,9 +69,9 @@ inline void BlockProduct(const RowsView& x, int64_t rows, const float* b, int64_
                          int64_t n, float* out, int64_t ldo) {
   for (int64_t r = 0; r < rows; ++r) std::memset(out + r * ldo, 0, static_cast<size_t>(cols) * sizeof(float));
   int64_t c = 0;
-  for (; c + 4 * kLanes <= cols; c += 4 * kLanes) ProductRows<4>(x, rows, b + c, ldb, n, out + c, ldo);
-  for (; c + 2 * kLanes <= cols; c += 2 * kLanes) ProductRows<2>(x, rows, b + c, ldb, n, out + c, ldo);
-  for (; c + kLanes <= cols; c += kLanes) ProductRows<1>(x, rows, b + c, ldb, n, out + c, ldo);
+  for (; c + 4 * kLanes <= cols; c += 4 * kLanes) ProductRows<false, 4>(x, rows, b + c, ldb, n, out + c, ldo);
+  for (; c + 2 * kLanes <= cols; c += 2 * kLanes) ProductRows<false, 2>(x, rows, b + c, ldb, n, out + c, ldo);
+  for (; c + kLanes <= cols; c += kLanes) ProductRows<false, 1>(x, rows, b + c, ldb, n, out + c, ldo);
   if (c < cols) ProductTail(x, rows, b + c, cols - c, ldb, n, out + c, ldo);
 }
 

@@ -107,8 +107,8 @@ Status Blocks(Stream& stream, const BatchMatMulCall& call) {
   const int64_t grain = 4 * kGrainWork / (work + 1) + 1;
   ParallelFor(stream, call.batches * pieces * row_blocks * col_blocks, grain, [&](int64_t from, int64_t to) {
     for (int64_t i = from; i < to; ++i) {
-      const int64_t r = i % row_blocks * kBlockRows, c = i / row_blocks % col_blocks * kBlockCols;
-      const int64_t n = i / row_blocks / col_blocks, batch = n / pieces, k = n % pieces * piece;
+      const int64_t c = i % col_blocks * kBlockCols, r = i / col_blocks % row_blocks * kBlockRows;
+      const int64_t n = i / col_blocks / row_blocks, batch = n / pieces, k = n % pieces * piece;
       const int64_t count = rows - r < kBlockRows ? rows - r : kBlockRows;
       const int64_t width = cols - c < kBlockCols ? cols - c : kBlockCols;
       const float* a = call.a->as<float>() + (call.batch_a == 1 ? 0 : batch * rows * inner);

@@ -111,18 +111,23 @@ describeNative('MaxPoolGrad', () => {
 describeNative('AvgPoolGrad', () => {
   for (const one of undilated) {
     const [shape, filterSize, strides, pad] = one;
-    if (tf.util.sizeFromShape(shape) > 1000) continue;
-    it(titleOf(one), () =>
-      expectTransposed(
-        'AvgPoolGrad',
-        (x) => tf.avgPool(x, filterSize, strides, pad),
-        shape,
-        (dy) => [
-          {dy, input: tf.zeros(shape)},
-          {filterSize, strides, pad},
-        ],
-      ),
-    );
+    const attrs = {filterSize, strides, pad};
+    if (typeof pad === 'string' && tf.util.sizeFromShape(shape) <= 1000)
+      it(titleOf(one), () =>
+        expectTransposed(
+          'AvgPoolGrad',
+          (x) => tf.avgPool(x, filterSize, strides, pad),
+          shape,
+          (dy) => [{dy, input: tf.zeros(shape)}, attrs],
+        ),
+      );
+    else if (typeof pad !== 'string')
+      it(`${titleOf(one)}, as tfjs-backend-cpu`, () =>
+        expectSame(() => {
+          const x = tensor(shape) as Images;
+          const dy = tensor(tf.avgPool(x, filterSize, strides, pad).shape, 'float32', {seed: 3});
+          return kernel('AvgPoolGrad', {dy, input: x}, attrs);
+        }, bound));
   }
 
   it('by tf.grad', () =>
@@ -138,17 +143,17 @@ describeNative('DepthwiseConv2dNativeBackpropInput and Filter', () => {
       const filter = () =>
         tensor([height, width, shape[3], multiplier], 'float32', {seed: 2, spread: 1}) as Images;
       const attrs = {strides, pad, dilations};
-      if (tf.util.sizeFromShape(shape) <= 1000)
-        it(`images, ${multiplier} of a channel, ${titleOf(one)}`, () =>
-          expectTransposed(
-            'DepthwiseConv2dNativeBackpropInput',
-            (x) => tf.depthwiseConv2d(x, filter(), strides, pad, 'NHWC', dilations),
-            shape,
-            (dy) => [
-              {dy, filter: filter()},
-              {...attrs, inputShape: shape},
-            ],
-          ));
+      if (tf.util.sizeFromShape(shape) > 1000) continue;
+      it(`images, ${multiplier} of a channel, ${titleOf(one)}`, () =>
+        expectTransposed(
+          'DepthwiseConv2dNativeBackpropInput',
+          (x) => tf.depthwiseConv2d(x, filter(), strides, pad, 'NHWC', dilations),
+          shape,
+          (dy) => [
+            {dy, filter: filter()},
+            {...attrs, inputShape: shape},
+          ],
+        ));
 
       it(`filter, ${multiplier} of a channel, ${titleOf(one)}`, async () => {
         // The filter's gradient is linear in the filter; its elements are the basis.
@@ -176,6 +181,23 @@ describeNative('DepthwiseConv2dNativeBackpropInput and Filter', () => {
         );
       });
     }
+
+  for (const multiplier of [1, 2, 3])
+    it(`of larger images, ${multiplier} of a channel`, () =>
+      expectSame(
+        () => {
+          const x = tensor([2, 31, 33, 17], 'float32', {spread: 1});
+          const filter = tensor([5, 5, 17, multiplier], 'float32', {seed: 2, spread: 1});
+          const dy = tensor([2, 16, 17, 17 * multiplier], 'float32', {seed: 3, spread: 1});
+          const attrs = {strides: 2, pad: 'same', dilations: 1};
+          return [
+            kernel('DepthwiseConv2dNative', {x, filter}, attrs),
+            kernel('DepthwiseConv2dNativeBackpropInput', {dy, filter}, {...attrs, inputShape: x.shape}),
+            kernel('DepthwiseConv2dNativeBackpropFilter', {x, dy}, {...attrs, filterShape: filter.shape}),
+          ];
+        },
+        {relative: 1e-5, absolute: 1e-4},
+      ));
 
   it('by tf.grads', () =>
     expectSame(

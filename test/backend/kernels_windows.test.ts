@@ -24,7 +24,9 @@ describeNative('Conv2D', () => {
     const inputs = {x: images([1, 4, 4, 3]), filter: filters([2, 2, 2, 4])};
     const attrs = {strides: 1, pad: 'valid', dataFormat: 'NHWC', dilations: 1};
     expect(() => kernel('Conv2D', inputs, attrs)).to.throw('inner dimensions must agree but are 12');
-    expect(() => kernel('DepthwiseConv2dNative', inputs, attrs)).to.throw('[Depthwise] filter must have shape [2,2,3,?] but has [2,2,4,4]');
+    expect(() => kernel('DepthwiseConv2dNative', inputs, attrs)).to.throw(
+      '[Depthwise] filter must have shape [2,2,3,?] but has [2,2,2,4]',
+    );
   });
 
   it('other layouts, by tfjs-backend-cpu', () =>

@@ -57,6 +57,7 @@ forEachBackend('a layers model in a folder', () => {
     await train(again);
     expectSame(outputs(again), outputs(model));
     model.dispose();
+    again.optimizer.dispose(); // a loaded model does not own its optimizer
     again.dispose();
   });
 
