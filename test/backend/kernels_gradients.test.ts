@@ -7,6 +7,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs'; // registers gradients
 import {expect} from 'chai';
 
+import {kernelConfigs} from '../../backend/kernels/index.js';
 import {describeNative, expectSame, kernel, outcome, tensor} from './kernels.js';
 import {CASES, titleOf, type WindowCase} from './window_cases.js';
 
@@ -353,4 +354,39 @@ describeNative('products of many rows', () => {
         ),
       bound,
     ));
+});
+
+describeNative('the gradients of a small convolutional net', () => {
+  it('are native kernels', () => {
+    const native = kernelConfigs.map(({kernelName}) => kernelName);
+    expect(native).to.include.members([
+      ...['Conv2DBackpropInput', 'Conv2DBackpropFilter', 'MaxPoolGrad', 'AvgPoolGrad'],
+      ...['DepthwiseConv2dNativeBackpropInput', 'DepthwiseConv2dNativeBackpropFilter'],
+      ...['ResizeBilinearGrad', 'ResizeNearestNeighborGrad'],
+    ]);
+  });
+
+  it('are those of tfjs-backend-cpu', async () => {
+    await expectSame(
+      () => {
+        const x = tensor([4, 28, 28, 1], 'float32', {spread: 1}) as Images;
+        const filters = [
+          [5, 5, 1, 8],
+          [5, 5, 8, 16],
+        ].map((shape) => tensor(shape, 'float32', {seed: 2, spread: 0.2}));
+        const dense = tensor([256, 10], 'float32', {seed: 3, spread: 0.1});
+        const loss = (first: tf.Tensor, second: tf.Tensor, last: tf.Tensor) => {
+          const hidden = [first, second].reduce<tf.Tensor>(
+            (images, filter) =>
+              tf.maxPool(tf.relu(tf.conv2d(images as Images, filter as Images, 1, 'valid')), 2, 2, 'valid'),
+            x,
+          );
+          const logits = tf.matMul(tf.reshape(hidden, [4, 256]) as tf.Tensor2D, last as tf.Tensor2D);
+          return tf.neg(tf.mean(tf.slice(tf.logSoftmax(logits), [0, 3], [4, 1])));
+        };
+        return tf.grads(loss)([...filters, dense]);
+      },
+      {relative: 1e-4, absolute: 1e-5},
+    );
+  });
 });
