@@ -12,13 +12,11 @@ import {
   type TensorInfo,
 } from '@tensorflow/tfjs-core';
 
-import type {NativeBackend} from '../types.js';
 import {matMul} from './BatchMatMul.js';
 import {convolutionSizes, pixelsOf} from './convolution.js';
 import {areFloat32, createKernel, fallback, sameShape, withTemporaries} from './kernel.js';
-import {pad} from './PadV2.js';
-import {stridedCopy} from './stridedCopy.js';
-import {windows, type Sizes} from './windows.js';
+import {permute} from './stridedCopy.js';
+import {fold, windows} from './windows.js';
 
 /** The gradient of the filter: the windows that the filter was applied to, transposed, times dy. */
 export const conv2DBackpropFilterConfig = createKernel<
@@ -45,10 +43,7 @@ export const conv2DBackpropFilterConfig = createKernel<
   });
 });
 
-/**
- * The gradient of the images: dy, with zeros between its pixels for strides above 1, convolved with the reversed
- * filter.
- */
+/** The gradient of the images: dy times the filter gives a number for each place of each window; these are added up. */
 export const conv2DBackpropInputConfig = createKernel<
   Record<'dy' | 'filter', TensorInfo>,
   Conv2DBackpropInputAttrs
@@ -61,63 +56,15 @@ export const conv2DBackpropInputConfig = createKernel<
   const {inputShape, dataFormat} = attrs;
   if (dataFormat !== 'NHWC' || !areFloat32(dy, filter)) return fallback(Conv2DBackpropInput, args);
   const sizes = convolutionSizes(inputShape, filter.shape, attrs);
-  const {inHeight, inWidth, inChannels, outChannels, filterHeight, filterWidth, padInfo} = sizes;
-  const [top, left] = [filterHeight - 1 - padInfo.top, filterWidth - 1 - padInfo.left];
-  // `windows` takes no negative margins, which a padding wider than the filter would need.
-  const fits = top >= 0 && left >= 0 && sameShape(dy.shape, sizes.outShape);
-  if (!fits) return fallback(Conv2DBackpropInput, args);
+  const {outShape, outChannels, inChannels, filterHeight, filterWidth} = sizes;
+  if (!sameShape(dy.shape, outShape)) return fallback(Conv2DBackpropInput, args);
+  const places = filterHeight * filterWidth;
   return withTemporaries(backend, (keep) => {
-    const spread = keep(withZerosBetween(backend, dy, sizes));
-    const unfolded = keep(
-      windows(backend, spread, {
-        ...{outHeight: inHeight, outWidth: inWidth, filterHeight, filterWidth, padInfo: {top, left}},
-        ...{strideHeight: 1, strideWidth: 1, dilationHeight: 1, dilationWidth: 1},
-      }),
-    );
-    const pixels = util.sizeFromShape(inputShape) / inChannels;
-    const rows = keep(backend.alias(unfolded, [pixels, filterHeight * filterWidth * outChannels]));
-    const turned = keep(turnedFilter(backend, filter));
-    const product = keep(matMul(backend, rows, turned, {transposeA: false, transposeB: false}));
-    return backend.alias(product, inputShape);
+    const came = keep(backend.alias(dy, [pixelsOf(sizes), outChannels]));
+    const dims = [places * inChannels, outChannels];
+    const turned = keep(permute(backend, filter, dims, [1, 0], [outChannels, places * inChannels]));
+    const product = keep(matMul(backend, came, turned, {transposeA: false, transposeB: false}));
+    const unfolded = keep(backend.alias(product, [...outShape.slice(0, 3), places, inChannels]));
+    return fold(backend, unfolded, sizes, inputShape);
   });
 });
-
-/** `dy` with strideHeight − 1 rows of zeros after each row and strideWidth − 1 columns of zeros after each column. */
-function withZerosBetween(
-  backend: NativeBackend,
-  dy: TensorInfo,
-  {strideHeight, strideWidth}: Sizes,
-): TensorInfo {
-  if (strideHeight === 1 && strideWidth === 1) return backend.alias(dy);
-  return withTemporaries(backend, (keep) => {
-    const [batch, height, width, channels] = dy.shape;
-    const apart = keep(backend.alias(dy, [batch, height, 1, width, 1, channels]));
-    const paddings = [
-      [0, 0],
-      [0, 0],
-      [0, strideHeight - 1],
-      [0, 0],
-      [0, strideWidth - 1],
-      [0, 0],
-    ] as const;
-    const spread = keep(pad(backend, apart, paddings));
-    return backend.alias(spread, [batch, height * strideHeight, width * strideWidth, channels]);
-  });
-}
-
-/**
- * A filter [height, width, inChannels, outChannels] with its places reversed, as a matrix [height · width ·
- * outChannels, inChannels].
- */
-function turnedFilter(backend: NativeBackend, filter: TensorInfo): TensorInfo {
-  const [height, width, inputs, outputs] = filter.shape;
-  const place = inputs * outputs;
-  return stridedCopy(
-    backend,
-    filter,
-    [height * width * outputs, inputs],
-    (height * width - 1) * place,
-    [height * width, outputs, inputs],
-    [-place, 1, outputs],
-  );
-}

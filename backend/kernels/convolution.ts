@@ -14,7 +14,7 @@ import {
 import type {NativeBackend} from '../types.js';
 import type {Activation} from './activation.js';
 import {areFloat32, createKernel, fallback, withTemporaries, type Keep} from './kernel.js';
-import {windows, type Sizes} from './windows.js';
+import type {Sizes} from './windows.js';
 
 type Shape4 = [number, number, number, number];
 
@@ -60,13 +60,10 @@ export interface Convolution {
   depthwise: boolean;
   /** Whether `product` can add this bias. */
   takesBias: (bias: TensorInfo) => boolean;
-  /**
-   * Multiplies windows [batch, outHeight, outWidth, filterHeight · filterWidth, channels] by the filter, then adds the
-   * bias and applies the activation.
-   */
+  /** Multiplies the windows of the images `x` by the filter, then adds the bias and applies the activation. */
   product: (
     backend: NativeBackend,
-    unfolded: TensorInfo,
+    x: TensorInfo,
     filter: TensorInfo,
     sizes: Sizes,
     last: Activation & {bias?: TensorInfo},
@@ -90,7 +87,7 @@ export function createConvolution(
       return fallback(kernelName, args);
     const sizes = convolutionSizes(x.shape, filter.shape, attrs, depthwise);
     return withTemporaries(backend, (keep) =>
-      product(backend, keep(windows(backend, x, sizes)), filter, sizes, {...attrs, ...inputs}, keep),
+      product(backend, x, filter, sizes, {...attrs, ...inputs}, keep),
     );
   });
 }

@@ -9,6 +9,7 @@ import {concatConfig} from './Concat.js';
 import {conv2DConfigs} from './Conv2D.js';
 import {conv2DBackpropFilterConfig, conv2DBackpropInputConfig} from './Conv2DBackprop.js';
 import {cumConfigs} from './Cumsum.js';
+import {depthwiseBackpropFilterConfig, depthwiseBackpropInputConfig} from './DepthwiseBackprop.js';
 import {depthwiseConv2DConfigs} from './DepthwiseConv2dNative.js';
 import {diagConfig} from './Diag.js';
 import {einsumConfig} from './Einsum.js';
@@ -25,11 +26,11 @@ import {multinomialConfig} from './Multinomial.js';
 import {oneHotConfig} from './OneHot.js';
 import {packConfig} from './Pack.js';
 import {mirrorPadConfig, padV2Config} from './PadV2.js';
-import {avgPoolConfig, maxPoolConfig} from './pool.js';
+import {avgPoolConfig, avgPoolGradConfig, maxPoolConfig, maxPoolGradConfig} from './pool.js';
 import {rangeConfig} from './Range.js';
 import {reduceConfigs} from './reduce.js';
 import {reshapeConfig} from './Reshape.js';
-import {resizeConfigs} from './Resize.js';
+import {resizeConfigs, resizeGradConfigs} from './Resize.js';
 import {flipLeftRightConfig, reverseConfig} from './Reverse.js';
 import {
   scatterNdConfig,
@@ -61,8 +62,10 @@ export const kernelConfigs: NativeKernelConfig[] = [
   ...conv2DConfigs,
   ...depthwiseConv2DConfigs,
   ...resizeConfigs,
+  ...resizeGradConfigs,
   addNConfig,
   avgPoolConfig,
+  avgPoolGradConfig,
   batchMatMulConfig,
   batchToSpaceNDConfig,
   bincountConfig,
@@ -72,6 +75,8 @@ export const kernelConfigs: NativeKernelConfig[] = [
   conv2DBackpropInputConfig,
   denseBincountConfig,
   depthToSpaceConfig,
+  depthwiseBackpropFilterConfig,
+  depthwiseBackpropInputConfig,
   diagConfig,
   einsumConfig,
   expandDimsConfig,
@@ -84,6 +89,7 @@ export const kernelConfigs: NativeKernelConfig[] = [
   identityConfig,
   linSpaceConfig,
   maxPoolConfig,
+  maxPoolGradConfig,
   mirrorPadConfig,
   multinomialConfig,
   oneHotConfig,

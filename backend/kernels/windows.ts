@@ -1,11 +1,11 @@
 /**
  * Copies the windows that a filter covers in images side by side in memory. A convolution is then a product of
- * matrices, and pooling a reduction.
+ * matrices, and pooling a reduction. Their gradients add windows back to the images.
  */
 import type {backend_util, TensorInfo} from '@tensorflow/tfjs-core';
 
 import type {NativeBackend} from '../types.js';
-import {withTemporaries} from './kernel.js';
+import {compute, withTemporaries} from './kernel.js';
 import {pad} from './PadV2.js';
 import {denseStrides, stridedCopy} from './stridedCopy.js';
 
@@ -68,4 +68,32 @@ export function windows(backend: NativeBackend, x: TensorInfo, sizes: WindowSize
 /** How many places the last of `count` windows reaches past `size`, or 0. */
 function after(size: number, count: number, stride: number, places: number, dilation: number): number {
   return Math.max(0, (count - 1) * stride + (places - 1) * dilation + 1 - size);
+}
+
+/** The attributes by which native kernels know a filter: those of cuda/core/windows.h. */
+export function windowAttrs(sizes: WindowSizes): number[] {
+  const {filterHeight, filterWidth, strideHeight, strideWidth, dilationHeight, dilationWidth, padInfo} =
+    sizes;
+  return [
+    ...[filterHeight, filterWidth, strideHeight, strideWidth],
+    ...[dilationHeight, dilationWidth, padInfo.top, padInfo.left],
+  ];
+}
+
+/**
+ * The images of `shape` whose pixels are the sums of what the windows over them hold. This is the gradient of
+ * {@link windows}.
+ * @param unfolded windows [batch, outHeight, outWidth, filterHeight · filterWidth, channels], or with 1 place if all
+ *     places of a window hold the same numbers
+ */
+export function fold(
+  backend: NativeBackend,
+  unfolded: TensorInfo,
+  sizes: WindowSizes,
+  shape: number[],
+): TensorInfo {
+  const {outHeight, outWidth, filterHeight, filterWidth, padInfo} = sizes;
+  const moves = padInfo.top + padInfo.left > 0 || outHeight !== shape[1] || outWidth !== shape[2];
+  if (filterHeight * filterWidth === 1 && !moves) return backend.alias(unfolded, shape);
+  return compute(backend, 'Fold', [unfolded], shape, 'float32', windowAttrs(sizes));
 }

@@ -84,6 +84,37 @@ Status Runs(Stream& stream, const ReducePlan& plan, const In* x, Out* y) {
   return Ok();
 }
 
+// Folds rows [begin, end) of the innermost reduced loop into `acc`, for `width` neighbouring outputs side by side.
+template <class F, class In>
+void StepRows(const In* from, int64_t step, int64_t begin, int64_t end, int64_t width, typename F::Acc* acc) {
+  for (int64_t r = begin; r < end; ++r) {
+    const In* row = from + r * step;
+    for (int64_t c = 0; c < width; ++c) acc[c] = F::Step(acc[c], row[c]);
+  }
+}
+
+// Columns for few outputs, which one loop over many rows folds: threads share pieces of the rows.
+template <class F, class In, class Out>
+Status TallColumns(Stream& stream, const ReducePlan& plan, const In* x, Out* y) {
+  using Acc = typename F::Acc;
+  const int64_t width = plan.outputs, rows = plan.n, step = plan.reduced.strides[0][0];
+  const int64_t piece = kChunk / width + 1, pieces = (rows + piece - 1) / piece;
+  Acc* partial = static_cast<Acc*>(stream.Scratch(static_cast<size_t>(pieces * width) * sizeof(Acc)));
+  SPECATTN_CHECK(partial != nullptr, "[Reduce] no memory for %lld partial results",
+                 static_cast<long long>(pieces * width));
+  ParallelFor(stream, pieces, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) {
+      Acc* acc = partial + p * width;
+      for (int64_t c = 0; c < width; ++c) acc[c] = F::First(x[c]);
+      StepRows<F>(x, step, p * piece, (p + 1) * piece < rows ? (p + 1) * piece : rows, width, acc);
+    }
+  });
+  for (int64_t p = 1; p < pieces; ++p)
+    for (int64_t c = 0; c < width; ++c) partial[c] = F::Merge(partial[c], partial[p * width + c]);
+  for (int64_t c = 0; c < width; ++c) Convert(F::Finish(partial[c], plan.n), y + c);
+  return Ok();
+}
+
 // For reductions whose innermost kept loop is contiguous: neighbouring outputs are accumulated side by side.
 template <class F, class In, class Out>
 Status Columns(Stream& stream, const ReducePlan& plan, const In* x, Out* y) {
@@ -95,12 +126,8 @@ Status Columns(Stream& stream, const ReducePlan& plan, const In* x, Out* y) {
       const In* from = x + in[0] + c0;
       Acc acc[kColumns];
       for (int64_t c = 0; c < width; ++c) acc[c] = F::First(from[c]);
-      ForOffsets(plan.reduced, [&](int64_t offset) {
-        for (int64_t r = 0; r < rows; ++r) {
-          const In* row = from + offset + r * step;
-          for (int64_t c = 0; c < width; ++c) acc[c] = F::Step(acc[c], row[c]);
-        }
-      });
+      ForOffsets(plan.reduced,
+                 [&](int64_t offset) { StepRows<F>(from + offset, step, 0, rows, width, acc); });
       for (int64_t c = 0; c < width; ++c) Convert(F::Finish(acc[c], plan.n), y + out + c0 + c);
     }
   });
@@ -117,6 +144,9 @@ struct OnCpu {
     }
     if (plan.reduced.strides[plan.reduced.rank - 1][0] == 1)
       return Runs<F<In>, In, Out>(stream, plan, x.as<In>(), out);
+    if (plan.kept.rank == 1 && plan.reduced.rank == 1 && plan.outputs <= kColumns &&
+        plan.n * plan.outputs > kChunk)
+      return TallColumns<F<In>, In, Out>(stream, plan, x.as<In>(), out);
     return Columns<F<In>, In, Out>(stream, plan, x.as<In>(), out);
   }
 };

@@ -34,6 +34,14 @@ struct ResizeAxis {
   SPECATTN_HOST_DEVICE int64_t Within(int64_t i) const { return i < 0 ? 0 : (i < in ? i : in - 1); }
 };
 
+// The axis that maps `out` pixels to `in` pixels. attrs: those of Resize.
+inline ResizeAxis AxisOf(int64_t in, int64_t out, const double* attrs) {
+  const bool align = attrs[1] != 0;
+  const int64_t less = align && out > 1 ? 1 : 0;
+  const double ratio = out > 0 ? static_cast<double>(in - less) / static_cast<double>(out - less) : 1;
+  return {in, out, ratio, align, attrs[2] != 0};
+}
+
 struct ResizeCall {
   int64_t batch = 0, channels = 0;
   bool bilinear = false;
@@ -55,14 +63,8 @@ inline Status CheckResize(const Args& args, ResizeCall* call) {
                  static_cast<long long>(y.size()));
   call->batch = x.dims[0];
   call->channels = x.dims[3];
-  ResizeAxis* axes[] = {&call->rows, &call->columns};
-  for (int i = 0; i < 2; ++i) {
-    const int64_t in = x.dims[1 + i], out = y.dims[1 + i];
-    const bool align = args.attrs[1] != 0;
-    const int64_t less = align && out > 1 ? 1 : 0;
-    const double ratio = out > 0 ? static_cast<double>(in - less) / static_cast<double>(out - less) : 1;
-    *axes[i] = {in, out, ratio, align, args.attrs[2] != 0};
-  }
+  call->rows = AxisOf(x.dims[1], y.dims[1], args.attrs);
+  call->columns = AxisOf(x.dims[2], y.dims[2], args.attrs);
   return Ok();
 }
 

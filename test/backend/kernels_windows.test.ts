@@ -3,34 +3,12 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 
 import {describeNative, expectSame, kernel, tensor} from './kernels.js';
+import {CASES} from './window_cases.js';
 
 const images = (shape: number[], dtype: 'float32' | 'int32' = 'float32') =>
   tensor(shape, dtype, {spread: dtype === 'int32' ? 90 : 2}) as tf.Tensor4D;
 const filters = (shape: number[]) => tensor(shape, 'float32', {seed: 2, spread: 1}) as tf.Tensor4D;
 const bound = {relative: 1e-5, absolute: 1e-5};
-
-type Pad = 'valid' | 'same' | number | [[0, 0], [number, number], [number, number], [0, 0]];
-const EXPLICIT: Pad = [
-  [0, 0],
-  [2, 0],
-  [1, 3],
-  [0, 0],
-];
-
-/** Shape of the images, height and width of the filter, strides, padding, dilations. */
-const CASES: [number[], [number, number], [number, number], Pad, [number, number]][] = [
-  [[1, 1, 1, 1], [1, 1], [1, 1], 'valid', [1, 1]],
-  [[2, 5, 7, 3], [1, 1], [1, 1], 'same', [1, 1]],
-  [[2, 5, 7, 3], [1, 1], [2, 3], 'valid', [1, 1]],
-  [[2, 9, 8, 3], [3, 3], [1, 1], 'same', [1, 1]],
-  [[1, 9, 8, 5], [3, 2], [2, 1], 'same', [1, 1]],
-  [[3, 9, 8, 2], [2, 4], [1, 2], 'valid', [1, 1]],
-  [[1, 11, 10, 3], [3, 3], [1, 1], 'same', [2, 3]],
-  [[1, 11, 10, 3], [3, 2], [1, 1], 'valid', [3, 2]],
-  [[2, 6, 6, 3], [3, 3], [2, 2], 1, [1, 1]],
-  [[2, 6, 5, 3], [3, 3], [1, 1], EXPLICIT, [1, 1]],
-  [[1, 31, 33, 17], [5, 5], [2, 2], 'same', [1, 1]],
-];
 
 describeNative('Conv2D', () => {
   for (const [shape, [height, width], strides, pad, dilations] of CASES)
@@ -46,7 +24,9 @@ describeNative('Conv2D', () => {
     const inputs = {x: images([1, 4, 4, 3]), filter: filters([2, 2, 2, 4])};
     const attrs = {strides: 1, pad: 'valid', dataFormat: 'NHWC', dilations: 1};
     expect(() => kernel('Conv2D', inputs, attrs)).to.throw('inner dimensions must agree but are 12');
-    expect(() => kernel('DepthwiseConv2dNative', inputs, attrs)).to.throw('could not be broadcast');
+    expect(() => kernel('DepthwiseConv2dNative', inputs, attrs)).to.throw(
+      '[Depthwise] filter must have shape [2,2,3,?] but has [2,2,2,4]',
+    );
   });
 
   it('other layouts, by tfjs-backend-cpu', () =>
