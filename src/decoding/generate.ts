@@ -58,8 +58,7 @@ export async function* generateText(
     engine.assertUsable();
     if (options.signal?.aborted) throw new Aborted();
   };
-  /** Whether the caller's code has its turn, in `onText` or with a piece of text. */
-  let atCaller = false;
+  let atCaller = false; // the caller's code has its turn, between rounds: an error of its own leaves the sequence intact
   /** Hands a piece of text to the caller; the time that the caller takes over it is not the decoding's. */
   const hand = function* (piece: string) {
     if (!piece) return;
@@ -98,7 +97,6 @@ export async function* generateText(
       refresh.after(round.gamma, sequence, answer.sequence, stats);
     }
   } catch (error) {
-    // The caller's code runs and the signal is looked at only between rounds, or between chunks of the prompt.
     intact = atCaller || error instanceof Aborted;
     if (!(error instanceof Aborted)) throw error;
     answer.finishReason = 'aborted';

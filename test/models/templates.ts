@@ -1,5 +1,5 @@
 /** The golden files of test/data/templates: chat templates, and what Python's Jinja2 makes of them. */
-import {readFileSync, readdirSync} from 'node:fs';
+import {readFileSync} from 'node:fs';
 import * as path from 'node:path';
 
 import {Template, fromJson} from '../../models/hf/jinja/template.js';
@@ -25,10 +25,10 @@ const lines = <T>(name: string): T[] =>
     .split('\n')
     .map((line) => JSON.parse(line) as T);
 
-export const MODELS = readdirSync(FOLDER)
-  .filter((name) => name.endsWith('.jinja'))
-  .map((name) => name.slice(0, -'.jinja'.length));
-export const templateOf = (model: string): string => read(`${model}.jinja`);
+/** The templates by name, each as its lines. */
+const templates = JSON.parse(read('templates.json')) as Record<string, string[]>;
+export const MODELS = Object.keys(templates);
+export const templateOf = (model: string): string => templates[model].join('\n');
 
 const tokens = JSON.parse(read('tokens.json')) as Record<string, Record<string, string>>;
 export const tokensOf = (model: string): Record<string, string> => tokens[model] ?? tokens.default;

@@ -1,6 +1,6 @@
 """Writes the golden files of test/data/templates: what Python's Jinja2 makes of chat templates, set up by transformers.
 
-    models.jsonl    each template NAME.jinja with each conversation of conversations.json
+    models.jsonl    each template of templates.json (by name, as its lines) with each conversation of conversations.json
     made_up.jsonl   templates that made_up_templates.py puts together at random; the first line holds their variables
     strftime.jsonl  formats of time
 
@@ -63,12 +63,13 @@ def of_models() -> list[dict]:
     conversations = json.loads((FOLDER / "conversations.json").read_text())
     tokens = json.loads((FOLDER / "tokens.json").read_text())
     lines = []
-    for file in sorted(FOLDER.glob("*.jinja")):
-        given = tokens.get(file.stem, tokens["default"])
+    templates = json.loads((FOLDER / "templates.json").read_text(encoding="utf-8"))
+    for name, template in sorted(templates.items()):
+        given = tokens.get(name, tokens["default"])
         for i, messages in enumerate(conversations):
             fixed = dict(tools=None, documents=None, add_generation_prompt=True)
-            result = rendered(file.read_text(encoding="utf-8"), messages=messages, **fixed, **given)
-            lines.append(dict(template=file.stem, conversation=i, **result))
+            result = rendered("\n".join(template), messages=messages, **fixed, **given)
+            lines.append(dict(template=name, conversation=i, **result))
     return lines
 
 
