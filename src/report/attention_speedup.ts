@@ -1,6 +1,6 @@
 /** The figure that compares the time of attention over chosen keys with that over all keys: Figure 4 of the SpecAttn paper. */
 import {byDevice} from './devices.js';
-import {COLOURS} from './draw.js';
+import {COLOURS} from './svg.js';
 import {
   binary,
   fixed,

@@ -1,5 +1,5 @@
 /** The parts of a report's figures, and the formats of their numbers. */
-import type {Svg} from './draw.js';
+import type {Svg} from './svg.js';
 
 export interface Panel {
   /** Name of the picture's file in `figures/`, without the ending. */

@@ -1,7 +1,8 @@
 /** `heatmap`: draws a layer map and the divergences behind it, as in Figure 2 of the SpecAttn paper. */
 import type {Spec} from 'vega';
 
-import {draw, standalone, type Svg} from './draw.js';
+import {draw} from './draw.js';
+import {standalone, type Svg} from './svg.js';
 
 /**
  * Draws a heatmap of the divergences between the attention of every verifier layer and every draft layer, with the

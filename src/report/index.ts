@@ -9,7 +9,7 @@ import {load, resolveModel, type LoadOptions} from '../load.js';
 import {LONG_PASSAGE} from './passage.js';
 import {drawAttentionSpeedup} from './attention_speedup.js';
 import {drawDivergence} from './divergence.js';
-import {standalone} from './draw.js';
+import {standalone} from './svg.js';
 import type {Drawn, Missing} from './figure.js';
 import {KEPT_KEYS_TITLE, drawKeptKeysFigure} from './kept_keys.js';
 import {drawMaskTime} from './mask_time.js';

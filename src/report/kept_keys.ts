@@ -5,7 +5,8 @@
 import type {Spec} from 'vega';
 
 import type {KeptKeys, KeptSet} from '../evaluate/kept_keys.js';
-import {COLOURS, INK, draw, standalone, type Svg} from './draw.js';
+import {draw} from './draw.js';
+import {COLOURS, INK, standalone, type Svg} from './svg.js';
 import {grouped, percent, type Figure, type Panel, type Table} from './figure.js';
 
 export const KEPT_KEYS_TITLE = 'What the verifier reads of a passage';

@@ -1,7 +1,8 @@
 /** Line charts in which the name of each line stands beside its last point. */
 import type {TopLevelSpec} from 'vega-lite';
 
-import {FONT, FONT_SIZE, INK, drawLite, shorten, shortenTitle, type Svg, type Words} from './draw.js';
+import {drawLite} from './draw.js';
+import {FONT, FONT_SIZE, INK, shorten, shortenTitle, type Svg, type Words} from './svg.js';
 import {placeLabels, type Label, type Place} from './labels.js';
 
 export interface Point {

@@ -1,6 +1,6 @@
 /** The figure of the time to find a nucleus, beside the time of a sort: Figure 3 of the SpecAttn paper. */
 import {byDevice} from './devices.js';
-import {COLOURS} from './draw.js';
+import {COLOURS} from './svg.js';
 import {binary, significant, type Drawn, type Figure, type Panel, type Table} from './figure.js';
 import {drawLines, logarithmic, type Series} from './lines.js';
 import type {CpuBench, GpuBench} from './read.js';

@@ -1,5 +1,5 @@
 /** Renders the report as one HTML file that contains its pictures and its style and has no scripts. */
-import {escape} from './draw.js';
+import {escape} from './svg.js';
 import type {Figure, Missing, Table} from './figure.js';
 import {STYLE} from './style.js';
 

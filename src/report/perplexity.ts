@@ -1,5 +1,5 @@
 /** The figure of perplexity against the share of keys that a method does not read: Figure 5 of the SpecAttn paper, and its table. */
-import {COLOURS} from './draw.js';
+import {COLOURS} from './svg.js';
 import {
   fileName,
   fixed,

@@ -1,5 +1,5 @@
 /** The figure of speed end to end: tokens a second by context on a CPU, and milliseconds a round by context on a GPU. */
-import {COLOURS} from './draw.js';
+import {COLOURS} from './svg.js';
 import {
   binary,
   fixed,

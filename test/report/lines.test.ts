@@ -2,7 +2,7 @@
 import {expect} from 'chai';
 import * as fc from 'fast-check';
 
-import {textWidth} from '../../src/report/draw.js';
+import {textWidth} from '../../src/report/svg.js';
 import {placeLabels} from '../../src/report/labels.js';
 import {around, drawLines, fromZero, logarithmic, type Chart} from '../../src/report/lines.js';
 
