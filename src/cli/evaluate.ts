@@ -7,7 +7,7 @@ import {Command, Option} from 'commander';
 import type {EvaluationText, LanguageModel, LoadOptions} from '../index.js';
 import {parseMethod} from '../evaluate/methods.js';
 import {PASSKEYS, type PasskeyKind} from '../evaluate/passkeys.js';
-import {EvaluationFolder, PasskeyFolder} from '../evaluate/records.js';
+import {EvaluationFolder, PasskeyFolder, aboutRun, pairInWords} from '../evaluate/records.js';
 import {passkeyTable, resultTable} from '../evaluate/tables.js';
 import {dim, printJson, say, withInterrupt, withProgress, type Step} from './terminal.js';
 import {number, readText, UsageError, wholeNumber} from './values.js';
@@ -134,7 +134,7 @@ interface Told {
 async function comparePerplexity(
   lm: LanguageModel,
   texts: EvaluationText[],
-  {method: methods, window, prefill, windows}: TaskFlags,
+  {method: methods, window, prefill, windows, draft, verifier}: TaskFlags,
   out?: string,
 ): Promise<Told> {
   const {evaluate} = await import('../index.js');
@@ -146,7 +146,7 @@ async function comparePerplexity(
       onRecord: (record) => folder?.append(record),
     }),
   );
-  folder?.finish(results);
+  folder?.finish(results, aboutRun(pairInWords(draft, verifier), lm.device));
   const [{windows: count, tokens}] = results;
   const said = `${count} windows, ${tokens} tokens decoded by each method`;
   return {lines: results, table: resultTable(results), said};
@@ -155,7 +155,7 @@ async function comparePerplexity(
 async function findPasskeys(
   lm: LanguageModel,
   texts: EvaluationText[],
-  {method: methods, keys, lengths, trials}: TaskFlags,
+  {method: methods, keys, lengths, trials, draft, verifier}: TaskFlags,
   out?: string,
 ): Promise<Told> {
   const {evaluatePasskey} = await import('../index.js');
@@ -167,7 +167,7 @@ async function findPasskeys(
       onRecord: (record) => folder?.append(record),
     }),
   );
-  folder?.finish(records);
+  folder?.finish(records, aboutRun(pairInWords(draft, verifier), lm.device));
   const keysOfEach = records.reduce((sum, {total}) => sum + total, 0) / methods.length;
   return {lines: records, table: passkeyTable(records), said: `${keysOfEach} keys asked of each method`};
 }
