@@ -3,6 +3,8 @@ import {existsSync} from 'node:fs';
 import {createRequire} from 'node:module';
 import * as path from 'node:path';
 
+import {here, homeRemedy, packageRoot} from './home.js';
+
 /**
  * One native device, implemented by `cuda/addon/`. Buffers and captures are named by numbers. Every method throws an
  * Error if it fails.
@@ -83,16 +85,7 @@ export interface Addon {
   devices: unknown;
 }
 
-/**
- * The package's folder: the nearest folder above this file, in the sources or in dist/, with a package.json. A bundle
- * may have none: then this file's folder.
- */
-export const packageRoot = (() => {
-  for (let folder = __dirname; ; folder = path.dirname(folder)) {
-    if (existsSync(path.join(folder, 'package.json'))) return folder;
-    if (folder === path.dirname(folder)) return __dirname;
-  }
-})();
+export {packageRoot};
 
 /** The addon's file. The environment variable `SPECATTN_ADDON` names another file. */
 export function addonFile(): string {
@@ -104,9 +97,10 @@ export function loadAddon(): {addon: Addon} | {reason: string} {
   if (process.env.SPECATTN_DEVICE === 'none')
     return {reason: 'SPECATTN_DEVICE=none asks for no native device'};
   const file = addonFile();
-  if (!existsSync(file)) return {reason: `${file} does not exist: the native addon was not built`};
+  if (!existsSync(file))
+    return {reason: `${file} does not exist: ${homeRemedy ?? 'the native addon was not built'}`};
   try {
-    return {addon: createRequire(__filename)(file) as Addon};
+    return {addon: createRequire(here)(file) as Addon};
   } catch (error) {
     return {reason: `${file} could not be loaded: ${(error as Error).message}`};
   }

@@ -4,6 +4,7 @@
  */
 import {createRequire} from 'node:module';
 
+import {here} from './home.js';
 import {TENSORFLOW} from './tensorflow.js';
 
 interface Source {
@@ -34,7 +35,7 @@ export const importable = Object.keys(SOURCES);
  */
 export function importBackend(name: string): string | undefined {
   const source = SOURCES[name];
-  const load = createRequire(__filename);
+  const load = createRequire(here);
   const reasons: string[] = [];
   for (const packageName of source.packages) {
     try {

@@ -9,6 +9,7 @@ import * as path from 'node:path';
 import type {DataId, KernelBackend, TensorInfo} from '@tensorflow/tfjs-core';
 
 import {addonFile, loadAddon} from './addon.js';
+import {here} from './home.js';
 import type {NativeBackend, NativeDType, Storage} from './types.js';
 
 /** The name under which tfjs-node registers its backend. */
@@ -165,7 +166,7 @@ function open(): typeof opened & object {
   const file = path.join(path.dirname(addonFile()), 'specattn_tensorflow.node');
   if (!existsSync(file)) return {report: {reason: `${file} does not exist: it was not built`}};
   try {
-    const adapter = createRequire(__filename)(file) as Adapter;
+    const adapter = createRequire(here)(file) as Adapter;
     return {adapter, report: adapter.open(loaded.addon.devices)};
   } catch (error) {
     return {report: {reason: (error as Error).message}};

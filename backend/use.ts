@@ -2,6 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import {nativeBackend} from './current.js';
+import {homeRemedy} from './home.js';
 import {BACKEND, describeDevices} from './index.js';
 import {importable, importBackend} from './packages.js';
 import {TENSORFLOW, tensorflowInWords} from './tensorflow.js';
@@ -38,9 +39,11 @@ export async function useBackend(wanted: string | undefined): Promise<void> {
     warned = true;
     const remedy = process.env.SPECATTN_DEVICE
       ? 'Without SPECATTN_DEVICE the native device is used.'
-      : "To get the native device, install g++ 11 and cmake 3.18 or newer, then run 'npm rebuild specattn' (in a clone: 'npm run build:native').";
+      : homeRemedy !== undefined
+        ? '' // the reason says what to do
+        : "To get the native device, install g++ 11 and cmake 3.18 or newer, then run 'npm rebuild specattn' (in a clone: 'npm run build:native').";
     console.warn(
-      `specattn: running on the composed ops of tfjs-backend-cpu, which is slow (${reason}). ${remedy}`,
+      `specattn: running on the composed ops of tfjs-backend-cpu, which is slow (${reason}). ${remedy}`.trimEnd(),
     );
   }
 }

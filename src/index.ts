@@ -1,7 +1,12 @@
+// The declarations name types of the DOM, which a Node program lacks.
+// eslint-disable-next-line @typescript-eslint/triple-slash-reference
+/// <reference path="./types/dom.d.ts" preserve="true" />
 /**
  * specattn: speculative decoding with sparse verification for TensorFlow.js.
  * @packageDocumentation
  */
+import '../backend/require.js';
+
 export {load, generate, disposeAll} from './load.js';
 export type {LoadOptions, LoadProgress} from './load.js';
 export {LanguageModel} from './language_model.js';

@@ -7,7 +7,7 @@ import {readLayerMap, type LayerMap} from '../models/layer_map.js';
 import {Llama} from '../models/llama/llama.js';
 import {checkOptionalFiles} from '../models/hf/foreign_file.js';
 import {LlamaTokenizer, sharedVocabulary} from '../models/hf/tokenizer.js';
-import {packageRoot} from '../backend/addon.js';
+import {homeRemedy, packageRoot} from '../backend/home.js';
 import {checkNames, refuse} from '../backend/check.js';
 import {refuseAborted, resolveOptions, type GenerateOptions} from './options.js';
 import type {GenerateResult} from './decoding/generate.js';
@@ -55,9 +55,10 @@ const PRESET = 'pretrained';
  */
 export function resolveModel(name: string, role: 'draft' | 'verifier'): string {
   const folder = name === PRESET ? path.join(packageRoot, 'models', 'pretrained', role) : name;
+  const missing = name === PRESET && homeRemedy !== undefined ? `: ${homeRemedy}` : '';
   if (!existsSync(folder) || !statSync(folder).isDirectory())
     throw new Error(
-      `[load] ${role} must be a folder with config.json, or '${PRESET}', but there is no folder '${folder}'`,
+      `[load] ${role} must be a folder with config.json, or '${PRESET}', but there is no folder '${folder}'${missing}`,
     );
   checkOptionalFiles(folder);
   return folder;

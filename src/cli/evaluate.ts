@@ -7,7 +7,7 @@ import {Command, Option} from 'commander';
 import type {EvaluationText, LanguageModel, LoadOptions} from '../index.js';
 import {parseMethod} from '../evaluate/methods.js';
 import {PASSKEYS, type PasskeyKind} from '../evaluate/passkeys.js';
-import {EvaluationFolder, PasskeyFolder} from '../evaluate/records.js';
+import {EvaluationFolder, PasskeyFolder, aboutRun, pairInWords} from '../evaluate/records.js';
 import {passkeyTable, resultTable} from '../evaluate/tables.js';
 import {tryFolder} from './outputs.js';
 import {dim, printJson, say, withInterrupt, withProgress, type Step} from './terminal.js';
@@ -133,7 +133,7 @@ interface Told {
 /** Opens the folder for results, and returns the work, for which the models are needed. */
 function perplexityWork(
   texts: EvaluationText[],
-  {method: methods, window, prefill, windows}: TaskFlags,
+  {method: methods, window, prefill, windows, draft, verifier}: TaskFlags,
   out?: string,
 ): (lm: LanguageModel) => Promise<Told> {
   if (out !== undefined) tryFolder('--out', out, EvaluationFolder.FILES);
@@ -147,7 +147,7 @@ function perplexityWork(
         onRecord: (record) => folder?.append(record),
       }),
     );
-    folder?.finish(results);
+    folder?.finish(results, aboutRun(pairInWords(draft, verifier), lm.device));
     const [{windows: count, tokens}] = results;
     const said = `${count} windows, ${tokens} tokens decoded by each method`;
     return {lines: results, table: resultTable(results), said};
@@ -157,7 +157,7 @@ function perplexityWork(
 /** As {@link perplexityWork}. */
 function passkeyWork(
   texts: EvaluationText[],
-  {method: methods, keys, lengths, trials}: TaskFlags,
+  {method: methods, keys, lengths, trials, draft, verifier}: TaskFlags,
   out?: string,
 ): (lm: LanguageModel) => Promise<Told> {
   if (out !== undefined) tryFolder('--out', out, PasskeyFolder.FILES);
@@ -171,7 +171,7 @@ function passkeyWork(
         onRecord: (record) => folder?.append(record),
       }),
     );
-    folder?.finish(records);
+    folder?.finish(records, aboutRun(pairInWords(draft, verifier), lm.device));
     const keysOfEach = records.reduce((sum, {total}) => sum + total, 0) / methods.length;
     return {lines: records, table: passkeyTable(records), said: `${keysOfEach} keys asked of each method`};
   };

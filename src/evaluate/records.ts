@@ -3,13 +3,42 @@
  * a run which was ended can go on from there; the results are written when all is done.
  */
 import {appendFileSync, existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync} from 'node:fs';
+import {totalmem} from 'node:os';
 import * as path from 'node:path';
 
 import type {PasskeyRecord} from './passkey.js';
 import type {MethodResult, WindowRecord} from './result.js';
 import {passkeyTable, resultTable} from './tables.js';
 
-/** The folder of a perplexity evaluation: `windows.jsonl`, `results.jsonl` and the table `results.md`. */
+/** What the results of a folder were made with: its file `run.json`. */
+export interface RunAbout {
+  /** The pair in words. */
+  pair: string;
+  /** The machine in words. */
+  machine: string;
+  /** The day on which the evaluation ended, such as 2026-11-29. */
+  date: string;
+}
+
+/**
+ * Names a pair by its folders, as the options of `load` give them.
+ * @param draft null or false: there is none
+ */
+export function pairInWords(draft: string | null | false | undefined, verifier: string | undefined): string {
+  const name = (folder: string) => path.basename(path.resolve(folder));
+  if (draft === null || draft === false || (draft === undefined && verifier !== undefined))
+    return `${verifier === undefined ? 'the embedded verifier' : name(verifier)} without a draft`;
+  if (draft === undefined) return 'the embedded pair';
+  return `${name(draft)} for ${verifier === undefined ? 'the embedded verifier' : name(verifier)}`;
+}
+
+/** Says with which pair, where and when results are made: now, on this machine. */
+export function aboutRun(pair: string, device: string): RunAbout {
+  const machine = `${device}, ${Math.round(totalmem() / 2 ** 30)} GB, Node ${process.version}`;
+  return {pair, machine, date: new Date().toISOString().slice(0, 10)};
+}
+
+/** The folder of a perplexity evaluation: `windows.jsonl`, `results.jsonl`, `run.json` and the table `results.md`. */
 export class EvaluationFolder {
   static readonly FILES = ['windows.jsonl', 'results.jsonl', 'results.md'];
   /** The records of earlier runs. */
@@ -30,14 +59,15 @@ export class EvaluationFolder {
     appendLine(this.file, record);
   }
 
-  finish(results: readonly MethodResult[]): void {
+  finish(results: readonly MethodResult[], about: RunAbout): void {
     const lines = results.map((result) => `${JSON.stringify(result)}\n`);
     writeFileSync(path.join(this.folder, 'results.jsonl'), lines.join(''));
     writeFileSync(path.join(this.folder, 'results.md'), `${resultTable(results)}\n`);
+    writeAbout(this.folder, about);
   }
 }
 
-/** The folder of a passkey evaluation: `passkey.jsonl` and the table `passkey.md`. */
+/** The folder of a passkey evaluation: `passkey.jsonl`, `run.json` and the table `passkey.md`. */
 export class PasskeyFolder {
   static readonly FILES = ['passkey.jsonl', 'passkey.md'];
   /** The records of earlier runs. */
@@ -58,9 +88,14 @@ export class PasskeyFolder {
     appendLine(this.file, record);
   }
 
-  finish(records: readonly PasskeyRecord[]): void {
+  finish(records: readonly PasskeyRecord[], about: RunAbout): void {
     writeFileSync(path.join(this.folder, 'passkey.md'), `${passkeyTable(records)}\n`);
+    writeAbout(this.folder, about);
   }
+}
+
+function writeAbout(folder: string, about: RunAbout): void {
+  writeFileSync(path.join(folder, 'run.json'), `${JSON.stringify(about)}\n`);
 }
 
 function appendLine(file: string, record: unknown): void {

@@ -6,13 +6,15 @@ const percent = (share: number, digits = 1) => `${(100 * share).toFixed(digits)}
 
 export function resultTable(results: readonly MethodResult[]): string {
   const signed = (share: number) => `${share < 0 ? '' : '+'}${percent(share, 2)}`;
-  const head = ['method', 'perplexity', 'change', '±', 'KV reduction', 'all layers', 'with metadata'];
+  const hasErrors = results.some(({changeError}) => changeError);
+  const head = ['method', 'perplexity', 'change', ...(hasErrors ? ['±'] : [])];
+  head.push('KV reduction', 'all layers', 'with metadata');
   head.push('kB a token', 'agreement', 'accepted', 'greedy');
   const rows = results.map((result) => [
     result.method,
     result.perplexity.toFixed(3),
     signed(result.change),
-    result.changeError === undefined ? '' : percent(result.changeError, 2),
+    ...(hasErrors ? [result.changeError ? percent(result.changeError, 2) : ''] : []),
     percent(result.kvReduction),
     percent(result.kvReductionAll),
     percent(result.readReduction),

@@ -1,6 +1,6 @@
 /** The figure that compares the time of attention over chosen keys with that over all keys: Figure 4 of the SpecAttn paper. */
 import {byDevice} from './devices.js';
-import {COLOURS} from './draw.js';
+import {COLOURS} from './svg.js';
 import {
   binary,
   fixed,
@@ -11,7 +11,7 @@ import {
   type Panel,
   type Table,
 } from './figure.js';
-import {drawLines, type Series} from './lines.js';
+import {drawPanel, type Axis, type Series} from './lines.js';
 import type {CpuBench, GpuBench} from './read.js';
 
 const TITLE = 'Attention over chosen keys (Figure 4)';
@@ -42,9 +42,11 @@ export async function drawAttentionSpeedup(
   const machines: string[] = [];
   const panels: Panel[] = [];
   const tables: Table[] = [];
+  const contexts = new Set(found.flatMap(({measured}) => measured.map(({keys}) => keys)));
   const notes = [
-    'How many times as fast attention of one layer over the chosen keys (SparseAttention) is as attention over all keys (CausalAttention), for a block of drafted rows, by the share of keys that is left out, for several lengths of context. The dashed line is what memory allows: time in proportion to the keys read.',
+    `How many times as fast attention of one layer over the chosen keys (SparseAttention) is as attention over all keys (CausalAttention), for a block of drafted rows, by the share of keys that is left out${contexts.size > 1 ? ', for several lengths of context' : ''}. The dashed line is what memory allows: time in proportion to the keys read.`,
   ];
+  const count = found.reduce((sum, {measured}) => sum + new Set(measured.map(({shape}) => shape)).size, 0);
   for (const {device, machine, measured} of found) {
     for (const shape of [...new Set(measured.map((one) => one.shape))])
       panels.push(
@@ -52,6 +54,7 @@ export async function drawAttentionSpeedup(
           device,
           shape,
           measured.filter((one) => one.shape === shape),
+          count > 1 ? 'half' : 'page',
         ),
       );
     tables.push(...tablesOf(device, measured));
@@ -97,7 +100,7 @@ function gpuRows({rows}: GpuBench): Measured[] {
 /** Ends of the vertical axis; the lower end moves down where something is slower. */
 const [SLOWEST, FASTEST] = [0.5, 20];
 
-async function panel(device: string, shape: string, measured: Measured[]): Promise<Panel> {
+function panel(device: string, shape: string, measured: Measured[], span: 'page' | 'half'): Promise<Panel> {
   const colours = [COLOURS.sky, COLOURS.blue, COLOURS.green, COLOURS.vermilion, COLOURS.pink];
   const contexts = [...new Set(measured.map(({keys}) => keys))].sort((a, b) => a - b);
   const series: Series[] = contexts.map((context, i) => ({
@@ -111,31 +114,34 @@ async function panel(device: string, shape: string, measured: Measured[]): Promi
   const most = Math.max(...measured.map(({share}) => 1 - share));
   const bound = Array.from({length: 41}, (_, i) => ({x: (most * i) / 40, y: 1 / (1 - (most * i) / 40)}));
   const slowest = Math.min(SLOWEST, ...measured.map(({us, denseUs}) => (0.9 * denseUs) / us));
-  const svg = await drawLines({
+  const x: Axis = {
+    title: 'keys left out',
+    scale: 'linear',
+    domain: [0, 1],
+    ticks: [0, 0.25, 0.5, 0.75, 1],
+    format: 'percent',
+  };
+  const y: Axis = {
+    title: 'times as fast as dense',
+    scale: 'log',
+    domain: [slowest, FASTEST * 1.1],
+    ticks: [0.5, 1, 2, 5, 10, 20],
+    format: 'times',
+  };
+  const chart = {
     title: `${device}, ${shape}`,
     description: `Times as fast as dense attention against the share of keys left out, for contexts of ${contexts.map(binary).join(', ')} keys. The table has the numbers.`,
-    x: {
-      title: 'keys left out',
-      scale: 'linear',
-      domain: [0, 1],
-      ticks: [0, 0.25, 0.5, 0.75, 1],
-      format: 'percent',
-    },
-    y: {
-      title: 'times as fast as dense',
-      scale: 'log',
-      domain: [slowest, FASTEST * 1.1],
-      ticks: [0.5, 1, 2, 5, 10, 20],
-      format: 'times',
-    },
+    x,
+    y,
     series: [
       {name: 'memory’s bound', colour: COLOURS.grey, dashed: true, bare: true, points: bound},
       ...series,
     ],
     reference: {y: 1, name: 'dense'},
     margin: 110,
-  });
-  return {name: `attention-speedup-${device}-${shape}`.toLowerCase().replace(/[^a-z0-9.]+/g, '-'), svg};
+  };
+  const name = `attention-speedup-${device}-${shape}`.toLowerCase().replace(/[^a-z0-9.]+/g, '-');
+  return drawPanel(name, chart, span);
 }
 
 function tablesOf(device: string, measured: Measured[]): Table[] {

@@ -22,7 +22,13 @@ export async function drawDivergence(map: DrawnMap | undefined): Promise<Drawn> 
           ]
         : []),
     ],
-    panels: [{name: 'divergence', svg: await drawHeatmap(map.kl, map.layers)}],
+    panels: [
+      {
+        name: 'divergence',
+        svg: await drawHeatmap(map.kl, map.layers),
+        narrow: await drawHeatmap(map.kl, map.layers, 'narrow'),
+      },
+    ],
     tables: [tableOf(map)],
   };
   return {figure, missing: []};

@@ -1,10 +1,14 @@
 /** The parts of a report's figures, and the formats of their numbers. */
-import type {Svg} from './draw.js';
+import type {Svg} from './svg.js';
 
 export interface Panel {
   /** Name of the picture's file in `figures/`, without the ending. */
   name: string;
   svg: Svg;
+  /** The same for a window of a phone, whose letters would be too small in the picture above. */
+  narrow?: Svg;
+  /** How much of the page's width the picture takes; left out: what it was drawn with. */
+  span?: 'page' | 'half' | 'third';
 }
 
 export interface Table {

@@ -1,7 +1,8 @@
 /** `heatmap`: draws a layer map and the divergences behind it, as in Figure 2 of the SpecAttn paper. */
 import type {Spec} from 'vega';
 
-import {draw, standalone, type Svg} from './draw.js';
+import {draw} from './draw.js';
+import {standalone, type Svg} from './svg.js';
 
 /**
  * Draws a heatmap of the divergences between the attention of every verifier layer and every draft layer, with the
@@ -16,10 +17,14 @@ export async function heatmap(divergence: number[][], layers: number[]): Promise
   return standalone(await drawHeatmap(divergence, layers));
 }
 
-/** Draws the same for a page, which gives it ink and ground. */
-export async function drawHeatmap(divergence: number[][], layers: number[]): Promise<Svg> {
+/** Draws the same for a page, which gives it ink and ground, or for a narrow window: less wide, and without its title. */
+export async function drawHeatmap(
+  divergence: number[][],
+  layers: number[],
+  target: 'page' | 'narrow' = 'page',
+): Promise<Svg> {
   checkShapes(divergence, layers);
-  return draw(heatmapSpec(divergence, layers), {
+  return draw(heatmapSpec(divergence, layers, target === 'narrow'), {
     title: 'KL(verifier ‖ draft) of the attention of each pair of layers',
     description: `Mean divergence in nats of ${divergence.length} verifier layers (rows) from ${divergence[0].length} draft layers (columns). Boxed, verifier layer by verifier layer: draft layers ${layers.join(', ')}.`,
   });
@@ -45,14 +50,19 @@ function checkShapes(divergence: number[][], layers: number[]): void {
   }
 }
 
-function heatmapSpec(divergence: number[][], layers: number[]): Spec {
+/** Pixels for the cells in a narrow window. */
+const NARROW = 270;
+
+function heatmapSpec(divergence: number[][], layers: number[], isNarrow: boolean): Spec {
   const cells = divergence.flatMap((row, verifier) =>
     row.map((kl, draft) => ({verifier, draft, kl, chosen: layers[verifier] === draft})),
   );
   const rows = divergence.length;
   const columns = divergence[0].length;
   // The numbers are written into the cells where there is room for them.
-  const side = Math.max(20, Math.min(52, Math.floor(720 / Math.max(rows, columns))));
+  const most = isNarrow ? NARROW / columns : Math.max(20, 720 / Math.max(rows, columns));
+  const side = Math.max(4, Math.min(52, Math.floor(most)));
+  const inset = side < 16 ? 1 : 2;
   const cell = {
     x: {scale: 'draft', field: 'draft'},
     y: {scale: 'verifier', field: 'verifier'},
@@ -61,16 +71,18 @@ function heatmapSpec(divergence: number[][], layers: number[]): Spec {
   };
   return {
     $schema: 'https://vega.github.io/schema/vega/v6.json',
-    padding: 12,
+    padding: isNarrow ? 4 : 12,
     width: columns * side,
     height: rows * side,
-    title: {
-      text: 'KL(verifier ‖ draft) of the attention of each pair of layers',
-      subtitle: 'boxed: the draft layer whose attention chooses the keys of the verifier layer',
-      anchor: 'start',
-      frame: 'bounds',
-      offset: 12,
-    },
+    ...(!isNarrow && {
+      title: {
+        text: 'KL(verifier ‖ draft) of the attention of each pair of layers',
+        subtitle: 'boxed: the draft layer whose attention chooses the keys of the verifier layer',
+        anchor: 'start',
+        frame: 'bounds',
+        offset: 12,
+      },
+    }),
     data: [
       {name: 'cells', values: cells},
       {name: 'chosen', source: 'cells', transform: [{type: 'filter', expr: 'datum.chosen'}]},
@@ -87,10 +99,28 @@ function heatmapSpec(divergence: number[][], layers: number[]): Spec {
       },
     ],
     axes: [
-      {orient: 'bottom', scale: 'draft', title: 'draft layer', domain: false, ticks: false},
-      {orient: 'left', scale: 'verifier', title: 'verifier layer', domain: false, ticks: false},
+      {
+        orient: 'bottom',
+        scale: 'draft',
+        title: 'draft layer',
+        domain: false,
+        ticks: false,
+        labelOverlap: true,
+      },
+      {
+        orient: 'left',
+        scale: 'verifier',
+        title: 'verifier layer',
+        domain: false,
+        ticks: false,
+        labelOverlap: true,
+      },
     ],
-    legends: [{fill: 'kl', title: 'KL (nats)', gradientLength: Math.min(200, rows * side)}],
+    legends: [
+      isNarrow
+        ? {fill: 'kl', title: 'KL (nats)', gradientLength: 200, orient: 'bottom', direction: 'horizontal'}
+        : {fill: 'kl', title: 'KL (nats)', gradientLength: Math.min(200, rows * side)},
+    ],
     marks: [
       {type: 'rect', from: {data: 'cells'}, encode: {enter: {...cell, fill: {scale: 'kl', field: 'kl'}}}},
       ...(side >= 36 ? [label()] : []),
@@ -101,12 +131,12 @@ function heatmapSpec(divergence: number[][], layers: number[]): Spec {
         // The boxes are inset, so that those of neighbouring rows stay apart.
         encode: {
           enter: {
-            x: {scale: 'draft', field: 'draft', offset: 2},
-            y: {scale: 'verifier', field: 'verifier', offset: 2},
-            width: {scale: 'draft', band: 1, offset: -4},
-            height: {scale: 'verifier', band: 1, offset: -4},
+            x: {scale: 'draft', field: 'draft', offset: inset},
+            y: {scale: 'verifier', field: 'verifier', offset: inset},
+            width: {scale: 'draft', band: 1, offset: -2 * inset},
+            height: {scale: 'verifier', band: 1, offset: -2 * inset},
             stroke: {value: '#e8261c'},
-            strokeWidth: {value: 3},
+            strokeWidth: {value: side < 16 ? 1.5 : 3},
           },
         },
       },

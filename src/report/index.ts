@@ -4,15 +4,17 @@ import * as path from 'node:path';
 
 import type {LayerMap} from '../../models/layer_map.js';
 import {keptKeys} from '../evaluate/kept_keys.js';
+import {pairInWords} from '../evaluate/records.js';
 import type {LanguageModel} from '../language_model.js';
 import {load, resolveModel, type LoadOptions} from '../load.js';
 import {LONG_PASSAGE} from './passage.js';
 import {drawAttentionSpeedup} from './attention_speedup.js';
 import {drawDivergence} from './divergence.js';
-import {standalone} from './draw.js';
+import {standalone} from './svg.js';
 import type {Drawn, Missing} from './figure.js';
 import {KEPT_KEYS_TITLE, drawKeptKeysFigure} from './kept_keys.js';
 import {drawMaskTime} from './mask_time.js';
+import {openingOf} from './opening.js';
 import {renderPage} from './page.js';
 import {drawPasskeys} from './passkeys.js';
 import {drawPerplexity} from './perplexity.js';
@@ -61,15 +63,16 @@ export interface Report {
  * @throws Error where a file does not have its command's format, an option does not fit, or the signal fires
  */
 export async function report(dir: string, options: ReportOptions = {}): Promise<Report> {
-  const {runs, bench, gpu} = readFiles(dir);
+  const files = readFiles(dir);
+  const {runs, bench, gpu} = files;
   const drawn: Drawn[] = [
-    await drawMap(dir, options),
-    await drawMaskTime(bench, gpu),
-    await drawAttentionSpeedup(bench, gpu),
     await drawPerplexity(runs),
     await drawPasskeys(runs),
     await drawThroughput(bench, gpu),
     await drawPassage(dir, options),
+    await drawAttentionSpeedup(bench, gpu),
+    await drawMaskTime(bench, gpu),
+    await drawMap(dir, options),
   ];
   const figures = drawn.flatMap(({figure}) => figure ?? []);
   const missing = drawn.flatMap((one) => one.missing);
@@ -77,7 +80,7 @@ export async function report(dir: string, options: ReportOptions = {}): Promise<
   const out = options.out ?? dir;
   const folder = path.join(out, 'figures');
   mkdirSync(folder, {recursive: true});
-  const files = figures.flatMap(({panels}) =>
+  const pictures = figures.flatMap(({panels}) =>
     panels.map(({name, svg}) => {
       const file = path.join(folder, `${name}.svg`);
       writeFileSync(file, `${standalone(svg)}\n`);
@@ -85,8 +88,10 @@ export async function report(dir: string, options: ReportOptions = {}): Promise<
     }),
   );
   const page = path.join(out, 'report.html');
-  writeFileSync(page, renderPage(`specattn: ${path.basename(path.resolve(dir))}`, figures, missing));
-  return {page, figures: files, missing};
+  const title = `specattn: ${path.basename(path.resolve(dir))}`;
+  const opening = openingOf(files, new Date().toISOString().slice(0, 10));
+  writeFileSync(page, renderPage(title, opening, figures, missing));
+  return {page, figures: pictures, missing};
 }
 
 /** The layer map that was asked for, or the one in the folder of results. */
@@ -127,9 +132,8 @@ async function drawPassage(dir: string, options: ReportOptions): Promise<Drawn> 
   try {
     if (!lm.draft) return missing('the verifier was given without a draft');
     if (!lm.layerMap) return missing('the pair has no layer map');
-    const names = [draft, verifier].map((folder) => path.basename(path.resolve(folder ?? 'pretrained')));
-    const pair = verifier === undefined ? 'the embedded pair' : names.join(' for ');
-    const figure = await drawKeptKeysFigure(await keptKeys(lm, text, {p, onProgress, signal}), pair);
+    const kept = await keptKeys(lm, text, {p, onProgress, signal});
+    const figure = await drawKeptKeysFigure(kept, pairInWords(draft, verifier));
     return {figure, missing: []};
   } finally {
     lm.dispose();

@@ -5,16 +5,20 @@
 import type {Spec} from 'vega';
 
 import type {KeptKeys, KeptSet} from '../evaluate/kept_keys.js';
-import {COLOURS, INK, draw, standalone, type Svg} from './draw.js';
+import {draw} from './draw.js';
+import {COLOURS, INK, standalone, type Svg} from './svg.js';
 import {grouped, percent, type Figure, type Panel, type Table} from './figure.js';
 
 export const KEPT_KEYS_TITLE = 'What the verifier reads of a passage';
 
 /** At most this many sets have a picture over rows and positions. */
 const MOST_SETS = 6;
-/** Most columns of the picture over layers. */
-const MOST_COLUMNS = 160;
-const STRIP_WIDTH = 640;
+/** Most columns and pixels of the picture over layers: for a file, over the page's width, in a narrow window. */
+const STRIPS = {
+  file: {most: 160, width: 640},
+  page: {most: 230, width: 920},
+  narrow: {most: 80, width: 270},
+};
 const ROWS_SIDE = 300;
 
 export interface KeptKeysPictures {
@@ -33,15 +37,14 @@ export interface KeptKeysPictures {
  * ```
  */
 export async function drawKeptKeys(kept: KeptKeys): Promise<KeptKeysPictures> {
-  const {layers, rows} = await drawPictures(kept);
+  const [layers, rows] = [await layersPicture(kept, 'file'), await rowsPictures(kept)];
   return {layers: standalone(layers), rows: rows.map(standalone)};
 }
 
-/** Draws the same for a page, which gives them ink and ground. */
-async function drawPictures(kept: KeptKeys): Promise<KeptKeysPictures> {
+async function rowsPictures(kept: KeptKeys): Promise<Svg[]> {
   const rows: Svg[] = [];
   for (const set of kept.sets.slice(0, MOST_SETS)) rows.push(await rowsPicture(kept, set));
-  return {layers: await layersPicture(kept), rows};
+  return rows;
 }
 
 /**
@@ -49,12 +52,17 @@ async function drawPictures(kept: KeptKeys): Promise<KeptKeysPictures> {
  * @param pair the models' names in words
  */
 export async function drawKeptKeysFigure(kept: KeptKeys, pair: string): Promise<Figure> {
-  const {layers, rows} = await drawPictures(kept);
+  const rows = await rowsPictures(kept);
   const {tokens, first, p, gamma, sinks, recent, sets, kvReduction} = kept;
   const decoded = tokens.length - 1 - first;
   const panels: Panel[] = [
-    {name: 'kept-keys-layers', svg: layers},
-    ...rows.map((svg, i) => ({name: `kept-keys-rows-${sets[i].layers[0]}`, svg})),
+    {
+      name: 'kept-keys-layers',
+      span: 'page',
+      svg: await layersPicture(kept, 'page'),
+      narrow: await layersPicture(kept, 'narrow'),
+    },
+    ...rows.map((svg, i): Panel => ({name: `kept-keys-rows-${sets[i].layers[0]}`, span: 'third', svg})),
   ];
   const table: Table = {
     title: 'Keys read by layer',
@@ -64,6 +72,7 @@ export async function drawKeptKeysFigure(kept: KeptKeys, pair: string): Promise<
       ...sets.map((set): string[] => [set.layers.join(', '), percent(reduction(kept, set))]),
     ].filter(([name]) => name !== ''),
   };
+  const isShared = sets.some((set) => set.layers.length > 1);
   const drawn =
     sets.length > MOST_SETS ? ` The first ${MOST_SETS} of ${sets.length} sets of layers are drawn.` : '';
   return {
@@ -71,7 +80,12 @@ export async function drawKeptKeysFigure(kept: KeptKeys, pair: string): Promise<
     title: KEPT_KEYS_TITLE,
     notes: [
       `A passage of ${grouped(tokens.length)} tokens, of which ${grouped(decoded)} rows were decoded with p = ${p} and γ = ${gamma} (${pair}): ${percent(kvReduction)} of the keys in sparse layers were not read.`,
-      `Above, for each layer and position, the share of later rows (${recent} or more tokens later) that read the key there. Below, row by row: what is always read (the first ${sinks} keys and the ${recent} most recent ones) is grey, what the draft’s attention chose is blue. Layers that are mapped to the same attention of the draft read the same keys.${drawn}`,
+      `The first picture shows, for each layer and position, the share of later rows (${recent} or more tokens later) that read the key there.`,
+      ...(rows.length > 0
+        ? [
+            `The others show the keys row by row: what is always read (the first ${sinks} keys and the ${recent} most recent ones) is grey, what the draft’s attention chose is blue.${isShared ? ' Layers that are mapped to the same attention of the draft read the same keys.' : ''}${drawn}`,
+          ]
+        : []),
     ],
     panels,
     tables: [table],
@@ -105,12 +119,13 @@ function meanShare(kept: KeptKeys, key: number): number | undefined {
 /** Vega's colour scheme `viridis`; scales reverse it so that dark stands for much. */
 const RAMP = {scheme: 'viridis'};
 
-function layersPicture(kept: KeptKeys): Promise<Svg> {
+function layersPicture(kept: KeptKeys, target: keyof typeof STRIPS): Promise<Svg> {
+  const {most, width} = STRIPS[target];
   const {tokens, recent, denseLayers, sets} = kept;
   const layers = [...denseLayers, ...sets.flatMap((set) => set.layers)].sort((a, b) => a - b);
-  const step = Math.ceil(tokens.length / MOST_COLUMNS); // positions in a column
+  const step = Math.ceil(tokens.length / most); // positions in a column
   const columns = Math.ceil(tokens.length / step);
-  const side = Math.floor(STRIP_WIDTH / columns);
+  const side = Math.max(1, Math.floor(width / columns));
   const cells = Array.from({length: columns}, (_, column) => {
     const keys = Array.from({length: step}, (_, i) => column * step + i);
     const shareOf = (set: KeptSet) => {
@@ -137,7 +152,13 @@ function layersPicture(kept: KeptKeys): Promise<Svg> {
       {name: 'share', type: 'linear', domain: [0, 1], range: RAMP, reverse: true},
     ],
     axes: [
-      {orient: 'bottom', scale: 'key', title: 'position of the key, tokens', domain: false, tickCount: 8},
+      {
+        orient: 'bottom',
+        scale: 'key',
+        title: 'position of the key, tokens',
+        domain: false,
+        tickCount: target === 'narrow' ? 4 : 8,
+      },
       {
         orient: 'left',
         scale: 'layer',
@@ -148,7 +169,12 @@ function layersPicture(kept: KeptKeys): Promise<Svg> {
       },
     ],
     legends: [
-      {fill: 'share', title: 'read by', format: '.0%', gradientLength: Math.min(120, height), tickCount: 3},
+      {
+        ...{fill: 'share', title: 'read by', format: '.0%', tickCount: 3},
+        ...(target === 'narrow'
+          ? {orient: 'bottom', direction: 'horizontal', gradientLength: 200}
+          : {gradientLength: Math.min(120, height)}),
+      },
     ],
     marks: [
       {

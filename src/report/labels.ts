@@ -1,5 +1,5 @@
 /** Places the labels of a chart so that none covers another. */
-import {FONT_SIZE, textWidth} from './draw.js';
+import {FONT_SIZE, textWidth} from './svg.js';
 
 /** A place in pixels from the plot's upper left corner. */
 export interface Place {

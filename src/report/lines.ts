@@ -1,7 +1,9 @@
 /** Line charts in which the name of each line stands beside its last point. */
 import type {TopLevelSpec} from 'vega-lite';
 
-import {FONT, FONT_SIZE, INK, drawLite, shorten, shortenTitle, type Svg, type Words} from './draw.js';
+import {drawLite} from './draw.js';
+import {FONT, FONT_SIZE, INK, shorten, shortenTitle, type Svg, type Words} from './svg.js';
+import type {Panel} from './figure.js';
 import {placeLabels, type Label, type Place} from './labels.js';
 
 export interface Point {
@@ -42,6 +44,8 @@ export interface Chart extends Words {
   reference?: {y: number; name: string};
   /** Pixels right of the plot for the names of the lines. */
   margin: number;
+  /** Where the names of the lines stand: beside their last points, the default, or in a list below the plot. */
+  names?: 'beside' | 'below';
   /** Size of the plot in pixels. */
   size?: Size;
 }
@@ -52,6 +56,36 @@ interface Size {
 }
 
 const SIZE: Size = {width: 300, height: 230};
+
+/** Pixels left of a plot, for the labels and the title of its axis. */
+const AXIS = 60;
+/** Whole width of a picture, and height of its plot, on the page and in a narrow window. */
+const SPANS = {
+  page: {outer: 1080, height: 400},
+  half: {outer: 520, height: 260},
+  narrow: {outer: 344, height: 260},
+};
+/** Pixels from the plot down to the first name below it, and from one such name to the next. */
+const [FIRST_NAME, NEXT_NAME] = [56, 18];
+
+/**
+ * Draws a chart for a page, once for its width and once for narrow windows.
+ * @param span how much of the page's width the picture takes
+ */
+export async function drawPanel(
+  name: string,
+  chart: Omit<Chart, 'size' | 'names'>,
+  span: 'page' | 'half',
+): Promise<Panel> {
+  const of = ({outer, height}: {outer: number; height: number}, more: Pick<Chart, 'margin' | 'names'>) =>
+    drawLines({...chart, ...more, size: {width: outer - AXIS - more.margin, height}});
+  return {
+    name,
+    span,
+    svg: await of(SPANS[span], {margin: chart.margin, names: 'beside'}),
+    narrow: await of(SPANS.narrow, {margin: 10, names: 'below'}),
+  };
+}
 
 /** @throws Error where there is nothing to draw, or a number is not finite */
 export async function drawLines(chart: Chart): Promise<Svg> {
@@ -68,6 +102,7 @@ export async function drawLines(chart: Chart): Promise<Svg> {
     ...series.flatMap((one) => (one.points.some(({error}) => error) ? [errors(one, y)] : [])),
     ...series.filter(({bare}) => !bare).map(dots),
     words(chart, size, at),
+    ...(chart.names === 'below' ? list(chart, size) : []),
   ];
   const spec = {
     ...size,
@@ -164,7 +199,7 @@ function rule(at: number): Layer {
 
 /** The labels of lines, points and the reference line. */
 function words(
-  {series, reference, margin}: Chart,
+  {series, reference, margin, names}: Chart,
   {width, height}: Size,
   at: (place: Place) => Place,
 ): Layer {
@@ -175,12 +210,12 @@ function words(
     const last = places.at(-1);
     return [
       ...places.flatMap(({x, y, label}) => (label ? [{x, y, text: label, required: false}] : [])),
-      ...(last
+      ...(last && names !== 'below'
         ? [{x: last.x, y: last.y, text: shorten(name, room.right - last.x - 10), required: true}]
         : []),
     ];
   });
-  if (reference)
+  if (reference && names !== 'below')
     labels.push({x: width, y: at({x: 1, y: reference.y}).y, text: reference.name, required: true});
   const points = series.filter(({bare}) => !bare).flatMap((one) => one.points.map(at));
   const ends = ({x, y, error = 0}: Point) => [at({x, y: y - error}), at({x, y: y + error})];
@@ -200,6 +235,34 @@ function words(
   };
 }
 
+/** The names of the lines below the plot, each after a piece of its line. */
+function list({series, reference, margin}: Chart, {width, height}: Size): Layer[] {
+  const entries: {name: string; mark: object}[] = [
+    ...series.map(({name, colour, dashed}) => ({
+      name,
+      mark: {color: colour, strokeWidth: 2, ...(dashed && {strokeDash: [5, 3]})},
+    })),
+    ...(reference ? [{name: reference.name, mark: {color: INK, strokeDash: [2, 3], opacity: 0.7}}] : []),
+  ];
+  const pixels = (field: string) => ({...quantity(field), scale: null});
+  return entries.flatMap(({name, mark}, i): Layer[] => {
+    const y = height + FIRST_NAME + i * NEXT_NAME;
+    const text = shorten(name, width + margin - 28);
+    return [
+      {
+        data: {values: [{from: 0, to: 20, y}]},
+        mark: {type: 'rule', ...mark},
+        encoding: {x: pixels('from'), x2: {field: 'to'}, y: pixels('y')},
+      },
+      {
+        data: {values: [{x: 27, y, text}]},
+        mark: {type: 'text', color: INK, font: FONT, fontSize: FONT_SIZE, baseline: 'middle', align: 'left'},
+        encoding: {x: pixels('x'), y: pixels('y'), text: {field: 'text', type: 'nominal'}},
+      },
+    ];
+  });
+}
+
 /** Places along a line, about 6 pixels apart. */
 function along(points: Place[]): Place[] {
   return points.slice(1).flatMap((to, i) => {
@@ -210,42 +273,4 @@ function along(points: Place[]): Place[] {
       y: from.y + ((to.y - from.y) * s) / steps,
     }));
   });
-}
-
-/** The ends of a linear axis that holds the values: round numbers a little outside them. */
-export function around(values: readonly number[]): [number, number] {
-  const [low, high] = [Math.min(...values), Math.max(...values)];
-  const span = Math.max(high - low, 1e-3 * Math.max(Math.abs(low), Math.abs(high))) || 1;
-  const unit = 10 ** Math.floor(Math.log10(span)) / 2;
-  return [Math.floor((low - 0.05 * span) / unit) * unit, Math.ceil((high + 0.05 * span) / unit) * unit];
-}
-
-/** The ends of a linear axis from 0 to a round number a little above the values. */
-export function fromZero(values: readonly number[]): [number, number] {
-  const most = Math.max(...values);
-  if (!(most > 0)) return [0, 1];
-  const unit = 10 ** Math.floor(Math.log10(most));
-  const round = [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].find((factor) => factor * unit >= 1.02 * most) ?? 12;
-  return [0, round * unit];
-}
-
-/**
- * A logarithmic axis that holds the values. Its ticks are 1, 2 and 5 times powers of ten; over more than three decades
- * only the powers of ten, over a short range also numbers between.
- * @param wider how far the axis goes beyond the values, as a factor
- */
-export function logarithmic(
-  values: readonly number[],
-  wider = 1.15,
-): {domain: [number, number]; ticks: number[]} {
-  const [low, high] = [Math.min(...values) / wider, Math.max(...values) * wider];
-  const decades = Math.log10(high / low);
-  const factors = decades > 3 ? [1] : decades > 0.7 ? [1, 2, 5] : [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9];
-  const ticks: number[] = [];
-  for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++)
-    for (const factor of factors) {
-      const tick = Number((factor * 10 ** power).toPrecision(12));
-      if (tick >= low && tick <= high) ticks.push(tick);
-    }
-  return {domain: [low, high], ticks};
 }

@@ -1,8 +1,9 @@
 /** The figure of the time to find a nucleus, beside the time of a sort: Figure 3 of the SpecAttn paper. */
 import {byDevice} from './devices.js';
-import {COLOURS} from './draw.js';
+import {COLOURS} from './svg.js';
 import {binary, significant, type Drawn, type Figure, type Panel, type Table} from './figure.js';
-import {drawLines, logarithmic, type Series} from './lines.js';
+import {logarithmic} from './axes.js';
+import {drawPanel, type Series} from './lines.js';
 import type {CpuBench, GpuBench} from './read.js';
 
 const TITLE = 'Time to choose keys (Figure 3)';
@@ -24,9 +25,12 @@ export async function drawMaskTime(bench: CpuBench | undefined, gpu: GpuBench | 
   const machines: string[] = [];
   const panels: Panel[] = [];
   const tables: Table[] = [];
+  const all = found.flatMap(({measured}) => measured);
+  const besides = all.some(({who}) => /sort/i.test(who)) ? ', beside a sort of the same weights alone' : '';
   const notes = [
-    'Microseconds to find the smallest set of keys that holds 95% of the attention in each row (NucleusMask, without sorting), beside a sort of the same weights alone. Both axes are logarithmic.',
+    `Microseconds to find the smallest set of keys that holds 95% of the attention in each row (NucleusMask, without sorting)${besides}. Both axes are logarithmic.`,
   ];
+  const count = found.reduce((sum, {measured}) => sum + new Set(measured.map(({rows}) => rows)).size, 0);
   for (const {device, machine, measured: times} of found) {
     for (const rows of [...new Set(times.map((time) => time.rows))])
       panels.push(
@@ -34,6 +38,7 @@ export async function drawMaskTime(bench: CpuBench | undefined, gpu: GpuBench | 
           device,
           rows,
           times.filter((time) => time.rows === rows),
+          count > 1 ? 'half' : 'page',
         ),
       );
     tables.push(table(device, times));
@@ -68,7 +73,7 @@ function gpuTimes({rows}: GpuBench): Timed[] {
   });
 }
 
-function panel(device: string, rows: number, times: Timed[]): Promise<Panel> {
+function panel(device: string, rows: number, times: Timed[], span: 'page' | 'half'): Promise<Panel> {
   const colours = [COLOURS.blue, COLOURS.vermilion, COLOURS.green, COLOURS.pink];
   const names = [...new Set(times.map(({who}) => who))];
   const series: Series[] = names.map((name, i) => ({
@@ -86,20 +91,21 @@ function panel(device: string, rows: number, times: Timed[]): Promise<Panel> {
     1.4,
   );
   const what = rows === 1 ? '1 row' : `${rows} rows`;
-  return drawLines({
+  const chart = {
     title: `${device}, ${what}`,
     description: `Microseconds against the number of keys, for ${names.join('; ')}. The table has the numbers.`,
     x: {
       title: 'keys of a row',
       scale: 'log',
-      domain: [keys[0] / 1.2, keys[keys.length - 1] * 1.2],
+      domain: [keys[0] / 1.2, keys[keys.length - 1] * 1.2] as [number, number],
       ticks: keys,
       format: 'binary',
-    },
-    y: {title: 'µs', scale: 'log', ...y},
+    } as const,
+    y: {title: 'µs', scale: 'log', ...y} as const,
     series,
     margin: 135,
-  }).then((svg) => ({name: `mask-time-${device.toLowerCase()}-${rows}`, svg}));
+  };
+  return drawPanel(`mask-time-${device.toLowerCase()}-${rows}`, chart, span);
 }
 
 function table(device: string, times: Timed[]): Table {

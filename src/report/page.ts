@@ -1,10 +1,16 @@
 /** Renders the report as one HTML file that contains its pictures and its style and has no scripts. */
-import {escape} from './draw.js';
-import type {Figure, Missing, Table} from './figure.js';
+import {escape, type Svg} from './svg.js';
+import type {Figure, Missing, Panel, Table} from './figure.js';
+import type {Opening} from './opening.js';
 import {STYLE} from './style.js';
 
 /** @param title title of the page as plain text */
-export function renderPage(title: string, figures: readonly Figure[], missing: readonly Missing[]): string {
+export function renderPage(
+  title: string,
+  {verdict, facts}: Opening,
+  figures: readonly Figure[],
+  missing: readonly Missing[],
+): string {
   const contents = figures.map(({id, title}) => `<li><a href="#${id}">${escape(title)}</a></li>`);
   if (missing.length > 0) contents.push('<li><a href="#missing">Not drawn</a></li>');
   return `<!doctype html>
@@ -20,6 +26,10 @@ export function renderPage(title: string, figures: readonly Figure[], missing: r
 <body>
 <header>
 <h1>${escape(title)}</h1>
+<p class="verdict">${escape(verdict)}</p>
+<dl>
+${facts.map(([name, text]) => `<div><dt>${escape(name)}</dt><dd>${escape(text)}</dd></div>`).join('\n')}
+</dl>
 <nav aria-label="Figures"><ul>
 ${contents.join('\n')}
 </ul></nav>
@@ -37,7 +47,9 @@ function renderFigure({id, title, notes, panels, tables, passage}: Figure): stri
     `<h2>${escape(title)}</h2>`,
     ...notes.map((note) => `<p>${escape(note)}</p>`),
     `<div class="panels">`,
-    ...panels.map(({svg}) => `<figure>${svg}</figure>`),
+    ...panels.map(renderPanel),
+    '</div>',
+    '<div class="tables">',
     ...tables.map(renderTable),
     '</div>',
     ...(passage
@@ -48,6 +60,21 @@ function renderFigure({id, title, notes, panels, tables, passage}: Figure): stri
       : []),
   ];
   return `<section id="${id}">\n${parts.join('\n')}\n</section>`;
+}
+
+/** The picture for the page's width, and the one for narrow windows: the style sheet shows one of them. */
+function renderPanel({name, svg, narrow, span}: Panel): string {
+  const wide = withOwnIds(svg, name);
+  const pictures = narrow
+    ? `<div class="wide">${wide}</div><div class="narrow">${withOwnIds(narrow, `${name}-narrow`)}</div>`
+    : wide;
+  return `<figure${span ? ` class="${span}"` : ''}>${pictures}</figure>`;
+}
+
+/** Vega numbers the clips and gradients of each picture from 0, but all pictures of a page share their ids. */
+function withOwnIds(svg: Svg, name: string): Svg {
+  const own = escape(name.replace(/[^\w-]/g, '-'));
+  return svg.replace(/(<[^>]*? id=")/g, `$1${own}-`).replace(/="url\(#/g, `="url(#${own}-`);
 }
 
 function renderWord({text, shade}: {text: string; shade?: number}): string {

@@ -1,7 +1,8 @@
 /** The figure of passkeys found with each method, by the length of the text and the depth of the passkey in it. */
 import type {TopLevelSpec} from 'vega-lite';
 
-import {FONT_SIZE, drawLite, shorten, shortenTitle} from './draw.js';
+import {drawLite} from './draw.js';
+import {FONT_SIZE, shorten, shortenTitle} from './svg.js';
 import {fileName, grouped, percent, type Drawn, type Figure, type Panel, type Table} from './figure.js';
 import type {Passkey, Run} from './read.js';
 

@@ -1,5 +1,5 @@
 /** The figure of perplexity against the share of keys that a method does not read: Figure 5 of the SpecAttn paper, and its table. */
-import {COLOURS} from './draw.js';
+import {COLOURS} from './svg.js';
 import {
   fileName,
   fixed,
@@ -11,7 +11,8 @@ import {
   type Panel,
   type Table,
 } from './figure.js';
-import {around, drawLines, logarithmic, type Axis, type Point, type Series} from './lines.js';
+import {around, logarithmic} from './axes.js';
+import {drawPanel, type Axis, type Point, type Series} from './lines.js';
 import type {Result, Run} from './read.js';
 
 const COMMAND =
@@ -39,14 +40,36 @@ export async function drawPerplexity(all: readonly Run[]): Promise<Drawn> {
   const figure: Figure = {
     id: 'perplexity',
     title,
-    notes: [
-      'Perplexity of the verifier over held-out text, decoded with each method of choosing keys, against the share of keys that decoded rows of the sparse layers did not read. Lower and further right is better. A line joins one method at several settings of p or of its budget, which stand at the points; bars are the standard error over windows of the distance from dense attention.',
-      'The oracle computes the verifier’s own attention over all keys to choose: a bound, not a method.',
-    ],
+    notes: [explain(runs.flatMap(({results}) => results))],
     panels,
     tables: runs.map((run) => tableOf(run)),
   };
   return {figure, missing: []};
+}
+
+/** Says what the picture shows, and nothing that it does not show. */
+function explain(results: readonly Result[]): string {
+  const parsed = results.map(({method}) => parse(method));
+  const isLine = parsed.some(
+    (one, i) =>
+      one.swept !== '' &&
+      parsed.some(
+        (other, j) =>
+          j < i && other.kind === one.kind && other.others === one.others && other.swept !== one.swept,
+      ),
+  );
+  const hasBars = results.some(({changeError}) => changeError);
+  const hasOracle = parsed.some(({kind}) => kind === 'oracle');
+  return [
+    'Perplexity of the verifier over held-out text against the share of keys that decoded rows of the sparse layers did not read. Lower and further right is better.',
+    ...(isLine
+      ? ['A line joins one method at several settings of p or of its budget, which stand at the points.']
+      : []),
+    ...(hasBars ? ['Bars are the standard error over windows of the distance from dense attention.'] : []),
+    ...(hasOracle
+      ? ['The oracle computes the verifier’s own attention over all keys to choose: a bound, not a method.']
+      : []),
+  ].join(' ');
 }
 
 /** Splits a method: `specattn:p=0.9,map=kl` is of kind `specattn`, swept to `p 0.9`, with other options `map=kl`. */
@@ -75,23 +98,24 @@ async function panelsOf({name, results}: Run, several: boolean): Promise<Panel[]
   const y: Axis = isWide
     ? {title: 'perplexity (logarithmic)', scale: 'log', ...logarithmic(values)}
     : {title: 'perplexity', scale: 'linear', domain: around(values)};
-  const svg = await drawLines({
+  const x: Axis = {
+    title: 'keys of the sparse layers not read',
+    scale: 'linear',
+    domain: [0, 1],
+    ticks: [0, 0.2, 0.4, 0.6, 0.8, 1],
+    format: 'percent',
+  };
+  const chart = {
     title: `Perplexity${several ? `, ${name || 'this folder'}` : ''}`,
     description: `Perplexity against the share of keys not read, for ${series.map((one) => one.name).join('; ')}. The table has the numbers.`,
-    x: {
-      title: 'keys of the sparse layers not read',
-      scale: 'linear',
-      domain: [0, 1],
-      ticks: [0, 0.2, 0.4, 0.6, 0.8, 1],
-      format: 'percent',
-    },
+    x,
     y,
     series,
     reference: dense && {y: dense.perplexity, name: 'dense'},
-    margin: 130,
-    size: {width: 440, height: 320},
-  });
-  return [{name: name ? `perplexity-${fileName(name)}` : 'perplexity', svg}];
+    margin: 140,
+  };
+  const file = name ? `perplexity-${fileName(name)}` : 'perplexity';
+  return [await drawPanel(file, chart, several ? 'half' : 'page')];
 }
 
 function seriesOf(results: readonly Result[], dense: number | undefined): Series[] {
@@ -138,7 +162,7 @@ function tableOf({name, results}: Run): Table {
     result.method,
     fixed(result.perplexity, 3),
     signedPercent(result.change),
-    percent(result.changeError, 2),
+    result.changeError ? percent(result.changeError, 2) : '',
     percent(result.kvReduction),
     percent(result.kvReductionAll),
     percent(result.bytesReduction),
@@ -146,5 +170,8 @@ function tableOf({name, results}: Run): Table {
     result.windows === undefined ? '' : grouped(result.windows),
     result.tokens === undefined ? '' : grouped(result.tokens),
   ]);
-  return {title: name || 'results.jsonl', head, rows};
+  // A column that no result has, such as ± where each method has one window, is left out.
+  const isShown = head.map((_, i) => rows.some((row) => row[i] !== ''));
+  const shown = (row: string[]) => row.filter((_, i) => isShown[i]);
+  return {title: name || 'results.jsonl', head: shown(head), rows: rows.map(shown)};
 }

@@ -4,6 +4,7 @@ import * as path from 'node:path';
 
 import {Fields} from '../../models/hf/json_file.js';
 import type {KlMap, LayerMap, Mixture} from '../../models/layer_map.js';
+import type {RunAbout} from '../evaluate/records.js';
 import type {MethodResult} from '../evaluate/result.js';
 
 /** A line of `results.jsonl`. Charts need the required fields; lines of older or other programs may lack the rest. */
@@ -13,6 +14,8 @@ export type Result = Pick<MethodResult, 'method' | 'perplexity' | 'kvReduction'>
 export interface Run {
   /** Name of the run's folder inside the report's folder; '' for the report's folder itself. */
   name: string;
+  /** What the results were made with; undefined where an older version wrote them. */
+  about?: RunAbout;
   results: Result[];
   passkeys: Passkey[];
 }
@@ -101,6 +104,7 @@ export function readFiles(dir: string): Files {
     const file = (of: string) => path.join(dir, name, of);
     return {
       name,
+      about: readJson(file('run.json'), readAbout, 'what evaluate wrote'),
       results: readLines(file('results.jsonl')).filter(isResult) as unknown as Result[],
       passkeys: readLines(file('passkey.jsonl')).filter(isPasskey) as unknown as Passkey[],
     };
@@ -141,7 +145,7 @@ function readLines(file: string): Json[] {
 }
 
 /** Reads a file with one JSON object; lines that npm printed before it are skipped. */
-function readJson<T>(file: string, read: (value: Json) => T): T | undefined {
+function readJson<T>(file: string, read: (value: Json) => T, what = 'what the bench printed'): T | undefined {
   if (!existsSync(file)) return undefined;
   const content = readFileSync(file, 'utf8');
   const begin = content.search(/^\{/m);
@@ -149,11 +153,16 @@ function readJson<T>(file: string, read: (value: Json) => T): T | undefined {
   try {
     value = JSON.parse(begin < 0 ? content : content.slice(begin));
   } catch (error) {
-    throw new Error(`${file}: must hold what the bench printed, a JSON object: ${(error as Error).message}`, {
+    throw new Error(`${file}: must hold ${what}, a JSON object: ${(error as Error).message}`, {
       cause: error,
     });
   }
   return read(value as Json);
+}
+
+function readAbout({pair, machine, date}: Json): RunAbout | undefined {
+  const [inWords, where, when] = [pair, machine, date].map(text);
+  return inWords && where && when ? {pair: inWords, machine: where, date: when} : undefined;
 }
 
 function readBench({machine, kernels, decode}: Json): CpuBench {

@@ -1,5 +1,5 @@
 /** The figure of speed end to end: tokens a second by context on a CPU, and milliseconds a round by context on a GPU. */
-import {COLOURS} from './draw.js';
+import {COLOURS} from './svg.js';
 import {
   binary,
   fixed,
@@ -12,7 +12,8 @@ import {
   type Panel,
   type Table,
 } from './figure.js';
-import {drawLines, fromZero, type Series} from './lines.js';
+import {fromZero} from './axes.js';
+import {drawPanel, type Series} from './lines.js';
 import type {CpuBench, Decoded, GpuBench} from './read.js';
 
 const TITLE = 'End to end, by context';
@@ -38,23 +39,20 @@ export async function drawThroughput(bench: CpuBench | undefined, gpu: GpuBench 
   const tables: Table[] = [];
   const notes: string[] = [];
   const decoded = bench?.decode ?? [];
+  const rounds = gpu ? roundsOf(gpu) : [];
   if (new Set(decoded.map(({context}) => context)).size > 1) {
-    panels.push(await tokensPanel(decoded));
+    panels.push(await tokensPanel(decoded, rounds.length > 0 ? 'half' : 'page'));
     tables.push(...tokensTables(decoded));
-    notes.push(
-      'Tokens a second of the embedded pair by the length of the prompt: the verifier alone, with a draft and dense verification (the same text), and with sparse verification, choosing keys included. The paper’s own system was slower than dense speculation here.',
-      `CPU: ${bench!.machine}.`,
-    );
+    notes.push(explainTokens(decoded), `CPU: ${bench!.machine}.`);
   } else {
     const reason = bench ? 'bench.json has tokens/s at fewer than two contexts' : 'there is no bench.json';
     missing.push({figure: `${TITLE}, on a CPU`, reason, command: COMMANDS.cpu});
   }
-  const rounds = gpu ? roundsOf(gpu) : [];
   if (rounds.length > 0) {
-    panels.push(await roundsPanel(rounds));
+    panels.push(await roundsPanel(rounds, panels.length > 0 ? 'half' : 'page'));
     tables.push(roundsTable(rounds));
     notes.push(
-      'On the GPU, milliseconds of a whole round (four drafted tokens, choosing keys, one verification) with models of random weights, whose acceptance says nothing: the fewer, the more tokens a second at any acceptance. Sparse: the share of keys that is read in sparse layers.',
+      `On the GPU, milliseconds of a whole round (four drafted tokens, choosing keys, one verification) with models of random weights, whose acceptance says nothing: the fewer, the more tokens a second at any acceptance.${rounds.some(({kind}) => kind.startsWith('sparse')) ? ' Sparse: the share of keys that is read in sparse layers.' : ''}`,
       `GPU: ${gpu!.machine}.`,
     );
   } else {
@@ -80,7 +78,19 @@ function isDrawn({mode}: Decoded): boolean {
   return !/gamma (?!4$)/.test(mode);
 }
 
-async function tokensPanel(decoded: Decoded[]): Promise<Panel> {
+/** Says what the modes are that were measured. */
+function explainTokens(decoded: Decoded[]): string {
+  const has = (pattern: RegExp) => decoded.some(({mode}) => pattern.test(mode));
+  const modes = [
+    ...(has(/^plain/) ? ['the verifier alone'] : []),
+    ...(has(/^dense/) ? ['with a draft and dense verification (the same text)'] : []),
+    ...(has(/^sparse/) ? ['with sparse verification, choosing keys included'] : []),
+  ];
+  const what = 'Tokens a second of the embedded pair by the length of the prompt';
+  return modes.length > 0 ? `${what}: ${modes.join('; ')}.` : `${what}.`;
+}
+
+async function tokensPanel(decoded: Decoded[], span: 'page' | 'half'): Promise<Panel> {
   const drawn = decoded.some(isDrawn) ? decoded.filter(isDrawn) : decoded;
   const modes = [...new Set(drawn.map(({mode}) => mode))];
   const series: Series[] = modes.map((mode, i) => ({
@@ -91,7 +101,7 @@ async function tokensPanel(decoded: Decoded[]): Promise<Panel> {
       .map(({context, tokensPerSecond}) => ({x: context, y: tokensPerSecond}))
       .sort((a, b) => a.x - b.x),
   }));
-  const svg = await drawLines({
+  const chart = {
     title: 'CPU, the embedded pair',
     description: `Tokens a second against the tokens of the prompt, for ${modes.join('; ')}. The table has the numbers.`,
     x: contextAxis(drawn.map(({context}) => context)),
@@ -99,11 +109,11 @@ async function tokensPanel(decoded: Decoded[]): Promise<Panel> {
       title: 'tokens a second',
       scale: 'linear',
       domain: fromZero(drawn.map(({tokensPerSecond}) => tokensPerSecond)),
-    },
+    } as const,
     series,
     margin: 130,
-  });
-  return {name: 'throughput-cpu', svg};
+  };
+  return drawPanel('throughput-cpu', chart, span);
 }
 
 function contextAxis(contexts: number[]) {
@@ -151,7 +161,7 @@ function roundsOf({rows}: GpuBench): Round[] {
   });
 }
 
-async function roundsPanel(rounds: Round[]): Promise<Panel> {
+async function roundsPanel(rounds: Round[], span: 'page' | 'half'): Promise<Panel> {
   const kinds = [...new Set(rounds.map(({kind}) => kind))];
   const colours = [COLOURS.vermilion, COLOURS.blue, COLOURS.green, COLOURS.pink];
   const series: Series[] = kinds.map((kind, i) => ({
@@ -162,15 +172,15 @@ async function roundsPanel(rounds: Round[]): Promise<Panel> {
       .map(({context, ms}) => ({x: context, y: ms}))
       .sort((a, b) => a.x - b.x),
   }));
-  const svg = await drawLines({
+  const chart = {
     title: 'GPU, a round of γ = 4',
     description: `Milliseconds a round against the context, for ${kinds.join('; ')}. The table has the numbers.`,
     x: contextAxis(rounds.map(({context}) => context)),
-    y: {title: 'ms a round', scale: 'linear', domain: fromZero(rounds.map(({ms}) => ms))},
+    y: {title: 'ms a round', scale: 'linear', domain: fromZero(rounds.map(({ms}) => ms))} as const,
     series,
     margin: 90,
-  });
-  return {name: 'throughput-gpu', svg};
+  };
+  return drawPanel('throughput-gpu', chart, span);
 }
 
 function roundsTable(rounds: Round[]): Table {

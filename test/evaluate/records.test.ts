@@ -3,7 +3,7 @@ import * as path from 'node:path';
 
 import {expect} from 'chai';
 
-import {EvaluationFolder, PasskeyFolder} from '../../src/evaluate/records.js';
+import {EvaluationFolder, PasskeyFolder, aboutRun, pairInWords} from '../../src/evaluate/records.js';
 import type {PasskeyRecord, WindowRecord} from '../../src/evaluate/index.js';
 import {newFolder} from '../decoding/models.js';
 
@@ -45,5 +45,27 @@ describe('PasskeyFolder', () => {
     expect(() => new PasskeyFolder(dir)).to.throw(
       /passkey\.jsonl: line 2 must be a passkey's record as JSON/,
     );
+  });
+});
+
+describe('run.json', () => {
+  it('says with which pair, where and when the results were made', () => {
+    const about = aboutRun('D for V', 'a device');
+    expect(about.machine).to.match(/^a device, \d+ GB, Node v\d+/);
+    expect(about.date).to.match(/^\d{4}-\d\d-\d\d$/);
+    for (const folder of [EvaluationFolder, PasskeyFolder]) {
+      const dir = newFolder();
+      new folder(dir).finish([], about);
+      expect(JSON.parse(fs.readFileSync(path.join(dir, 'run.json'), 'utf8'))).to.deep.equal(about);
+    }
+  });
+
+  it('names a pair as the options of load do', () => {
+    expect(pairInWords(undefined, undefined)).to.equal('the embedded pair');
+    expect(pairInWords('a/D', 'b/V/')).to.equal('D for V');
+    expect(pairInWords('D', undefined)).to.equal('D for the embedded verifier');
+    for (const none of [false, null] as const)
+      expect(pairInWords(none, undefined)).to.equal('the embedded verifier without a draft');
+    expect(pairInWords(undefined, 'V')).to.equal('V without a draft');
   });
 });

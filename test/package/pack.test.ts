@@ -1,4 +1,4 @@
-import {execFileSync} from 'node:child_process';
+import {execFileSync, spawnSync} from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
@@ -17,7 +17,7 @@ const manifest = JSON.parse(fs.readFileSync(path.join(packageRoot, 'package.json
 const NPM = process.platform === 'win32' ? 'npm.cmd' : 'npm';
 
 describeWith([NPM, 'tar'], 'the published package', function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
   let folder: string;
   let files: string[];
 
@@ -58,6 +58,7 @@ describeWith([NPM, 'tar'], 'the published package', function () {
       'dist/src/index.js',
       'dist/src/index.d.ts',
       'dist/src/cli/index.js',
+      'src/types/dom.d.ts',
       'models/pretrained/draft/config.json',
       'models/pretrained/draft/model.safetensors',
       'models/pretrained/verifier/config.json',
@@ -71,7 +72,7 @@ describeWith([NPM, 'tar'], 'the published package', function () {
 
   it('has nothing else', () => {
     const wanted =
-      /^(package\.json|LICENSE|(README|CONTRIBUTING)\.md|docs\/(\w+\.md|images\/\w+\.svg)|CMakeLists\.txt|tools\/build-native\.js|bin\/specattn\.js|(cuda|models\/pretrained)\/.*|dist\/(backend|src|ops|models)\/.*\.(js|d\.ts))$/;
+      /^(package\.json|LICENSE|(README|CONTRIBUTING)\.md|docs\/(\w+\.md|images\/\w+\.svg)|CMakeLists\.txt|tools\/build-native\.js|bin\/specattn\.js|(cuda|models\/pretrained)\/.*|dist\/(backend|src|ops|models)\/.*\.(js|d\.ts)|src\/types\/\w+\.d\.ts)$/;
     expect(files.filter((file) => !wanted.test(file))).to.deep.equal([]);
   });
 
@@ -98,6 +99,46 @@ describeWith([NPM, 'tar'], 'the published package', function () {
       4,
     ]);
   });
+
+  // README's snippets, checked by its command: strict and without skipLibCheck.
+  const readme = fs.readFileSync(path.join(packageRoot, 'README.md'), 'utf8');
+  const flags = /`npx tsc ([^`]*) snippet\.mts`/.exec(readme)![1].split(' ');
+  const snippets = [...readme.matchAll(/^```ts\n(.*?)^```/gms)].map(([, text]) => text);
+
+  for (const [name, compiler] of [
+    ['TypeScript 5.9', 'typescript/bin/tsc'],
+    ['TypeScript 7', '@typescript/native-preview/bin/tsgo'],
+  ]) {
+    const file = path.join(packageRoot, 'node_modules', compiler);
+    const isThere = fs.existsSync(file);
+    (isThere ? it : it.skip)(`has types for ${name}${isThere ? '' : ` (not found: ${compiler})`}`, () => {
+      expect(snippets).to.have.length(3);
+      expect(flags).to.include('--strict').and.not.include('--skipLibCheck');
+      const types = path.join(folder, 'node_modules', '@types');
+      fs.mkdirSync(types, {recursive: true});
+      if (!fs.existsSync(path.join(types, 'node')))
+        fs.symlinkSync(
+          path.join(packageRoot, 'node_modules', '@types', 'node'),
+          path.join(types, 'node'),
+          'junction',
+        );
+      const programs = snippets.map((text, i) => {
+        fs.writeFileSync(path.join(folder, `readme_${i}.mts`), text);
+        return `readme_${i}.mts`;
+      });
+      const args = [file, ...flags, '--noEmit', '--listFiles', ...programs];
+      const {status, stdout} = spawnSync(process.execPath, args, {cwd: folder, encoding: 'utf8'});
+      const lines = stdout.split('\n');
+      expect(lines.filter((line) => line.includes('error TS'))).to.deep.equal([]);
+      expect(status).to.equal(0);
+      expect(lines.some((line) => line.endsWith('specattn/dist/src/report/index.d.ts'))).to.equal(true);
+      expect(lines.filter((line) => /vega/.test(line))).to.deep.equal([]);
+      expect(
+        lines.filter((line) => /lib\.dom\.d\.ts$/.test(line)),
+        'the test needs a program without the DOM',
+      ).to.deep.equal([]);
+    });
+  }
 
   it('has a command', () => {
     const bin = path.join(folder, 'node_modules', manifest.name, 'bin', 'specattn.js');

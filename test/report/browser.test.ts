@@ -24,6 +24,10 @@ interface Seen {
   /** pixels by which the page is wider than its window */
   excess: number;
   pictures: number;
+  /** size of the smallest letters of pictures, in pixels of the window */
+  smallest: number;
+  /** share of the text's width that the pictures of perplexity take */
+  width: number;
   /** contrast ratio of text and background, as WCAG defines it */
   contrast: number;
 }
@@ -73,9 +77,12 @@ interface Seen {
     });
 
     for (const [width, scheme] of [
-      [1280, 'light'],
-      [1280, 'dark'],
+      [1400, 'light'],
+      [1400, 'dark'],
+      [1000, 'light'],
+      [700, 'light'],
       [390, 'light'],
+      [390, 'dark'],
     ] as const) {
       it(`fetches nothing, logs nothing, and shows every word: ${width} pixels, ${scheme}`, async () => {
         const {page, complaints, others} = await open(made.page, width, scheme);
@@ -87,6 +94,8 @@ interface Seen {
           expect(seen.clipped, 'cut off').to.deep.equal([]);
           expect(seen.covering, 'covering each other').to.deep.equal([]);
           expect(seen.excess, 'wider than the window').to.equal(0);
+          expect(seen.smallest, 'letters').to.be.above(9.5);
+          expect(seen.width).to.be.within(width === 700 ? 0.8 : 0.98, 1.01);
           expect(seen.contrast).to.be.above(7);
         } finally {
           await page.close();
@@ -120,11 +129,13 @@ interface Seen {
 function look(page: Page): Promise<Seen> {
   return page.evaluate<Seen>(`(() => {
     const clipped = [], covering = [];
-    const svgs = [...document.querySelectorAll('svg')];
+    const svgs = [...document.querySelectorAll('svg')].filter((svg) => svg.getBoundingClientRect().width > 0);
+    const sizes = [];
     for (const svg of svgs) {
       const frame = svg.getBoundingClientRect();
       const texts = [...svg.querySelectorAll('text')].filter((text) => text.textContent.trim() !== '');
       const boxes = texts.map((text) => ({text: text.textContent, box: text.getBoundingClientRect()}));
+      for (const text of texts) sizes.push(parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a || Infinity);
       for (const {text, box} of boxes)
         if (box.left < frame.left - 1 || box.right > frame.right + 1 || box.top < frame.top - 1 || box.bottom > frame.bottom + 1)
           clipped.push(text);
@@ -147,6 +158,8 @@ function look(page: Page): Promise<Seen> {
       covering,
       excess: document.documentElement.scrollWidth - document.documentElement.clientWidth,
       pictures: svgs.length,
+      smallest: Math.min(...sizes),
+      width: svgs[0].getBoundingClientRect().width / document.querySelector('main').getBoundingClientRect().width,
       contrast: (light + 0.05) / (dark + 0.05),
     };
   })()`);

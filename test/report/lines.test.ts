@@ -2,9 +2,10 @@
 import {expect} from 'chai';
 import * as fc from 'fast-check';
 
-import {textWidth} from '../../src/report/draw.js';
+import {textWidth} from '../../src/report/svg.js';
 import {placeLabels} from '../../src/report/labels.js';
-import {around, drawLines, fromZero, logarithmic, type Chart} from '../../src/report/lines.js';
+import {around, fromZero, logarithmic} from '../../src/report/axes.js';
+import {drawLines, drawPanel, type Chart} from '../../src/report/lines.js';
 
 const CHART: Chart = {
   title: 'a chart',
@@ -54,6 +55,25 @@ describe('a chart of lines', () => {
     const svg = await drawLines(CHART);
     expect(svg).to.include('fill="currentColor"');
     expect(svg).not.to.match(/(fill|stroke)="(#000|black|#fff|white)"/);
+  });
+
+  it('is drawn for the width of a page, and for narrow windows with the names in a list', async () => {
+    const widthOf = (svg: string) => Number(/ width="([\d.]+)"/.exec(svg)![1]);
+    const place = (svg: string, name: string) =>
+      new RegExp(`translate\\((-?[\\d.]+),(-?[\\d.]+)\\)[^>]*>${name}<`).exec(svg)!.slice(1).map(Number);
+    for (const [span, width] of [
+      ['page', 1080],
+      ['half', 520],
+    ] as const) {
+      const {svg, narrow} = await drawPanel('a', CHART, span);
+      expect(widthOf(svg)).to.be.within(0.85 * width, 1.05 * width);
+      expect(widthOf(narrow!)).to.be.within(300, 350);
+      for (const {name} of CHART.series) {
+        expect(svg).to.include(`>${name}</text>`);
+        expect(place(narrow!, name)[0], 'under the plot, at its left').to.equal(27);
+        expect(place(narrow!, name)[1]).to.be.above(260);
+      }
+    }
   });
 
   it('refuses what cannot be drawn', async () => {

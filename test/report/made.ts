@@ -205,6 +205,7 @@ export function writeFiles(
   dir: string,
   files: {
     results?: readonly object[];
+    run?: object;
     passkeys?: readonly object[];
     bench?: object;
     gpu?: object;
@@ -212,10 +213,11 @@ export function writeFiles(
   },
 ): void {
   fs.mkdirSync(dir, {recursive: true});
-  const {results, passkeys, bench, gpu, map} = files;
+  const {results, run, passkeys, bench, gpu, map} = files;
   const lines = (list: readonly object[]) => list.map((one) => `${JSON.stringify(one)}\n`).join('');
   const write = (name: string, content: string) => fs.writeFileSync(path.join(dir, name), content);
   if (results) write('results.jsonl', lines(results));
+  if (run) write('run.json', JSON.stringify(run));
   if (passkeys) write('passkey.jsonl', lines(passkeys));
   if (bench)
     write('bench.json', `\n> specattn@0.1.0 bench\n> node dist/bench/index.js\n\n${JSON.stringify(bench)}\n`);

@@ -35,7 +35,13 @@ onBackend('specattn', 'report', () => {
     ]);
     for (const file of figures)
       expect(fs.readFileSync(file, 'utf8'), file).to.match(/^<svg [^]*<title>[^]*<\/svg>\n$/);
-    expect(html.match(/<svg /g)).to.have.length(figures.length);
+    expect(html.match(/<figure/g)).to.have.length(figures.length);
+    expect([...html.matchAll(/<section id="([\w-]+)"/g)].map(([, id]) => id)).to.deep.equal([
+      ...['perplexity', 'passkeys', 'throughput', 'attention-speedup', 'mask-time', 'divergence', 'missing'],
+    ]);
+    const ids = [...html.matchAll(/<[^>]* id="([^"]+)"/g)].map(([, id]) => id);
+    expect(new Set(ids)).to.have.property('size', ids.length);
+    for (const [, id] of html.matchAll(/="url\(#([^)]+)\)"/g)) expect(ids).to.include(id);
     expect(missing.map(({figure}) => figure)).to.deep.equal(['What the verifier reads of a passage']);
     expect(missing[0].reason).to.include('the map is of another model');
   });
@@ -113,6 +119,60 @@ onBackend('specattn', 'report', () => {
         ['sparse 22%', '32K', '13.89', '', '', '', '', '1.27 ×'],
       ],
     });
+  });
+
+  const opening = (html: string) => {
+    const verdict = /<p class="verdict">(.*?)<\/p>/.exec(html)![1];
+    const facts = [...html.matchAll(/<dt>(.*?)<\/dt><dd>(.*?)<\/dd>/g)].map(([, name, text]) => [name, text]);
+    return {verdict, facts};
+  };
+  const today = ['Page drawn', new Date().toISOString().slice(0, 10)];
+
+  it('begins with what sparse verification costs, and with what it was measured', async () => {
+    const run = {pair: 'D for V', machine: 'a machine', date: '2026-11-29'};
+    const {html} = await reportOf({...ALL, run});
+    expect(opening(html)).to.deep.equal({
+      verdict: 'The verifier with specattn:p=0.95 read 38% fewer keys for +2.5% perplexity.',
+      facts: [
+        ['Results', 'D for V; a machine; 2026-11-29'],
+        ['Times on a CPU', 'a CPU, 2 threads; 24 GB; Node v20.20.2'],
+        ['Times on a GPU', 'a GPU; 24 GB; Node v20.20.2'],
+        today,
+      ],
+    });
+    expect(html.indexOf('class="verdict"')).to.be.below(html.indexOf('<nav'));
+  });
+
+  it('begins with what there is, where there is less', async () => {
+    const old = await reportOf({
+      results: [RESULTS[0], {method: 'quest:budget=9', perplexity: 21, kvReduction: -0.02}],
+    });
+    expect(opening(old.html)).to.deep.equal({
+      verdict:
+        'The verifier with quest:budget=9 read 2% more keys of the sparse layers for +5.0% perplexity.',
+      facts: [['Results', 'pair, machine and date were not recorded'], today],
+    });
+    expect(opening((await reportOf({bench: BENCH})).html).verdict).to.equal(
+      'After 1,901 tokens dense, gamma 4 writes 1.85 times as many tokens a second as plain decoding.',
+    );
+    expect(opening((await reportOf({})).html).verdict).to.match(/^The folder has no results of evaluate/);
+    const lone = await reportOf({results: [{method: 'specattn:p=0.9', perplexity: 21, kvReduction: 0.5}]});
+    expect(opening(lone.html).verdict).to.equal(
+      'The verifier with specattn:p=0.9 read 50% fewer keys of the sparse layers for a perplexity of 21.00.',
+    );
+  });
+
+  it('explains only what is drawn, and leaves out columns without a number', async () => {
+    const results = [RESULTS[0], {method: 'specattn:p=0.9', perplexity: 21, change: 0.05, kvReduction: 0.5}];
+    const {html} = await reportOf({results});
+    expect(html).not.to.match(/oracle|Bars are|A line joins|±/);
+    expect(tablesOf(html)['results.jsonl'][0]).to.include('change').and.not.include('±');
+    const all = [...results, {method: 'specattn:p=0.8', perplexity: 22, changeError: 0.01, kvReduction: 0.6}];
+    const more = await reportOf({
+      results: [...all, {method: 'oracle:p=0.9', perplexity: 20.5, kvReduction: 0.6}],
+    });
+    expect(more.html).to.match(/A line joins .* Bars are .* The oracle computes/);
+    expect(tablesOf(more.html)['results.jsonl'][0]).to.include('±');
   });
 
   it('names figures without data, and the commands that make the data', async () => {
