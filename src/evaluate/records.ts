@@ -40,7 +40,7 @@ export function aboutRun(pair: string, device: string): RunAbout {
 
 /** The folder of a perplexity evaluation: `windows.jsonl`, `results.jsonl`, `run.json` and the table `results.md`. */
 export class EvaluationFolder {
-  static readonly FILES = ['windows.jsonl', 'results.jsonl', 'results.md'];
+  static readonly FILES = ['windows.jsonl', 'results.jsonl', 'run.json', 'results.md'];
   /** The records of earlier runs. */
   readonly records: WindowRecord[];
   private readonly file: string;
@@ -69,7 +69,7 @@ export class EvaluationFolder {
 
 /** The folder of a passkey evaluation: `passkey.jsonl`, `run.json` and the table `passkey.md`. */
 export class PasskeyFolder {
-  static readonly FILES = ['passkey.jsonl', 'passkey.md'];
+  static readonly FILES = ['passkey.jsonl', 'run.json', 'passkey.md'];
   /** The records of earlier runs. */
   readonly records: PasskeyRecord[];
   private readonly file: string;
