@@ -389,7 +389,7 @@ forEachBackend('Llama', (backend) => {
         );
         expect(call({outputs: ['attention']})).to.throw('need attention');
         expect(call({outputs: ['hidden' as 'logits']})).to.throw(
-          "[Llama] outputs must be of logits, lastLogits, attention, attentionRows, setWeights but one is 'hidden'",
+          "[Llama] outputs must be of logits, lastLogits, attention, attentionRows, setWeights, layerOutputs but one is 'hidden'",
         );
         expect(call({outputs: ['setWeights']})).to.throw('need a selection');
         const attention = {granularity: 'layer' as const, layers: [3]};

@@ -378,7 +378,7 @@ describe('sharedVocabulary', () => {
     return LlamaTokenizer.load(dir);
   };
   interface TokenizerJson {
-    model: {vocab: Record<string, number>};
+    model: {vocab: Record<string, number>; merges: [string, string][]};
     added_tokens: {id: number; content: string; special: boolean}[];
   }
   const adding =
@@ -424,11 +424,12 @@ describe('sharedVocabulary', () => {
     const renamed = changed('renamed', adding([size, '<think>'], [size + 1, '<|end|>']));
     expect(reserved.sameVocabulary(renamed)).to.equal(false);
     expect(sharedVocabulary(reserved, renamed)).to.equal(size + 2);
-    const other = changed('other', ({model: {vocab}, added_tokens: added}) => {
-      const [text, id] = Object.entries(vocab).find(([, id]) => id === size - 1)!;
-      delete vocab[text];
-      vocab['another token'] = id;
-      adding([size, '<think>'], [size + 1, '<|end|>'])({model: {vocab}, added_tokens: added});
+    const other = changed('other', ({model, added_tokens: added}) => {
+      const [text, id] = Object.entries(model.vocab).find(([, id]) => id === size - 1)!;
+      delete model.vocab[text];
+      model.vocab['another token'] = id;
+      model.merges = model.merges.filter((pair) => pair.join('') !== text && !pair.includes(text));
+      adding([size, '<think>'], [size + 1, '<|end|>'])({model, added_tokens: added});
     });
     expect(() => sharedVocabulary(renamed, other)).to.throw(`token ${size - 1} is `);
   });
