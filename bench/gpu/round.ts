@@ -105,7 +105,7 @@ function roundsOver(bench: Bench, verifier: Llama, draft: Llama, keys: number): 
     const all = {...state, ...selects};
     return backend.capture(flatten(all), (tensors) => {
       const next = step(named(all, tensors), () => backend.device.mark());
-      return {state: flatten(next.state), outputs: next.outputs};
+      return {state: flatten(next.state, all), outputs: next.outputs};
     });
   };
   const layers = verifier.config.numHiddenLayers;

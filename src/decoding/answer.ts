@@ -48,7 +48,8 @@ export class Answer {
     const piece = this.specialStops.withoutMarks(this.watch.push(this.finishReason ? '' : text));
     this.text += piece;
     if (this.watch.stopped) this.finishReason = 'stop';
-    this.finishReason ??= this.tokens.length >= this.options.maxNewTokens ? 'length' : undefined;
+    const count = this.sequence.length - this.prompt.length;
+    this.finishReason ??= count >= this.options.maxNewTokens ? 'length' : undefined;
     return piece;
   }
 

@@ -6,9 +6,12 @@ import {nativeBackend} from '../../backend/current.js';
 /** Tensors by name, some of them in lists; a name that is undefined has none. */
 export type NamedTensors = {readonly [name: string]: tf.Tensor | readonly tf.Tensor[] | undefined};
 
-/** All tensors, in the order in which the object has its names and a list its tensors. */
-export function flatten(named: NamedTensors): tf.Tensor[] {
-  return Object.values(named).flatMap((value) => value ?? []) as tf.Tensor[];
+/**
+ * All tensors in one list, and those of a list in its order.
+ * @param like gives the order of the names: states that are compared tensor by tensor must have one order
+ */
+export function flatten(named: NamedTensors, like: NamedTensors = named): tf.Tensor[] {
+  return Object.keys(like).flatMap((name) => named[name] ?? []) as tf.Tensor[];
 }
 
 /** Other tensors under the names of `like`: the inverse of {@link flatten}. */
@@ -76,7 +79,7 @@ export class LoopState<S extends NamedTensors> {
 
   /** Carries the state on by `next`, which returns the next values of all tensors under the same names, in the same order. */
   advance(next: (tensors: S) => S): void {
-    const values = tf.tidy(() => flatten(next(this.tensors)));
+    const values = tf.tidy(() => flatten(next(this.tensors), this.like));
     values.forEach((value, i) => this.replace(i, value));
   }
 

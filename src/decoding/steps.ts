@@ -63,7 +63,7 @@ class CapturedStep<S extends NamedTensors> implements ReadyStep {
         this.phases.push(phase);
         backend.device.mark();
       });
-      return {state: flatten(next.state), outputs: next.outputs};
+      return {state: flatten(next.state, tensors), outputs: next.outputs};
     };
     this.capture = backend.capture(flatten(tensors), overList, pool);
   }

@@ -51,6 +51,19 @@ forEachBackend('a ready step', () => {
     state.dispose();
   });
 
+  it('takes the next values by their names, in whatever order a step gives them', () => {
+    const state = newState();
+    const turned: Step<State> = ({counter, vector, constant}) => ({
+      state: {constant, vector, counter: tf.add(counter, constant)},
+      outputs: [],
+    });
+    const ready = makeReady(state, turned);
+    ready.run();
+    expect(values(state.tensors)).to.deep.equal([[7], [1, 2, 3], [7]]);
+    ready.dispose();
+    state.dispose();
+  });
+
   it('continues from values that the host sets', () => {
     const state = newState();
     const ready = makeReady(state, step);
