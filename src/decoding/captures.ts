@@ -14,6 +14,10 @@ import {makeReady, type ReadyStep} from './steps.js';
 /** Most steps that are kept for one sequence: one for each gamma of an adaptive draft, and some for other options. */
 const MAX_STEPS = 24;
 
+/** The options that change what a round computes. A round is captured with these alone, and found again by them. */
+const ROUND_OPTIONS = ['verification', 'sinks', 'recent', 'denseLayers', 'union', 'granularity'] as const;
+type RoundOptions = Pick<ResolvedOptions, (typeof ROUND_OPTIONS)[number]>;
+
 /** A step that is ready, and the plan by which it selects keys. */
 export interface RoundStep {
   step: ReadyStep;
@@ -42,10 +46,12 @@ export class Captures {
   }
 
   /** The round that drafts `gamma` tokens; `sequence` has begun an answer with the same options. */
-  speculative(sequence: Sequence, gamma: number, options: ResolvedOptions): RoundStep {
-    const {verification, sinks, recent, denseLayers, union, granularity} = options;
-    const sparse = verification !== 'dense';
-    const key = JSON.stringify([gamma, sparse && [sinks, recent, denseLayers, union, granularity]]);
+  speculative(sequence: Sequence, gamma: number, answerOptions: RoundOptions): RoundStep {
+    const options = Object.fromEntries(
+      ROUND_OPTIONS.map((name) => [name, answerOptions[name]]),
+    ) as RoundOptions;
+    if (options.verification === 'refresh') options.verification = 'sparse'; // the same rounds
+    const key = JSON.stringify([gamma, options.verification === 'dense' ? 'dense' : options]);
     return this.entry(sequence, key, () => {
       const {draft, verifier} = this.pair;
       const plan = planAnswer(this.pair, options);

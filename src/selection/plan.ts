@@ -32,7 +32,7 @@ export interface SelectionPlan {
  */
 export function planAnswer(
   {draft, verifier, layerMap, layerMapReason}: Pair,
-  options: ResolvedOptions,
+  options: Pick<ResolvedOptions, 'verification' | 'denseLayers' | 'granularity'>,
 ): SelectionPlan | undefined {
   if (options.verification === 'dense' || options.denseLayers >= verifier.config.numHiddenLayers)
     return undefined;
