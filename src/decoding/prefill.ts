@@ -7,7 +7,7 @@ import type {LoopState, NamedTensors} from './state.js';
 
 /**
  * Computes the keys and values of `tokens`, which stand at `position` and after, in both models' caches; in the verifier's alone without
- * `withDraft`. Every row sees every key before it. Callers pass at most `verifier.prefillRows` tokens at once.
+ * `withDraft`. Every row sees every key before it. The tokens are one chunk of {@link chunks}, or shorter.
  */
 export function prefill<S extends PairCaches & NamedTensors>(
   state: LoopState<S>,
@@ -25,4 +25,13 @@ export function prefill<S extends PairCaches & NamedTensors>(
       withDraft && draft ? read(draft, tokensForDraft(draft, tokens), caches.draftCache) : caches.draftCache;
     return {...caches, verifierCache, draftCache};
   });
+}
+
+/** Cuts the rows from `from` up to `to` into chunks [start, end) of as many rows as go through a model at once. */
+export function* chunks(
+  from: number,
+  to: number,
+  {verifier}: Models,
+): Generator<[start: number, end: number]> {
+  for (; from < to; from += verifier.prefillRows) yield [from, Math.min(from + verifier.prefillRows, to)];
 }

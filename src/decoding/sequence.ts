@@ -6,7 +6,7 @@ import type {Llama} from '../../models/llama/llama.js';
 import {newCaches, type Pair, type PairCaches} from '../../models/pair.js';
 import type {ResolvedOptions} from '../options.js';
 import {thresholds, type SelectionPlan} from '../selection/plan.js';
-import {prefill} from './prefill.js';
+import {chunks, prefill} from './prefill.js';
 import {LoopState, type SequenceState} from './state.js';
 
 export class Sequence {
@@ -66,10 +66,9 @@ export class Sequence {
     pause: () => Promise<void>,
   ): Promise<void> {
     const last = prompt.length - 1;
-    const rows = this.pair.verifier.prefillRows;
-    for (let from = 0; from < last; from += rows) {
+    for (const [start, end] of chunks(0, last, this.pair)) {
       await pause();
-      prefill(this.state, this.pair, prompt.slice(from, Math.min(from + rows, last)), from, withDraft);
+      prefill(this.state, this.pair, prompt.slice(start, end), start, withDraft);
     }
     const {seed, temperature, topK, topP, minP, p} = options;
     this.state.set('last', prompt.length > 1 ? prompt.slice(-2) : [prompt[0], prompt[0]]);
@@ -85,9 +84,8 @@ export class Sequence {
 
   /** Computes the verifier's keys and values of `tokens`, which stand at `from` and after, anew with dense attention. */
   refresh(tokens: readonly number[], from: number): void {
-    const rows = this.pair.verifier.prefillRows;
-    for (let i = 0; i < tokens.length; i += rows)
-      prefill(this.state, this.pair, tokens.slice(i, i + rows), from + i, false);
+    for (const [start, end] of chunks(0, tokens.length, this.pair))
+      prefill(this.state, this.pair, tokens.slice(start, end), from + start, false);
     settle();
   }
 

@@ -8,7 +8,7 @@ import type {LlamaResult} from '../../models/llama/llama.js';
 import {draftableTokens, newCaches, tokensForDraft, type Models, type PairCaches} from '../../models/pair.js';
 import type {KeyReads} from '../selection/key_reads.js';
 import {settle} from '../../backend/current.js';
-import {prefill} from '../decoding/prefill.js';
+import {chunks, prefill} from '../decoding/prefill.js';
 import {LoopState} from '../decoding/state.js';
 import type {Block, Policy} from './policy.js';
 
@@ -79,9 +79,8 @@ export class TeacherForced {
 
   /** Computes keys and values of the rows `from` to `to` - 1 with every key visible. */
   private dense(tokens: readonly number[], from: number, to: number, withDraft: boolean): void {
-    const step = this.models.verifier.prefillRows;
-    for (; from < to; from += step)
-      prefill(this.state, this.models, tokens.slice(from, Math.min(from + step, to)), from, withDraft);
+    for (const [start, end] of chunks(from, to, this.models))
+      prefill(this.state, this.models, tokens.slice(start, end), start, withDraft);
     settle();
   }
 
