@@ -68,7 +68,7 @@ const QWEN2: Architecture = {
   window: 'from_layer',
 };
 
-/** By the class that config.json's `architectures` names. Source: transformers 5.17. */
+/** What differs in each architecture, by the class that config.json's `architectures` names. Source: transformers 5.17. */
 export const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
   LlamaForCausalLM: LLAMA,
   MistralForCausalLM: {

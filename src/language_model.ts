@@ -68,7 +68,7 @@ export class LanguageModel {
    * @throws Error at the first piece: what {@link generate} throws
    */
   stream(prompt: Prompt, options: GenerateOptions = {}): AsyncGenerator<string, GenerateResult, undefined> {
-    /** Of the answer; nothing here may refer to the stream, or it would never be collected. */
+    /** The sequence that the answer borrowed. Nothing here may refer to the stream, or the stream would never be collected. */
     const loan: {sequence?: Sequence} = {};
     const {pair, tokenizer, device, captures} = this;
     const engine = {

@@ -177,7 +177,7 @@ inline Crossing FindCrossing(float* x, int64_t n, double target) {
     SumAbove<kCount>(x, n, thresholds, mass);
     int quarter = 3;
     while (quarter > 0 && above + mass[quarter - 1] < target) --quarter;
-    // By rounding, even all elements may fall short of the target.
+    // Rounding may leave even the sum of all elements short of the target.
     if (edges[quarter] == edges[quarter + 1]) break;
     if (quarter < 3) above += mass[quarter];
     n = Compact(x, n, FloatOfBits(edges[quarter]), FloatOfBits(edges[quarter + 1] - 1), x);
@@ -238,7 +238,7 @@ inline Cut NucleusOf(const float* row, int64_t n, double p, float* scratch) {
 
   if (found.equal == 0) return NucleusBySorting(row, n, p, scratch);
 
-  // Of the elements at the threshold, the fewest that make the sum reach the target.
+  // The fewest elements at the threshold that make the sum reach the target are kept.
   const auto mass = [&](int64_t k) { return found.above + static_cast<double>(k) * found.threshold; };
   const double wanted = (target - found.above) / found.threshold;  // may exceed every int64_t
   int64_t ties = !(wanted >= 1)                               ? 1

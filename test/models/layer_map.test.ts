@@ -75,7 +75,7 @@ describe('monotoneMap', () => {
         const found = monotoneMap(kl);
         const best = Math.min(...[...allMaps(kl.length, kl[0].length)].map(cost));
         expect(cost(found)).to.equal(best);
-        // Of several cheapest maps the lowest is taken, layer by layer.
+        // The lowest of several cheapest maps is taken, layer by layer.
         const cheapest = [...allMaps(kl.length, kl[0].length)].filter(
           (candidate) => cost(candidate) === best,
         );

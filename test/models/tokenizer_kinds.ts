@@ -28,7 +28,7 @@ export interface Folder {
 }
 export const folders = read('folders.json') as Folder[];
 
-/** By kind, in the order of the checksums. */
+/** The cases of each kind of tokenizer. The order of the kinds is that of the checksums. */
 export const cases = read('cases.json') as Record<string, Case[]>;
 export const KINDS = Object.keys(cases);
 /** The kinds that have a folder: the same as those with cases. */

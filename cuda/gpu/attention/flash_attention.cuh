@@ -124,7 +124,7 @@ __global__ void __launch_bounds__(kFlashThreads, kSize <= 128 ? 2 : 1)
   const uint32_t value_at = v_at + FlashPiece<kPieces>(lane % 16, lane / 16);
   constexpr int kNext = 16 * Shape::kRowBytes;
 
-  // Of each tile of 16 rows a lane holds parts of rows g and g + 8, g = lane / 4 (mma.cuh).
+  // A lane holds parts of rows g and g + 8 of each tile of 16 rows, g = lane / 4 (mma.cuh).
   float out[kTiles][kOutTiles][4] = {};
   float max[kTiles][2], sum[kTiles][2] = {};
 #pragma unroll

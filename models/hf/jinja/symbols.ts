@@ -5,7 +5,7 @@
  */
 import type {Expression, Signature, Statement, Target} from './nodes.js';
 
-/** By the body of a part, the names that are undefined where it begins. */
+/** The names that are undefined where a part begins, by the part's body. */
 export type Hidden = ReadonlyMap<readonly Statement[], readonly string[]>;
 
 /** A part of a template that has variables of its own, with those of its names that were met so far. */

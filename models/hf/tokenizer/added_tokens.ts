@@ -35,7 +35,7 @@ interface Node {
 export class AddedTokens {
   private readonly ids = new Map<string, number>();
   private readonly tokens = new Map<number, AddedToken>();
-  /** By id, the normalised form of a token whose normalised form differs. Decoders undo the normalisation. */
+  /** The normalised forms of tokens, by id, where the form differs from the token. Decoders undo the normalisation. */
   private readonly normalForms = new Map<number, string>();
   private readonly specialContents = new Set<string>();
   /** What is searched for in the text as it is, and in the normalised text. */

@@ -68,9 +68,9 @@ export function readBpe(part: Fields, vocabulary: Vocabulary): Model {
 }
 
 class Merges {
-  /** By the pair's tokens, the merge's rank. */
+  /** The rank of each merge, by the pair of tokens that it joins. */
   private readonly ranks = new Map<number, number>();
-  /** By rank, the token that the merge makes. */
+  /** The token that each merge makes, by the merge's rank. */
   private readonly results: number[] = [];
 
   constructor(part: Fields, ids: ReadonlyMap<string, number>, prefixLength: number) {

@@ -1,6 +1,6 @@
 /** Bytes written as characters, as byte-level tokenizers do, and bytes read as UTF-8. */
 
-/** By byte, the character that stands for it: the byte's own in Latin-1 if that is visible, else one past U+0100. */
+/** The character that stands for each byte, by byte: the byte's own in Latin-1 if that is visible, else one past U+0100. */
 const CHARACTER: readonly string[] = (() => {
   const isVisible = (byte: number) =>
     (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xff && byte !== 0xad);
@@ -8,7 +8,7 @@ const CHARACTER: readonly string[] = (() => {
   return Array.from({length: 256}, (_, byte) => String.fromCharCode(isVisible(byte) ? byte : next++));
 })();
 
-/** By the code of such a character, its byte. */
+/** The byte of each such character, by the character's code. */
 const BYTE: readonly (number | undefined)[] = (() => {
   const bytes: (number | undefined)[] = [];
   CHARACTER.forEach((character, byte) => (bytes[character.charCodeAt(0)] = byte));
@@ -57,7 +57,7 @@ export function byteOfToken(token: string): number | undefined {
   return digits?.length === 2 ? parseInt(digits, 16) : undefined;
 }
 
-/** By byte, the token `<0x0A>` that stands for it in vocabularies with byte fallback. */
+/** The token, like `<0x0A>`, that stands for each byte in vocabularies with byte fallback, by byte. */
 export const BYTE_TOKENS: readonly string[] = Array.from(
   {length: 256},
   (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`,

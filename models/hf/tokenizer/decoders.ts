@@ -118,7 +118,7 @@ function cleanUp(text: string): string {
     .replaceAll(" 're", "'re");
 }
 
-/** Of equal tokens in a row one counts. */
+/** Equal tokens in a row count as one. */
 function ctc(part: Fields): Decoder {
   const pad = part.text('pad_token', '<pad>');
   const delimiter = part.text('word_delimiter_token', '|');
